@@ -1,0 +1,67 @@
+# Every target sets itself up: a virtual environment, the locked packages, the generated contracts.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROTOS := $(shell find protos -name '*.proto') protos/generate.py
+CODE := libs/hardpoint_* services tests bench examples/demo.py protos/generate.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench lock contracts format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: $(READY) libs/hardpoint/.generated ## Install the locked packages and generate the contracts
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "Hardpoint needs Python 3.11 or newer; found: $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
+	@echo "setting up $(VENV) (about a minute, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+libs/hardpoint/.generated: $(PROTOS) | $(READY)
+	@$(BIN)/python protos/generate.py >/dev/null 2>$(VENV)/generate.log || { cat $(VENV)/generate.log; exit 1; }
+	@touch $@
+
+demo: setup ## The main job on real input: upload, publish, install, grant, attach, call; with the trace of the last call
+	@$(BIN)/python examples/demo.py
+
+up: setup ## Serve all units on this machine, with an embedded PostgreSQL
+	@$(BIN)/hardpointd serve
+
+test: setup ## Run all tests (embedded PostgreSQL, real nsjail)
+	@$(BIN)/pytest -q -n 2 --dist loadgroup
+
+check: setup ## Lint, types, import rules, contracts
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/ruff format --check --quiet $(CODE)
+	@$(BIN)/mypy libs/hardpoint_kit libs/hardpoint_manifest libs/hardpoint_client libs/hardpoint_cli libs/hardpoint_sdk/python services
+	@$(BIN)/lint-imports
+	@$(BIN)/python protos/generate.py --check
+	@$(BIN)/pytest -q tests/contracts
+
+bench: setup ## Print the figures, as ratios in one run, and write bench/out/latest.json
+	@$(BIN)/python bench/run.py
+
+contracts: setup ## Accept the contracts as they stand as the released ones
+	@$(BIN)/python protos/generate.py --release
+
+format: setup ## Format the code
+	@$(BIN)/ruff check --quiet --fix $(CODE)
+	@$(BIN)/ruff format --quiet $(CODE)
+
+lock: setup ## Lock the packages again (needs uv)
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
+		--extra dev -o requirements/dev.txt pyproject.toml
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
+		--extra embedded --extra executor -c requirements/dev.txt -o requirements/run.txt pyproject.toml
+
+clean: ## Remove what the targets made
+	@rm -rf $(VENV) libs/hardpoint libs/buf build dist *.egg-info

@@ -1,0 +1,65 @@
+"""Owns who asks: the Caller that every use case takes first, and where the verified one is kept during a call."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+ANY_ORG = "*"
+SERVICE_ROLE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, verified.
+
+    `org` is the tenant, `request_id` the request's own (empty when it has none), `via` the unit of ours that asks on
+    the subject's behalf (empty when the subject itself asks).
+    """
+
+    subject: str
+    org: str
+    roles: frozenset[str]
+    request_id: str = ""
+    via: str = ""
+
+    @property
+    def is_service(self) -> bool:
+        """Whether a unit of ours asks, for itself or for somebody."""
+        return SERVICE_ROLE in self.roles
+
+
+NOBODY = Caller(subject="", org="", roles=frozenset())
+
+
+def SYSTEM(org: str = ANY_ORG) -> Caller:  # noqa: N802 - reads as the name of who acts
+    """Build the caller of a unit's own work in one org, or in all of them."""
+    return Caller(subject="system", org=org, roles=frozenset({SERVICE_ROLE}))
+
+
+_current: ContextVar[Caller | None] = ContextVar("hardpoint_caller", default=None)
+
+
+def caller(_context: object) -> Caller:
+    """Return the caller of the RPC being served; NOBODY when its rule needs no token."""
+    return _current.get() or NOBODY
+
+
+def current_caller() -> Caller | None:
+    """Return the caller this task works for, None outside any call."""
+    return _current.get()
+
+
+def serve(who: Caller) -> None:
+    """Make `who` the caller of the current task until it ends; each RPC is served in a task of its own."""
+    _current.set(who)
+
+
+@contextmanager
+def acting_as(who: Caller) -> Iterator[None]:
+    """Work as `who` inside the block, so that calls to peers are made on that caller's behalf."""
+    token = _current.set(who)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,31 @@
+"""Owns process configuration: environment variables `HARDPOINT_*`, read once at the start."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Options(BaseSettings):
+    """What every process can be told.
+
+    A unit's own options subclass this and start with the unit's name: `config_database_url` is read from
+    `HARDPOINT_CONFIG_DATABASE_URL`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HARDPOINT_", extra="ignore", frozen=True)
+
+    listen: str = "127.0.0.1:7700"
+    """Host and port to serve gRPC on; port 0 takes a free one."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    otlp_endpoint: str = ""
+    """Where traces and metrics are sent by OTLP over gRPC, such as http://localhost:4317; empty sends none."""
+    jwks: str = ""
+    """URL or file of the keys that tokens are verified with."""
+    issuer: str = "hardpoint"
+    """The `iss` that tokens must carry."""
+    audience: str = "hardpoint"
+    """The `aud` that tokens must carry."""
+    service_token_file: Path | None = None
+    """File with the token this process shows to its peers; read again for every call, so that it can be rotated."""

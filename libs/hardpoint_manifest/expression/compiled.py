@@ -1,0 +1,230 @@
+"""Compiled expressions: CEL, bounded in cost, with errors that name the path that is missing.
+
+An expression that is only a path is walked in Python: the same meaning as in CEL, without converting the whole
+document for it, and whole numbers of any size stay as they are. Everything else is CEL (`cel_expr_python`), whose
+evaluation errors come back as values.
+"""
+
+import datetime
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cel_expr_python import cel
+
+from hardpoint_manifest.authority import nearest
+from hardpoint_manifest.expression.errors import ExpressionError
+from hardpoint_manifest.expression.scope import Scope
+from hardpoint_manifest.expression.tokens import MemberPath, Source, read
+
+MAX_RESULT_PARTS: Final = 100_000
+MAX_RESULT_CHARACTERS: Final = 8 * 1024 * 1024
+MAX_LOOP_CHARACTERS: Final = 64 * 1024 * 1024
+CEL_ITERATIONS: Final = 10_000
+
+_CEL_TYPES: Final[Mapping[str, cel.Type]] = {
+    "string": cel.Type.STRING,
+    "integer": cel.Type.INT,
+    "boolean": cel.Type.BOOL,
+    "array": cel.Type.List(cel.Type.DYN),
+    "object": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    "file": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+}
+_RESULT_TYPES: Final[Mapping[str, str]] = {
+    "STRING": "string",
+    "INT": "integer",
+    "UINT": "integer",
+    "DOUBLE": "number",
+    "BOOL": "boolean",
+    "NULL": "null",
+}
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One expression, ready to be evaluated any number of times."""
+
+    text: str
+    source: Source
+    result_type: str
+    """The parameter type of the result as far as it is known beforehand, else `any`."""
+    optional: bool
+    """Whether it is the path of a value that need not be given."""
+    _program: cel.Expression
+
+    def evaluate(self, variables: Mapping[str, Any]) -> Any:
+        """The value, as JSON data; raises ExpressionError when a path is missing or an operation fails."""
+        if self.source.whole is not None:
+            return _walk(self.source.whole, variables)
+        used = {root: variables[root] for root in {path.root for path in self.source.paths} if root in variables}
+        if self.source.loops and self.source.additions:
+            self._check_cost(used)
+        try:
+            value = self._program.eval(data=used)
+        except RuntimeError as error:
+            raise ExpressionError("EXPRESSION_FAILED", _reason(str(error)), self.text) from None
+        if value.type() == cel.Type.ERROR:
+            raise self._failure(str(value.value()), variables)
+        return _Result(self.text).plain(value)
+
+    def is_absent(self, variables: Mapping[str, Any]) -> bool:
+        """Whether this is the path of an optional value that was not given."""
+        return self.optional and _find(self.source.whole, variables) is _ABSENT
+
+    def _failure(self, text: str, variables: Mapping[str, Any]) -> ExpressionError:
+        if "No matching overloads" in text:
+            return ExpressionError(
+                "TYPE_MISMATCH",
+                _reason(text),
+                self.text,
+                fix="convert one side: double(x), int(x) or string(x)",
+            )
+        if "Key not found" in text or "Index error" in text or "SELECT" in text or "No value with name" in text:
+            missing = next((path for path in self.source.paths if _find(path, variables) is _ABSENT), None)
+            return ExpressionError.missing(missing or f"{_reason(text)} in {self.text}")
+        return ExpressionError("EXPRESSION_FAILED", _reason(text), self.text)
+
+    def _check_cost(self, variables: Mapping[str, Any]) -> None:
+        """Refuse loops that could build texts far larger than what they were given.
+
+        CEL bounds the number of iterations, not what one iteration adds up.
+        """
+        parts = longest = 0
+        for part in _parts(variables):
+            parts += 1
+            longest = max(longest, len(part) if isinstance(part, str) else 16 * len(part) if part else 0)
+        iterations = min(CEL_ITERATIONS, parts**self.source.loop_nesting)
+        if iterations * longest * (self.source.additions + 1) ** self.source.loop_nesting > MAX_LOOP_CHARACTERS:
+            raise ExpressionError(
+                "EXPRESSION_FAILED", "the values are too large to be joined in a loop", self.text, fix="use a code action"
+            )
+
+
+def compile(text: str, scope: Scope) -> Expression:
+    """Compile an expression; raises ExpressionError with the position in it."""
+    source = read(text, scope.aliases)
+    for path in source.paths:
+        _check_declared(path, scope)
+    variables = {name: _CEL_TYPES.get(kind, cel.Type.DYN) for name, kind in scope.types.items() if _is_plain(name)}
+    try:
+        program = cel.NewEnv(variables=variables).compile(source.cel)
+    except RuntimeError as error:
+        raise _compile_error(text, str(error)) from None
+    whole = source.whole
+    dotted = _dotted(whole) if whole else ""
+    result_type = scope.types.get(dotted, "any") if whole else _RESULT_TYPES.get(program.return_type().name(), "any")
+    return Expression(text, source, result_type, dotted in scope.optional, program)
+
+
+def _check_declared(path: MemberPath, scope: Scope) -> None:
+    name = path.root
+    if name not in scope.types:
+        raise _undeclared(name, name, {*scope.types, *scope.aliases}, path.start)
+    for part in path.parts:
+        member = f"{name}.{part}"
+        if name in scope.closed and member not in scope.types:
+            raise _undeclared(member, str(path), {known for known in scope.types if known.startswith(f"{name}.")}, path.start)
+        name = member
+
+
+def _undeclared(name: str, place: str, known: set[str], offset: int) -> ExpressionError:
+    close = nearest(name, sorted(known))
+    fix = f"did you mean {close}?" if close else ""
+    return ExpressionError("NAME_UNDECLARED", f"{name} is not declared", place, fix=fix, offset=offset)
+
+
+def _is_plain(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _dotted(path: MemberPath) -> str:
+    return ".".join([path.root, *map(str, path.parts)])
+
+
+def _walk(path: MemberPath, variables: Mapping[str, Any]) -> Any:
+    value = _find(path, variables)
+    if value is _ABSENT:
+        raise ExpressionError.missing(path)
+    return value
+
+
+def _find(path: MemberPath | None, variables: Mapping[str, Any]) -> Any:
+    if path is None:
+        return _ABSENT
+    value: Any = variables.get(path.root, _ABSENT)
+    for part in path.parts:
+        if isinstance(part, str):
+            value = value.get(part, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+        else:
+            value = value[part] if isinstance(value, list | tuple) and part < len(value) else _ABSENT
+    return value
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            waiting.extend(part.values())
+            yield part
+        elif isinstance(part, list | tuple):
+            waiting.extend(part)
+            yield part
+        else:
+            yield part if isinstance(part, str) else ""
+
+
+def _reason(text: str) -> str:
+    """What CEL says, without its code words around it."""
+    return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]\s*$", "", text.split("\n", 1)[0])[:200]
+
+
+def _compile_error(text: str, said: str) -> ExpressionError:
+    match = re.search(r"ERROR: <input>:(\d+):(\d+): (.*)", said)
+    if match is None:
+        return ExpressionError("EXPRESSION_INVALID", _reason(said))
+    line, column, message = int(match[1]), int(match[2]), match[3]
+    offset = sum(len(one) + 1 for one in text.split("\n")[: line - 1]) + column - 1
+    if operation := re.search(r"no matching overload for '(.+?)' applied to '(.*)'", message):
+        operator = operation[1].strip("_").replace("_", " ").strip() or operation[1]
+        error = ExpressionError.syntax(text, offset, f"{operator!r} does not work on {operation[2]}")
+        return ExpressionError("TYPE_MISMATCH", error.message, text, offset=offset)
+    if undeclared := re.search(r"undeclared reference to '(.*?)'", message):
+        return ExpressionError("NAME_UNDECLARED", f"{undeclared[1]} is not declared", undeclared[1], offset=offset)
+    message = re.sub(r"^Syntax error: ", "", message)
+    message = re.sub(r"mismatched input '<EOF>'.*", "the expression ends too early", message)
+    message = re.sub(r"(?:mismatched|extraneous) input '(.*?)' expecting.*", r"unexpected '\1'", message)
+    message = re.sub(r"no viable alternative at input '(.*?)'", r"unexpected '\1'", message)
+    return ExpressionError.syntax(text, min(offset, len(text)), message[:200])
+
+
+class _Result:
+    """Turns a CEL value into JSON data, within bounds: a value that occurs often is copied often."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.parts = 0
+        self.characters = 0
+
+    def plain(self, value: cel.Value) -> Any:
+        """The value as JSON data; raises ExpressionError when it is none or too large."""
+        self.parts += 1
+        content = value.value()
+        if isinstance(content, str):
+            self.characters += len(content)
+        if self.parts > MAX_RESULT_PARTS or self.characters > MAX_RESULT_CHARACTERS:
+            raise ExpressionError("EXPRESSION_FAILED", "the result is too large", self.text)
+        if isinstance(content, float) and not math.isfinite(content):
+            raise ExpressionError("EXPRESSION_FAILED", "the result is no finite number", self.text)
+        if content is None or isinstance(content, bool | int | float | str):
+            return content
+        if isinstance(content, list):
+            return [self.plain(part) for part in content]
+        if isinstance(content, dict) and all(isinstance(key, str) for key in content):
+            return {key: self.plain(part) for key, part in content.items()}
+        if isinstance(content, datetime.datetime):
+            return content.isoformat().replace("+00:00", "Z")
+        raise ExpressionError("EXPRESSION_FAILED", "the result is no JSON value", self.text)

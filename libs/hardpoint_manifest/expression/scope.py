@@ -1,0 +1,71 @@
+"""The names that an expression may use, and what is known of their types before anything runs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from hardpoint_manifest.model import Action, Parameter, Requirement
+from hardpoint_manifest.names import CEL_WORDS
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Dotted names and their parameter types, such as `input.location: string`.
+
+    `aliases` are short names of longer ones (`channel` for `input.channel`), `optional` those that may have no value,
+    `secrets` those that only the broker may fill in, `closed` the names whose members are all known.
+    """
+
+    types: Mapping[str, str]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, *names: str) -> Self:
+        """A scope of names of which nothing more is known."""
+        return cls({name: "any" for name in names})
+
+    @classmethod
+    def request(cls, action: Action, requirements: Iterable[Requirement]) -> Self:
+        """What a request of the action may use: `input`, each input by its own name, each setting and secret by key."""
+        types, optional, closed = _members("input", action.inputs)
+        requirements = tuple(requirements)
+        types.update({requirement.key: _setting_type(requirement) for requirement in requirements})
+        optional |= {r.key for r in requirements if not r.required and r.default is None}
+        return cls(
+            types,
+            aliases={p.name: f"input.{p.name}" for p in action.inputs if _plain(p.name) and p.name not in types},
+            optional=frozenset(optional),
+            secrets=frozenset(requirement.key for requirement in requirements if requirement.secret),
+            closed=closed,
+        )
+
+    @classmethod
+    def response(cls, action: Action) -> Self:
+        """What a response mapping may use: `data` (the parsed body), `status`, `headers` (lower case) and `input`."""
+        types, optional, closed = _members("input", action.inputs)
+        types.update({"data": "any", "status": "integer", "headers": "object"})
+        return cls(types, optional=frozenset(optional), closed=closed)
+
+
+def _members(name: str, parameters: tuple[Parameter, ...]) -> tuple[dict[str, str], set[str], frozenset[str]]:
+    types = {name: "object"}
+    optional = {f"{name}.{p.name}" for p in parameters if not p.required and p.default is None}
+    closed = {name} if parameters else set()
+    for parameter in parameters:
+        member = f"{name}.{parameter.name}"
+        types[member] = parameter.type
+        if parameter.properties:
+            closed.add(member)
+            types.update({f"{member}.{p.name}": p.type for p in parameter.properties})
+    return types, optional, frozenset(closed)
+
+
+def _setting_type(requirement: Requirement) -> str:
+    return "string" if requirement.secret else requirement.type
+
+
+def _plain(name: str) -> bool:
+    return name.isidentifier() and name not in CEL_WORDS

@@ -1,0 +1,131 @@
+"""Templates: texts with `${...}` or `{{...}}` in them, and structures of such texts.
+
+A text that is one placeholder keeps the type of its value; a placeholder inside a text becomes text. What a value
+contains is never read as a template again.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from hardpoint_manifest.expression.compiled import Expression, compile
+from hardpoint_manifest.expression.errors import ExpressionError
+from hardpoint_manifest.expression.scope import Scope
+from hardpoint_manifest.expression.tokens import tokens
+
+_OPENINGS = {"${": "}", "{{": "}}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text, cut into what stands as it is and the expressions between."""
+
+    text: str
+    parts: tuple[str | Expression, ...]
+
+    @classmethod
+    def parse(cls, text: str, scope: Scope) -> Self:
+        """Read a template; raises ExpressionError with the position in it."""
+        return cls(text, tuple(_parts(text, scope)))
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The expressions in it, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Expression))
+
+    @property
+    def whole(self) -> Expression | None:
+        """The one expression that is the whole text, or None."""
+        return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], Expression) else None
+
+    def evaluate(self, variables: Mapping[str, Any], encode: Callable[[str], str] = str) -> Any:
+        """The value of a whole placeholder, or the text with every placeholder filled in and passed through `encode`."""
+        if self.whole is not None:
+            return self.whole.evaluate(variables)
+        return "".join(
+            part if isinstance(part, str) else encode(as_text(part.evaluate(variables), part.text)) for part in self.parts
+        )
+
+    def evaluate_url(self, variables: Mapping[str, Any]) -> str:
+        """The text as a URL: values are percent-encoded, and none may step out of its place in the path."""
+        url = str(self.evaluate(variables, lambda text: quote(text, safe="")))
+        if any(segment in {".", ".."} for segment in urlsplit(url).path.split("/")):
+            raise ExpressionError("EXPRESSION_FAILED", "a value would change the path of the URL", self.text)
+        return url
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A JSON value whose texts are templates; keys are as they stand."""
+
+    content: Any
+
+    @classmethod
+    def parse(cls, value: Any, scope: Scope) -> Self:
+        """Read a value; raises ExpressionError at the first text that is no template."""
+        return cls(_map(value, lambda text: Template.parse(text, scope)))
+
+    def evaluate(self, variables: Mapping[str, Any]) -> Any:
+        """The value filled in; an entry that is an optional value which was not given is left out."""
+        return _fill(self.content, variables)
+
+
+def as_text(value: Any, place: str = "") -> str:
+    """A value as it appears inside a text: texts as they are, everything else as JSON; raises ExpressionError for null."""
+    if value is None:
+        raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is null, which has no text", place)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _parts(text: str, scope: Scope) -> Iterator[str | Expression]:
+    position = 0
+    while position < len(text):
+        starts = [at for at in (text.find(opening, position) for opening in _OPENINGS) if at >= 0]
+        if not starts:
+            break
+        start = min(starts)
+        if start > position:
+            yield text[position:start]
+        end, position = _end(text, start)
+        yield compile(text[start + 2 : end].strip(), scope)
+    if position < len(text) or not text:
+        yield text[position:]
+
+
+def _end(text: str, start: int) -> tuple[int, int]:
+    """Where the expression of the placeholder ends, and where the text goes on; braces inside it must pair."""
+    closing = _OPENINGS[text[start : start + 2]]
+    depth = 0
+    for word in tokens(text, start + 2):
+        if word.text == "}" and depth == 0:
+            if text.startswith(closing, word.start):
+                return word.start, word.start + len(closing)
+            break
+        depth += (word.text == "{") - (word.text == "}")
+    raise ExpressionError.syntax(text, start, f"{text[start : start + 2]!r} is not closed")
+
+
+def _map(value: Any, change: Callable[[str], Template]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _map(part, change) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_map(part, change) for part in value]
+    return value
+
+
+def _fill(value: Any, variables: Mapping[str, Any]) -> Any:
+    if isinstance(value, Template):
+        return value.evaluate(variables)
+    if isinstance(value, dict):
+        return {key: _fill(part, variables) for key, part in value.items() if not _is_absent(part, variables)}
+    if isinstance(value, list):
+        return [_fill(part, variables) for part in value if not _is_absent(part, variables)]
+    return value
+
+
+def _is_absent(value: Any, variables: Mapping[str, Any]) -> bool:
+    return isinstance(value, Template) and value.whole is not None and value.whole.is_absent(variables)

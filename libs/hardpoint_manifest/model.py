@@ -1,0 +1,240 @@
+"""The manifest: what a release is, in one form whatever dialect its author wrote.
+
+Frozen values, no I/O. `normalise` builds them from a checked document; everybody else only reads them.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority
+from hardpoint_manifest.names import ActionId, CapabilityId, ParameterName, RequirementKey
+
+JsonSchema = dict[str, Any]
+ParameterType = Literal["string", "number", "integer", "boolean", "object", "array", "file", "any"]
+JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+FILE_SCHEMA: JsonSchema = {
+    "type": "object",
+    "description": "A file kept by Hardpoint, named by its handle",
+    "properties": {
+        "id": {"type": "string", "minLength": 1},
+        "name": {"type": "string"},
+        "type": {"type": "string"},
+        "size": {"type": "integer", "minimum": 0},
+    },
+    "required": ["id"],
+    "additionalProperties": False,
+}
+
+
+class Kind(StrEnum):
+    """How the actions of a capability run."""
+
+    HTTP = "http"
+    CODE = "code"
+    FLOW = "flow"
+    WORKFLOW = "workflow"
+
+
+class Value(BaseModel):
+    """Base of every part of a manifest: immutable and closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parameter(Value):
+    """One named input or output of an action, or one property of an object parameter."""
+
+    name: ParameterName
+    type: ParameterType = "any"
+    required: bool = False
+    description: str = ""
+    default: Any = None
+    enum: tuple[Any, ...] = ()
+    items: "Parameter | None" = None
+    properties: tuple["Parameter", ...] = ()
+
+    def to_schema(self) -> JsonSchema:
+        """The JSON Schema of one value of this parameter."""
+        schema: JsonSchema = {}
+        if self.type == "file":
+            schema.update(FILE_SCHEMA)
+        elif self.type != "any":
+            schema["type"] = self.type
+        if self.description:
+            schema["description"] = self.description
+        if self.default is not None:
+            schema["default"] = self.default
+        if self.enum:
+            schema["enum"] = list(self.enum)
+        if self.items is not None:
+            schema["items"] = self.items.to_schema()
+        if self.properties:
+            schema.update(_closed_object(self.properties))
+        return schema
+
+
+def _closed_object(parameters: tuple[Parameter, ...]) -> JsonSchema:
+    schema: JsonSchema = {
+        "type": "object",
+        "properties": {parameter.name: parameter.to_schema() for parameter in parameters},
+        "additionalProperties": False,
+    }
+    required = [parameter.name for parameter in parameters if parameter.required]
+    if required:
+        schema["required"] = required
+    return schema
+
+
+class Body(Value):
+    """The body of a request: a template structure sent as JSON or as a form, or text sent as it is."""
+
+    kind: Literal["json", "form", "raw"] = "json"
+    content: Any = None
+
+
+class HttpCall(Value):
+    """One HTTP request and how its response becomes an output; every text may hold `${...}` or `{{...}}`.
+
+    `response_mapping` names an expression for each output; when empty, the whole response is the output.
+    `success` is an expression that must hold for the call to have worked; `error` is one that says why it did not.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "GET"
+    url: str
+    headers: dict[str, str] = {}
+    query: dict[str, Any] = {}
+    body: Body | None = None
+    response_mapping: dict[str, str] = {}
+    success: str | None = None
+    error: str | None = None
+    timeout_seconds: float | None = None
+
+
+class Action(Value):
+    """One callable function of a capability."""
+
+    id: ActionId
+    name: str
+    description: str = ""
+    inputs: tuple[Parameter, ...] = ()
+    outputs: tuple[Parameter, ...] = ()
+    http: HttpCall | None = None
+    effect: Literal["read", "write"] = "read"
+
+    def input_schema(self) -> JsonSchema:
+        """The JSON Schema 2020-12 of the input: closed when inputs are declared, any object when not."""
+        schema = _closed_object(self.inputs) if self.inputs else {"type": "object"}
+        return {"$schema": JSON_SCHEMA_DIALECT, **schema}
+
+    def output_schema(self) -> JsonSchema:
+        """The JSON Schema 2020-12 of the output: closed when outputs are declared, anything when not."""
+        schema = _closed_object(self.outputs) if self.outputs else {}
+        return {"$schema": JSON_SCHEMA_DIALECT, **schema}
+
+    def with_defaults(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The input with the declared default of every input that is absent."""
+        defaults = {p.name: p.default for p in self.inputs if p.default is not None and p.name not in values}
+        return {**values, **defaults}
+
+
+class Requirement(Value):
+    """A setting or a secret that an installation gives to the capability, by key."""
+
+    key: RequirementKey
+    label: str
+    type: Literal["secret", "string", "number", "boolean", "object"] = "string"
+    required: bool = False
+    default: Any = None
+    description: str = ""
+    help_url: str = ""
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value may only be handled by the broker."""
+        return self.type == "secret"
+
+
+class Example(Value):
+    """One input of an action and what it gives; the expected output may hold matchers."""
+
+    action: ActionId
+    input: dict[str, Any] = {}
+    expected_output: Any = None
+
+
+class Verifier(Value):
+    """How a delivery to a webhook proves where it comes from; `none` refuses every delivery."""
+
+    kind: Literal["slack", "github", "standard-webhooks", "hmac", "none"]
+    secret: RequirementKey | None = None
+    header: str | None = None
+
+
+class Trigger(Value):
+    """What starts a run without an agent asking."""
+
+    id: ActionId
+    name: str = ""
+    type: Literal["webhook", "schedule", "event"]
+    event: str = ""
+    schedule: str = ""
+    action: ActionId | None = None
+    verifier: Verifier | None = None
+
+
+class Limits(Value):
+    """How much one execution may use."""
+
+    compute: Literal["light", "moderate", "heavy"] = "light"
+
+    def wall_seconds(self, policy_seconds: float) -> float:
+        """Seconds that one execution may take: the smaller of the compute tier and the policy's limit."""
+        return min(COMPUTE_SECONDS[self.compute], policy_seconds)
+
+
+class Manifest(Value):
+    """The document that defines a release, normalised; `hosts` holds the declared ones and those of its URLs."""
+
+    id: CapabilityId
+    name: str
+    icon: str = ""
+    version: str
+    author: str = ""
+    description: str = ""
+    kind: Kind
+    language: Literal["python", "javascript"] | None = None
+    category: str = ""
+    tags: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    permissions: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    limits: Limits = Limits()
+    license: str = ""
+    documentation_url: str = ""
+    support_url: str = ""
+    repository_url: str = ""
+
+    @model_validator(mode="after")
+    def _language_follows_kind(self) -> "Manifest":
+        if (self.kind is Kind.CODE) != (self.language is not None):
+            raise ValueError("a language belongs to code, and only to code")
+        return self
+
+    @property
+    def authority(self) -> Authority:
+        """The permissions and hosts that this release asks for."""
+        return Authority(frozenset(self.permissions), frozenset(self.hosts))
+
+    def action(self, action_id: str) -> Action | None:
+        """The action with this id, or None."""
+        return next((action for action in self.actions if action.id == action_id), None)
+
+    def requirement(self, key: str) -> Requirement | None:
+        """The requirement with this key, or None."""
+        return next((requirement for requirement in self.requirements if requirement.key == key), None)

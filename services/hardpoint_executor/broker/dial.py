@@ -1,0 +1,134 @@
+"""The last door before the network: every connection of the broker is dialled here, to an address that was checked.
+
+A name is resolved once and connected by the address found, so an answer that changes between check and use cannot
+matter. Loopback is reached only through an alias that the operator wrote down.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import httpcore
+import structlog
+
+from hardpoint_executor.broker.address import public_address
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+
+log = structlog.get_logger(__name__)
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Host name and port to every address of the name, in the order to try; raises OSError when there is none."""
+
+RESOLVE_SECONDS = 2.0
+MAX_ADDRESSES_TRIED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A loopback port that stands in for a host, over plain http."""
+
+    address: str
+    port: int
+
+
+def parse_aliases(table: Mapping[str, str]) -> dict[str, Alias]:
+    """Read `{"api.example.com": "127.0.0.1:8081"}`; raises ValueError for anything that is not loopback and a port."""
+    aliases = {}
+    for host, place in table.items():
+        address, _, port = place.removeprefix("http://").rstrip("/").rpartition(":")
+        if not (address and ip_address(address.strip("[]")).is_loopback and port.isdecimal()):
+            raise ValueError(f"host alias {host} must name a loopback address and a port, not {place!r}")
+        aliases[host.lower()] = Alias(address.strip("[]"), int(port))
+    return aliases
+
+
+class Resolver:
+    """The system's resolver on threads of its own, so that slow names hold up nothing but other names."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="resolve")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """Every address of the absolute name `host`: search domains of the machine are not tried."""
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(f"{host}.", port, type=socket.SOCK_STREAM)
+        )
+        return [str(address[0]) for *_, address in found]
+
+    def close(self) -> None:
+        """Let the threads end; a lookup under way is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class GuardedDialler(httpcore.AsyncNetworkBackend):
+    """Connects to public addresses and to aliases, and to nothing else."""
+
+    def __init__(self, resolve: Resolve, aliases: Mapping[str, Alias]) -> None:
+        self._resolve = resolve
+        self._aliases = aliases
+        self._sockets = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Resolve `host` once, refuse it unless every address is public, and connect to one of those addresses."""
+        if alias := self._aliases.get(host):
+            return await self._sockets.connect_tcp(alias.address, alias.port, timeout)
+        refused: Exception | None = None
+        for address in (await self._public_addresses(host, port))[:MAX_ADDRESSES_TRIED]:
+            try:
+                return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
+            except httpcore.ConnectError as error:
+                refused = error
+        raise unreachable(host) from refused
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Refuse: no capability reaches a socket of this machine."""
+        raise BrokerDenied(DenialCode.URL_REFUSED, "local sockets cannot be reached")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait without holding up the loop."""
+        await asyncio.sleep(seconds)
+
+    async def _public_addresses(self, host: str, port: int) -> list[str]:
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                addresses = await self._resolve(host, port)
+        except TimeoutError:
+            raise BrokerDenied(
+                DenialCode.UPSTREAM_UNREACHABLE,
+                f"host {host} could not be looked up within {RESOLVE_SECONDS:g} s",
+                "try again later",
+            ) from None
+        except OSError:
+            raise BrokerDenied(
+                DenialCode.UPSTREAM_UNREACHABLE, f"host {host} has no address", "correct the name of the host"
+            ) from None
+        inside = [address for address in addresses if not public_address(address)]
+        if inside or not addresses:
+            # Which address it is concerns the operator; to the capability it would be a map of our network.
+            log.warning("host resolves to an address that is not public", host=host, addresses=inside)
+            raise BrokerDenied(
+                DenialCode.ADDRESS_NOT_PUBLIC,
+                f"host {host} resolves to an address that is not public",
+                "use a host that is on the public internet",
+            )
+        return addresses
+
+
+def unreachable(host: str) -> BrokerDenied:
+    """The denial for a host that does not accept a connection, or drops it."""
+    return BrokerDenied(DenialCode.UPSTREAM_UNREACHABLE, f"host {host} cannot be reached", "try again later")

@@ -1,0 +1,91 @@
+"""Owns the frames on a jail's channel: a 4-byte big-endian length, then UTF-8 JSON with exactly one key.
+
+What comes from a jail is hostile. Length, depth, encoding and numbers are checked before or while it is parsed, so
+that nothing behind this file meets NaN, a lone surrogate, a nest that overflows a stack or a length it must trust.
+"""
+
+import asyncio
+import json
+import re
+from typing import Any, NoReturn
+
+FRAME_BYTES = 1024 * 1024
+DEPTH = 64
+INT_DIGITS = 308
+"""A longer integer does not fit the double that every other program reads it into."""
+
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_STRING = re.compile(rb'"[^"]*"')
+_ROUND = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class ProtocolError(Exception):
+    """What the jail sent is not a frame; the text says which rule it broke."""
+
+
+def encode(frame: dict[str, Any]) -> bytes:
+    """Return the bytes of a frame. Raises ValueError for values that are not JSON."""
+    body = json.dumps(frame, allow_nan=False, separators=(",", ":")).encode()
+    return len(body).to_bytes(4, "big") + body
+
+
+async def read(reader: asyncio.StreamReader, cap: int = FRAME_BYTES) -> bytes | None:
+    """Return the next frame's body, or None when the channel ends between frames. Allocates at most `cap` bytes."""
+    try:
+        length = int.from_bytes(await reader.readexactly(4), "big")
+        if length > cap:
+            raise ProtocolError(f"a frame of {length} bytes; at most {cap} are accepted")
+        return await reader.readexactly(length)
+    except asyncio.IncompleteReadError:
+        return None
+    except ConnectionError:
+        return None
+
+
+def parse(body: bytes) -> tuple[str, Any]:
+    """Return the one key of a frame and its value. Raises ProtocolError."""
+    _check_depth(body)
+    try:
+        text = body.decode("utf-8")
+        frame = json.loads(text, parse_constant=_not_a_number, parse_int=_integer, parse_float=_number)
+        if b"\\u" in body:
+            json.dumps(frame, ensure_ascii=False).encode("utf-8")  # refuses surrogates that were written as escapes
+    except ProtocolError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"a frame that is not JSON: {error}") from error
+    if not isinstance(frame, dict) or len(frame) != 1:
+        raise ProtocolError("a frame without exactly one key")
+    return next(iter(frame.items()))
+
+
+def _check_depth(body: bytes) -> None:
+    """Peel one level of brackets a pass, which costs a few passes of C and never a stack."""
+    if body.count(b"[") + body.count(b"{") <= DEPTH:
+        return
+    bare = _STRING.sub(b"", _ESCAPED.sub(b"", body))
+    brackets = bare.translate(_ROUND, _NOT_BRACKETS)
+    for _ in range(DEPTH):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"")
+    if brackets:
+        raise ProtocolError(f"a frame nested deeper than {DEPTH} levels")
+
+
+def _not_a_number(text: str) -> NoReturn:
+    raise ProtocolError(f"{text}, which is not JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > INT_DIGITS:
+        raise ProtocolError(f"an integer of {len(text)} digits; at most {INT_DIGITS} are accepted")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ProtocolError("a number too large for a double")
+    return value

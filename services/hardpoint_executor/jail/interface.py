@@ -1,0 +1,151 @@
+"""Owns the words between the jail and the rest of the executor: a call, its limits, its outcome, its only door.
+
+It calls no one. `Jail` is what a tier implements; `Door` is what the broker implements.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+LANGUAGES = ("python", "javascript")
+
+
+class OutcomeKind(StrEnum):
+    """How an execution ended, decided outside the jail."""
+
+    OK = "ok"
+    USER_ERROR = "user_error"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    CRASH = "crash"
+    VIOLATION = "violation"
+    PROTOCOL = "protocol"
+    OUTPUT_LIMIT = "output_limit"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may use. Seconds count from the moment the jail has the call, never time in a queue."""
+
+    wall_seconds: float = 10.0
+    memory_bytes: int = 128 * 1024 * 1024
+    output_bytes: int = 1024 * 1024
+    """Bytes of the result, and apart from it bytes printed to stdout and stderr."""
+    log_bytes: int = 64 * 1024
+    """Bytes of log and progress messages."""
+    broker_calls: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class JailCall:
+    """One action to run once. `secrets` holds handles such as `secret://KEY#nonce`, never values."""
+
+    language: str
+    source: str
+    filename: str
+    action: str
+    input: Any
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    permissions: tuple[str, ...] = ()
+    traceparent: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of a plugin's stack, innermost first; line and column count from 1, and 0 is unknown."""
+
+    function: str
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call. `value` is set for `ok`; `error_name`, `message` and `stack` say why it is anything else."""
+
+    kind: OutcomeKind
+    value: Any = None
+    error_name: str = ""
+    message: str = ""
+    stack: tuple[Frame, ...] = ()
+    detail: str = ""
+    """The signal, the limit or the rule that ended the call."""
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    peak_memory_bytes: int = 0
+    broker_calls: int = 0
+    log_bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """True when the action returned a value."""
+        return self.kind is OutcomeKind.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A line that the plugin logged or printed."""
+
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the plugin says it is: a fraction from 0 to 1 and a few words."""
+
+    fraction: float
+    message: str
+
+
+Event = Log | Progress
+OnEvent = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Take an event and do nothing: for calls whose events nobody watches."""
+
+
+class BrokerDenied(Exception):
+    """The broker refused what the plugin asked; the plugin sees the code and the message as an exception."""
+
+    def __init__(self, code: str, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.fix = fix
+
+
+class Door(Protocol):
+    """The only way out of a jail."""
+
+    async def ask(self, service: str, method: str, arguments: Mapping[str, Any]) -> Any:
+        """Answer one request of the plugin with a JSON value, or raise BrokerDenied."""
+
+
+class Jail(Protocol):
+    """Runs strangers' code, each call in a jail of its own."""
+
+    async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore) -> Outcome:
+        """Run one action once.
+
+        Raises InvalidArgument for a name that cannot be an action, ResourceExhausted when the queue is full and
+        Unavailable when no jail can be started. Cancelling the awaiting task kills the jail.
+        """
+
+    async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
+        """Run a module only as far as its header, and return that header as the value of the outcome."""
+
+    def reasons_not_ready(self) -> list[str]:
+        """Say why nothing can be run now, each with what to do about it; empty when all is well."""
+
+    async def start(self) -> None:
+        """Build what is needed, test the walls, and start the first jails; failures become reasons not to be ready."""
+
+    async def stop(self) -> None:
+        """Kill every jail and leave no process behind."""
