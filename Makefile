@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTOS := $(shell find protos -name '*.proto') protos/generate.py
-CODE := libs/hardpoint_* services tests bench examples/demo.py protos/generate.py
+CODE := libs/hardpoint_* services tests bench examples/demo protos/generate.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check bench lock contracts format clean
@@ -31,7 +31,7 @@ libs/hardpoint/.generated: $(PROTOS) | $(READY)
 	@touch $@
 
 demo: setup ## The main job on real input: upload, publish, install, grant, attach, call; with the trace of the last call
-	@$(BIN)/python examples/demo.py
+	@PYTHONPATH=examples $(BIN)/python -m demo
 
 up: setup ## Serve all units on this machine, with an embedded PostgreSQL
 	@$(BIN)/hardpointd serve

@@ -28,8 +28,7 @@ _NEWEST = 2**63 - 1
 
 def audit_table() -> str:
     """Return the DDL of the table of events, for a service's migration."""
-    return (
-        """
+    return """
         CREATE TABLE audit_events (
             sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             org text NOT NULL,
@@ -42,9 +41,7 @@ def audit_table() -> str:
             trace_id text NOT NULL
         );
         CREATE INDEX audit_events_by_org ON audit_events (org, sequence DESC);
-        """
-        + tenant_policy("audit_events")
-    )
+        """ + tenant_policy("audit_events")
 
 
 async def record(connection: AsyncConnection, caller: Caller, action: str, resource: object, **facts: object) -> None:
@@ -72,7 +69,7 @@ class AuditRpc(audit_pb2_grpc.AuditServiceServicer):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ListEvents(  # noqa: N802 - the RPC's name
+    async def ListEvents(
         self, request: audit_pb2.ListEventsRequest, _context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> audit_pb2.ListEventsResponse:
         """Answer one page of events."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -32,13 +32,13 @@ ALGORITHMS = ["ES256", "RS256"]
 ORG_METADATA = "hardpoint-org"
 SUBJECT_METADATA = "hardpoint-subject"
 
-_READ = frozenset({"registry.*.read", "marketplace.*.read", "runtime.*.read"})
+_READ = frozenset({"registry.*.read", "marketplace.*.read", "runtime.*.read", "runtime.tools.list"})
 
 PERMISSIONS_BY_ROLE: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"*"}),
-    "builder": _READ | {"registry.*", "marketplace.listings.*", "executor.*"},
+    "builder": _READ | {"registry.*", "marketplace.listings.*", "executor.headers.*", "runtime.actions.test"},
     "operator": _READ | {"config.*", "runtime.*"},
-    "agent": frozenset({"registry.*.read", "marketplace.*.read", "runtime.actions.*"}),
+    "agent": frozenset({"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"}),
     "viewer": _READ,
     SERVICE_ROLE: frozenset({"*"}),
 }
@@ -110,7 +110,7 @@ def rules(service_names: Iterable[str]) -> dict[str, MethodRule]:
     found: dict[str, MethodRule] = {}
     wrong: list[str] = []
     for service_name in service_names:
-        service = descriptor_pool.Default().FindServiceByName(service_name)  # type: ignore[no-untyped-call]
+        service = descriptor_pool.Default().FindServiceByName(service_name)
         for method in service.methods:
             rule = _rule(method)
             problem = _problem(rule, method)
@@ -123,7 +123,7 @@ def rules(service_names: Iterable[str]) -> dict[str, MethodRule]:
 
 
 def _rule(method: MethodDescriptor) -> MethodRule:
-    option = method.GetOptions().Extensions[rule_pb2.rule]
+    option: rule_pb2.Rule = method.GetOptions().Extensions[rule_pb2.rule]  # type: ignore[index]
     path = f"/{method.containing_service.full_name}/{method.name}"
     return MethodRule(path, option.permission, tuple(option.resource.split(".")) if option.resource else (), option.who)
 
@@ -135,7 +135,7 @@ def _problem(rule: MethodRule, method: MethodDescriptor) -> str:
         return "has a rule without a permission"
     if rule.who == rule_pb2.WHO_ORG and not rule.resource:
         return "has a rule for one org that names no resource field"
-    message = method.input_type
+    message: Descriptor | None = method.input_type
     for field in rule.resource:
         if message is None or field not in message.fields_by_name:
             return f"has a rule for the field {'.'.join(rule.resource)}, which its request does not have"
@@ -266,9 +266,7 @@ def _load_or_create(path: Path) -> ECKey:
         finally:
             fresh.unlink()
     if path.stat().st_mode & 0o077:
-        raise PermissionDenied(
-            "others can read the key that signs tokens", fix=f"chmod 600 {path}", place=str(path)
-        )
+        raise PermissionDenied("others can read the key that signs tokens", fix=f"chmod 600 {path}", place=str(path))
     return ECKey.import_key(json.loads(path.read_text()))
 
 

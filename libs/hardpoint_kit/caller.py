@@ -32,7 +32,7 @@ class Caller:
 NOBODY = Caller(subject="", org="", roles=frozenset())
 
 
-def SYSTEM(org: str = ANY_ORG) -> Caller:  # noqa: N802 - reads as the name of who acts
+def SYSTEM(org: str = ANY_ORG) -> Caller:
     """Build the caller of a unit's own work in one org, or in all of them."""
     return Caller(subject="system", org=org, roles=frozenset({SERVICE_ROLE}))
 

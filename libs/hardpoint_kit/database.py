@@ -88,7 +88,9 @@ class Database:
         """Wait until the database answers; raises Unavailable when it does not within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
-                while await self.reasons_not_ready():
+                while True:
+                    if not await self.reasons_not_ready():
+                        return
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise _unreachable() from None
@@ -145,6 +147,8 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
+        # An error's text reaches logs and traces; what was to be stored must not.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c idle_in_transaction_session_timeout=60s",
@@ -170,7 +174,7 @@ def _upgrade(connection: Connection, versions: Path) -> None:
     script = ScriptDirectory(versions.parent, version_locations=[versions])
 
     def newer(revision: object, _context: MigrationContext) -> list[RevisionStep]:
-        return script._upgrade_revs("head", revision)  # type: ignore[arg-type,return-value]
+        return script._upgrade_revs("head", revision)  # type: ignore[arg-type]
 
     with EnvironmentContext(Config(), script, fn=newer) as environment:
         environment.configure(connection=connection)

@@ -87,7 +87,8 @@ class InvalidArgument(HardpointError):
             if isinstance(message_or_violations, str)
             else "; ".join(f"{path}: {text}" for path, text in violations.items())
         )
-        super().__init__(message, reason=reason, fix=fix, place=place or next(iter(violations), ""), **metadata)
+        super().__init__(message, reason=reason, fix=fix, place=place or next(iter(violations), ""))
+        self.metadata = {key: str(value) for key, value in metadata.items()}
         self.violations = violations
 
 

@@ -31,8 +31,7 @@ _FIRST = text(
 
 def requests_table() -> str:
     """Return the DDL of the table that keeps first answers, for a service's migration."""
-    return (
-        """
+    return """
         CREATE TABLE requests (
             org text NOT NULL,
             subject text NOT NULL,
@@ -43,9 +42,7 @@ def requests_table() -> str:
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (org, subject, request_id)
         );
-        """
-        + tenant_policy("requests")
-    )
+        """ + tenant_policy("requests")
 
 
 def request_fingerprint(request: Message) -> str:

@@ -1,9 +1,19 @@
 """Owns process configuration: environment variables `HARDPOINT_*`, read once at the start."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_state_folder() -> Path:
+    """Where state of this user is kept: HARDPOINT_STATE, else what the system has for it."""
+    if chosen := os.environ.get("HARDPOINT_STATE"):
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/var/lib/hardpoint")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hardpoint"
 
 
 class Options(BaseSettings):
@@ -29,3 +39,7 @@ class Options(BaseSettings):
     """The `aud` that tokens must carry."""
     service_token_file: Path | None = None
     """File with the token this process shows to its peers; read again for every call, so that it can be rotated."""
+
+    def service_token(self) -> str:
+        """Read the token this process shows to its peers, empty when it has none."""
+        return self.service_token_file.read_text().strip() if self.service_token_file else ""

@@ -46,6 +46,9 @@ class Telemetry:
 
 _telemetry: Telemetry | None = None
 
+# Local variables of a stack hold what people sent, secrets too.
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def setup(service_name: str, options: Options) -> Telemetry:
     """Set the process's logging, tracing and metrics up; a second call returns what the first one set.
@@ -125,11 +128,10 @@ def _setup_logging(options: Options) -> None:
         _add_context,
         redact,
     ]
-    as_json = options.log_format == "json"
     last: list[structlog.types.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-        if as_json
-        else [structlog.dev.ConsoleRenderer()]
+        [_tracebacks, structlog.processors.JSONRenderer()]
+        if options.log_format == "json"
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
+
 AddService = Callable[[Any, Any], None]
 
 
@@ -29,23 +31,25 @@ class Unit:
     start: Callable[[], Awaitable[None]] = nothing
     stop: Callable[[], Awaitable[None]] = nothing
     ready: Callable[[], Awaitable[list[str]]] = always_ready
-    service_names: list[str] = field(init=False)
+    handlers: dict[str, grpc.GenericRpcHandler] = field(init=False)
+    """What serves each gRPC service, by the service's full name."""
 
     def __post_init__(self) -> None:
-        collected = _Services()
+        collected = _Handlers()
         for add, servicer in self.services:
             add(servicer, collected)
-        self.service_names = collected.names
+        self.handlers = collected.by_service
 
 
-class _Services:
-    """Stands in for a server while a unit's services say their full names."""
+class _Handlers:
+    """Stands in for a server while generated code adds a unit's services."""
 
     def __init__(self) -> None:
-        self.names: list[str] = []
+        self.by_service: dict[str, grpc.GenericRpcHandler] = {}
 
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self.names.extend(handler.service_name() for handler in handlers)
+    def add_generic_rpc_handlers(self, handlers: tuple[grpc.ServiceRpcHandler, ...]) -> None:
+        """Keep the handlers of one service."""
+        self.by_service.update((handler.service_name(), handler) for handler in handlers)
 
     def add_registered_method_handlers(self, service_name: str, handlers: Any) -> None:
-        """Accept what generated code also registers; the names are known by now."""
+        """Ignore the second registration of the same methods that generated code makes."""

@@ -174,7 +174,3 @@ class Authority:
         """The widest compute tier among the permissions; `light` when none is asked for."""
         tiers = [tier for tier in COMPUTE_SECONDS if f"compute.{tier}" in self.permissions]
         return tiers[-1] if tiers else "light"
-
-    def wall_seconds(self, policy_seconds: float) -> float:
-        """Seconds that one execution may take: the smaller of the compute tier and the policy's limit."""
-        return min(COMPUTE_SECONDS[self.compute_tier], policy_seconds)

@@ -4,7 +4,7 @@ A fix that a machine can apply travels as a JSON Patch (RFC 6902: add and replac
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -91,8 +91,3 @@ def _put(target: Any, key: str, operation: PatchOp) -> None:
         raise KeyError(operation.path)
     else:
         target[key] = value
-
-
-def errors(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Those findings that stop a release."""
-    return tuple(finding for finding in findings if finding.severity is Severity.ERROR)

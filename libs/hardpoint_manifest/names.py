@@ -34,8 +34,8 @@ SCOPE_NAMES: Final = frozenset({"input", "data", "status", "headers", "file", "t
 """Variables that expressions already have, so no setting and no step may take them."""
 
 CEL_WORDS: Final = frozenset(
-    "as break const continue else false for function if import in let loop namespace null package return true var void "
-    "while".split()
+    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop"}
+    | {"namespace", "null", "package", "return", "true", "var", "void", "while"}
 )
 
 _CAPABILITY = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Final, Self
 
-import semantic_version
+import semantic_version  # type: ignore[import-untyped]
 
 LATEST: Final = "latest"
 

@@ -6,13 +6,14 @@ evaluation errors come back as values.
 """
 
 import datetime
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cel_expr_python import cel
+from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from hardpoint_manifest.authority import nearest
 from hardpoint_manifest.expression.errors import ExpressionError
@@ -40,7 +41,10 @@ _RESULT_TYPES: Final[Mapping[str, str]] = {
     "BOOL": "boolean",
     "NULL": "null",
 }
+_TYPE_NAMES: Final = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"})
 _ABSENT: Final = object()
+_Needs = dict[str, Any]
+"""Which members an expression reads, as a tree; an empty branch stands for the whole value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,13 @@ class Expression:
     optional: bool
     """Whether it is the path of a value that need not be given."""
     _program: cel.Expression
+    _needs: "_Needs"
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value, as JSON data; raises ExpressionError when a path is missing or an operation fails."""
         if self.source.whole is not None:
             return _walk(self.source.whole, variables)
-        used = {root: variables[root] for root in {path.root for path in self.source.paths} if root in variables}
+        used = _pick(self._needs, variables)
         if self.source.loops and self.source.additions:
             self._check_cost(used)
         try:
@@ -85,7 +90,9 @@ class Expression:
         if "Key not found" in text or "Index error" in text or "SELECT" in text or "No value with name" in text:
             missing = next((path for path in self.source.paths if _find(path, variables) is _ABSENT), None)
             return ExpressionError.missing(missing or f"{_reason(text)} in {self.text}")
-        return ExpressionError("EXPRESSION_FAILED", _reason(text), self.text)
+        # CEL quotes the number, which may be private; the place says enough.
+        reason = "a whole number is too large to calculate with" if "out of range" in text else _reason(text)
+        return ExpressionError("EXPRESSION_FAILED", reason, self.text)
 
     def _check_cost(self, variables: Mapping[str, Any]) -> None:
         """Refuse loops that could build texts far larger than what they were given.
@@ -99,7 +106,10 @@ class Expression:
         iterations = min(CEL_ITERATIONS, parts**self.source.loop_nesting)
         if iterations * longest * (self.source.additions + 1) ** self.source.loop_nesting > MAX_LOOP_CHARACTERS:
             raise ExpressionError(
-                "EXPRESSION_FAILED", "the values are too large to be joined in a loop", self.text, fix="use a code action"
+                "EXPRESSION_FAILED",
+                "the values are too large to be joined in a loop",
+                self.text,
+                fix="use a code action",
             )
 
 
@@ -107,7 +117,9 @@ def compile(text: str, scope: Scope) -> Expression:
     """Compile an expression; raises ExpressionError with the position in it."""
     source = read(text, scope.aliases)
     for path in source.paths:
-        _check_declared(path, scope)
+        if path.root in scope.types or path.parts or path.root not in _TYPE_NAMES:
+            _check_declared(path, scope)
+    source = replace(source, paths=tuple(path for path in source.paths if path.root in scope.types))
     variables = {name: _CEL_TYPES.get(kind, cel.Type.DYN) for name, kind in scope.types.items() if _is_plain(name)}
     try:
         program = cel.NewEnv(variables=variables).compile(source.cel)
@@ -116,7 +128,7 @@ def compile(text: str, scope: Scope) -> Expression:
     whole = source.whole
     dotted = _dotted(whole) if whole else ""
     result_type = scope.types.get(dotted, "any") if whole else _RESULT_TYPES.get(program.return_type().name(), "any")
-    return Expression(text, source, result_type, dotted in scope.optional, program)
+    return Expression(text, source, result_type, dotted in scope.optional, program, _needs(source.paths))
 
 
 def _check_declared(path: MemberPath, scope: Scope) -> None:
@@ -126,7 +138,9 @@ def _check_declared(path: MemberPath, scope: Scope) -> None:
     for part in path.parts:
         member = f"{name}.{part}"
         if name in scope.closed and member not in scope.types:
-            raise _undeclared(member, str(path), {known for known in scope.types if known.startswith(f"{name}.")}, path.start)
+            raise _undeclared(
+                member, str(path), {known for known in scope.types if known.startswith(f"{name}.")}, path.start
+            )
         name = member
 
 
@@ -149,6 +163,26 @@ def _walk(path: MemberPath, variables: Mapping[str, Any]) -> Any:
     if value is _ABSENT:
         raise ExpressionError.missing(path)
     return value
+
+
+def _needs(paths: tuple[MemberPath, ...]) -> _Needs:
+    names = {(path.root, *itertools.takewhile(lambda part: isinstance(part, str), path.parts)) for path in paths}
+    tree: _Needs = {}
+    for name in names:
+        if not any(name[:length] in names for length in range(1, len(name))):
+            branch = tree
+            for part in name:
+                branch = branch.setdefault(str(part), {})
+    return tree
+
+
+def _pick(needs: _Needs, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what is read: converting a large response to CEL costs more than evaluating."""
+    return {
+        name: _pick(branch, value[name]) if branch and isinstance(value[name], Mapping) else value[name]
+        for name, branch in needs.items()
+        if name in value
+    }
 
 
 def _find(path: MemberPath | None, variables: Mapping[str, Any]) -> Any:

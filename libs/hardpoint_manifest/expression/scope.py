@@ -25,7 +25,7 @@ class Scope:
     @classmethod
     def of(cls, *names: str) -> Self:
         """A scope of names of which nothing more is known."""
-        return cls({name: "any" for name in names})
+        return cls(dict.fromkeys(names, "any"))
 
     @classmethod
     def request(cls, action: Action, requirements: Iterable[Requirement]) -> Self:

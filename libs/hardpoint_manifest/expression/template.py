@@ -7,7 +7,8 @@ contains is never read as a template again.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from itertools import islice
+from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 from hardpoint_manifest.expression.compiled import Expression, compile
@@ -15,7 +16,9 @@ from hardpoint_manifest.expression.errors import ExpressionError
 from hardpoint_manifest.expression.scope import Scope
 from hardpoint_manifest.expression.tokens import tokens
 
-_OPENINGS = {"${": "}", "{{": "}}"}
+MAX_LENGTH: Final = 64 * 1024
+MAX_EXPRESSIONS: Final = 200
+_OPENINGS: Final = {"${": "}", "{{": "}}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,12 @@ class Template:
     @classmethod
     def parse(cls, text: str, scope: Scope) -> Self:
         """Read a template; raises ExpressionError with the position in it."""
-        return cls(text, tuple(_parts(text, scope)))
+        if len(text) > MAX_LENGTH:
+            raise ExpressionError("EXPRESSION_INVALID", f"a template has at most {MAX_LENGTH} characters")
+        parts = tuple(islice(_parts(text, scope), 2 * MAX_EXPRESSIONS + 1))
+        if sum(isinstance(part, Expression) for part in parts) > MAX_EXPRESSIONS or len(parts) > 2 * MAX_EXPRESSIONS:
+            raise ExpressionError("EXPRESSION_INVALID", f"a template holds at most {MAX_EXPRESSIONS} expressions")
+        return cls(text, parts)
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -41,11 +49,12 @@ class Template:
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], Expression) else None
 
     def evaluate(self, variables: Mapping[str, Any], encode: Callable[[str], str] = str) -> Any:
-        """The value of a whole placeholder, or the text with every placeholder filled in and passed through `encode`."""
+        """The value of a whole placeholder, or the text with every value in it passed through `encode`."""
         if self.whole is not None:
             return self.whole.evaluate(variables)
         return "".join(
-            part if isinstance(part, str) else encode(as_text(part.evaluate(variables), part.text)) for part in self.parts
+            part if isinstance(part, str) else encode(as_text(part.evaluate(variables), part.text))
+            for part in self.parts
         )
 
     def evaluate_url(self, variables: Mapping[str, Any]) -> str:
@@ -73,7 +82,7 @@ class Structure:
 
 
 def as_text(value: Any, place: str = "") -> str:
-    """A value as it appears inside a text: texts as they are, everything else as JSON; raises ExpressionError for null."""
+    """A value as it appears inside a text: a text as it is, else JSON; raises ExpressionError for null."""
     if value is None:
         raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is null, which has no text", place)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -167,7 +167,9 @@ def _path(words: list[Token], index: int, aliases: Mapping[str, str]) -> tuple[M
         elif sign == "[" and following == "]" and word.kind == "number" and word.text.isdigit():
             parts.append(int(word.text[:9]))
             index += 3
-        elif sign == "[" and following == "]" and word.kind == "text" and word.text[0] in "\"'" and "\\" not in word.text:
+        elif (
+            sign == "[" and following == "]" and word.kind == "text" and word.text[0] in "\"'" and "\\" not in word.text
+        ):
             parts.append(word.text[1:-1])
             index += 3
         else:

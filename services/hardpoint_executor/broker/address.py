@@ -25,7 +25,7 @@ _INSIDE_V4 = tuple(
     )
 )
 
-# Only global unicast is public: this alone shuts out IPv4-mapped, NAT64, unique-local, site-local, link-local, multicast.
+# Only global unicast is public: no IPv4-mapped, NAT64, unique-local, site-local, link-local or multicast address is.
 _GLOBAL_V6 = IPv6Network("2000::/3")
 
 # Inside it: Teredo and other protocol assignments, documentation, 6to4 (which embeds any IPv4 address).

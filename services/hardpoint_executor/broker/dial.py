@@ -23,6 +23,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to every address of the name, in the order to try; raises OSError when there is none."""
 
 RESOLVE_SECONDS = 2.0
+CONNECT_SECONDS = 2.0
 MAX_ADDRESSES_TRIED = 3
 
 
@@ -33,10 +34,13 @@ class Alias:
     address: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}"
+
 
 def parse_aliases(table: Mapping[str, str]) -> dict[str, Alias]:
     """Read `{"api.example.com": "127.0.0.1:8081"}`; raises ValueError for anything that is not loopback and a port."""
-    aliases = {}
+    aliases: dict[str, Alias] = {}
     for host, place in table.items():
         address, _, port = place.removeprefix("http://").rstrip("/").rpartition(":")
         if not (address and ip_address(address.strip("[]")).is_loopback and port.isdecimal()):
@@ -85,23 +89,10 @@ class GuardedDialler(httpcore.AsyncNetworkBackend):
         refused: Exception | None = None
         for address in (await self._public_addresses(host, port))[:MAX_ADDRESSES_TRIED]:
             try:
-                return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
-            except httpcore.ConnectError as error:
+                return await self._sockets.connect_tcp(address, port, CONNECT_SECONDS, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 refused = error
         raise unreachable(host) from refused
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Refuse: no capability reaches a socket of this machine."""
-        raise BrokerDenied(DenialCode.URL_REFUSED, "local sockets cannot be reached")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait without holding up the loop."""
-        await asyncio.sleep(seconds)
 
     async def _public_addresses(self, host: str, port: int) -> list[str]:
         try:

@@ -6,12 +6,12 @@ differently. Messages name host, method and header; they never repeat a URL, whi
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_manifest.authority import HTTP_METHODS, http_permission
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 PORTS = {"http": 80, "https": 443}
 
 MAX_URL = 8192
@@ -23,26 +23,41 @@ _URL_TEXT = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})
 _URL = re.compile(r"(?P<scheme>[^:/?#]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?:#.*)?")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 # Two labels or more; the last begins with a letter, which no spelling of an address does (127.1, 0x7f.1, 2130706433).
-_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 # The broker writes these, or they steer proxies and cloud metadata services.
 _OUR_HEADERS = frozenset(
-    "accept-encoding baggage connection content-length expect host keep-alive metadata-flavor te traceparent "
-    "tracestate trailer transfer-encoding upgrade x-google-metadata-request".split()
+    {
+        "accept-encoding",
+        "baggage",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "metadata-flavor",
+        "te",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-google-metadata-request",
+    }
 )
 _OUR_HEADER_PREFIXES = ("proxy-", "x-aws-ec2-metadata-")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one request goes: a granted host and what to ask it for; `path` includes the query, as it is sent."""
+    """Where one request goes, and what it asks there; `path` includes the query, which may hold a secret."""
 
     scheme: str
     host: str
     port: int
-    path: str
+    path: str = field(repr=False)
 
     @property
     def authority(self) -> str:
@@ -63,7 +78,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class FetchPolicy:
-    """Permissions and hosts in force for one execution; a host is `name`, `name:port`, `*.name` or `*.name:port`."""
+    """Permissions and hosts in force for one execution.
+
+    A host is `name` or `*.name`, which mean port 443 alone, or either with `:port`.
+    """
 
     permissions: frozenset[str]
     hosts: frozenset[str]
@@ -71,13 +89,13 @@ class FetchPolicy:
     def method(self, method: str) -> str:
         """The method in capitals, when its permission is granted."""
         name = method.upper()
-        if name not in METHODS:
+        if name not in HTTP_METHODS:
             raise BrokerDenied(
                 DenialCode.METHOD_REFUSED,
                 f"method {_shown(method)} is not one that a capability can use",
-                f"use one of {', '.join(sorted(METHODS))}",
+                f"use one of {', '.join(HTTP_METHODS)}",
             )
-        permission = f"network.http.{name.lower()}"
+        permission = http_permission(name)
         if permission not in self.permissions:
             raise BrokerDenied(
                 DenialCode.PERMISSION_NOT_GRANTED,
@@ -91,16 +109,16 @@ class FetchPolicy:
         target = parse_url(url)
         if self._granted(target):
             return target
+        rule = target.host if target.port == 443 else f"{target.host}:{target.port}"
         raise BrokerDenied(
             DenialCode.HOST_NOT_GRANTED,
-            f"host {target.authority} is not granted",
-            f'add "{target.authority}" to `hosts` in the manifest and grant it to the installation',
+            f"host {rule} is not granted",
+            f'add "{rule}" to `hosts` in the manifest and grant it to the installation',
         )
 
     def _granted(self, target: Target) -> bool:
-        own_port = target.port == PORTS[target.scheme]
         return any(
-            f"{name}:{target.port}" in self.hosts or (own_port and name in self.hosts)
+            f"{name}:{target.port}" in self.hosts or (target.port == 443 and name in self.hosts)
             for name in _covering_names(target.host)
         )
 

@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 # Both spellings of a handle: as written, and as it looks after percent-encoding in a query or a form.
@@ -14,6 +13,9 @@ _HANDLE = re.compile(r"secret(?:://|%3[Aa]%2[Ff]%2[Ff])(?P<key>[A-Za-z0-9_.-]+)(
 
 # Shorter values would be found by chance in any text, and every answer would come back full of holes.
 MIN_SCRUBBED = 4
+MIN_BASE64_SCRUBBED = 8
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Secrets:
@@ -51,11 +53,12 @@ class Secrets:
             return self._fill(text, quote_plus)
         return self.fill(text)
 
-    def scrub(self, text: str) -> str:
-        """The text with every value, plain, percent-encoded or in base64, replaced by the name of its key."""
-        if self._forms is not None:
-            return self._forms.sub(self._name_of, text)
-        return text
+    def scrub(self, data: bytes) -> bytes:
+        """The bytes with every value (plain, escaped for JSON, percent-encoded, base64) replaced by its key's name."""
+        for form, key in self._forms:
+            if form in data:
+                data = data.replace(form, b"[secret %s]" % key.encode())
+        return data
 
     def _fill(self, text: str, encode: Callable[[str], str]) -> str:
         def value(match: re.Match[str]) -> str:
@@ -68,18 +71,25 @@ class Secrets:
         return self._values.get(match["key"]) if match["nonce"] == self._nonce else None
 
     @cached_property
-    def _keys_by_form(self) -> dict[str, str]:
-        return {
-            form: key
-            for key, value in self._values.items()
-            if len(value) >= MIN_SCRUBBED
-            for form in _forms(value)
+    def _forms(self) -> list[tuple[bytes, str]]:
+        """What a value may look like in an answer, longest first, with the key that it belongs to."""
+        forms = {
+            form: key for key, value in self._values.items() if len(value) >= MIN_SCRUBBED for form in _spellings(value)
         }
+        return sorted(forms.items(), key=lambda item: len(item[0]), reverse=True)
 
-    @cached_property
-    def _forms(self) -> re.Pattern[str] | None:
-        longest_first = sorted(self._keys_by_form, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
-    def _name_of(self, match: re.Match[str]) -> str:
-        return f"[secret {self._keys_by_form[match[0]]}]"
+def _spellings(value: str) -> set[bytes]:
+    plain = {value, quote(value), quote(value, safe=""), quote_plus(value)}
+    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    return {text.encode() for text in plain | escaped} | _base64_spellings(value.encode())
+
+
+def _base64_spellings(raw: bytes) -> set[bytes]:
+    """The base64 of `raw` at each of the three places where it can stand among other bytes, e.g. after `user:`."""
+    found = set()
+    for lead, mixed in ((0, 0), (1, 2), (2, 3)):  # the first `mixed` characters depend on the bytes before
+        core = base64.b64encode(bytes(lead) + raw)[mixed : (lead + len(raw)) * 8 // 6]
+        if len(core) >= MIN_BASE64_SCRUBBED:
+            found |= {core, core.translate(_URL_SAFE)}
+    return found

@@ -3,7 +3,7 @@
 It calls no one. `Jail` is what a tier implements; `Door` is what the broker implements.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -104,10 +104,11 @@ class Progress:
 
 
 Event = Log | Progress
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[Event], Awaitable[None]]
+"""Takes an event; a jail whose listener is slow waits for it, within its deadline."""
 
 
-def ignore(event: Event) -> None:
+async def ignore(event: Event) -> None:
     """Take an event and do nothing: for calls whose events nobody watches."""
 
 

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import fcntl
 import importlib.util
+import itertools
 import os
+import re
 import resource
 import shutil
 import signal
@@ -28,11 +30,11 @@ _CONFIGS = {"python": "python.cfg", "javascript": "node.cfg"}
 _MEMORY_LIMIT = {"python": resource.RLIMIT_AS, "javascript": resource.RLIMIT_DATA}
 """V8 reserves far more address space than it uses, so Node is held by its private writable memory instead."""
 
-_FIRST_OUTSIDE_UID = 100_000
+_FIRST_OUTSIDE_UID = {"python": 100_000, "javascript": 110_000}
 _READY_SECONDS = 20.0
-_REAP_SECONDS = 3.0
+_END_SECONDS = 2.5
+"""nsjail now and then notices the end of its init a second late."""
 _CREDENTIALS = struct.Struct("iII")
-_LOG_BYTES = 64 * 1024
 
 
 class JailError(Exception):
@@ -63,23 +65,34 @@ def find_nsjail() -> Path:
 class Launcher:
     """Starts jails of one language, each under an outside uid that no other running jail of this process has."""
 
-    def __init__(self, language: str, rootfs: Rootfs, cgroups: str = "") -> None:
+    def __init__(self, language: str, rootfs: Rootfs, cgroup_config: str = "") -> None:
         self.language = language
         self._binary = find_nsjail()
         self._rootfs = rootfs
-        self._cgroups = cgroups
+        self._cgroup_config = cgroup_config
         self._folder = Path(tempfile.mkdtemp(prefix="hardpoint-jail-"))
+        self._slots: set[int] = set()
 
-    async def start(self, slot: int) -> "JailProcess":
+    async def start(self) -> "JailProcess":
         """Start a jail and return it when its interpreter waits for a call. Raises JailError."""
-        process = JailProcess(self.language, slot, self._command(slot))
+        slot = next(number for number in itertools.count() if number not in self._slots)
+        self._slots.add(slot)
+        process = None
         try:
+            process = JailProcess(self.language, slot, self._command(slot))
             await process.wait_ready()
         except BaseException:
-            process.kill()
-            await process.reaped()
+            if process is None:
+                self._slots.discard(slot)
+            else:
+                await asyncio.shield(self.discard(process))
             raise
         return process
+
+    async def discard(self, process: "JailProcess") -> None:
+        """Kill a jail, wait until nothing of it is left, and give its outside uid back."""
+        await process.close()
+        self._slots.discard(process.slot)
 
     def close(self) -> None:
         """Remove the configuration files."""
@@ -90,14 +103,14 @@ class Launcher:
         if not path.exists():
             root = os.geteuid() == 0
             text = Template((_HERE / _CONFIGS[self.language]).read_text()).substitute(
-                outside_uid=_FIRST_OUTSIDE_UID + slot if root else os.getuid(),
-                outside_gid=_FIRST_OUTSIDE_UID + slot if root else os.getgid(),
+                outside_uid=_FIRST_OUTSIDE_UID[self.language] + slot if root else os.getuid(),
+                outside_gid=_FIRST_OUTSIDE_UID[self.language] + slot if root else os.getgid(),
                 root=self._rootfs.root,
                 sdk=self._rootfs.sdk,
                 executable=self._rootfs.executable,
                 policy=_HERE / "base.policy",
             )
-            path.write_text(text + self._cgroups)
+            path.write_text(text + self._cgroup_config)
         return [str(self._binary), "--config", str(path), "--log_fd", "4"]
 
 
@@ -114,7 +127,8 @@ class JailProcess:
         self._loop = asyncio.get_running_loop()
         self._init_pid = 0
         self._init: int | None = None
-        self._base_cpu_ms = 0.0
+        self._held_memory = 0
+        self._boot_cpu_ms = 0.0
         self._killed = False
         self._death: asyncio.Future[Death] = self._loop.create_future()
         self._channel, inside = socket.socketpair()
@@ -140,7 +154,7 @@ class JailProcess:
     async def wait_ready(self) -> None:
         """Wait until the interpreter inside says that it is ready. Raises JailError, with nsjail's own words."""
         readable: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(self._channel, lambda: readable.done() or readable.set_result(None))
+        self._loop.add_reader(self._channel, _resolve, readable)
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 await readable
@@ -153,30 +167,30 @@ class JailProcess:
             if parse(data[4:])[0] != "ready":
                 raise ProtocolError("no ready frame")
         except ProtocolError as error:
-            raise JailError(f"a {self._language} jail did not start ({error}): {await self._last_words()}") from error
+            raise JailError(f"a {self._language} jail did not start: {await self._last_words()}") from error
         self._init_pid = _CREDENTIALS.unpack(ancillary[0][2])[0]
         self._init = os.pidfd_open(self._init_pid)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        self.reader, self.writer = await asyncio.open_connection(sock=self._channel)
-        self._base_cpu_ms = self.cpu_ms()
+        self.reader, self.writer = await asyncio.open_unix_connection(sock=self._channel)
+        self._held_memory = _memory(self._init_pid, "VmSize" if self._language == "python" else "VmData")
+        self._boot_cpu_ms = self.cpu_ms()
 
     @property
     def alive(self) -> bool:
-        """True while the supervisor runs and the channel is open."""
+        """True while the jail waits or works; false soon after its init ended."""
         return not self._death.done() and not self.reader.at_eof()
 
     def limit_memory(self, plugin_bytes: int) -> None:
-        """Let the plugin have this much on top of what the waiting interpreter already holds."""
-        held = _memory(self._init_pid, "VmSize" if self._language == "python" else "VmData")
-        limit = held + plugin_bytes
+        """Let the plugin have this much on top of what the waiting interpreter holds."""
+        limit = self._held_memory + plugin_bytes
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(self._init_pid, _MEMORY_LIMIT[self._language], (limit, limit))
 
     def cpu_ms(self) -> float:
-        """CPU time of the init and its threads since the jail was ready."""
+        """CPU time of all threads of the init since the jail was ready."""
         process_clock = (~self._init_pid << 3) | 2
         try:
-            return time.clock_gettime(process_clock) * 1000 - self._base_cpu_ms
+            return time.clock_gettime(process_clock) * 1000 - self._boot_cpu_ms
         except OSError:
             return 0.0
 
@@ -185,7 +199,7 @@ class JailProcess:
         return _memory(self._init_pid, "VmHWM")
 
     def kill(self) -> None:
-        """Kill everything in the jail now; what nsjail does afterwards is reaped in the background."""
+        """Kill everything in the jail now; nsjail ends by itself and is reaped in the background."""
         if self._killed:
             return
         self._killed = True
@@ -194,39 +208,76 @@ class JailProcess:
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
             elif not self._death.done():
                 signal.pidfd_send_signal(self._supervisor, signal.SIGTERM)
+
+    async def died(self) -> Death:
+        """Wait for the end of a jail that should be ending and say how. Raises TimeoutError when it does not end."""
+        async with asyncio.timeout(_END_SECONDS):
+            return await asyncio.shield(self._death)
+
+    async def close(self) -> None:
+        """Kill the jail, wait until no process of it is left and close every descriptor."""
+        self.kill()
         if hasattr(self, "writer"):
             self.writer.transport.abort()
         else:
             self._channel.close()
-
-    async def died(self) -> Death:
-        """Wait for the end of a jail that ended by itself and say how."""
-        return await asyncio.shield(self._death)
-
-    async def reaped(self) -> None:
-        """Wait until no process of the jail is left; kills a supervisor that does not end by itself."""
         try:
-            async with asyncio.timeout(_REAP_SECONDS):
-                await asyncio.shield(self._death)
+            await self.died()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._supervisor, signal.SIGKILL)
             await asyncio.shield(self._death)
-
-    def _reap(self) -> None:
-        self._loop.remove_reader(self._supervisor)
-        _, status, usage = os.wait4(self._pid, 0)
-        name, code = _ending(_drain(self._log), os.waitstatus_to_exitcode(status))
-        cpu_ms = max(0.0, (usage.ru_utime + usage.ru_stime) * 1000 - self._base_cpu_ms)
-        self._death.set_result(Death(name, code, cpu_ms, usage.ru_maxrss * 1024))
         for descriptor in (self._supervisor, self._init, self.output, self._log):
             if descriptor is not None:
                 os.close(descriptor)
 
+    def _reap(self) -> None:
+        self._loop.remove_reader(self._supervisor)
+        _, status, usage = os.wait4(self._pid, 0)
+        self._logged = drain(self._log).decode(errors="replace")
+        ending, exit_status = _ending(self._logged, os.waitstatus_to_exitcode(status))
+        cpu_ms = max(0.0, (usage.ru_utime + usage.ru_stime) * 1000 - self._boot_cpu_ms)
+        self._death.set_result(Death(ending, exit_status, cpu_ms, usage.ru_maxrss * 1024))
+
     async def _last_words(self) -> str:
+        """What nsjail said about its failure; without one, what the interpreter printed."""
         self.kill()
-        await self.reaped()
-        return "see the log"
+        await self.died()
+        complaints = [
+            line.partition("] ")[2] for line in self._logged.splitlines() if line[:3] in ("[W]", "[E]", "[F]")
+        ]
+        return "; ".join(complaints) or drain(self.output).decode(errors="replace").strip() or self._logged
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def drain(descriptor: int) -> bytes:
+    """Return what can be read from a pipe without waiting, at most 64 KiB."""
+    try:
+        return os.read(descriptor, 65536)
+    except BlockingIOError:
+        return b""
+
+
+def _ending(log: str, exit_code: int) -> tuple[str, int]:
+    """Tell a signal from an exit status: the log of the supervisor does, its exit code (128 + signal) does not."""
+    if signalled := re.search(r"terminated with signal: (\w+)", log):
+        return signalled[1], 0
+    if exited := re.search(r"exited with status: (\d+)", log):
+        return "", int(exited[1])
+    return "", exit_code
+
+
+def _memory(pid: int, line: str) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(rf"^{line}:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def _pipe() -> tuple[int, int]:

@@ -39,11 +39,14 @@ _STDLIB_LEFT_OUT = (
     "_hashlib.*",
     "_ssl.*",
     "_tkinter.*",
+    "_curses*.so",
+    "nis.*",
+    "readline.*",
     "_test*.so",
     "_xxtest*.so",
     "xxlimited*.so",
 )
-_PASSWD = "plugin:x:65534:65534:plugin:/tmp:/none\n"
+_ACCOUNTS = "plugin:x:65534:65534:plugin:/tmp:/none\n"
 
 
 class RootfsError(Exception):
@@ -223,7 +226,7 @@ def _publish(folder: Path, name: str, inputs: list[str], fill: Callable[[Path], 
             (building / mount_point).mkdir()
         fill(building)
         (building / "etc").mkdir(exist_ok=True)
-        (building / "etc/passwd").write_text(_PASSWD)
+        (building / "etc/passwd").write_text(_ACCOUNTS)
         _make_readable(building)
         os.rename(building, final)
     except OSError as error:

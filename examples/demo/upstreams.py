@@ -1,0 +1,90 @@
+"""Stand-ins for the web APIs of the examples: real HTTP servers on loopback that keep what they were asked."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+RATES = {"EUR": 0.92, "USD": 1.0, "JPY": 151.0}
+
+
+@dataclass
+class Asked:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass
+class Upstream:
+    """A running server: its host:port and everything it was asked."""
+
+    address: str = ""
+    asked: list[Asked] = field(default_factory=list)
+
+
+Answer = Callable[[Asked], tuple[int, object]]
+
+
+@contextmanager
+def upstream(answer: Answer) -> Iterator[Upstream]:
+    """Serve `answer` (request to status and JSON document, or bytes for anything else) on a free loopback port."""
+    served = Upstream()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
+            asked = Asked(self.command, parts.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
+            served.asked.append(asked)
+            status, document = answer(asked)
+            raw = isinstance(document, bytes)
+            data = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("content-type", "text/html" if raw else "application/json")
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _answer
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: what was asked is kept."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    served.address = f"127.0.0.1:{server.server_address[1]}"
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def weather(key: str) -> Answer:
+    """What api.weather.com answers to whoever shows `key`."""
+
+    def answer(asked: Asked) -> tuple[int, object]:
+        if asked.headers.get("authorization") != f"Bearer {key}":
+            return 401, {"error": "unknown API key"}
+        return 200, {"temp": 72, "weather": [{"main": "Sunny"}], "main": {"humidity": 45}}
+
+    return answer
+
+
+def exchange_rates(asked: Asked) -> tuple[int, object]:
+    """What api.exchangerate.host answers."""
+    amount, source, target = float(asked.query["amount"]), asked.query["from"], asked.query["to"]
+    return 200, {"success": True, "query": asked.query, "result": round(amount / RATES[source] * RATES[target], 2)}

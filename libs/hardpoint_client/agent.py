@@ -1,0 +1,109 @@
+"""An agent as its own program sees it: actions of its own, and capabilities that come and go while it runs."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.runtime.v1 import agent_pb2
+from hardpoint_client.client import Hardpoint, new_request_id, output_of
+from hardpoint_kit.errors import AlreadyExists, HardpointError, NotFound
+
+OwnAction = Callable[..., Any] | Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResponse:
+    """What came of an action: `data` when it worked, the `error` with reason, place and fix when it did not."""
+
+    success: bool
+    data: Any = None
+    error: HardpointError | None = None
+    run: str = ""
+    """The record of the call, empty for the agent's own actions."""
+
+
+class Agent:
+    """An agent of the client's org, by id; it is made on the server when it is first used there."""
+
+    def __init__(self, client: Hardpoint, agent_id: str) -> None:
+        self.id = agent_id
+        self.name = f"{client.org}/agents/{agent_id}"
+        self._client = client
+        self._own: dict[str, OwnAction] = {}
+
+    async def create(self, display_name: str = "") -> None:
+        """Make the agent on the server, unless it is there."""
+        request = agent_pb2.CreateAgentRequest(
+            parent=self._client.org,
+            agent_id=self.id,
+            agent=agent_pb2.Agent(display_name=display_name),
+            request_id=new_request_id(),
+        )
+        try:
+            await self._client.agents.CreateAgent(request)
+        except AlreadyExists:
+            return
+
+    def register_action(self, name: str, function: OwnAction) -> None:
+        """Give the agent an action of its own: a function of keyword arguments, plain or async."""
+        self._own[name] = function
+
+    async def execute(self, action: str, params: Mapping[str, Any] | None = None) -> AgentResponse:
+        """Run "capability.action" if it is attached, else the agent's own action of that name.
+
+        An error of the action is an answer, not an exception: a model can read it and do better.
+        """
+        params = params or {}
+        try:
+            if "." in action:
+                try:
+                    response = await self._client.call(self.id, action, params)
+                    return AgentResponse(True, output_of(response), run=response.run)
+                except NotFound as error:
+                    if error.reason != "ACTION_NOT_ATTACHED" or action not in self._own:
+                        raise
+            return AgentResponse(True, await self._run_own(action, params))
+        except HardpointError as error:
+            return AgentResponse(False, error=error, run=error.metadata.get("run", ""))
+
+    async def tools(self) -> Sequence[agent_pb2.Tool]:
+        """The attached actions as tools for a model."""
+        return await self._client.tools(self.id)
+
+    async def add_capability(
+        self,
+        capability: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        grants: manifest_pb2.Authority | None = None,
+    ) -> agent_pb2.Attachment:
+        """Attach a capability: install it with `grants` unless the org has it, set what is given, switch it on.
+
+        `capability` is its resource name, or an id of the agent's own org.
+        """
+        name = capability if "/" in capability else f"{self._client.org}/capabilities/{capability}"
+        installation = name.rpartition("/")[2]
+        try:
+            await self._client.install(name, grants=grants)
+        except AlreadyExists:
+            if grants is not None:
+                raise
+        if config:
+            await self._client.set_settings(installation, config)
+        for key, value in (secrets or {}).items():
+            await self._client.set_secret(installation, key, value)
+        return await self._client.attach(self.id, installation)
+
+    async def remove_capability(self, capability: str) -> None:
+        """Detach a capability: its actions are gone at once, the installation stays."""
+        await self._client.detach(self.id, capability.rpartition("/")[2])
+
+    async def _run_own(self, action: str, params: Mapping[str, Any]) -> Any:
+        function = self._own.get(action)
+        if function is None:
+            raise NotFound("action", action)
+        result = function(**params)
+        return await result if inspect.isawaitable(result) else result

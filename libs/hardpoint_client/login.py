@@ -1,0 +1,69 @@
+"""Where the server is and as whom to ask it: given, from the environment, or what `make up` left on this machine."""
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from hardpoint_kit.errors import Unauthenticated
+from hardpoint_kit.options import default_state_folder
+
+
+UNITS = ("config", "registry", "marketplace", "executor", "runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An address (host:port) and a token; the representation leaves the token out.
+
+    `addresses` names units that are served elsewhere than at `address`.
+    """
+
+    address: str
+    token: str
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Login({self.address})"
+
+    @property
+    def org(self) -> str:
+        """The org in the token's claims, unverified: the server decides; raises Unauthenticated when it has none."""
+        try:
+            payload = self.token.split(".")[1]
+            org = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["org"]
+        except (IndexError, ValueError, KeyError, TypeError):
+            raise Unauthenticated("the token names no org", fix="use a token of Hardpoint's issuer") from None
+        return str(org)
+
+    def address_of(self, unit: str) -> str:
+        """Where a unit is served."""
+        return self.addresses.get(unit) or self.address
+
+    @classmethod
+    def find(cls, address: str = "", token: str = "") -> Self:
+        """What is given, else HARDPOINT_ADDRESS and HARDPOINT_TOKEN, else this machine's own server.
+
+        HARDPOINT_CONFIG_ADDRESS and the like name single units, for a server without one address for all. Raises Unauthenticated when no token is to be found.
+        """
+        address = address or os.environ.get("HARDPOINT_ADDRESS", "")
+        token = token or os.environ.get("HARDPOINT_TOKEN", "")
+        if not (address and token):
+            local = _local(default_state_folder() / "login.json")
+            address, token = address or local.get("address", ""), token or local.get("token", "")
+        if not (address and token):
+            raise Unauthenticated(
+                "no server to talk to", fix="start one with `make up`, or set HARDPOINT_ADDRESS and HARDPOINT_TOKEN"
+            )
+        single = {unit: os.environ.get(f"HARDPOINT_{unit.upper()}_ADDRESS", "") for unit in UNITS}
+        return cls(address, token, {unit: place for unit, place in single.items() if place})
+
+
+def _local(file: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}

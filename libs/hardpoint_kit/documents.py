@@ -1,0 +1,73 @@
+"""Owns JSON documents on the wire: `Struct` and `Value` to plain Python and back.
+
+A protobuf number is a double. A whole one comes back as int, so that 5 stays 5 in a text; whole numbers beyond 2^53
+lose their last digits, as they do in JavaScript.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
+
+LARGEST_WHOLE = 2.0**53
+
+
+def from_struct(struct: Struct) -> dict[str, Any]:
+    """The object that a Struct holds."""
+    return {key: from_value(value) for key, value in struct.fields.items()}
+
+
+def from_value(value: Value) -> Any:
+    """The JSON value that a Value holds; an unset one is None."""
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) <= LARGEST_WHOLE else number
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "struct_value":
+        return from_struct(value.struct_value)
+    if kind == "list_value":
+        return [from_value(item) for item in value.list_value.values]
+    return None
+
+
+def to_struct(document: Mapping[str, Any]) -> Struct:
+    """The Struct of an object; raises ValueError for what JSON cannot hold."""
+    return Struct(fields={_key(key): to_value(item) for key, item in document.items()})
+
+
+def to_value(document: Any) -> Value:
+    """The Value of a JSON value; raises ValueError for what JSON cannot hold, such as NaN."""
+    if document is None:
+        return Value(null_value=NULL_VALUE)
+    if isinstance(document, bool):
+        return Value(bool_value=document)
+    if isinstance(document, str):
+        return Value(string_value=document)
+    if isinstance(document, int | float):
+        return Value(number_value=_number(document))
+    if isinstance(document, Mapping):
+        return Value(struct_value=to_struct(document))
+    if isinstance(document, list | tuple):
+        return Value(list_value=ListValue(values=[to_value(item) for item in document]))
+    raise ValueError(f"a {type(document).__name__} is not a JSON value")
+
+
+def _number(number: int | float) -> float:
+    try:
+        converted = float(number)
+    except OverflowError:
+        raise ValueError("the number is too large for JSON") from None
+    if not math.isfinite(converted):
+        raise ValueError(f"{number} is not a JSON number")
+    return converted
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"an object's key must be text, not {type(key).__name__}")
+    return key

@@ -1,0 +1,158 @@
+"""Owns the gRPC server of a process: its units' services, health, reflection and a graceful end."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+
+from hardpoint_kit.auth import Verifier, rules
+from hardpoint_kit.errors import Conflict
+from hardpoint_kit.options import Options
+from hardpoint_kit.rpc.interceptors import CallerInterceptor, Handler, OutcomeInterceptor, ValidationInterceptor
+from hardpoint_kit.telemetry import Telemetry
+from hardpoint_kit.unit import Unit
+
+LARGEST_MESSAGE = 8 * 1024 * 1024
+UNIT_METADATA = "hardpoint-unit"
+READY_SECONDS = 1.0
+STOP_SECONDS = 10.0
+
+_HEALTH = "grpc.health.v1.Health"
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.max_metadata_size", 64 * 1024),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Two processes on one port would share the calls between them without a word.
+    ("grpc.so_reuseport", 0),
+)
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Server:
+    """Serves the units of one process on one port.
+
+    Raises ValueError for a service with an RPC that has no usable rule. A service that several units offer is told
+    apart by the metadata `hardpoint-unit`; without it the first unit answers.
+    """
+
+    def __init__(self, options: Options, units: Sequence[Unit], verifier: Verifier, telemetry: Telemetry) -> None:
+        self.port = 0
+        self._options = options
+        self._units = units
+        self._services = {name for unit in units for name in unit.handlers}
+        self._interceptors = [
+            aio_server_interceptor(  # type: ignore[no-untyped-call]
+                telemetry.tracer_provider, filters.negate(filters.health_check())
+            ),
+            OutcomeInterceptor(),
+            CallerInterceptor(verifier, rules(sorted(self._services))),
+            ValidationInterceptor(),
+        ]
+        self._health = health.HealthServicer()
+        self._reasons: dict[str, list[str]] = {}
+        self._started: list[Unit] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Take the port, start the units in order, serve, and report health from then on.
+
+        A unit's start must not wait for a peer, which may be in this very process. Raises Conflict for a taken port.
+        """
+        self._server = server = grpc.aio.server(interceptors=self._interceptors, options=_CHANNEL_OPTIONS)
+        try:
+            self.port = server.add_insecure_port(self._options.listen)
+        except RuntimeError as error:
+            raise Conflict(
+                f"cannot listen on {self._options.listen}", fix="stop what uses the port, or set HARDPOINT_LISTEN"
+            ) from error
+        server.add_generic_rpc_handlers(tuple(_ServiceOfUnits(name, self._units) for name in sorted(self._services)))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection([*self._services, _HEALTH, reflection.SERVICE_NAME], server)
+        try:
+            for unit in self._units:
+                self._started.append(unit)
+                await unit.start()
+            await self._report_health()
+            await server.start()
+        except BaseException:
+            await self.stop(grace=0)
+            raise
+        self._watching = asyncio.create_task(self._watch_health())
+        _log.info("serving", port=self.port, units=[unit.name for unit in self._units])
+
+    async def wait(self) -> None:
+        """Return when the server has stopped."""
+        assert self._server is not None
+        await self._server.wait_for_termination()
+
+    async def stop(self, grace: float = STOP_SECONDS) -> None:
+        """Take no new calls, let running ones end for `grace` seconds, then stop the units in reverse order."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await self._server.stop(grace)
+        while self._started:
+            unit = self._started.pop()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await unit.stop()
+            except Exception:
+                _log.exception("unit did not stop cleanly", unit=unit.name)
+
+    async def _watch_health(self) -> None:
+        while True:
+            await asyncio.sleep(READY_SECONDS)
+            await self._report_health()
+
+    async def _report_health(self) -> None:
+        all_reasons = await asyncio.gather(*(self._reasons_of(unit) for unit in self._units))
+        for unit, reasons in zip(self._units, all_reasons, strict=True):
+            if reasons != self._reasons.get(unit.name, []):
+                _log.warning("readiness changed", unit=unit.name, reasons=reasons)
+            self._reasons[unit.name] = reasons
+        for name in self._services:
+            hindered = any(self._reasons[unit.name] for unit in self._units if name in unit.handlers)
+            await self._health.set(name, _NOT_SERVING if hindered else _SERVING)
+        await self._health.set("", _NOT_SERVING if any(self._reasons.values()) else _SERVING)
+
+    async def _reasons_of(self, unit: Unit) -> list[str]:
+        try:
+            async with asyncio.timeout(3 * READY_SECONDS):
+                return await unit.ready()
+        except TimeoutError:
+            return [f"{unit.name} does not say whether it is ready"]
+        except Exception as error:
+            _log.exception("readiness check failed", unit=unit.name)
+            return [f"{unit.name}: {type(error).__name__}"]
+
+
+class _ServiceOfUnits(grpc.GenericRpcHandler):
+    """Finds the handler of a call to one service, in the unit that the call names when several offer the service."""
+
+    def __init__(self, name: str, units: Sequence[Unit]) -> None:
+        self._prefix = f"/{name}/"
+        self._by_unit = {unit.name: unit.handlers[name] for unit in units if name in unit.handlers}
+        self._first = next(iter(self._by_unit.values()))
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """Return the handler, None for a method of another service."""
+        if not handler_call_details.method.startswith(self._prefix):
+            return None
+        asked = dict(handler_call_details.invocation_metadata).get(UNIT_METADATA)
+        return self._by_unit.get(str(asked), self._first).service(handler_call_details)

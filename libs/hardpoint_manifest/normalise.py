@@ -1,0 +1,255 @@
+"""From what an author wrote to the one model: every dialect ends here.
+
+Total on checked sources: what is wrong with a source is found by `rules`, not here.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Literal, cast
+
+from hardpoint_manifest import source as written
+from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule
+from hardpoint_manifest.hosts import host_of
+from hardpoint_manifest.model import (
+    Action,
+    Body,
+    Example,
+    HttpCall,
+    Kind,
+    Limits,
+    Manifest,
+    Parameter,
+    Requirement,
+    Trigger,
+    Verifier,
+)
+from hardpoint_manifest.version import Version
+
+DEFAULT_VERSION: Final = "0.1.0"
+Language = Literal["python", "javascript"]
+_WRITING: Final = frozenset(
+    {"data.write", "data.delete", "file.write", "network.websocket"}
+    | {"network.http.post", "network.http.put", "network.http.patch", "network.http.delete"}
+    | {"integration.email", "integration.calendar", "integration.crm"}
+)
+
+
+def declarative(capability: written.Capability) -> Manifest:
+    """The manifest of a YAML or JSON file."""
+    kind = kind_of(capability)
+    actions: tuple[Action, ...] = ()
+    if kind is Kind.HTTP:
+        declared = (_declared_action(action, capability.integration) for action in capability.actions)
+        actions = (*declared, *(_endpoint_action(endpoint, capability.api) for endpoint in capability.endpoints))
+    return _manifest(capability, kind, None, actions, capability.configuration, capability.hosts)
+
+
+def code(header: written.Header, language: str) -> Manifest:
+    """The manifest of a code file; without a word on effects, what it may write decides."""
+    effect: Literal["read", "write"] = "write" if _WRITING & set(header.permissions) else "read"
+    actions = tuple(
+        Action(
+            id=action.id,
+            name=action.name or action.id,
+            description=action.description,
+            inputs=parameters(action.inputs),
+            outputs=parameters(action.outputs),
+            effect=action.effect or effect,
+        )
+        for action in header.actions
+        if is_exported(action, header)
+    )
+    hosts = [*header.hosts, *header.allowed_domains]
+    return _manifest(header, Kind.CODE, cast("Language", language), actions, header.config, hosts)
+
+
+def kind_of(capability: written.Capability) -> Kind:
+    """What the content of a declarative file makes it."""
+    if capability.workflow is not None or capability.type == "workflow":
+        return Kind.WORKFLOW
+    if capability.flow is not None or capability.type == "flow":
+        return Kind.FLOW
+    return Kind.HTTP
+
+
+def is_exported(action: written.HeaderAction, header: written.Header) -> bool:
+    """Whether a function of a code file is an action: async, declared, or named in `exports`; others are helpers."""
+    return action.is_async or action.declared or action.id in header.exports
+
+
+def parameters(source: list[written.NamedParameter] | dict[str, written.ParameterBody]) -> tuple[Parameter, ...]:
+    """The parameters, whether written as a list or under their names."""
+    if isinstance(source, dict):
+        return tuple(_parameter(name, body) for name, body in source.items())
+    return tuple(_parameter(body.name, body) for body in source)
+
+
+def requirements(source: list[written.NamedSetting] | dict[str, written.SettingBody]) -> tuple[Requirement, ...]:
+    """The settings and secrets, whether written as a list or under their keys."""
+    pairs: Iterable[tuple[str, written.SettingBody]]
+    pairs = source.items() if isinstance(source, dict) else ((body.key, body) for body in source)
+    return tuple(
+        Requirement(
+            key=key,
+            label=body.label or key,
+            type=body.type,
+            required=body.required,
+            default=body.default,
+            description=body.description,
+            help_url=body.help_url,
+        )
+        for key, body in pairs
+    )
+
+
+def _parameter(name: str, body: written.ParameterBody) -> Parameter:
+    return Parameter(
+        name=name,
+        type=body.type,
+        required=body.required,
+        description=body.description,
+        default=body.default,
+        enum=tuple(body.enum),
+        items=_parameter("item", body.items) if body.items else None,
+        properties=parameters(body.properties),
+    )
+
+
+def _declared_action(action: written.SourceAction, shared: written.Integration | None) -> Action:
+    integration = action.integration or shared
+    call = None
+    if integration is not None:
+        call = _call(integration, integration.endpoint, integration.auth, {}, None, None)
+    return _http_action(action, call)
+
+
+def _endpoint_action(endpoint: written.Endpoint, api: written.Api | None) -> Action:
+    if api is None:
+        return _http_action(endpoint, None)
+    url = f"{api.base_url.rstrip('/')}/{endpoint.path.lstrip('/')}"
+    return _http_action(endpoint, _call(endpoint, url, api.auth, api.headers, api.success, api.error))
+
+
+def _http_action(action: written.SourceAction | written.Endpoint, call: HttpCall | None) -> Action:
+    reads = call is None or call.method in {"GET", "HEAD"}
+    return Action(
+        id=action.id,
+        name=action.name or action.id,
+        description=action.description,
+        inputs=parameters(action.inputs),
+        outputs=parameters(action.outputs),
+        http=call,
+        effect=action.effect or ("read" if reads else "write"),
+    )
+
+
+def _call(
+    call: written.Call,
+    url: str,
+    auth: written.Auth | None,
+    headers: dict[str, str],
+    success: str | None,
+    error: str | None,
+) -> HttpCall:
+    auth_headers, auth_query = _credentials(auth)
+    return HttpCall(
+        method=call.method,
+        url=url,
+        headers={**headers, **auth_headers, **call.headers},
+        query={**auth_query, **call.params},
+        body=_body(call),
+        response_mapping=call.response_mapping,
+        success=call.success or success,
+        error=call.error or error,
+        timeout_seconds=call.timeout_seconds,
+    )
+
+
+def _credentials(auth: written.Auth | None) -> tuple[dict[str, str], dict[str, Any]]:
+    if auth is None or auth.type in {"none", "oauth2"}:
+        return {}, {}
+    if auth.type == "bearer":
+        return {"Authorization": f"Bearer {auth.token}"}, {}
+    return ({auth.name: auth.value}, {}) if auth.location == "header" else ({}, {auth.name: auth.value})
+
+
+def _body(call: written.Call) -> Body | None:
+    if call.body is None:
+        return None
+    return Body(kind=call.body_type or ("raw" if isinstance(call.body, str) else "json"), content=call.body)
+
+
+def _manifest(
+    capability: written.Common,
+    kind: Kind,
+    language: Language | None,
+    actions: tuple[Action, ...],
+    settings: list[written.NamedSetting] | dict[str, written.SettingBody],
+    declared_hosts: list[str],
+) -> Manifest:
+    permissions = tuple(dict.fromkeys(name for name in capability.permissions if name in PERMISSIONS))
+    hosts = dict.fromkeys(str(rule) for rule in _valid_hosts(declared_hosts, actions))
+    tier = Authority(frozenset(permissions)).compute_tier
+    return Manifest(
+        id=capability.id,
+        name=capability.name or capability.id,
+        icon=capability.icon,
+        version=_version(capability.version),
+        author=capability.author,
+        description=capability.description,
+        kind=kind,
+        language=language,
+        category=capability.category,
+        tags=tuple(capability.tags),
+        actions=actions,
+        requirements=requirements(settings),
+        permissions=permissions,
+        hosts=tuple(hosts),
+        examples=tuple(_examples(capability, actions)),
+        triggers=tuple(_trigger(trigger) for trigger in capability.triggers),
+        limits=Limits(compute=cast("Literal['light', 'moderate', 'heavy']", tier)),
+        license=capability.license,
+        documentation_url=capability.documentation_url,
+        support_url=capability.support_url,
+        repository_url=capability.repository_url,
+    )
+
+
+def _version(text: str) -> str:
+    try:
+        return str(Version.parse(text))
+    except ValueError:
+        return DEFAULT_VERSION
+
+
+def _valid_hosts(declared: list[str], actions: tuple[Action, ...]) -> Iterator[HostRule]:
+    for action in actions:
+        if action.http is not None:
+            try:
+                yield host_of(action.http.url)
+            except ValueError:
+                continue
+    for host in declared:
+        try:
+            yield HostRule.parse(host)
+        except ValueError:
+            continue
+
+
+def _examples(capability: written.Common, actions: tuple[Action, ...]) -> Iterator[Example]:
+    for example in capability.examples:
+        action = example.action or (actions[0].id if len(actions) == 1 else None)
+        if action is not None:
+            yield Example(action=action, input=example.input, expected_output=example.expected_output)
+
+
+def _trigger(trigger: written.SourceTrigger) -> Trigger:
+    verifier = trigger.verifier
+    return Trigger(
+        id=trigger.id,
+        name=trigger.name,
+        type=trigger.type,
+        event=trigger.event,
+        schedule=trigger.schedule,
+        action=trigger.action,
+        verifier=Verifier(**verifier.model_dump()) if verifier else None,
+    )

@@ -1,0 +1,34 @@
+"""The rules of the language, one module for each thing they are about; each yields findings about a Subject."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from hardpoint_manifest.finding import Finding
+from hardpoint_manifest.rules import (
+    authority,
+    examples,
+    expressions,
+    names,
+    providers,
+    requests,
+    secrets,
+    settings,
+    triggers,
+    workflow,
+)
+from hardpoint_manifest.rules.subject import Subject
+
+__all__ = ["RULES", "Subject"]
+
+RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
+    names.check,
+    requests.check,
+    expressions.check,
+    authority.check,
+    settings.check,
+    secrets.check,
+    examples.check,
+    providers.check,
+    triggers.check,
+    workflow.check,
+)

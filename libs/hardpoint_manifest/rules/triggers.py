@@ -1,0 +1,65 @@
+"""Rules about triggers: a webhook proves where its deliveries come from."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from hardpoint_manifest import source as written
+from hardpoint_manifest.authority import nearest
+from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
+from hardpoint_manifest.rules.subject import Subject
+
+_PROVIDERS: Final = {"slack.com": "slack", "github.com": "github"}
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    """Every trigger."""
+    ids = [action.id for action in subject.manifest.actions]
+    for index, trigger in enumerate(subject.source.triggers):
+        path = subject.at("triggers", index)
+        message = "this release does not start runs from triggers; the trigger is only kept"
+        yield subject.warning("trigger-not-supported", path, message)
+        if trigger.action is not None and trigger.action not in ids:
+            close = nearest(trigger.action, ids)
+            fix = f"did you mean {close}?" if close else ""
+            yield subject.error("dangling-reference", (*path, "action"), f"there is no action {trigger.action}", fix)
+        if trigger.type == "webhook":
+            yield from _webhook(subject, path, trigger)
+
+
+def _webhook(subject: Subject, path: Path, trigger: written.SourceTrigger) -> Iterator[Finding]:
+    verifier = trigger.verifier
+    if verifier is None:
+        yield _no_verifier(subject, path)
+    elif verifier.kind == "none":
+        message = "without a verifier every delivery is refused"
+        yield subject.warning("webhook-refused", (*path, "verifier"), message, "name how the sender signs")
+    elif verifier.secret is None:
+        message = f"the verifier {verifier.kind} needs the key of a secret"
+        yield subject.error("webhook-verifier", (*path, "verifier"), message, "add secret: SIGNING_SECRET")
+    else:
+        requirement = subject.manifest.requirement(verifier.secret)
+        place = (*path, "verifier", "secret")
+        if requirement is None:
+            patch = subject.add_setting(verifier.secret, "secret")
+            message = f"{verifier.secret} is not declared"
+            yield subject.error("undeclared-name", place, message, "declare it as a secret", patch)
+        elif not requirement.secret:
+            yield subject.error("webhook-verifier", place, f"{verifier.secret} is no secret", "set type: secret")
+
+
+def _no_verifier(subject: Subject, path: Path) -> Finding:
+    provider = next((kind for domain, kind in _PROVIDERS.items() if _calls(subject, domain)), "hmac")
+    key = "SIGNING_SECRET"
+    declare = () if subject.manifest.requirement(key) else subject.add_setting(key, "secret")
+    patch = PatchOp("add", pointer((*path, "verifier")), {"kind": provider, "secret": key})
+    return subject.error(
+        "webhook-verifier",
+        path,
+        "nothing proves where deliveries come from, so anybody could start runs",
+        f"add verifier: {{ kind: {provider}, secret: {key} }} (slack, github, standard-webhooks, hmac, none)",
+        (patch, *declare),
+    )
+
+
+def _calls(subject: Subject, domain: str) -> bool:
+    return any(host == domain or host.endswith(f".{domain}") for host in subject.manifest.hosts)

@@ -1,0 +1,152 @@
+// Owns the inside of a Node jail: wait for one call, run the plugin, answer once.
+//
+// Nothing here is a wall: plugin code can reach all of it. The jail is the wall, and the executor decides what came of
+// it. That `process` and `require` are not global is hygiene.
+
+import { ask, encode, receive, send, sendBytes, waitForTheEnd } from './channel.mjs';
+import { bind, describe, find, load } from './plugin.mjs';
+import * as utils from './utils.mjs';
+
+const RESULT_BYTES = 1024 * 1024;
+const STACK_FRAMES = 50;
+const WARM = `export default { id: 'warm', actions: { async warm(input) {
+  return { mean: this.utils.mean(await this.utils.parseCSV(input.csv)) };
+} } };`;
+
+const { stdout } = process;
+const exit = process.reallyExit.bind(process);
+let answered = false;
+
+async function main() {
+  process.on('beforeExit', () => {
+    if (!answered) finish(failure({ name: 'NoResult', message: 'the action waits for something that never comes' }));
+  });
+  process.on('uncaughtException', (error) => finish(failure(error)));
+  setGlobals();
+  const call = { source: WARM, filename: 'warm.js', action: 'warm', input: { csv: '1,2' } };
+  await answer({ call: { ...call, settings: {}, secrets: {}, permissions: [] } });
+  failure(new Error('warm'));
+  send({ ready: {} });
+  const frame = receive();
+  if (frame === null) exit(0);
+  let bytes;
+  try {
+    bytes = await answer(frame);
+  } catch (error) {
+    bytes = failure(error);
+  }
+  finish(bytes);
+}
+
+function finish(bytes) {
+  answered = true;
+  sendBytes(bytes);
+  waitForTheEnd();
+  exit(0);
+}
+
+async function answer({ call, describe: asked }) {
+  if (asked) return fitting({ header: { value: describe(await load(asked.source, asked.filename)) } });
+  const header = await load(call.source, call.filename);
+  const run = find(header, call.action);
+  const value = await run.call(bind(header, offered(call)), call.input);
+  return fitting({ result: { value: value ?? null } });
+}
+
+/** What the platform offers an action as `this`. */
+function offered(call) {
+  return {
+    utils,
+    config: { ...call.settings, ...call.secrets },
+    permissions: call.permissions,
+    fetch,
+    log,
+    progress: (fraction, message = '') => send({ progress: { fraction, message } }),
+  };
+}
+
+function log(message, level = 'info') {
+  send({ log: { level, message: text(message) } });
+}
+
+/** Make an HTTP request through the broker: options are method, headers and body (text, or a value sent as JSON). */
+async function fetch(url, { method = 'GET', headers = {}, body } = {}) {
+  const sent = body instanceof URLSearchParams ? String(body) : body;
+  const form = body instanceof URLSearchParams ? { 'content-type': 'application/x-www-form-urlencoded' } : {};
+  const parameters = { url: String(url), headers: { ...form, ...headers }, body: sent };
+  return new Response(await ask('fetch', method.toUpperCase(), parameters));
+}
+
+/** An HTTP answer. `headers` is a Map with lower-case names. */
+class Response {
+  #body;
+
+  constructor({ status, headers, body, encoding }) {
+    this.status = status;
+    this.ok = status >= 200 && status < 300;
+    this.headers = new Map(Object.entries(headers));
+    this.#body = Buffer.from(body, encoding);
+  }
+
+  async bytes() {
+    return new Uint8Array(this.#body);
+  }
+
+  async text() {
+    return this.#body.toString();
+  }
+
+  async json() {
+    return JSON.parse(this.#body.toString());
+  }
+}
+
+function setGlobals() {
+  const levels = { debug: 'debug', log: 'info', info: 'info', warn: 'warning', error: 'error' };
+  const written = (level) => (...values) => log(values.map(text).join(' '), level);
+  globalThis.console = Object.fromEntries(Object.entries(levels).map(([name, level]) => [name, written(level)]));
+  globalThis.fetch = fetch;
+  globalThis.utils = utils;
+  delete globalThis.process;
+  delete globalThis.require;
+}
+
+function text(value) {
+  if (typeof value === 'string') return value;
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+function fitting(frame) {
+  const bytes = encode(frame);
+  if (bytes.length <= RESULT_BYTES) return bytes;
+  const message = `the result has ${bytes.length} bytes; at most ${RESULT_BYTES} are accepted`;
+  return encode({ failure: { name: 'ResultTooLarge', message, stack: [] } });
+}
+
+function failure(error) {
+  try {
+    const name = String(error?.name ?? 'Error');
+    const message = String(error?.message ?? text(error)).slice(0, 4000);
+    return encode({ failure: { name, message, stack: stack(error) } });
+  } catch {
+    return encode({ failure: { name: 'Error', message: 'an error that cannot be shown', stack: [] } });
+  }
+}
+
+/** Frames of the plugin and of what it called, innermost first; of a syntax error, the place it was found at. */
+function stack(error) {
+  const lines = String(error?.stack ?? '').split('\n');
+  const found = lines.flatMap((line) => {
+    const match = /^ +at (?:async )?(?:(.*?) \()?(.*?):(\d+):(\d+)\)?$/.exec(line);
+    if (!match || match[2].startsWith('file:///sdk/') || match[2].startsWith('node:')) return [];
+    return [{ function: match[1] ?? '<module>', file: match[2], line: Number(match[3]), column: Number(match[4]) }];
+  });
+  if (error?.place) return [{ function: '<module>', ...error.place }];
+  return found.slice(0, STACK_FRAMES);
+}
+
+await main();

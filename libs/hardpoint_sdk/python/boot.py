@@ -1,0 +1,201 @@
+"""Owns the inside of a Python jail: wait for one call, run the plugin, answer once.
+
+Nothing here is a wall: plugin code can reach all of it. The jail is the wall, and the executor decides what came of it.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from types import CodeType, ModuleType, SimpleNamespace, TracebackType
+from typing import Any
+
+from . import channel, plugin, utils
+from .response import Response
+
+_RESULT_BYTES = 1024 * 1024
+_STACK_FRAMES = 50
+_SDK = os.path.dirname(__file__)
+
+# Made before plugin code runs, which may leave no memory to make them in.
+_NO_MEMORY = channel.encode({"failure": {"name": "MemoryError", "message": "out of memory", "stack": []}})
+_UNSPEAKABLE = channel.encode({"failure": {"name": "Error", "message": "an error that cannot be shown", "stack": []}})
+
+_WARM = """
+from hardpoint_sdk import action, capability
+capability(id="warm", name="Warm", version="1.0.0")
+@action
+async def warm(self, input):
+    return {"mean": self.utils.mean(self.utils.parse_csv(input["csv"]))}
+"""
+
+
+class _Failure(Exception):
+    """An error of ours that the author should see under a name of its own."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def main() -> None:
+    """Warm up, say that this jail is ready, serve one call and end."""
+    _warm()
+    channel.send({"ready": {}})
+    try:
+        frame = channel.receive()
+    except EOFError:
+        os._exit(0)
+    try:
+        answer = _answer(frame)
+    except MemoryError:
+        answer = _NO_MEMORY
+    except BaseException as error:
+        answer = _failure(error)
+    _flush()
+    channel.send_bytes(answer)
+    _wait_for_the_end()
+
+
+def _wait_for_the_end() -> None:
+    """Stay until the executor kills the jail, so that it can read what the call used; leave when it is gone."""
+    while os.read(channel.DESCRIPTOR, 4096):
+        pass
+    os._exit(0)
+
+
+def _warm() -> None:
+    """Run the path of a call once, so that the real one finds everything imported, compiled and allocated."""
+    call = {"source": _WARM, "filename": "warm.py", "action": "warm", "input": {"csv": "1,2"}}
+    _answer({"call": {**call, "settings": {}, "secrets": {}, "permissions": []}})
+    try:
+        raise ValueError
+    except ValueError as error:
+        _failure(error)
+    plugin.declared = plugin.Header()
+
+
+def _answer(frame: dict[str, Any]) -> bytes:
+    if "describe" in frame:
+        _load(frame["describe"])
+        return _fitting({"header": {"value": plugin.declared.described()}})
+    call = frame["call"]
+    _load(call)
+    actions = plugin.declared.actions()
+    if call["action"] not in actions:
+        known = ", ".join(sorted(actions)) or "none"
+        raise _Failure("ActionNotFound", f'no action "{call["action"]}"; this capability has: {known}')
+    value = actions[call["action"]](_self(call), call["input"])
+    if hasattr(value, "__await__"):
+        value = _complete(value, call["source"])
+    return _fitting({"result": {"value": value}})
+
+
+def _load(call: dict[str, Any]) -> None:
+    module = ModuleType("plugin")
+    module.__file__ = call["filename"]
+    sys.modules["plugin"] = module
+    code: CodeType = compile(call["source"], call["filename"], "exec", dont_inherit=True)
+    exec(code, module.__dict__)  # noqa: S102 - this is what the jail is for
+    if plugin.declared.words is None:
+        raise _Failure("NoHeader", "the module declares no capability: decorate a class with @capability(...)")
+
+
+def _self(call: dict[str, Any]) -> Any:
+    """An instance of the plugin's class, or a bare object, with what `Plugin` promises."""
+    owner = plugin.declared.owner
+    this: Any = owner() if owner is not None else SimpleNamespace()
+    broker = channel.Broker()
+
+    async def fetch(
+        url: str, *, method: str = "GET", headers: Any = None, body: str | None = None, json: Any = None
+    ) -> Response:
+        sent = body if json is None else json
+        arguments = {"url": url, "headers": dict(headers or {}), **({} if sent is None else {"body": sent})}
+        return Response(await broker.ask("fetch", method.upper(), arguments))
+
+    def log(message: object, level: str = "info") -> None:
+        channel.send({"log": {"level": level, "message": str(message)}})
+
+    def progress(fraction: float, message: str = "") -> None:
+        channel.send({"progress": {"fraction": fraction, "message": message}})
+
+    offered = {
+        "utils": utils,
+        "config": {**call["settings"], **call["secrets"]},
+        "permissions": tuple(call["permissions"]),
+        "fetch": fetch,
+        "log": log,
+        "progress": progress,
+    }
+    for name, value in offered.items():
+        setattr(this, name, value)
+    return this
+
+
+def _complete(awaited: Coroutine[Any, Any, Any], source: str) -> Any:
+    """Run a coroutine to its end: alone when it only awaits the broker, in asyncio when the plugin speaks of it.
+
+    Importing asyncio takes longer than everything else here together.
+    """
+    if "asyncio" in source:
+        import asyncio
+
+        return asyncio.run(awaited)
+    try:
+        awaited.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise RuntimeError("the action awaits something other than self.fetch: import asyncio in the plugin")
+
+
+def _fitting(frame: dict[str, Any]) -> bytes:
+    answer = channel.encode(frame)
+    if len(answer) > _RESULT_BYTES:
+        raise _Failure("ResultTooLarge", f"the result has {len(answer)} bytes; at most {_RESULT_BYTES} are accepted")
+    return answer
+
+
+def _failure(error: BaseException) -> bytes:
+    try:
+        name = error.name if isinstance(error, _Failure) else type(error).__name__
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        return channel.encode({"failure": {"name": name, "message": message[:4000], "stack": _stack(error)}})
+    except MemoryError:
+        return _NO_MEMORY
+    except BaseException:
+        return _UNSPEAKABLE
+
+
+def _stack(error: BaseException) -> list[dict[str, Any]]:
+    """Frames of the plugin and the libraries it called, innermost first."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return [_place("<module>", error.filename, error.lineno, error.offset)]
+    frames = []
+    traced: TracebackType | None = error.__traceback__
+    while traced is not None:
+        code = traced.tb_frame.f_code
+        if not code.co_filename.startswith(_SDK):
+            frames.append(_place(code.co_name, code.co_filename, traced.tb_lineno, _column(code, traced.tb_lasti)))
+        traced = traced.tb_next
+    return frames[::-1][:_STACK_FRAMES]
+
+
+def _column(code: CodeType, instruction: int) -> int:
+    for position, (_, _, column, _) in enumerate(code.co_positions()):
+        if position == instruction // 2:
+            return (column or 0) + 1
+    return 0
+
+
+def _place(function: str, file: str, line: int | None, column: int | None) -> dict[str, Any]:
+    return {"function": function, "file": file, "line": line or 0, "column": column or 0}
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        flush: Callable[[], None] | None = getattr(stream, "flush", None)
+        try:
+            if flush is not None:
+                flush()
+        except BaseException:  # noqa: S110 - plugin code may have put anything there
+            pass

@@ -1,0 +1,153 @@
+"""Owns ConfigService's edge: unpack, call, pack."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from google.protobuf import struct_pb2
+
+from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint_config.domain import LeasedValues, Secret, SecretValue, Settings, SettingsChange
+from hardpoint_config.service import ConfigService
+from hardpoint_kit.caller import caller
+from hardpoint_kit.idempotency import request_fingerprint
+from hardpoint_kit.names import OrgName, SecretName, SettingsName
+from hardpoint_kit.paging import fingerprint, query_fingerprint
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
+    """Serves hardpoint.config.v1.ConfigService."""
+
+    def __init__(self, service: ConfigService) -> None:
+        self._service = service
+
+    async def GetSettings(self, request: config_pb2.GetSettingsRequest, context: Context) -> config_pb2.Settings:
+        settings = await self._service.get_settings(caller(context), SettingsName.parse(request.name))
+        return settings_to_proto(settings)
+
+    async def UpdateSettings(self, request: config_pb2.UpdateSettingsRequest, context: Context) -> config_pb2.Settings:
+        settings = await self._service.update_settings(
+            caller(context),
+            SettingsName.parse(request.settings.name, "settings.name"),
+            change_from_proto(request),
+            request.settings.etag,
+            request_fingerprint(request),
+        )
+        return settings_to_proto(settings)
+
+    async def CreateSecret(self, request: config_pb2.CreateSecretRequest, context: Context) -> config_pb2.Secret:
+        secret = await self._service.create_secret(
+            caller(context),
+            SecretName(OrgName.parse(request.parent, "parent").org, request.secret_id),
+            request.description,
+            SecretValue(request.value),
+            _fingerprint_without_value(request),
+        )
+        return secret_to_proto(secret)
+
+    async def RotateSecret(self, request: config_pb2.RotateSecretRequest, context: Context) -> config_pb2.Secret:
+        secret = await self._service.rotate_secret(
+            caller(context),
+            SecretName.parse(request.name),
+            SecretValue(request.value),
+            _fingerprint_without_value(request),
+        )
+        return secret_to_proto(secret)
+
+    async def GetSecret(self, request: config_pb2.GetSecretRequest, context: Context) -> config_pb2.Secret:
+        return secret_to_proto(await self._service.get_secret(caller(context), SecretName.parse(request.name)))
+
+    async def ListSecrets(
+        self, request: config_pb2.ListSecretsRequest, context: Context
+    ) -> config_pb2.ListSecretsResponse:
+        page = await self._service.list_secrets(
+            caller(context),
+            OrgName.parse(request.parent, "parent"),
+            request.page_size,
+            request.page_token,
+            query_fingerprint(request),
+        )
+        return config_pb2.ListSecretsResponse(
+            secrets=map(secret_to_proto, page.items), next_page_token=page.next_page_token
+        )
+
+    async def DeleteSecret(
+        self, request: config_pb2.DeleteSecretRequest, context: Context
+    ) -> config_pb2.DeleteSecretResponse:
+        await self._service.delete_secret(caller(context), SecretName.parse(request.name), request_fingerprint(request))
+        return config_pb2.DeleteSecretResponse()
+
+    async def CreateLease(self, request: config_pb2.CreateLeaseRequest, context: Context) -> config_pb2.Lease:
+        lease = await self._service.create_lease(caller(context), SettingsName.parse(request.settings, "settings"))
+        return config_pb2.Lease(token=lease.token, expire_time=lease.expire_time)
+
+    async def RedeemLease(self, request: config_pb2.RedeemLeaseRequest, _context: Context) -> config_pb2.LeasedValues:
+        return leased_to_proto(await self._service.redeem_lease(request.token))
+
+    async def WatchChanges(
+        self, _request: config_pb2.WatchChangesRequest, _context: Context
+    ) -> AsyncIterator[config_pb2.WatchChangesResponse]:
+        async for names in self._service.watch_changes():
+            yield config_pb2.WatchChangesResponse(settings=names)
+
+
+def change_from_proto(request: config_pb2.UpdateSettingsRequest) -> SettingsChange:
+    """Read what an update asks for."""
+    return SettingsChange(
+        values={key: json_from_proto(value) for key, value in request.settings.values.fields.items()},
+        secrets={
+            key: SecretName.parse(name, f"settings.secrets.{key}") for key, name in request.settings.secrets.items()
+        },
+        mask=tuple(request.update_mask.paths),
+    )
+
+
+def settings_to_proto(settings: Settings) -> config_pb2.Settings:
+    """Write a settings document."""
+    return config_pb2.Settings(
+        name=str(settings.name),
+        values=settings.values,
+        secrets={key: str(secret) for key, secret in settings.secrets.items()},
+        update_time=settings.update_time,
+        etag=settings.etag,
+    )
+
+
+def secret_to_proto(secret: Secret) -> config_pb2.Secret:
+    """Write what is known of a secret."""
+    return config_pb2.Secret(
+        name=str(secret.name),
+        description=secret.description,
+        version=secret.version,
+        create_time=secret.create_time,
+        rotate_time=secret.rotate_time,
+        etag=secret.etag,
+    )
+
+
+def leased_to_proto(leased: LeasedValues) -> config_pb2.LeasedValues:
+    """Write the values of a lease, secrets in plain: the one place where they leave the unit."""
+    return config_pb2.LeasedValues(
+        values=leased.values,
+        secrets={key: value.reveal() for key, value in leased.secrets.items()},
+        expire_time=leased.expire_time,
+    )
+
+
+def json_from_proto(value: struct_pb2.Value) -> Any:
+    """Read a JSON value; a number without a fraction becomes an int, as the sender meant it."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return {key: json_from_proto(inner) for key, inner in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [json_from_proto(inner) for inner in value.list_value.values]
+    if kind == "number_value":
+        return int(value.number_value) if value.number_value.is_integer() else value.number_value
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _fingerprint_without_value(request: config_pb2.CreateSecretRequest | config_pb2.RotateSecretRequest) -> str:
+    """Tell the request from others but for its value, a hash of which would let readers of the table guess it."""
+    return fingerprint(request, "request_id", "value")

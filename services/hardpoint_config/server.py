@@ -1,0 +1,93 @@
+"""Owns how config is put together: its options, and what it opens and closes."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
+from hardpoint.config.v1.config_pb2_grpc import add_ConfigServiceServicer_to_server
+from hardpoint_config.changes import Changes
+from hardpoint_config.crypto import Keyring, load_keyring
+from hardpoint_config.rpc import ConfigRpc
+from hardpoint_config.service import ConfigService
+from hardpoint_config.store import Store
+from hardpoint_kit import options
+from hardpoint_kit.audit import AuditRpc
+from hardpoint_kit.caller import ANY_ORG
+from hardpoint_kit.database import Database, migrate
+from hardpoint_kit.platform import Platform
+from hardpoint_kit.unit import Unit
+
+
+class Options(options.Options):
+    """What config can be told."""
+
+    config_database_url: str = ""
+    """PostgreSQL of this unit alone. LISTEN must work on it: not through a pooler that shares connections."""
+    config_key_file: Path | None = None
+    """File, mode 0600, of the keys that encrypt secrets: lines `id:base64 of 32 bytes`, newest first."""
+    config_keys: SecretStr = SecretStr("")
+    """The same keys as text, for where no file can be given."""
+    config_lease_seconds: int = Field(default=300, ge=1)
+    """How long a lease lasts."""
+
+
+def build(options: Options, platform: Platform) -> Unit:
+    """Put the unit together; nothing is opened before its start."""
+    keyring = load_keyring(options.config_key_file, options.config_keys.get_secret_value())
+    database = Database(options.config_database_url)
+    store = Store(database)
+    changes = Changes(options.config_database_url)
+    service = ConfigService(
+        store=store,
+        keyring=keyring,
+        changes=changes,
+        clock=platform.clock,
+        lease_time=timedelta(seconds=options.config_lease_seconds),
+    )
+    life = _Life(options.config_database_url, database, store, keyring, changes)
+    return Unit(
+        name="config",
+        services=[
+            (add_ConfigServiceServicer_to_server, ConfigRpc(service)),
+            (add_AuditServiceServicer_to_server, AuditRpc(database)),
+        ],
+        start=life.start,
+        stop=life.stop,
+        ready=life.reasons_not_ready,
+    )
+
+
+@dataclass(slots=True)
+class _Life:
+    """What the unit stands on."""
+
+    url: str
+    database: Database
+    store: Store
+    keyring: Keyring
+    changes: Changes
+    problems: tuple[str, ...] = ()
+
+    async def start(self) -> None:
+        await migrate(self.url, "hardpoint_config")
+        self.problems = await self._problems_with_keys()
+        await self.changes.start()
+
+    async def stop(self) -> None:
+        await self.changes.stop()
+        await self.database.close()
+
+    async def reasons_not_ready(self) -> list[str]:
+        return [*self.problems, *await self.database.reasons_not_ready(), *self.changes.reasons_not_ready()]
+
+    async def _problems_with_keys(self) -> tuple[str, ...]:
+        if self.keyring.problem:
+            return (self.keyring.problem,)
+        async with self.store.transaction(ANY_ORG) as tx:
+            missing = self.keyring.missing(await tx.key_ids())
+        if not missing:
+            return ()
+        return (f"secrets are sealed with keys that are not loaded: {', '.join(missing)}; add them to the key file",)

@@ -1,0 +1,80 @@
+"""Owns what is run: artifacts by digest, read from the registry on a miss and prepared once for every later call."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+
+from hardpoint_executor import peers
+from hardpoint_executor.domain import Artifact
+from hardpoint_executor.kept import Kept
+from hardpoint_executor.runners.http import HttpPlan
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import InvalidArgument, NotFound
+from hardpoint_manifest.check import check
+from hardpoint_manifest.load import load
+
+LANGUAGES = {".py": "python", ".js": "javascript", ".mjs": "javascript"}
+MOST_ARTIFACTS = 256
+
+
+def language_of(filename: str) -> str:
+    """The language that a file's ending says; empty for a manifest file."""
+    return LANGUAGES.get(PurePath(filename).suffix.lower(), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A module to run in a jail."""
+
+    language: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Compiled web API calls by action id."""
+
+    plans: dict[str, HttpPlan]
+
+    def plan(self, action: str) -> HttpPlan:
+        """The plan of an action; raises NotFound."""
+        found = self.plans.get(action)
+        if found is None:
+            raise NotFound("action", action)
+        return found
+
+
+Program = Code | Calls
+
+
+class Programs:
+    """The programs of recently used artifacts."""
+
+    def __init__(self, artifacts: peers.Artifacts, clock: Clock) -> None:
+        self._artifacts = artifacts
+        self._kept: Kept[Program] = Kept(clock, MOST_ARTIFACTS)
+
+    async def get(self, artifact: Artifact) -> Program:
+        """What an artifact holds, ready to run; raises what reading and preparing it raise."""
+
+        async def prepare() -> tuple[Program, datetime | None]:
+            data = await self._artifacts.read(artifact.digest, artifact.ticket)
+            return _program(data, artifact.filename), None
+
+        # The name is part of the key: the same bytes may be a different language under another name.
+        return await self._kept.get(f"{artifact.digest} {artifact.filename}", prepare)
+
+
+def _program(data: bytes, filename: str) -> Program:
+    language = language_of(filename)
+    if language:
+        return Code(language, data.decode())
+    report = check(load(data, filename))
+    if report.manifest is None:
+        raise InvalidArgument(
+            f"{filename} is not a manifest that can be run",
+            reason="MANIFEST_INVALID",
+            fix="publish the capability again; its checks say what is wrong",
+        )
+    manifest = report.manifest
+    return Calls({a.id: HttpPlan.compile(a, manifest) for a in manifest.actions if a.http is not None})

@@ -1,0 +1,282 @@
+"""One request to one host over kept connections: no cookies, no proxies, no redirects, every byte counted.
+
+Connections are shared by the executions of one capability of one org, never more widely. `httpx` gets a URL without
+the path and the query, so that neither its log lines nor its errors can hold a secret; the path travels beside it.
+"""
+
+import ssl
+import zlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpcore
+import httpx
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.dial import Alias, GuardedDialler, Resolve, Resolver, unreachable
+from hardpoint_executor.broker.policy import Target
+
+log = structlog.get_logger(__name__)
+tracer = trace.get_tracer(__name__)
+
+MAX_POOLS = 128
+CONNECTIONS_PER_POOL = 20
+KEPT_PER_POOL = 4
+KEPT_SECONDS = 30.0
+
+MAX_ANSWER_HEADERS = 128
+MAX_ANSWER_HEADER_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose connections they are."""
+
+    org: str
+    capability: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; header names are in small letters, `received` counts bytes of the body as they travelled."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    received: int
+
+
+@dataclass(slots=True)
+class _Pool:
+    client: httpx.AsyncClient
+    users: int = 0
+
+
+class HttpClient:
+    """Sends requests whose target the policy has admitted. Waits have no deadline here: the caller sets one."""
+
+    def __init__(self, aliases: Mapping[str, Alias] | None = None, resolve: Resolve | None = None) -> None:
+        self._aliases = dict(aliases or {})
+        self._resolver = Resolver()
+        self._dialler = GuardedDialler(resolve or self._resolver, self._aliases)
+        self._tls = httpx.create_ssl_context(trust_env=False)
+        self._pools: OrderedDict[Owner, _Pool] = OrderedDict()
+        for host, alias in self._aliases.items():
+            log.warning("host alias: requests go to loopback over plain http", host=host, place=str(alias))
+
+    async def send(
+        self,
+        owner: Owner,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        response_bytes: int,
+    ) -> Answer:
+        """Send one request and read at most `response_bytes` of its answer; raises BrokerDenied."""
+        attributes: dict[str, str | int] = {
+            "http.request.method": method,
+            "server.address": target.host,
+            "server.port": target.port,
+            "url.scheme": target.scheme,
+        }
+        with tracer.start_as_current_span(
+            method, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                answer = await self._exchange(owner, self._request(method, target, headers, body), response_bytes)
+            except BrokerDenied as denied:
+                span.set_attribute("error.type", denied.code)
+                span.set_status(Status(StatusCode.ERROR))
+                raise
+            except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+                span.set_attribute("error.type", DenialCode.UPSTREAM_UNREACHABLE)
+                span.set_status(Status(StatusCode.ERROR))
+                raise _unreachable(target.host, error) from None
+            except (httpcore.ProtocolError, httpx.HTTPError, httpx.InvalidURL):
+                span.set_attribute("error.type", DenialCode.UPSTREAM_ERROR)
+                span.set_status(Status(StatusCode.ERROR))
+                raise _not_http(target.host) from None
+            span.set_attribute("http.response.status_code", answer.status)
+            if answer.status >= 400:
+                span.set_attribute("error.type", str(answer.status))
+                span.set_status(Status(StatusCode.ERROR))
+            return answer
+
+    async def close(self) -> None:
+        """Close every connection; requests under way fail."""
+        while self._pools:
+            _, pool = self._pools.popitem()
+            await pool.client.aclose()
+        self._resolver.close()
+
+    def _request(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> httpx.Request:
+        scheme = "http" if target.host in self._aliases else target.scheme
+        ours = {"host": target.authority, "accept-encoding": "identity"}
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier)
+        if traceparent := carrier.get("traceparent"):
+            ours["traceparent"] = traceparent
+        return httpx.Request(
+            method,
+            f"{scheme}://{target.host}:{target.port}/",
+            headers={"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()} | ours,
+            content=body,
+            extensions={"target": target.path.encode("ascii")},
+        )
+
+    async def _exchange(self, owner: Owner, request: httpx.Request, response_bytes: int) -> Answer:
+        async with self._client(owner) as client:
+            response = await client.send(request, stream=True)
+            try:
+                return await _read(response, request.url.host, response_bytes)
+            finally:
+                await response.aclose()
+
+    @asynccontextmanager
+    async def _client(self, owner: Owner) -> AsyncIterator[httpx.AsyncClient]:
+        pool = self._pools.get(owner)
+        if pool is None:
+            pool = self._pools[owner] = _Pool(self._new_client())
+        self._pools.move_to_end(owner)
+        pool.users += 1
+        try:
+            yield pool.client
+        finally:
+            pool.users -= 1
+            await self._shrink()
+
+    async def _shrink(self) -> None:
+        """Close the pools that were idle longest; one in use is never closed."""
+        while len(self._pools) > MAX_POOLS:
+            idle = next((owner for owner, pool in self._pools.items() if pool.users == 0), None)
+            if idle is None:
+                return
+            await self._pools.pop(idle).client.aclose()
+
+    def _new_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=_Transport(self._dialler, self._tls),
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=None,  # noqa: S113 - the whole call has one deadline, set by the broker
+        )
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """A pool of connections that are made by the guarded dialler."""
+
+    def __init__(self, dialler: GuardedDialler, tls: ssl.SSLContext) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=CONNECTIONS_PER_POOL,
+            max_keepalive_connections=KEPT_PER_POOL,
+            keepalive_expiry=KEPT_SECONDS,
+            network_backend=dialler,
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = httpcore.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=b"/")
+        response = await self._pool.handle_async_request(
+            httpcore.Request(
+                request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
+            )
+        )
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
+        )
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+@dataclass(slots=True)
+class _Body(httpx.AsyncByteStream):
+    response: httpcore.Response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.response.aiter_stream()
+
+    async def aclose(self) -> None:
+        await self.response.aclose()
+
+
+async def _read(response: httpx.Response, host: str, limit: int) -> Answer:
+    raw = response.headers.raw
+    if len(raw) > MAX_ANSWER_HEADERS or sum(len(name) + len(value) for name, value in raw) > MAX_ANSWER_HEADER_BYTES:
+        raise BrokerDenied(
+            DenialCode.RESPONSE_TOO_LARGE, f"host {host} answered with too many headers", "ask for something smaller"
+        )
+    body = _BoundedBody(host, response.headers.get("content-encoding", "identity").strip().lower(), limit)
+    announced = response.headers.get("content-length", "")
+    if response.request.method != "HEAD" and announced.isdecimal() and int(announced) > limit:
+        raise body.too_large()
+    async for chunk in response.aiter_raw():
+        body.feed(chunk)
+    return Answer(response.status_code, dict(response.headers), bytes(body.data), body.received)
+
+
+@dataclass(slots=True)
+class _BoundedBody:
+    """The body so far, decompressed no further than the limit: a megabyte of zlib may hold a gigabyte."""
+
+    host: str
+    encoding: str
+    limit: int
+    received: int = 0
+    data: bytearray = field(default_factory=bytearray)
+    _inflate: "zlib._Decompress | None" = None
+
+    def __post_init__(self) -> None:
+        if self.encoding in ("gzip", "x-gzip", "deflate"):
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        elif self.encoding not in ("", "identity"):
+            raise BrokerDenied(
+                DenialCode.UPSTREAM_ERROR,
+                f"host {self.host} answered in an encoding that was not asked for",
+                "ask the host for an answer that is not compressed",
+            )
+
+    def feed(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        room = self.limit - len(self.data)
+        if self._inflate is None:
+            self.data += chunk
+        else:
+            try:
+                self.data += self._inflate.decompress(chunk, room + 1)
+            except zlib.error:
+                raise _not_http(self.host) from None
+        if len(self.data) > self.limit or self.received > self.limit:
+            raise self.too_large()
+
+    def too_large(self) -> BrokerDenied:
+        return BrokerDenied(
+            DenialCode.RESPONSE_TOO_LARGE,
+            f"the answer of host {self.host} is larger than {self.limit} bytes",
+            "ask for less, e.g. page by page",
+        )
+
+
+def _unreachable(host: str, error: Exception) -> BrokerDenied:
+    if isinstance(error.__cause__, ssl.SSLError):
+        return BrokerDenied(
+            DenialCode.UPSTREAM_UNREACHABLE,
+            f"host {host} has no certificate that can be trusted",
+            "the host's owner has to renew or correct it",
+        )
+    return unreachable(host)
+
+
+def _not_http(host: str) -> BrokerDenied:
+    return BrokerDenied(
+        DenialCode.UPSTREAM_ERROR, f"host {host} gave an answer that is not HTTP", "the host's owner has to correct it"
+    )

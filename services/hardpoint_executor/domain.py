@@ -1,0 +1,176 @@
+"""Owns the words of an execution: what is asked, what happens meanwhile, how it ended, and what it may use.
+
+Pure values and rules; calls no one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hardpoint_kit.errors import HardpointError
+from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority
+
+DEFAULT_COMPUTE = "light"
+BACKSTOP_REASONS = frozenset({"INTERNAL", "UNKNOWN"})
+
+
+class Outcome(StrEnum):
+    """How an execution ended, decided outside the jail."""
+
+    OK = "ok"
+    USER_ERROR = "user_error"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    CRASH = "crash"
+    VIOLATION = "violation"
+    PROTOCOL = "protocol"
+    OUTPUT_LIMIT = "output_limit"
+    BUDGET = "budget"
+    CANCELLED = "cancelled"
+    DENIED = "denied"
+
+
+_OUTCOMES = {
+    "TIMEOUT": Outcome.TIMEOUT,
+    "UPSTREAM_TIMEOUT": Outcome.TIMEOUT,
+    "MEMORY": Outcome.OOM,
+    "CRASH": Outcome.CRASH,
+    "VIOLATION": Outcome.VIOLATION,
+    "PROTOCOL": Outcome.PROTOCOL,
+    "OUTPUT_LIMIT": Outcome.OUTPUT_LIMIT,
+    "BUDGET": Outcome.BUDGET,
+    "CANCELLED": Outcome.CANCELLED,
+    "GRANT_MISSING": Outcome.DENIED,
+    "HOST_NOT_GRANTED": Outcome.DENIED,
+    "PERMISSION_NOT_GRANTED": Outcome.DENIED,
+    "URL_REFUSED": Outcome.DENIED,
+    "ADDRESS_NOT_PUBLIC": Outcome.DENIED,
+    "HEADER_REFUSED": Outcome.DENIED,
+    "METHOD_REFUSED": Outcome.DENIED,
+    "SERVICE_UNKNOWN": Outcome.DENIED,
+    "SECRET_MISPLACED": Outcome.DENIED,
+}
+
+
+def outcome_of(error: HardpointError) -> Outcome:
+    """Tell from an error's reason how the execution ended."""
+    return _OUTCOMES.get(error.reason, Outcome.USER_ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The bytes to run: named by digest, with the file name that says the language and the ticket to read them."""
+
+    digest: str
+    filename: str
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A value the release declares: its key, whether it is secret, and what stands in when nothing is set."""
+
+    key: str
+    secret: bool
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one execution may use: seconds, bytes and calls."""
+
+    wall_seconds: float = 30.0
+    memory_bytes: int = 128 * 1024 * 1024
+    output_bytes: int = 1024 * 1024
+    log_bytes: int = 64 * 1024
+    broker_calls: int = 10
+
+    def narrowed(self, asked: "Limits") -> "Limits":
+        """The smaller of both in every part; a zero in `asked` asks for nothing."""
+        return Limits(
+            wall_seconds=min(self.wall_seconds, asked.wall_seconds or self.wall_seconds),
+            memory_bytes=min(self.memory_bytes, asked.memory_bytes or self.memory_bytes),
+            output_bytes=min(self.output_bytes, asked.output_bytes or self.output_bytes),
+            log_bytes=min(self.log_bytes, asked.log_bytes or self.log_bytes),
+            broker_calls=min(self.broker_calls, asked.broker_calls or self.broker_calls),
+        )
+
+    def for_compute(self, authority: Authority) -> "Limits":
+        """Cut to the widest compute tier that is granted; without one, the lightest."""
+        granted = [tier for tier in COMPUTE_SECONDS if f"compute.{tier}" in authority.permissions]
+        seconds = max((COMPUTE_SECONDS[tier] for tier in granted), default=COMPUTE_SECONDS[DEFAULT_COMPUTE])
+        return self.narrowed(Limits(seconds, 0, 0, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One action to run once, with everything that it needs."""
+
+    org: str
+    id: str
+    release: str
+    artifact: Artifact
+    action: str
+    output_schema: Mapping[str, Any]
+    input: Mapping[str, Any]
+    authority: Authority
+    lease_token: str
+    requirements: tuple[Requirement, ...]
+    limits: Limits
+    agent: str = ""
+    run: str = ""
+
+    @property
+    def capability(self) -> str:
+        """The capability's resource name."""
+        return self.release.partition("/releases/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an execution used: milliseconds, bytes and calls."""
+
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    peak_memory_bytes: int = 0
+    broker_calls: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    log_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A runner took the execution."""
+
+    runner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A line that the action logged."""
+
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the action says it is, from 0 to 1."""
+
+    fraction: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end: an output for `ok`, an error for every other outcome."""
+
+    outcome: Outcome
+    usage: Usage
+    output: Any = None
+    error: HardpointError | None = None
+
+
+Event = Started | Log | Progress | Finished

@@ -1,0 +1,43 @@
+"""Owns the wall around strangers' code: Python and JavaScript run in nsjails and nowhere else.
+
+Read `interface.py` first, then `single_use.py` > `pool.py` > `nsjail.py` and `conversation.py` > `frames.py`.
+"""
+
+from .interface import (
+    LANGUAGES,
+    BrokerDenied,
+    Door,
+    Event,
+    Frame,
+    Jail,
+    JailCall,
+    Limits,
+    Log,
+    OnEvent,
+    Outcome,
+    OutcomeKind,
+    Progress,
+    ignore,
+)
+from .pool import PoolOptions
+from .single_use import JailOptions, SingleUseJails
+
+__all__ = [
+    "LANGUAGES",
+    "BrokerDenied",
+    "Door",
+    "Event",
+    "Frame",
+    "Jail",
+    "JailCall",
+    "JailOptions",
+    "Limits",
+    "Log",
+    "OnEvent",
+    "Outcome",
+    "OutcomeKind",
+    "PoolOptions",
+    "Progress",
+    "SingleUseJails",
+    "ignore",
+]

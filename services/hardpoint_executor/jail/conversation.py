@@ -1,0 +1,248 @@
+"""Owns one call's talk with one jail: what goes in, what may come out, and the verdict on how it ended.
+
+The first result or failure ends it; so do the deadline, a spent budget, too much output, a broken rule of the protocol
+and the death of the jail. The verdict is decided here, outside, and whatever the jail says later is not heard.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from . import frames
+from .interface import BrokerDenied, Door, Frame, Limits, Log, OnEvent, Outcome, OutcomeKind, Progress
+from .nsjail import Death, JailProcess, drain
+
+_log = structlog.get_logger(__name__)
+
+_LEVELS = ("debug", "info", "warning", "error")
+_STACK_FRAMES = 50
+_TEXT_CHARS = 4000
+_PRINTED_SECONDS = 1.0
+_MEMORY_SIGNALS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
+_MEMORY_SHARE = 0.6
+"""An interpreter that aborts while it holds this share of its memory limit ran out of memory."""
+
+
+class _Ended(Exception):
+    """Carries the outcome out of whatever noticed the end first."""
+
+    def __init__(self, kind: OutcomeKind, message: str = "", detail: str = "", **rest: Any) -> None:
+        self.outcome = Outcome(kind, message=message, detail=detail, **rest)
+
+
+class Conversation:
+    """One frame in, then a watch over everything that comes out until there is an outcome."""
+
+    def __init__(self, process: JailProcess, limits: Limits, door: Door | None, on_event: OnEvent) -> None:
+        self._process = process
+        self._limits = limits
+        self._door = door
+        self._on_event = on_event
+        self._asks: set[asyncio.Task[None]] = set()
+        self._broker_calls = 0
+        self._log_bytes = 0
+        self._printed = bytearray()
+
+    async def hold(self, first: bytes, answer: str) -> Outcome:
+        """Send the first frame and return the outcome; `answer` is the key of the frame that means success."""
+        loop = asyncio.get_running_loop()
+        flooded: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self._process.output, self._on_printed, flooded)
+        started = time.monotonic()
+        self._process.limit_memory(self._limits.memory_bytes)
+        listening = asyncio.create_task(self._listen(first, answer))
+        try:
+            done, _ = await asyncio.wait(
+                (listening, flooded), timeout=self._limits.wall_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if flooded in done:
+                raise _Ended(OutcomeKind.OUTPUT_LIMIT, "the plugin printed too much", "stdout and stderr")
+            if not done:
+                raise _Ended(
+                    OutcomeKind.TIMEOUT,
+                    f"the action did not end within {self._limits.wall_seconds:g} s",
+                    "wall clock",
+                )
+            listening.result()
+        except _Ended as ended:
+            outcome = self._measured(ended.outcome, started)
+        finally:
+            loop.remove_reader(self._process.output)
+            listening.cancel()
+            for ask in self._asks:
+                ask.cancel()
+        self._process.kill()
+        await self._pass_on_printed()
+        return outcome
+
+    async def _listen(self, first: bytes, answer: str) -> None:
+        try:
+            self._process.writer.write(first)
+            while (body := await frames.read(self._process.reader)) is not None:
+                await self._hear(body, answer)
+        except frames.ProtocolError as error:
+            raise _Ended(OutcomeKind.PROTOCOL, f"the plugin sent {error}", "frame") from error
+        try:
+            death = await self._process.died()
+        except TimeoutError:
+            raise _Ended(OutcomeKind.PROTOCOL, "the plugin closed its channel", "channel") from None
+        raise _verdict(death, self._limits)
+
+    async def _hear(self, body: bytes, answer: str) -> None:
+        key, value = frames.parse(body)
+        if not isinstance(value, dict):
+            raise frames.ProtocolError(f'a frame "{key}" that holds no object')
+        match key:
+            case "ask":
+                self._ask(value)
+            case "log" | "progress":
+                await self._event(key, value, len(body))
+            case "failure":
+                raise _Ended(
+                    OutcomeKind.USER_ERROR,
+                    _text(value, "message"),
+                    error_name=_text(value, "name"),
+                    stack=_stack(value.get("stack")),
+                )
+            case _ if key == answer:
+                if "value" not in value:
+                    raise frames.ProtocolError(f'a frame "{key}" without a value')
+                if len(body) > self._limits.output_bytes:
+                    raise _Ended(
+                        OutcomeKind.OUTPUT_LIMIT,
+                        f"the result is larger than {self._limits.output_bytes} bytes",
+                        "result",
+                    )
+                raise _Ended(OutcomeKind.OK, value=value["value"])
+            case _:
+                raise frames.ProtocolError(f'a frame "{key[:40]}", which is not expected here')
+
+    async def _event(self, key: str, value: Mapping[str, Any], size: int) -> None:
+        self._log_bytes += size
+        if self._log_bytes > self._limits.log_bytes:
+            raise _Ended(OutcomeKind.BUDGET, f"more than {self._limits.log_bytes} bytes of log messages", "log_bytes")
+        if key == "log":
+            level = value.get("level")
+            await self._on_event(Log(level if level in _LEVELS else "info", _text(value, "message")))
+            return
+        fraction = value.get("fraction")
+        if not isinstance(fraction, int | float) or isinstance(fraction, bool):
+            raise frames.ProtocolError("progress without a fraction")
+        await self._on_event(Progress(min(1.0, max(0.0, float(fraction))), _text(value, "message")))
+
+    def _ask(self, value: Mapping[str, Any]) -> None:
+        number, service, method = value.get("id"), value.get("service"), value.get("method")
+        arguments = value.get("arguments", {})
+        if not (isinstance(number, int) and isinstance(service, str) and isinstance(method, str)):
+            raise frames.ProtocolError("an ask without id, service and method")
+        if not isinstance(arguments, dict):
+            raise frames.ProtocolError("an ask whose arguments are no object")
+        self._broker_calls += 1
+        if self._broker_calls > self._limits.broker_calls:
+            raise _Ended(
+                OutcomeKind.BUDGET, f"more than {self._limits.broker_calls} calls to the broker", "broker_calls"
+            )
+        task = asyncio.create_task(self._answer(number, service, method, arguments))
+        self._asks.add(task)
+        task.add_done_callback(self._asks.discard)
+
+    async def _answer(self, number: int, service: str, method: str, arguments: dict[str, Any]) -> None:
+        try:
+            if self._door is None:
+                raise BrokerDenied("NOT_AVAILABLE", f"{service} cannot be used while a module is described")
+            value = await self._door.ask(service, method, arguments)
+            reply = frames.encode({"reply": {"id": number, "value": value}})
+        except BrokerDenied as denied:
+            reply = _refusal(number, denied.code, denied.message)
+        except Exception:
+            _log.exception("the broker failed", service=service, method=method)
+            reply = _refusal(number, "INTERNAL", f"{service} failed")
+        with contextlib.suppress(ConnectionError):
+            self._process.writer.write(reply)
+            await self._process.writer.drain()
+
+    def _on_printed(self, flooded: asyncio.Future[None]) -> None:
+        chunk = drain(self._process.output)
+        self._printed += chunk
+        if not chunk:
+            asyncio.get_running_loop().remove_reader(self._process.output)
+        elif len(self._printed) > self._limits.output_bytes and not flooded.done():
+            asyncio.get_running_loop().remove_reader(self._process.output)
+            flooded.set_result(None)
+
+    async def _pass_on_printed(self) -> None:
+        """Give what was printed to the listener, for as long as it takes it."""
+        self._printed += drain(self._process.output)
+        printed = self._printed[: self._limits.output_bytes].decode(errors="replace")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PRINTED_SECONDS):
+                for line in printed.splitlines():
+                    await self._on_event(Log("info", line[:_TEXT_CHARS]))
+
+    def _measured(self, outcome: Outcome, started: float) -> Outcome:
+        """Add what the call used; read while the jail is still there."""
+        wall_ms = (time.monotonic() - started) * 1000
+        cpu_ms = outcome.cpu_ms or self._process.cpu_ms()
+        peak = outcome.peak_memory_bytes or self._process.peak_memory_bytes()
+        return dataclasses.replace(
+            outcome,
+            wall_ms=wall_ms,
+            cpu_ms=cpu_ms,
+            peak_memory_bytes=peak,
+            broker_calls=self._broker_calls,
+            log_bytes=self._log_bytes,
+        )
+
+
+def _verdict(death: Death, limits: Limits) -> _Ended:
+    """Say how a jail ended that died before it gave a result."""
+    used = {"cpu_ms": death.cpu_ms, "peak_memory_bytes": death.peak_memory_bytes}
+    near_the_limit = death.peak_memory_bytes > _MEMORY_SHARE * limits.memory_bytes
+    match death.signal:
+        case "":
+            message = f"the plugin exited (status {death.status}) without a result"
+            return _Ended(OutcomeKind.PROTOCOL, message, f"exit {death.status}", **used)
+        case "SIGSYS":
+            message = "the plugin used a system call that no plugin may use"
+            return _Ended(OutcomeKind.VIOLATION, message, death.signal, **used)
+        case "SIGXCPU":
+            return _Ended(OutcomeKind.TIMEOUT, "the plugin used up its CPU time", death.signal, **used)
+        case "SIGKILL":
+            return _Ended(OutcomeKind.OOM, "the plugin was killed for its use of memory", death.signal, **used)
+        case name if name in _MEMORY_SIGNALS and near_the_limit:
+            return _Ended(OutcomeKind.OOM, "the interpreter ran out of memory", name, **used)
+        case name:
+            return _Ended(OutcomeKind.CRASH, f"the interpreter died of {name}", name, **used)
+
+
+def _refusal(number: int, code: str, message: str) -> bytes:
+    return frames.encode({"reply": {"id": number, "error": {"code": code, "message": message}}})
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    text = value.get(key, "")
+    if not isinstance(text, str):
+        raise frames.ProtocolError(f"{key} that is no text")
+    return text[:_TEXT_CHARS]
+
+
+def _stack(value: object) -> tuple[Frame, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise frames.ProtocolError("a stack that is no list")
+    return tuple(_frame(entry) for entry in value[:_STACK_FRAMES])
+
+
+def _frame(entry: object) -> Frame:
+    if not isinstance(entry, dict):
+        raise frames.ProtocolError("a stack frame that is no object")
+    line, column = entry.get("line", 0), entry.get("column", 0)
+    if not (isinstance(line, int) and isinstance(column, int)):
+        raise frames.ProtocolError("a stack frame whose line or column is no number")
+    return Frame(_text(entry, "function"), _text(entry, "file"), line, column)

@@ -1,0 +1,156 @@
+"""Owns the jails of one language that wait for a call, and how many may run at once.
+
+Jails are started ahead, a few at a time, only while someone waits or the pool is short: an idle pool costs no CPU. A
+failed start is told to whoever waits, and tried again when someone calls or a few seconds have passed.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import structlog
+
+from hardpoint_kit.errors import ResourceExhausted, Unavailable
+
+from .nsjail import JailError, JailProcess, Launcher
+
+_log = structlog.get_logger(__name__)
+
+_OLD_SECONDS = 1800.0
+"""Half of nsjail's own time limit, so that no call meets it."""
+_RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How many jails of one language wait, run and start at once, and how many calls may queue for how long."""
+
+    waiting: int = 2
+    running: int = 8
+    starting: int = 2
+    queue: int = 32
+    queue_seconds: float = 0.9
+
+
+class Pool:
+    """Hands out started jails, each to one call."""
+
+    def __init__(self, launcher: Launcher, options: PoolOptions) -> None:
+        self.failure = ""
+        """Why the last start failed; empty after one that worked."""
+        self._launcher = launcher
+        self._options = options
+        self._waiting: deque[JailProcess] = deque()
+        self._callers: deque[asyncio.Future[JailProcess]] = deque()
+        self._running = 0
+        self._starts: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def fill(self) -> None:
+        """Start the first jails and wait for them; see `failure` for what went wrong."""
+        self._start_missing()
+        await asyncio.gather(*self._starts)
+
+    async def take(self) -> JailProcess:
+        """Return a jail for one call, to be given to `discard` afterwards.
+
+        Raises ResourceExhausted when the queue is full or no jail came free in time, Unavailable when none starts.
+        """
+        if self._closed:
+            raise Unavailable("the executor is stopping", reason="NO_EXECUTOR", retry_after=1.0)
+        if len(self._callers) >= self._options.queue:
+            raise self._queue_full()
+        caller: asyncio.Future[JailProcess] = asyncio.get_running_loop().create_future()
+        self._callers.append(caller)
+        self._serve()
+        try:
+            async with asyncio.timeout(self._options.queue_seconds):
+                return await caller
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if caller in self._callers:
+                self._callers.remove(caller)
+            elif caller.done() and not caller.cancelled() and caller.exception() is None:
+                self.discard(caller.result())  # it came in the moment the caller gave up
+            if isinstance(error, TimeoutError):
+                raise self._queue_full() from None
+            raise
+
+    def discard(self, process: JailProcess) -> None:
+        """Kill a jail that was taken, in the background, and let the next caller in."""
+        self._running -= 1
+        self._end(process)
+        self._serve()
+
+    async def close(self) -> None:
+        """Kill every waiting jail and wait until no process is left. Jails that were taken must be discarded first."""
+        self._closed = True
+        for start in self._starts:
+            start.cancel()
+        await asyncio.gather(*self._starts, return_exceptions=True)
+        while self._waiting:
+            self._end(self._waiting.popleft())
+        while self._endings:
+            await asyncio.gather(*self._endings)
+        self._launcher.close()
+
+    def _serve(self) -> None:
+        """Give waiting jails to waiting callers, as far as the running limit goes, and start what is then missing."""
+        while self._callers and self._waiting and self._running < self._options.running:
+            process = self._waiting.popleft()
+            if not process.alive or time.monotonic() - process.started > _OLD_SECONDS:
+                self._end(process)
+                continue
+            caller = self._callers.popleft()
+            if caller.done():
+                self._waiting.appendleft(process)
+                continue
+            self._running += 1
+            caller.set_result(process)
+        self._start_missing()
+
+    def _start_missing(self) -> None:
+        if self._closed:
+            return
+        room = max(0, self._options.running - self._running)
+        wanted = max(self._options.waiting, min(len(self._callers), room))
+        missing = wanted - len(self._waiting) - len(self._starts)
+        for _ in range(min(missing, self._options.starting - len(self._starts))):
+            start = asyncio.create_task(self._start())
+            self._starts.add(start)
+            start.add_done_callback(self._started)
+
+    async def _start(self) -> None:
+        try:
+            process = await self._launcher.start()
+        except (JailError, OSError) as error:
+            self._failed(str(error))
+            return
+        self.failure = ""
+        self._waiting.append(process)
+
+    def _started(self, start: asyncio.Task[None]) -> None:
+        self._starts.discard(start)
+        if not self._closed and not self.failure:
+            self._serve()
+
+    def _failed(self, why: str) -> None:
+        _log.error("no jail could be started", language=self._launcher.language, why=why)
+        self.failure = why
+        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._start_missing)
+        while self._callers:
+            caller = self._callers.popleft()
+            if not caller.done():
+                caller.set_exception(Unavailable(f"no jail could be started: {why}", reason="JAIL_UNAVAILABLE"))
+
+    def _end(self, process: JailProcess) -> None:
+        process.kill()
+        ending = asyncio.create_task(self._launcher.discard(process))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    def _queue_full(self) -> ResourceExhausted:
+        return ResourceExhausted(
+            f"queue full: every {self._launcher.language} jail is busy", reason="QUEUE_FULL", retry_after=1.0
+        )

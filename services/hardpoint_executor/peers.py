@@ -1,0 +1,71 @@
+"""The executor's view of other units: bytes from the registry, values from config. Both are asked with tickets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import grpc.aio
+from google.protobuf import json_format
+
+from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
+
+PEER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What a lease gives: plain settings, secret values and until when they may be kept (UTC).
+
+    The representation leaves the secrets out, so that no log line can hold them by accident.
+    """
+
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    expire_time: datetime
+
+    def __repr__(self) -> str:
+        return f"Values(settings={sorted(self.settings)}, secrets={sorted(self.secrets)})"
+
+
+class Artifacts(Protocol):
+    """Where the bytes of releases come from."""
+
+    async def read(self, digest: str, ticket: str) -> bytes:
+        """The bytes of an artifact; raises Unauthenticated for a bad ticket, NotFound, Unavailable."""
+
+
+class Leases(Protocol):
+    """Where settings and secrets come from."""
+
+    async def redeem(self, token: str) -> Values:
+        """The values of a lease; raises Unauthenticated for an unknown or expired token, Unavailable."""
+
+
+class RegistryArtifacts:
+    """Artifacts of the registry."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = registry_pb2_grpc.ArtifactServiceStub(channel)
+
+    async def read(self, digest: str, ticket: str) -> bytes:
+        """See Artifacts."""
+        request = registry_pb2.ReadArtifactRequest(digest=digest, ticket=ticket)
+        return b"".join([part.chunk async for part in self._stub.ReadArtifact(request, timeout=PEER_SECONDS)])
+
+
+class ConfigLeases:
+    """Leases of config."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = config_pb2_grpc.ConfigServiceStub(channel)
+
+    async def redeem(self, token: str) -> Values:
+        """See Leases."""
+        leased = await self._stub.RedeemLease(config_pb2.RedeemLeaseRequest(token=token), timeout=PEER_SECONDS)
+        return Values(
+            settings=json_format.MessageToDict(leased.values),
+            secrets={key: value.decode() for key, value in leased.secrets.items()},
+            expire_time=leased.expire_time.ToDatetime(tzinfo=UTC),
+        )

@@ -1,0 +1,94 @@
+"""The executor's gRPC shell: unpack, call, pack."""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+
+import grpc.aio
+from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint_executor.domain import Artifact, Event, Execution, Finished, Limits, Log, Progress, Requirement, Started
+from hardpoint_executor.service import Executor
+from hardpoint_kit.caller import caller
+from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
+from hardpoint_kit.names import OrgName
+from hardpoint_kit.rpc.status import to_status
+from hardpoint_manifest.authority import Authority
+
+
+class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
+    """ExecutorService over an Executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def Execute(
+        self, request: executor_pb2.ExecuteRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        """Run an action, telling what happens."""
+        async for event in self._executor.execute(caller(context), execution_from_proto(request)):
+            yield event_to_proto(event)
+
+    async def CancelExecution(
+        self, request: executor_pb2.CancelExecutionRequest, context: grpc.aio.ServicerContext
+    ) -> executor_pb2.CancelExecutionResponse:
+        """Kill a running execution."""
+        await self._executor.cancel(caller(context), OrgName.parse(request.org).org, request.execution_id)
+        return executor_pb2.CancelExecutionResponse()
+
+    async def ReadHeader(
+        self, request: executor_pb2.ReadHeaderRequest, context: grpc.aio.ServicerContext
+    ) -> executor_pb2.ReadHeaderResponse:
+        """Say what a code file exports."""
+        header = await self._executor.read_header(caller(context), request.filename, request.source)
+        return executor_pb2.ReadHeaderResponse(header=to_struct(header))
+
+
+def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
+    """Read what is asked; raises InvalidArgument for a malformed name."""
+    return Execution(
+        org=OrgName.parse(request.org, "org").org,
+        id=request.execution_id,
+        release=request.release,
+        artifact=Artifact(request.digest, request.filename, request.artifact_ticket),
+        action=request.action.id,
+        output_schema=from_struct(request.action.output_schema),
+        input=from_struct(request.input),
+        authority=Authority(frozenset(request.authority.permissions), frozenset(request.authority.hosts)),
+        lease_token=request.lease_token,
+        requirements=tuple(
+            Requirement(r.key, r.type == "secret", from_value(r.default_value)) for r in request.requirements
+        ),
+        limits=Limits(
+            request.limits.wall_seconds,
+            request.limits.memory_bytes,
+            request.limits.output_bytes,
+            request.limits.log_bytes,
+            request.limits.broker_calls,
+        ),
+        agent=request.agent,
+        run=request.run,
+    )
+
+
+def event_to_proto(event: Event) -> executor_pb2.ExecuteResponse:
+    """Write what happened."""
+    match event:
+        case Started():
+            return executor_pb2.ExecuteResponse(started=executor_pb2.Started(runner=event.runner))
+        case Log():
+            return executor_pb2.ExecuteResponse(log=executor_pb2.Log(level=event.level, message=event.message))
+        case Progress():
+            progress = executor_pb2.Progress(fraction=event.fraction, message=event.message)
+            return executor_pb2.ExecuteResponse(progress=progress)
+        case Finished():
+            return executor_pb2.ExecuteResponse(finished=finished_to_proto(event))
+
+
+def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
+    """Write how it ended."""
+    return executor_pb2.Finished(
+        outcome=executor_pb2.Outcome.Value(f"OUTCOME_{finished.outcome.name}"),
+        output=None if finished.error else to_value(finished.output),
+        error=to_status(finished.error) if finished.error else None,
+        usage=manifest_pb2.Usage(**asdict(finished.usage)),
+    )

@@ -1,0 +1,107 @@
+"""Runs an action of a code file in a jail, and reads the header of one; how a run ended becomes an error's reason."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from hardpoint_executor import domain
+from hardpoint_executor.artifacts import Code
+from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.jail.interface import Event, Frame, Jail, JailCall, Limits, Log, Outcome, OutcomeKind
+from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, InvalidArgument
+
+_REASONS = {
+    OutcomeKind.USER_ERROR: "USER_ERROR",
+    OutcomeKind.TIMEOUT: "TIMEOUT",
+    OutcomeKind.OOM: "MEMORY",
+    OutcomeKind.CRASH: "CRASH",
+    OutcomeKind.VIOLATION: "VIOLATION",
+    OutcomeKind.PROTOCOL: "PROTOCOL",
+    OutcomeKind.OUTPUT_LIMIT: "OUTPUT_LIMIT",
+    OutcomeKind.BUDGET: "BUDGET",
+}
+
+
+class CodeRunner:
+    """Runs code in a jail, never anywhere else."""
+
+    def __init__(self, jail: Jail) -> None:
+        self._jail = jail
+
+    async def run(
+        self,
+        code: Code,
+        execution: domain.Execution,
+        settings: Mapping[str, Any],
+        broker: Broker,
+        limits: domain.Limits,
+        events: "asyncio.Queue[domain.Event]",
+    ) -> tuple[Any, domain.Usage]:
+        """Return the action's output and what it used. Raises ActionFailed or DeadlineExceeded by how it ended."""
+
+        async def pass_on(event: Event) -> None:
+            if isinstance(event, Log):
+                await events.put(domain.Log(event.level, event.message))
+            else:
+                await events.put(domain.Progress(event.fraction, event.message))
+
+        call = JailCall(
+            language=code.language,
+            source=code.source,
+            filename=execution.artifact.filename,
+            action=execution.action,
+            input=execution.input,
+            settings=settings,
+            secrets=broker.secrets.handles,
+            permissions=tuple(sorted(execution.authority.permissions)),
+            limits=Limits(
+                limits.wall_seconds, limits.memory_bytes, limits.output_bytes, limits.log_bytes, limits.broker_calls
+            ),
+        )
+        outcome = await self._jail.run(call, broker, pass_on)
+        if not outcome.ok:
+            raise _error(outcome)
+        return outcome.value, _usage(outcome)
+
+    async def describe(self, language: str, source: str, filename: str) -> dict[str, Any]:
+        """Return the header that a module exports. Raises InvalidArgument HEADER_UNREADABLE with the place."""
+        outcome = await self._jail.describe(language, source, filename)
+        if outcome.ok and isinstance(outcome.value, dict):
+            return outcome.value
+        message = f"{outcome.error_name}: {outcome.message}".removeprefix(": ") or "the header is not an object"
+        raise InvalidArgument(message, reason="HEADER_UNREADABLE", place=_place(outcome.stack) or filename)
+
+
+def _error(outcome: Outcome) -> HardpointError:
+    message = f"{outcome.error_name}: {outcome.message}" if outcome.error_name else outcome.message
+    reason = _REASONS[outcome.kind]
+    if outcome.kind is OutcomeKind.USER_ERROR and outcome.error_name == "MemoryError":
+        reason = "MEMORY"
+    kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
+    return kind(message, reason=reason, place=_place(outcome.stack), **_facts(outcome))
+
+
+def _facts(outcome: Outcome) -> dict[str, str]:
+    match outcome.kind:
+        case OutcomeKind.USER_ERROR:
+            return {"name": outcome.error_name}
+        case OutcomeKind.CRASH | OutcomeKind.VIOLATION | OutcomeKind.OOM:
+            return {"signal": outcome.detail}
+        case OutcomeKind.BUDGET:
+            return {"budget": outcome.detail}
+        case _:
+            return {}
+
+
+def _place(stack: tuple[Frame, ...]) -> str:
+    return f"{stack[0].file}:{stack[0].line}:{stack[0].column}" if stack else ""
+
+
+def _usage(outcome: Outcome) -> domain.Usage:
+    return domain.Usage(
+        wall_ms=outcome.wall_ms,
+        cpu_ms=outcome.cpu_ms,
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        broker_calls=outcome.broker_calls,
+        log_bytes=outcome.log_bytes,
+    )

@@ -1,0 +1,67 @@
+"""An action of kind `http`, compiled once per artifact and run any number of times without reading the manifest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.runners.http.request import RequestPlan
+from hardpoint_executor.runners.http.response import ResponsePlan
+from hardpoint_kit.errors import ActionFailed, InvalidArgument
+from hardpoint_manifest.expression import ExpressionError, Scope
+from hardpoint_manifest.hosts import host_of
+from hardpoint_manifest.model import Action, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class HttpPlan:
+    """How one action becomes a request, and how its answer becomes an output."""
+
+    action: Action
+    defaults: Mapping[str, Any]
+    request: RequestPlan
+    response: ResponsePlan
+
+    @classmethod
+    def compile(cls, action: Action, manifest: Manifest) -> Self:
+        """Compile every expression of the action; raises InvalidArgument for one that the manifest check refuses."""
+        call = action.http
+        if call is None:
+            raise InvalidArgument(f"action {action.id} makes no HTTP call", place=f"actions.{action.id}")
+        try:
+            host = str(host_of(call.url))
+            return cls(
+                action,
+                {need.key: need.default for need in manifest.requirements if need.default is not None},
+                RequestPlan.compile(call, Scope.request(action, manifest.requirements)),
+                ResponsePlan.compile(call, host, action.outputs, Scope.response(action)),
+            )
+        except ExpressionError as error:
+            raise InvalidArgument(
+                error.message, reason="MANIFEST_INVALID", place=f"actions.{action.id}", fix=error.fix
+            ) from None
+        except ValueError as error:
+            raise InvalidArgument(str(error), reason="MANIFEST_INVALID", place=f"actions.{action.id}") from None
+
+    async def run(
+        self, broker: Broker, input: Mapping[str, Any], settings: Mapping[str, Any], output_bytes: int = 1024 * 1024
+    ) -> Any:
+        """Make the call and give back its output, a JSON value of at most `output_bytes`.
+
+        Raises InvalidArgument for an input that fits in no request, and ActionFailed for everything that goes wrong
+        after that; secrets are the broker's, `settings` holds the rest.
+        """
+        given = self.action.with_defaults(dict(input))
+        request = self.request.render({**self.defaults, **settings, **broker.secrets.handles, "input": given})
+        try:
+            response = await broker.fetch(request)
+        except BrokerDenied as denied:
+            raise _failure(denied) from None
+        return self.response.read(response, given, output_bytes)
+
+
+def _failure(denied: BrokerDenied) -> InvalidArgument | ActionFailed:
+    if denied.code == DenialCode.HEADER_REFUSED:
+        return InvalidArgument(denied.message, reason=denied.code, place="headers", fix=denied.fix)
+    return ActionFailed(denied.message, reason=denied.code, fix=denied.fix)

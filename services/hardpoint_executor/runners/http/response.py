@@ -1,0 +1,157 @@
+"""From an answer to an output: every way in which an answer can be wrong has its own reason, and none becomes null."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, Self
+
+from hardpoint_executor.broker.fetch import FetchResponse
+from hardpoint_executor.runners.http.outputs import check_output
+from hardpoint_kit.errors import ActionFailed
+from hardpoint_manifest.expression import Expression, ExpressionError, Scope, as_text, compile
+from hardpoint_manifest.model import HttpCall, Parameter
+
+MAX_DEPTH = 64
+_SECONDS = re.compile(r"[0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsePlan:
+    """A compiled mapping, and what makes an answer a success."""
+
+    host: str
+    success: Expression | None
+    error: Expression | None
+    mapping: tuple[tuple[str, Expression], ...]
+    outputs: tuple[Parameter, ...]
+
+    @classmethod
+    def compile(cls, call: HttpCall, host: str, outputs: tuple[Parameter, ...], scope: Scope) -> Self:
+        """Compile the expressions of a call that read its answer; raises ExpressionError."""
+        return cls(
+            host,
+            compile(call.success, scope) if call.success else None,
+            compile(call.error, scope) if call.error else None,
+            tuple((name, compile(text, scope)) for name, text in call.response_mapping.items()),
+            outputs,
+        )
+
+    def read(self, response: FetchResponse, input: Mapping[str, Any], limit: int) -> Any:
+        """The output that the answer holds, of at most `limit` bytes as JSON; raises ActionFailed."""
+        well = 200 <= response.status < 300
+        try:
+            data = _parsed(response.body)
+        except ValueError as error:
+            if well:
+                self._not_json(response, error)
+            self._upstream_error(response, "")
+        variables = {"data": data, "status": response.status, "headers": response.headers, "input": input}
+        if self.success is not None:
+            well = _evaluated(self.success, variables, "success") is True
+        if not well:
+            self._upstream_error(response, self._error_text(variables))
+        output = {name: _evaluated(path, variables, f"response_mapping.{name}") for name, path in self.mapping}
+        value = output if self.mapping else data
+        check_output(value, self.outputs)
+        _check_size(value, limit)
+        return value
+
+    def _error_text(self, variables: Mapping[str, Any]) -> str:
+        if self.error is None:
+            return ""
+        try:
+            text = as_text(self.error.evaluate(variables))
+        except ExpressionError:
+            return ""  # the answer names no error: its status says all there is
+        return " ".join(text.split())[:200]
+
+    def _upstream_error(self, response: FetchResponse, text: str) -> NoReturn:
+        said = f": {text}" if text else ""
+        wait = response.headers.get("retry-after", "")
+        raise ActionFailed(
+            f"{self.host} answered that the call failed, with status {response.status}{said}",
+            reason="UPSTREAM_ERROR",
+            retry_after=float(wait) if _SECONDS.fullmatch(wait) else None,
+            status=response.status,
+            error=text,
+        )
+
+    def _not_json(self, response: FetchResponse, error: ValueError) -> NoReturn:
+        content_type = response.headers.get("content-type", "no content type")
+        begins = ascii(response.body[:32].decode(errors="replace"))
+        raise ActionFailed(
+            f"{self.host} answered with {content_type} that is not JSON: it begins with {begins} ({error})",
+            reason="NOT_JSON",
+            fix="check the URL of the action: pages for people often stand where an API does not",
+            content_type=content_type,
+        )
+
+
+def _evaluated(expression: Expression, variables: Mapping[str, Any], place: str) -> Any:
+    try:
+        return expression.evaluate(variables)
+    except ExpressionError as error:
+        missing = error.reason == "MAPPING_MISSING"
+        raise ActionFailed(
+            f"the answer has no {error.place}" if missing else f"{expression.text}: {error.message}",
+            reason=error.reason,
+            place=place,
+            fix=error.fix or ("correct the path, or ask the service why it left the value out" if missing else ""),
+            path=error.place or expression.text,
+        ) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _parsed(body: bytes) -> Any:
+    """The JSON value of a body, null for an empty one; raises ValueError."""
+    if not body.strip():
+        return None
+    try:
+        value = _DECODER.decode(body.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at byte {error.pos}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    # Counting brackets is free; only an answer with many of them is walked.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deep(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part
+            for parent in level
+            if isinstance(parent, dict | list)
+            for part in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _check_size(value: Any, limit: int) -> None:
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="replace"))
+    except ValueError:
+        raise ActionFailed(
+            "the output has a number that is too large for JSON", reason="TYPE_MISMATCH", place="outputs"
+        ) from None
+    if size > limit:
+        raise ActionFailed(
+            f"the output has {size} bytes as JSON, {limit} are allowed",
+            reason="OUTPUT_LIMIT",
+            fix="map fewer fields, or ask for less, e.g. page by page",
+            limit=limit,
+        )

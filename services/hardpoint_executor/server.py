@@ -1,0 +1,74 @@
+"""Builds the executor: its options, and the only place that names what it is made of. It has no database."""
+
+from pathlib import Path
+
+from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
+from hardpoint_executor.broker.dial import parse_aliases
+from hardpoint_executor.broker.http import HttpClient
+from hardpoint_executor.domain import Limits
+from hardpoint_executor.jail.pool import PoolOptions
+from hardpoint_executor.jail.single_use import JailOptions, SingleUseJails
+from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts
+from hardpoint_executor.rpc import ExecutorRpc
+from hardpoint_executor.service import Executor
+from hardpoint_kit import options as kit
+from hardpoint_kit.platform import Platform
+from hardpoint_kit.unit import Unit
+
+
+class Options(kit.Options):
+    """What the executor can be told. Limits are the operator's policy: no capability gets more."""
+
+    executor_rootfs: Path | None = None
+    """Folder for the jails' root folders; they are built at the first start. The machine's usual place when unset."""
+    executor_jails_waiting: int = 2
+    """Jails of each language that are started ahead."""
+    executor_jails_running: int = 8
+    """Jails of each language that may run at once."""
+    executor_wall_seconds: float = 30.0
+    executor_memory_bytes: int = 128 * 1024 * 1024
+    executor_output_bytes: int = 1024 * 1024
+    executor_log_bytes: int = 64 * 1024
+    executor_broker_calls: int = 10
+    executor_host_aliases: dict[str, str] = {}
+    """For tests and demonstrations: a host's name to a loopback host:port that stands in for it, over plain http."""
+
+    def limits(self) -> Limits:
+        """The policy as limits."""
+        return Limits(
+            self.executor_wall_seconds,
+            self.executor_memory_bytes,
+            self.executor_output_bytes,
+            self.executor_log_bytes,
+            self.executor_broker_calls,
+        )
+
+
+def build(options: Options, platform: Platform) -> Unit:
+    """The executor as a unit: ready when strangers' code can be jailed."""
+    pool = PoolOptions(waiting=options.executor_jails_waiting, running=options.executor_jails_running)
+    jail = SingleUseJails(JailOptions(folder=options.executor_rootfs, pool=pool))
+    http = HttpClient(parse_aliases(options.executor_host_aliases))
+    executor = Executor(
+        RegistryArtifacts(platform.channel("registry")),
+        ConfigLeases(platform.channel("config")),
+        jail,
+        http,
+        platform.clock,
+        options.limits(),
+    )
+
+    async def stop() -> None:
+        await jail.stop()
+        await http.close()
+
+    async def ready() -> list[str]:
+        return jail.reasons_not_ready()
+
+    return Unit(
+        "executor",
+        [(add_ExecutorServiceServicer_to_server, ExecutorRpc(executor))],
+        start=jail.start,
+        stop=stop,
+        ready=ready,
+    )

@@ -1,0 +1,167 @@
+"""The use cases of the executor: run one action once, stop it, and read what a code file exports.
+
+Every execution gets a broker of its own. How it ends is decided here and in the runners, never by what ran.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from hardpoint_executor import peers
+from hardpoint_executor.artifacts import Calls, Code, Program, Programs, language_of
+from hardpoint_executor.broker.broker import Broker, BrokerLimits
+from hardpoint_executor.broker.http import HttpClient, Owner
+from hardpoint_executor.broker.policy import FetchPolicy
+from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_executor.domain import (
+    Event,
+    Execution,
+    Finished,
+    Limits,
+    Outcome,
+    Started,
+    Usage,
+    outcome_of,
+)
+from hardpoint_executor.jail.interface import Jail
+from hardpoint_executor.kept import Kept
+from hardpoint_executor.peers import Values
+from hardpoint_executor.runners.code import CodeRunner
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import (
+    AlreadyExists,
+    Cancelled,
+    DeadlineExceeded,
+    HardpointError,
+    InvalidArgument,
+    NotFound,
+)
+
+MOST_LEASES = 4096
+EVENT_BUFFER = 256
+"""Events that wait for a slow reader; an action that is ahead by more waits too."""
+
+
+@dataclass(slots=True)
+class _Running:
+    task: asyncio.Task[Finished]
+    cancelled: bool = False
+
+
+class Executor:
+    """Runs actions, one broker and, for code, one fresh jail each."""
+
+    def __init__(
+        self,
+        artifacts: peers.Artifacts,
+        leases: peers.Leases,
+        jail: Jail,
+        http: HttpClient,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._programs = Programs(artifacts, clock)
+        self._leases = leases
+        self._values: Kept[Values] = Kept(clock, MOST_LEASES)
+        self._jail = jail
+        self._code = CodeRunner(jail)
+        self._http = http
+        self._limits = limits
+        self._running: dict[tuple[str, str], _Running] = {}
+
+    async def execute(self, _caller: Caller, execution: Execution) -> AsyncIterator[Event]:
+        """Run an action; the last event is Finished. Raises only for an execution that never began.
+
+        Closing the iterator kills the execution.
+        """
+        key = (execution.org, execution.id)
+        if key in self._running:
+            raise AlreadyExists(f"execution {execution.id} is running", place="execution_id")
+        program = await self._programs.get(execution.artifact)
+        values = await self._redeemed(execution.lease_token)
+        yield Started(_runner_name(program))
+        events: asyncio.Queue[Event] = asyncio.Queue(EVENT_BUFFER)
+        run = _Running(asyncio.create_task(self._finish(execution, program, values, events)))
+        self._running[key] = run
+        try:
+            async for event in _until_done(events, run.task):
+                yield event
+            yield self._ended(run)
+        finally:
+            del self._running[key]
+            run.task.cancel()
+
+    async def cancel(self, _caller: Caller, org: str, execution_id: str) -> None:
+        """Kill a running execution; its stream ends as CANCELLED. Raises NotFound."""
+        run = self._running.get((org, execution_id))
+        if run is None:
+            raise NotFound("execution", execution_id)
+        run.cancelled = True
+        run.task.cancel()
+
+    async def read_header(self, _caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
+        """What a code file exports, by loading it in the jail; raises InvalidArgument HEADER_UNREADABLE with the place."""
+        language = language_of(filename)
+        if not language:
+            raise InvalidArgument(
+                {"filename": f"{filename} is not a code file"}, fix="name it .js, .mjs or .py, or upload it as it is"
+            )
+        try:
+            text = source.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidArgument(
+                f"{filename} is not UTF-8 text (byte {error.start})", reason="HEADER_UNREADABLE", place=filename
+            ) from None
+        return await self._code.describe(language, text, filename)
+
+    async def _redeemed(self, token: str) -> Values | None:
+        if not token:
+            return None
+
+        async def redeem() -> tuple[Values, Any]:
+            values = await self._leases.redeem(token)
+            return values, values.expire_time
+
+        return await self._values.get(token, redeem)
+
+    async def _finish(
+        self, execution: Execution, program: Program, values: Values | None, events: "asyncio.Queue[Event]"
+    ) -> Finished:
+        limits = self._limits.narrowed(execution.limits)
+        if isinstance(program, Code):
+            limits = limits.for_compute(execution.authority)
+        secrets = Secrets({key: values.secrets[key] for key in _secret_keys(execution, values)} if values else {})
+        broker = Broker(
+            Owner(execution.org, execution.capability),
+            FetchPolicy(execution.authority.permissions, execution.authority.hosts),
+            secrets,
+            BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
+            self._http,
+        )
+        settings = _settings(execution, values)
+        started = time.monotonic()
+        usage = Usage()
+        try:
+            if isinstance(program, Calls):
+                async with asyncio.timeout(limits.wall_seconds):
+                    output = await program.plan(execution.action).run(execution.input, settings, broker)
+            else:
+                output, usage = await self._code.run(program, execution, settings, broker, limits, events)
+            return Finished(Outcome.OK, _used(usage, broker, started), output)
+        except TimeoutError:
+            late = DeadlineExceeded(f"the action took longer than {limits.wall_seconds:g} s", reason="TIMEOUT")
+            return Finished(Outcome.TIMEOUT, _used(usage, broker, started), error=late)
+        except HardpointError as error:
+            return Finished(outcome_of(error), _used(usage, broker, started), error=error)
+
+    def _ended(self, run: _Running) -> Finished:
+        if run.task.cancelled():
+            return Finished(Outcome.CANCELLED, Usage(), error=Cancelled("the execution was cancelled"))
+        return run.task.result()
+
+
+def _runner_name(program: Program) -> str:
+    return f"code/{program.language}" if isinstance(program, Code) else "http"

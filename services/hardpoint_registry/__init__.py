@@ -1,0 +1,1 @@
+"""The registry: capabilities, their immutable releases, and the bytes of both; calls no other unit."""

@@ -1,0 +1,47 @@
+"""Owns what the executor is asked to do and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.names import RunName
+from hardpoint_manifest.authority import Authority
+
+from hardpoint_runtime.domain.releases import Action, Release
+from hardpoint_runtime.domain.runs import RunState, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A token that is good for one thing until it expires."""
+
+    token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One attempt to run an action: its run's id names it, and `timeout` bounds all of it in seconds."""
+
+    run: RunName
+    agent: str
+    release: Release
+    action: Action
+    input: Mapping[str, Any]
+    authority: Authority
+    artifact_ticket: str
+    lease_token: str
+    wall_seconds: float
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an execution that began has ended: with an output, or with the error that says why not."""
+
+    state: RunState
+    output: Any
+    error: HardpointError | None
+    usage: Usage

@@ -1,0 +1,131 @@
+"""Owns the installation: a capability made usable in an org, as a pinned release and what the org allows it."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from hardpoint_kit.errors import Conflict
+from hardpoint_kit.masks import apply_mask
+from hardpoint_kit.names import CapabilityName, InstallationName, SettingsName
+from hardpoint_manifest.authority import Authority
+
+from hardpoint_runtime.domain.counters import Counters
+from hardpoint_runtime.domain.releases import Release, Requirement
+from hardpoint_runtime.domain.revision import Revision
+
+
+class InstallationState(StrEnum):
+    """Whether agents may call it."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A pinned release and the grants of the org; `uid` tells it from an earlier one of the same name."""
+
+    name: InstallationName
+    uid: str
+    constraint: str
+    release: Release
+    grants: Authority
+    state: InstallationState
+    revision: Revision
+
+    @classmethod
+    def new(cls, name: InstallationName, constraint: str, release: Release, grants: Authority, at: datetime) -> Self:
+        """An active installation; raises InvalidArgument GRANT_NOT_ASKED."""
+        release.check_grants(grants)
+        uid = uuid.uuid4().hex
+        return cls(name, uid, constraint, release, grants, InstallationState.ACTIVE, Revision.first(at))
+
+    @property
+    def capability(self) -> CapabilityName:
+        """What is installed, usually another org's."""
+        return self.release.name.capability_name
+
+    @property
+    def settings(self) -> SettingsName:
+        """The settings document of this installation."""
+        return SettingsName(self.name.org, self.name.installation)
+
+    @property
+    def ungranted(self) -> Authority:
+        """What the release asks for and the org does not allow."""
+        return self.release.asks.missing_from(self.grants)
+
+    def changed(self, patch: "Patch", mask: Iterable[str], release: Release | None, at: datetime) -> Self:
+        """The installation with what the mask names; `release` is the one that the new constraint pins.
+
+        Grants stay when only the constraint changes, so a new release never reaches more than the org allowed.
+        Raises InvalidArgument for another path, and GRANT_NOT_ASKED for new grants wider than the release asks.
+        """
+        wanted = apply_mask(Patch(self.grants, self.constraint), patch, mask, MASK)
+        pinned = release or self.release
+        if wanted.grants != self.grants:
+            pinned.check_grants(wanted.grants)
+        return replace(
+            self,
+            grants=wanted.grants,
+            constraint=wanted.constraint,
+            release=pinned,
+            revision=self.revision.next(at),
+        )
+
+    def disabled(self, at: datetime) -> Self:
+        """The installation closed to agents; raises Conflict when it is already."""
+        return self._moved(InstallationState.ACTIVE, InstallationState.DISABLED, at)
+
+    def enabled(self, at: datetime) -> Self:
+        """The installation open to agents; raises Conflict when it is already."""
+        return self._moved(InstallationState.DISABLED, InstallationState.ACTIVE, at)
+
+    def check_attachable(self) -> None:
+        """Refuse to be attached while disabled; raises Conflict INSTALLATION_DISABLED."""
+        if self.state is InstallationState.DISABLED:
+            raise Conflict(
+                f"installation {self.name} is disabled",
+                reason="INSTALLATION_DISABLED",
+                fix="enable the installation",
+                installation=self.name,
+            )
+
+    def check_deletable(self, agents: Iterable[str]) -> None:
+        """Refuse to go while agents use it; raises Conflict naming them."""
+        users = sorted(agents)
+        if users:
+            raise Conflict(
+                f"installation {self.name} is attached to {', '.join(users)}",
+                fix="detach it from these agents",
+                agents=",".join(users),
+                resource=self.name,
+            )
+
+    def _moved(self, before: InstallationState, after: InstallationState, at: datetime) -> Self:
+        if self.state is not before:
+            raise Conflict(f"installation {self.name} is {self.state}", state=self.state, resource=self.name)
+        return replace(self, state=after, revision=self.revision.next(at))
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What an update may change."""
+
+    grants: Authority
+    constraint: str
+
+
+MASK = ("grants", "constraint")
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationView:
+    """An installation as it is shown: with what it was used, and the required settings without a value."""
+
+    installation: Installation
+    counters: Counters = Counters()
+    missing: tuple[Requirement, ...] = ()

@@ -1,0 +1,116 @@
+"""Owns what the runtime keeps of a release: enough to call its actions without asking the registry again."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound
+from hardpoint_kit.names import ReleaseName
+from hardpoint_manifest.authority import Authority, HostRule, nearest
+from hardpoint_manifest.model import Kind
+
+
+class Effect(StrEnum):
+    """Whether calling an action changes something outside."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One callable function of a release."""
+
+    id: str
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any]
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A setting or a secret that an installation gives to the release, by key."""
+
+    key: str
+    label: str
+    type: str
+    required: bool
+    default: Any = None
+    description: str = ""
+    help_url: str = ""
+
+    def command(self, installation: str) -> str:
+        """What a person types to provide it."""
+        if self.type == "secret":
+            return f"hardpoint secret set {installation} {self.key}"
+        return f"hardpoint settings set {installation} {self.key}=..."
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release as it is pinned: what it offers, asks for and requires, and the artifact it runs."""
+
+    name: ReleaseName
+    kind: Kind
+    digest: str
+    filename: str
+    actions: tuple[Action, ...]
+    requirements: tuple[Requirement, ...]
+    asks: Authority
+
+    def action(self, action_id: str) -> Action:
+        """The action with this id; raises NotFound that names the nearest one."""
+        for action in self.actions:
+            if action.id == action_id:
+                return action
+        error = NotFound("action", f"{self.name.capability}.{action_id}")
+        meant = nearest(action_id, [action.id for action in self.actions])
+        error.fix = f"did you mean {meant}?" if meant else f"it has {', '.join(a.id for a in self.actions)}"
+        raise error
+
+    def check_grants(self, grants: Authority) -> None:
+        """Refuse grants wider than what the release asks; raises InvalidArgument GRANT_NOT_ASKED naming each."""
+        excess = grants.missing_from(self.asks)
+        if excess:
+            wrong = [*sorted(excess.permissions), *sorted(excess.hosts)]
+            raise InvalidArgument(
+                {"grants": f"{self.name} does not ask for {', '.join(wrong)}"},
+                reason="GRANT_NOT_ASKED",
+                fix="grant only what the release asks for",
+                permission=wrong[0],
+                grants=",".join(wrong),
+            )
+
+    def missing(self, configured: Collection[str]) -> tuple[Requirement, ...]:
+        """The required keys with neither a configured value nor a default."""
+        return tuple(r for r in self.requirements if r.required and r.default is None and r.key not in configured)
+
+    def check_settings(self, configured: Collection[str], installation: str) -> None:
+        """Refuse to be called without its settings; raises Conflict SETTINGS_MISSING naming keys and commands."""
+        missing = self.missing(configured)
+        if missing:
+            keys = ",".join(requirement.key for requirement in missing)
+            raise Conflict(
+                f"{self.name} needs {', '.join(r.label or r.key for r in missing)}",
+                reason="SETTINGS_MISSING",
+                fix="; ".join(requirement.command(installation) for requirement in missing),
+                keys=keys,
+            )
+
+    def wall_seconds(self, authority: Authority, policy_seconds: float) -> float:
+        """How long one execution may take: code by its compute tier, a web call by the policy alone."""
+        return authority.wall_seconds(policy_seconds) if self.kind is Kind.CODE else policy_seconds
+
+
+def grants_of(permissions: Collection[str], hosts: Collection[str]) -> Authority:
+    """Read grants as an org writes them; raises InvalidArgument for a host that is no rule."""
+    for host in hosts:
+        try:
+            HostRule.parse(host)
+        except ValueError as error:
+            raise InvalidArgument({"grants.hosts": str(error)}) from None
+    return Authority.of(permissions, hosts)
+

@@ -1,0 +1,137 @@
+"""Owns the record of what ran. Inputs, outputs and secrets are no part of it."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.names import ReleaseName, RunName, StepName
+
+from hardpoint_runtime.domain.counters import Counters
+
+_LONGEST_TEXT = 2_000
+
+
+class RunState(StrEnum):
+    """Where a run is; a call of one action is recorded when it has ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one execution used: milliseconds, bytes, calls through the broker."""
+
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    peak_memory_bytes: int = 0
+    broker_calls: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    log_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run did not succeed, in the words of the error that its caller got; empty texts when it did."""
+
+    reason: str = ""
+    message: str = ""
+    place: str = ""
+    fix: str = ""
+
+    @classmethod
+    def of(cls, error: HardpointError | None) -> "Failure":
+        """The error as it is recorded."""
+        if error is None:
+            return cls()
+        return cls(error.reason, _storable(error.message), _storable(error.place), _storable(error.fix))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One recorded piece of work that has ended. `agent` is the agent's id, empty for a test."""
+
+    name: RunName
+    agent: str
+    action: str
+    release: ReleaseName
+    state: RunState
+    failure: Failure
+    started_at: datetime
+    duration_us: int
+    usage: Usage
+    trace_id: str
+    subject: str
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended."""
+        return self.started_at + timedelta(microseconds=self.duration_us)
+
+    @property
+    def counted(self) -> Counters:
+        """What it adds to the counters."""
+        return Counters(
+            executions=1,
+            errors=int(self.state is RunState.FAILED),
+            usages=int(self.state is RunState.SUCCEEDED),
+            total_us=self.duration_us,
+            last_used=self.ended_at,
+        )
+
+    def only_step(self) -> "Step":
+        """The one step of a run that called one action."""
+        return Step(
+            StepName(self.name.org, self.name.run, "1"),
+            self.action,
+            self.release,
+            self.state,
+            self.failure,
+            self.started_at,
+            self.duration_us,
+            self.usage,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One action call in a run."""
+
+    name: StepName
+    action: str
+    release: ReleaseName
+    state: RunState
+    failure: Failure
+    started_at: datetime
+    duration_us: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFor:
+    """Whose counters a run adds to, by uid."""
+
+    attachment: str
+    installation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run that waits to be written, and whose counters it adds to: nobody's for a test."""
+
+    run: Run
+    counted_for: CountedFor | None
+
+
+def new_run_name(org: str, at: datetime) -> RunName:
+    """A name that no other run has; names sort as their runs started, to the millisecond."""
+    return RunName(org, f"{int(at.timestamp() * 1000):012x}-{secrets.token_hex(6)}")
+
+
+def _storable(text: str) -> str:
+    """What the author's code said, without the one character that PostgreSQL refuses, and not without end."""
+    return text.replace("\0", "\ufffd")[:_LONGEST_TEXT]

@@ -1,0 +1,116 @@
+"""Owns admission: what an agent may call at one moment. What is listed and what is called are decided by one function.
+
+A snapshot is built once and asked for every call, so everything that can be prepared is: names, compiled input checks,
+the authority in force.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Self
+
+from hardpoint_kit.errors import Conflict, HardpointError, NotFound
+from hardpoint_kit.names import AgentName, InstallationName
+from hardpoint_manifest.authority import Authority, nearest
+
+from hardpoint_runtime.domain.actions import ActionName, InputCheck
+from hardpoint_runtime.domain.agents import AgentState
+from hardpoint_runtime.domain.releases import Action, Release
+from hardpoint_runtime.domain.runs import CountedFor
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One attachment of an agent with what its installation pins and grants; `on` when both are switched on."""
+
+    installation: InstallationName
+    on: bool
+    priority: int
+    release: Release
+    grants: Authority
+    counted_for: CountedFor
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One action that one attachment offers to the agent, with the authority in force: asked for and granted."""
+
+    name: ActionName
+    action: Action
+    input: InputCheck
+    authority: Authority
+    attached: Attached
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An agent with what is attached to it: `offers` of what is switched on, `installations` of everything."""
+
+    agent: AgentName
+    state: AgentState
+    offers: Mapping[ActionName, tuple[Offer, ...]]
+    installations: frozenset[str]
+
+    @classmethod
+    def of(cls, agent: AgentName, state: AgentState, attached: Iterable[Attached]) -> Self:
+        """Prepare what is attached for calls."""
+        everything = list(attached)
+        offers = [offer for one in everything if one.on for offer in _offers(one)]
+        offers.sort(key=lambda offer: (offer.name, -offer.attached.priority, str(offer.attached.installation)))
+        return cls(
+            agent,
+            state,
+            {name: tuple(group) for name, group in groupby(offers, key=lambda offer: offer.name)},
+            frozenset(str(one.installation) for one in everything),
+        )
+
+    def admit(self, name: ActionName) -> Offer:
+        """The offer that a call of this action runs.
+
+        Raises Conflict AGENT_PAUSED or ACTION_AMBIGUOUS, NotFound ACTION_NOT_ATTACHED.
+        """
+        if self.state is AgentState.PAUSED:
+            raise Conflict(
+                f"agent {self.agent} is paused", reason="AGENT_PAUSED", fix="resume the agent", resource=self.agent
+            )
+        offers = self.offers.get(name)
+        if offers is None:
+            raise self._not_attached(name)
+        best = offers[0]
+        equal = [str(o.attached.installation) for o in offers if o.attached.priority == best.attached.priority]
+        if len(equal) > 1:
+            raise Conflict(
+                f"{name} is offered by {' and '.join(equal)} with equal priority",
+                reason="ACTION_AMBIGUOUS",
+                fix="give one of the attachments a higher priority, or detach one",
+                action=name,
+                installations=",".join(equal),
+            )
+        return best
+
+    def tools(self) -> list[Offer]:
+        """Every offer that `admit` would give, by name."""
+        admitted = []
+        for name in self.offers:
+            try:
+                admitted.append(self.admit(name))
+            except HardpointError:
+                continue
+        return admitted
+
+    def _not_attached(self, name: ActionName) -> NotFound:
+        meant = nearest(str(name), [str(offer.name) for offer in self.tools()])
+        attach = f"attach it: hardpoint attach {self.agent.agent} {name.capability}"
+        error = NotFound("action", name)
+        error.reason = "ACTION_NOT_ATTACHED"
+        error.message = f"agent {self.agent} has no action {name}: not attached, switched off, or misspelt"
+        error.fix = f"did you mean {meant}? Or {attach}" if meant else attach
+        error.metadata = {"action": str(name), "agent": str(self.agent)} | ({"nearest": meant} if meant else {})
+        return error
+
+
+def _offers(attached: Attached) -> Iterable[Offer]:
+    authority = attached.release.asks.intersect(attached.grants)
+    for action in attached.release.actions:
+        name = ActionName(attached.release.name.capability, action.id)
+        yield Offer(name, action, InputCheck(action.input_schema), authority, attached)

@@ -1,0 +1,5 @@
+"""The runtime's tables, in the terms of its domain."""
+
+from hardpoint_runtime.store.store import Store, Transaction
+
+__all__ = ["Store", "Transaction"]

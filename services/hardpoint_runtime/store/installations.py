@@ -1,0 +1,111 @@
+"""Owns the table of installations."""
+
+from typing import Any
+
+from hardpoint_kit.errors import AlreadyExists, NotFound
+from hardpoint_kit.names import InstallationName
+from hardpoint_manifest.authority import Authority
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hardpoint_runtime.domain.installations import Installation, InstallationState, InstallationView
+from hardpoint_runtime.domain.paging import Window
+from hardpoint_runtime.store.rows import COUNTERS, RELEASE, counters, revision, revision_columns
+
+_INSERT = text("""
+    INSERT INTO installations (org, installation, uid, version_constraint, release, permissions, hosts, state,
+        created_at, updated_at, revision)
+    VALUES (:org, :installation, :uid, :version_constraint, CAST(:release AS jsonb), :permissions, :hosts, :state,
+        :created_at, :updated_at, :revision)
+    ON CONFLICT DO NOTHING RETURNING true
+""")
+_SELECT = f"""
+    SELECT i.*, CAST(i.release AS text) AS release_json, c.*
+    FROM installations i,
+        LATERAL (SELECT {COUNTERS} FROM usage_counters WHERE org = i.org AND installation = i.uid) c
+"""  # noqa: S608 - no value is in it
+_GET = text(f"{_SELECT} WHERE i.org = :org AND i.installation = :installation")
+_LIST = text(
+    f"{_SELECT} WHERE i.org = :org AND i.installation > :after ORDER BY i.installation LIMIT :limit"
+)
+_LOCK = text("SELECT FROM installations WHERE org = :org AND installation = :installation FOR UPDATE")
+_UPDATE = text("""
+    UPDATE installations SET version_constraint = :version_constraint, release = CAST(:release AS jsonb),
+        permissions = :permissions, hosts = :hosts, state = :state, updated_at = :updated_at, revision = :revision
+    WHERE org = :org AND installation = :installation
+""")
+_AGENTS = text("SELECT agent FROM attachments WHERE org = :org AND installation = :installation")
+_DELETE = text("DELETE FROM installations WHERE org = :org AND installation = :installation")
+
+
+class Installations:
+    """Installations, over one connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, installation: Installation) -> None:
+        """Write a new installation; raises AlreadyExists."""
+        if not await self._connection.scalar(_INSERT, _columns(installation)):
+            raise exists(installation.name)
+
+    async def get(self, name: InstallationName, *, lock: bool = False) -> InstallationView:
+        """Read an installation, and with `lock` keep others from changing or attaching it; raises NotFound."""
+        if lock:
+            await self._connection.execute(_LOCK, _key(name))
+        row = (await self._connection.execute(_GET, _key(name))).one_or_none()
+        if row is None:
+            raise NotFound("installation", name)
+        return _view(row)
+
+    async def list(self, org: str, window: Window) -> list[InstallationView]:
+        """Read installations by name."""
+        rows = await self._connection.execute(_LIST, {"org": org, "after": window.after, "limit": window.limit})
+        return [_view(row) for row in rows]
+
+    async def agents(self, name: InstallationName) -> list[str]:
+        """The ids of the agents it is attached to."""
+        return list((await self._connection.scalars(_AGENTS, _key(name))).all())
+
+    async def save(self, installation: Installation) -> None:
+        """Write an installation that was read with a lock."""
+        await self._connection.execute(_UPDATE, _columns(installation))
+
+    async def delete(self, name: InstallationName) -> None:
+        """Remove an installation that was read with a lock."""
+        await self._connection.execute(_DELETE, _key(name))
+
+
+def exists(name: InstallationName) -> AlreadyExists:
+    """The error for an installation of that name."""
+    return AlreadyExists(f"installation {name} exists", fix="choose another installation_id", resource=name)
+
+
+def _view(row: Row[Any]) -> InstallationView:
+    installation = Installation(
+        InstallationName(row.org, row.installation),
+        row.uid,
+        row.version_constraint,
+        RELEASE.validate_json(row.release_json),
+        Authority(frozenset(row.permissions), frozenset(row.hosts)),
+        InstallationState(row.state),
+        revision(row),
+    )
+    return InstallationView(installation, counters(row))
+
+
+def _key(name: InstallationName) -> dict[str, str]:
+    return {"org": name.org, "installation": name.installation}
+
+
+def _columns(of: Installation) -> dict[str, Any]:
+    return {
+        **_key(of.name),
+        "uid": of.uid,
+        "version_constraint": of.constraint,
+        "release": RELEASE.dump_json(of.release).decode(),
+        "permissions": sorted(of.grants.permissions),
+        "hosts": sorted(of.grants.hosts),
+        "state": of.state,
+        **revision_columns(of.revision),
+    }

@@ -1,0 +1,85 @@
+"""Owns transactions: the tables of each noun over one connection, and word of what changed when it is committed."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from hardpoint_kit import audit, idempotency
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.database import Database
+from hardpoint_kit.names import AgentName, InstallationName
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hardpoint_runtime.store.agents import Agents
+from hardpoint_runtime.store.announcements import Announcements
+from hardpoint_runtime.store.attachments import Attachments
+from hardpoint_runtime.store.installations import Installations
+from hardpoint_runtime.store.runs import Runs
+from hardpoint_runtime.store.snapshots import Snapshots
+
+T = TypeVar("T")
+CHANGES = "hardpoint_runtime_changes"
+
+_NOTIFY = text("SELECT pg_notify(:channel, :name)")
+
+
+class Transaction:
+    """Everything that one transaction can do."""
+
+    def __init__(self, connection: AsyncConnection, caller: Caller) -> None:
+        self.agents = Agents(connection)
+        self.installations = Installations(connection)
+        self.attachments = Attachments(connection)
+        self.runs = Runs(connection)
+        self.snapshots = Snapshots(connection)
+        self.announcements = Announcements(connection)
+        self.changed: list[str] = []
+        self._connection = connection
+        self._caller = caller
+
+    async def audit(self, action: str, resource: object, **facts: object) -> None:
+        """Record what the caller does."""
+        await audit.record(self._connection, self._caller, action, resource, **facts)
+
+    async def tell(self, name: AgentName | InstallationName) -> None:
+        """Tell every runtime process, when this is committed, that what it remembers of this noun is old."""
+        self.changed.append(str(name))
+        await self._connection.execute(_NOTIFY, {"channel": CHANGES, "name": str(name)})
+
+    async def once(
+        self, method: str, fingerprint: str, answer_type: type[T], work: Callable[["Transaction"], Awaitable[T]]
+    ) -> T:
+        """Do the caller's work unless its request was answered before."""
+        return await idempotency.once(
+            self._connection, self._caller, method, fingerprint, answer_type, lambda: work(self)
+        )
+
+
+class Store:
+    """The runtime's database. `on_change` hears of this process's own changes as soon as they are committed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.on_change: Callable[[str], None] = lambda name: None
+
+    @asynccontextmanager
+    async def transaction(self, caller: Caller) -> AsyncIterator[Transaction]:
+        """Open a transaction that sees the rows of the caller's org."""
+        async with self._database.transaction(caller.org) as connection:
+            transaction = Transaction(connection, caller)
+            yield transaction
+        for name in transaction.changed:
+            self.on_change(name)
+
+    async def once(
+        self,
+        caller: Caller,
+        method: str,
+        fingerprint: str,
+        answer_type: type[T],
+        work: Callable[[Transaction], Awaitable[T]],
+    ) -> T:
+        """Do a write in one transaction, or give the first answer to the same request again."""
+        async with self.transaction(caller) as transaction:
+            return await transaction.once(method, fingerprint, answer_type, work)

@@ -1,0 +1,84 @@
+"""`hardpointd`: serve the units of Hardpoint, or mint a token for this machine's own."""
+
+import json
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+
+from hardpoint_kit.errors import HardpointError
+from hardpointd.catalog import UNITS, chosen
+from hardpointd.daemon import Daemon, serve
+from hardpointd.defaults import DEV_ORG, DEV_SUBJECT, DEV_TOKEN_SECONDS, Laptop
+from hardpointd.options import DaemonOptions
+
+app = typer.Typer(help="Serve the units of Hardpoint.", no_args_is_help=True, add_completion=False)
+console = Console()
+
+
+@app.command("serve")
+def serve_command(
+    units: Annotated[list[str] | None, typer.Argument(help=f"Which units: {', '.join(UNITS)}. All when none.")] = None,
+) -> None:
+    """Serve units on one port until interrupted; options are HARDPOINT_* environment variables."""
+    options = DaemonOptions()
+    if console.is_terminal and "HARDPOINT_LOG_FORMAT" not in os.environ:
+        options = options.model_copy(update={"log_format": "console", "log_level": "warning"})
+    try:
+        serve(chosen(units or []), options, _say_served)
+    except HardpointError as error:
+        console.print(f"[red]error[/]: {error.message}")
+        if error.place:
+            console.print(f"  at:  {error.place}")
+        if error.fix:
+            console.print(f"  fix: {error.fix}")
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def token(
+    org: Annotated[str, typer.Option(help="The org it is for.")] = DEV_ORG,
+    subject: Annotated[str, typer.Option(help="Whom it stands for.")] = DEV_SUBJECT,
+    role: Annotated[list[str] | None, typer.Option(help="Roles; admin when none.")] = None,
+    hours: Annotated[float, typer.Option(help="How long it is good.")] = 24.0,
+) -> None:
+    """Print a token signed with this machine's own key; a server with its own JWKS does not take it."""
+    typer.echo(Laptop(DaemonOptions()).dev_keys().mint(subject, org, role or ["admin"], hours * 3600))
+
+
+def _say_served(daemon: Daemon) -> None:
+    """Write where and how to reach the daemon for the CLI on this machine, and show it."""
+    options = daemon.options
+    if options.jwks:
+        console.print(f"serving {', '.join(daemon.units)} on {daemon.address}")
+        return
+    minted = daemon.laptop.dev_keys().mint(DEV_SUBJECT, DEV_ORG, ["admin"], DEV_TOKEN_SECONDS)
+    login = options.state / "login.json"
+    fresh = login.with_suffix(".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump({"address": daemon.address, "token": minted}, file)
+    fresh.replace(login)
+    console.print(
+        Panel.fit(
+            f"[bold]{', '.join(daemon.units)}[/] on [cyan]{daemon.address}[/]\n"
+            f"org [cyan]{DEV_ORG}[/], role admin; the CLI on this machine is logged in (token in {login})\n\n"
+            "Next, in another terminal:\n"
+            "  [green].venv/bin/hardpoint doctor[/]                                is all well?\n"
+            "  [green].venv/bin/hardpoint push examples/weather-capability.yaml[/]  upload a capability\n"
+            "  [green].venv/bin/hardpoint --help[/]                                everything else\n\n"
+            "Stop with Ctrl-C. State stays in "
+            f"{options.state}.",
+            title="Hardpoint is up",
+        )
+    )
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

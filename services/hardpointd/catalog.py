@@ -1,0 +1,34 @@
+"""The units that this program can start, in the order in which they start: nobody before those it calls."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+
+from hardpoint_kit.errors import InvalidArgument
+
+UNITS = ("config", "registry", "marketplace", "executor", "runtime")
+
+PEERS = {
+    "config": (),
+    "registry": (),
+    "marketplace": ("registry",),
+    "executor": ("config", "registry"),
+    "runtime": ("config", "registry", "marketplace", "executor"),
+}
+"""Whom each unit calls. The graph has no cycle."""
+
+WITHOUT_DATABASE = frozenset({"executor"})
+"""A process next to strangers' code holds no standing credential, and no database either."""
+
+
+def chosen(names: Sequence[str]) -> tuple[str, ...]:
+    """The units to start, in order; all of them for no name. Raises InvalidArgument for a name that is no unit."""
+    unknown = sorted(set(names) - set(UNITS))
+    if unknown:
+        raise InvalidArgument(f"no unit is called {', '.join(unknown)}", fix=f"choose from {', '.join(UNITS)}")
+    return tuple(unit for unit in UNITS if not names or unit in names)
+
+
+def server_module(unit: str) -> ModuleType:
+    """The unit's `server` module, which has Options and build; loaded only when the unit is wanted."""
+    return import_module(f"hardpoint_{unit}.server")

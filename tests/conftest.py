@@ -1,0 +1,93 @@
+"""Fixtures for every test: one throw-away PostgreSQL server for the session, and a fresh database for each test.
+
+The server is shared by the workers of pytest-xdist: each joins it, and the last one to leave stops it.
+"""
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from hardpoint_kit.database import migrate
+from hardpointd.postgres import EmbeddedPostgres, ensure_database
+
+STATE_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        config.stash[STATE_FOLDER] = Path(config.workerinput["state_folder"])
+        return
+    # Not under pytest's own temporary folder: for root, the server runs as a user who could not enter it.
+    folder = Path(tempfile.mkdtemp(prefix="hardpoint-tests-"))
+    folder.chmod(0o711)
+    config.stash[STATE_FOLDER] = folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["state_folder"] = str(node.config.stash[STATE_FOLDER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if STATE_FOLDER in config.stash and not hasattr(config, "workerinput"):
+        folder = config.stash[STATE_FOLDER]
+        asyncio.run(EmbeddedPostgres(folder).stop())  # a worker that crashed could not leave
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+async def postgres(pytestconfig: pytest.Config) -> AsyncIterator[EmbeddedPostgres]:
+    """The throw-away server of this session."""
+    async with EmbeddedPostgres(pytestconfig.stash[STATE_FOLDER], durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: EmbeddedPostgres) -> Callable[[str], Awaitable[str]]:
+    """The URL of the database that tests of a service package clone, migrated once in this process."""
+    urls: dict[str, str] = {}
+
+    async def url(package: str) -> str:
+        if package not in urls:
+            made = await ensure_database(postgres, package or "hardpoint_empty")
+            if package:
+                await migrate(made, package)
+            urls[package] = made
+        return urls[package]
+
+    return url
+
+
+@pytest.fixture
+async def database_url(
+    postgres: EmbeddedPostgres, migrated: Callable[[str], Awaitable[str]]
+) -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """`await database_url("hardpoint_registry")` is the URL of a fresh database with that package's tables.
+
+    Its role is the service's own: it owns the database and is bound by row level security. Without a package the
+    database is empty. It is dropped after the test.
+    """
+    made: list[sql.Identifier] = []
+
+    async with await postgres.connect() as connection:
+
+        async def url(package: str = "") -> str:
+            template = make_url(await migrated(package))
+            fresh = f"test_{secrets.token_hex(6)}"
+            made.append(sql.Identifier(fresh))
+            names = made[-1], sql.Identifier(str(template.database)), sql.Identifier(str(template.username))
+            await connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*names))
+            await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(made[-1]))
+            return template.set(database=fresh).render_as_string(hide_password=False)
+
+        yield url
+        for database in made:
+            await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))

@@ -1,0 +1,95 @@
+"""The contracts hold together: every RPC is guarded, every reason that is raised is declared."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+
+from hardpoint.auth.v1 import rule_pb2
+from hardpoint.broker.v1 import broker_pb2
+from hardpoint.errors.v1.error_reason_pb2 import ErrorReason
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
+from hardpoint_kit.auth import allows
+
+ROOT = Path(__file__).parents[2]
+FILES = [path.relative_to(ROOT / "protos") for path in (ROOT / "protos").glob("hardpoint/**/*.proto")]
+ROLES = ("admin", "builder", "operator", "agent", "viewer", "service")
+
+
+def methods() -> list[MethodDescriptor]:
+    found = []
+    for path in FILES:
+        __import__(str(path.with_suffix("")).replace("/", ".") + "_pb2")
+        file = descriptor_pool.Default().FindFileByName(str(path))
+        for service in file.services_by_name.values():
+            found.extend(service.methods)
+    return found
+
+
+def rule(method: MethodDescriptor) -> rule_pb2.Rule:
+    return method.GetOptions().Extensions[rule_pb2.rule]
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda method: method.full_name)
+def test_every_rpc_says_whom_it_lets_in(method):
+    guard = rule(method)
+    assert guard.who != rule_pb2.WHO_UNSPECIFIED
+    if guard.who != rule_pb2.WHO_TICKET:
+        assert any(allows(frozenset({role}), guard.permission) for role in ROLES), "no role is allowed this"
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda method: method.full_name)
+def test_every_write_can_be_repeated_safely(method):
+    """A unary write carries a request id; what the runtime runs on behalf of a caller is never repeated."""
+    fields = method.input_type.fields_by_name
+    reads = method.GetOptions().idempotency_level == 1
+    never_repeated = {"CallAction", "TestAction", "Execute", "CancelExecution", "CreateLease", "WatchChanges"}
+    by_content = {"UploadArtifact", "RecordInstallation"}
+    assert reads or "request_id" in fields or method.name in never_repeated | by_content
+
+
+def test_only_units_may_execute_or_lease():
+    guarded = {method.full_name.rpartition(".")[2] for method in methods() if rule(method).who == rule_pb2.WHO_SERVICE}
+    assert guarded == {"Execute", "CancelExecution", "CreateLease", "WatchChanges", "RecordInstallation"}
+
+
+def test_the_agents_role_can_call_and_list_but_not_configure():
+    agent = frozenset({"agent"})
+    assert allows(agent, "runtime.actions.call")
+    assert allows(agent, "runtime.tools.list")
+    assert not allows(agent, "config.secrets.read")
+    assert not allows(agent, "runtime.installations.write")
+    assert not allows(agent, "runtime.actions.test")
+
+
+def test_every_reason_that_is_raised_is_declared():
+    """Reasons are text in the code; each must be a value of ErrorReason, which clients switch on."""
+    declared = set(ErrorReason.keys())
+    unknown = {}
+    for path in [*ROOT.glob("libs/hardpoint_*/**/*.py"), *ROOT.glob("services/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg in ("reason", "default_reason"):
+                value = node.value
+                if isinstance(value, ast.Constant) and value.value and value.value not in declared:
+                    unknown[f"{path.relative_to(ROOT)}:{value.lineno}"] = value.value
+    assert unknown == {}
+
+
+def test_every_denial_of_the_broker_is_a_declared_reason():
+    from hardpoint_executor.broker.denial import DenialCode
+
+    assert {code.value for code in DenialCode} <= set(ErrorReason.keys())
+
+
+def test_a_frame_has_one_meaning():
+    frame = broker_pb2.Frame.DESCRIPTOR
+    assert [oneof.name for oneof in frame.oneofs] == ["body"]
+    assert all(field.containing_oneof for field in frame.fields)
+
+
+def test_records_hold_no_inputs_and_no_outputs():
+    for message in (run_pb2.Run, run_pb2.Step, installation_pb2.Installation, agent_pb2.Attachment):
+        names = set(message.DESCRIPTOR.fields_by_name)
+        assert not names & {"input", "output", "arguments", "secrets", "values"}

@@ -1,0 +1,61 @@
+"""Brokers whose hosts are servers of the test, by alias."""
+
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+
+from executor.upstream import Upstream
+from hardpoint_executor.broker.broker import Broker, BrokerLimits
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.dial import Resolve, parse_aliases
+from hardpoint_executor.broker.fetch import FetchRequest
+from hardpoint_executor.broker.http import HttpClient, Owner
+from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_manifest.authority import PERMISSIONS, Authority
+
+ACME = Owner("acme", "weather-lookup")
+URL = "https://api.example.com/v1"
+
+
+async def no_such_name(host: str, port: int) -> list[str]:
+    raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+
+def resolving(*answers: list[str]) -> Resolve:
+    remaining = list(answers)
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return remaining.pop(0)
+
+    return resolve
+
+
+@asynccontextmanager
+async def client_of(aliases: Mapping[str, Upstream], resolve: Resolve = no_such_name) -> AsyncIterator[HttpClient]:
+    table = parse_aliases({host: upstream.place for host, upstream in aliases.items()})
+    client = HttpClient(table, resolve)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def broker_of(
+    client: HttpClient,
+    *,
+    permissions: frozenset[str] = frozenset(PERMISSIONS),
+    hosts: tuple[str, ...] = ("api.example.com", "other.example.com"),
+    secrets: Mapping[str, str] | None = None,
+    limits: BrokerLimits | None = None,
+    owner: Owner = ACME,
+) -> Broker:
+    return Broker(owner, Authority.of(permissions, hosts), Secrets(secrets or {}), client, limits)
+
+
+async def code_of(broker: Broker, request: FetchRequest) -> DenialCode:
+    with pytest.raises(BrokerDenied) as denied:
+        await broker.fetch(request)
+    assert denied.value.message
+    return DenialCode(denied.value.code)

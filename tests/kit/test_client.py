@@ -1,0 +1,181 @@
+"""A channel repeats what may be repeated and nothing else, and says for whom it calls."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hardpoint.config.v1 import config_pb2
+from hardpoint_kit.caller import SYSTEM, Caller, acting_as, caller
+from hardpoint_kit.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from hardpoint_kit.rpc.client import ATTEMPTS, repeatable
+from kit.echo import SHAPES, UNITS_ONLY, Echo, EchoServicer, call, echo_unit
+
+MINE = "orgs/acme/agents/a"
+
+
+class Failing(EchoServicer):
+    """Is unavailable for the first `times` calls."""
+
+    def __init__(self, times: int, error: Exception | None = None) -> None:
+        self.left = times
+        self.calls = 0
+        self.error = error or Unavailable("not now")
+
+    async def act(self, request: Any, context: Any) -> None:
+        self.calls += 1
+        if self.calls <= self.left:
+            raise self.error
+
+
+@pytest.mark.parametrize(("method", "request_id"), [("Read", ""), ("One", "r-1")])
+async def test_safe_calls_are_repeated(method: str, request_id: str, serve: Any, dial: Any) -> None:
+    servicer = Failing(ATTEMPTS - 1)
+    server = await serve(echo_unit(servicer))
+    (answer,) = await call(dial(server), method, Echo(name=MINE, text="hi", request_id=request_id))
+    assert answer.text == "hi"
+    assert servicer.calls == ATTEMPTS
+
+
+async def test_safe_calls_are_not_repeated_for_ever(serve: Any, dial: Any) -> None:
+    servicer = Failing(100)
+    server = await serve(echo_unit(servicer))
+    with pytest.raises(Unavailable):
+        await call(dial(server), "Read", Echo(name=MINE))
+    assert servicer.calls == ATTEMPTS
+
+
+@pytest.mark.parametrize("method", SHAPES)
+async def test_other_calls_are_made_once(method: str, serve: Any, dial: Any) -> None:
+    servicer = Failing(1)
+    server = await serve(echo_unit(servicer))
+    with pytest.raises(Unavailable):
+        await call(dial(server), method, Echo(name=MINE))
+    assert servicer.calls == 1
+
+
+async def test_only_unavailable_is_repeated(serve: Any, dial: Any) -> None:
+    servicer = Failing(1, InvalidArgument("no"))
+    server = await serve(echo_unit(servicer))
+    with pytest.raises(InvalidArgument):
+        await call(dial(server), "Read", Echo(name=MINE))
+    assert servicer.calls == 1
+
+
+async def test_repeating_ends_with_the_time_allowed(serve: Any, dial: Any) -> None:
+    servicer = Failing(100, Unavailable("come back tomorrow", retry_after=86_400))
+    server = await serve(echo_unit(servicer))
+    with pytest.raises(Unavailable) as caught:
+        await call(dial(server), "Read", Echo(name=MINE))
+    assert caught.value.retry_after == 86_400
+    assert servicer.calls == 1
+
+
+def test_repeatable_by_descriptor() -> None:
+    service = "/hardpoint.config.v1.ConfigService"
+    assert repeatable(f"{service}/GetSecret", config_pb2.GetSecretRequest())
+    assert not repeatable(f"{service}/CreateSecret", config_pb2.CreateSecretRequest())
+    assert repeatable(f"{service}/CreateSecret", config_pb2.CreateSecretRequest(request_id="r"))
+    assert not repeatable(f"{service}/Unheard", config_pb2.GetSecretRequest())
+
+
+async def test_call_without_a_timeout_has_one(server: Any, servicer: Any, dial: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("hardpoint_kit.rpc.client.CALL_SECONDS", 0.2)
+
+    async def act(request: Any, context: Any) -> None:
+        await asyncio.Event().wait()
+
+    servicer.act = act
+    with pytest.raises(DeadlineExceeded):
+        await call(dial(server), "One", Echo(name=MINE))
+
+
+async def test_token_is_asked_for_every_call(server: Any, keys: Any, dial: Any) -> None:
+    tokens = iter([keys.mint("ada", "acme", ["viewer"]), keys.mint("bob", "other", ["viewer"])])
+    channel = dial(server, token=lambda: next(tokens))
+    await call(channel, "One", Echo(name=MINE))
+    await call(channel, "One", Echo(name="orgs/other/agents/a"))
+    assert next(tokens, None) is None
+
+
+@pytest.mark.parametrize("method", SHAPES)
+async def test_unit_calls_on_its_callers_behalf(method: str, serve: Any, dial: Any) -> None:
+    seen: list[Caller] = []
+
+    class Seeing(EchoServicer):
+        async def act(self, request: Any, context: Any) -> None:
+            seen.append(caller(context))
+
+    server = await serve(echo_unit(Seeing(), UNITS_ONLY))
+    channel = dial(server, org="hardpoint", roles=("service",), act_for=True)
+    with acting_as(Caller("bob", "acme", frozenset({"viewer"}))):
+        await call(channel, method, Echo(name=MINE), service=UNITS_ONLY)
+    with acting_as(SYSTEM("acme")):
+        await call(channel, method, Echo(name=MINE), service=UNITS_ONLY)
+    with acting_as(SYSTEM()):
+        await call(channel, method, Echo(name="orgs/hardpoint/agents/a"), service=UNITS_ONLY)
+    assert [(who.subject, who.org, who.via) for who in seen] == [
+        ("bob", "acme", "ada"),
+        ("system", "acme", "ada"),
+        ("ada", "hardpoint", ""),
+    ]
+
+
+@pytest.mark.parametrize("method", ["Down", "Both"])
+async def test_stream_can_be_left(method: str, server: Any, servicer: Any, dial: Any) -> None:
+    ended = asyncio.Event()
+
+    async def act(request: Any, context: Any) -> None:
+        try:
+            if request.text == "stay":
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.set()
+            raise
+
+    servicer.act = act
+
+    async def requests() -> Any:
+        yield Echo(name=MINE)
+        yield Echo(name=MINE, text="stay")
+
+    channel = dial(server)
+    path = f"/hardpoint.kittest.v1.EchoService/{method}"
+    if method == "Down":
+        stub = channel.unary_stream(path, Echo.SerializeToString, Echo.FromString)(Echo(name=MINE, text="stay"))
+    else:
+        stub = channel.stream_stream(path, Echo.SerializeToString, Echo.FromString)(requests())
+    assert (await anext(aiter(stub))).name == MINE
+    stub.cancel()
+    await asyncio.wait_for(ended.wait(), 10)
+
+
+@pytest.mark.parametrize("method", SHAPES)
+async def test_cancelled_caller_cancels_the_call(method: str, server: Any, servicer: Any, dial: Any) -> None:
+    arrived, ended = asyncio.Event(), asyncio.Event()
+
+    async def act(request: Any, context: Any) -> None:
+        arrived.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    servicer.act = act
+    running = asyncio.create_task(call(dial(server), method, Echo(name=MINE), timeout=100))
+    await arrived.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.wait_for(ended.wait(), 10)
+
+
+async def test_channel_finds_a_restarted_server(servicer: Any, serve: Any, dial: Any) -> None:
+    first = await serve(echo_unit(servicer))
+    channel = dial(first)
+    await call(channel, "Read", Echo(name=MINE))
+    await first.stop(0)
+    with pytest.raises(Unavailable):
+        await call(channel, "One", Echo(name=MINE))
+    await serve(echo_unit(servicer), listen=f"127.0.0.1:{first.port}")
+    await call(channel, "One", Echo(name=MINE), wait_for_ready=True)

@@ -1,0 +1,34 @@
+"""Documents keep their values on the wire."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.text()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=5))
+def test_an_object_survives_the_wire(document):
+    assert from_struct(to_struct(document)) == document
+
+
+def test_a_whole_number_stays_whole():
+    assert repr(from_value(to_value([5, 1.5]))) == "[5, 1.5]"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 10**400, b"bytes", {1: "key"}, {"deep": [object()]}])
+def test_what_json_cannot_hold_is_refused(bad):
+    with pytest.raises(ValueError, match=r"JSON|text"):
+        to_value(bad)
