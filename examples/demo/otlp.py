@@ -57,7 +57,11 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_
         """The spans of one trace that came so far."""
         return [span for span in self.spans if span.trace == trace_id]
 
-    async def Export(self, request, context):  # type: ignore[no-untyped-def]
+    def has(self, trace_id: str, service: str, name: str) -> bool:
+        """Whether a span of this service, whose name ends so, came for the trace."""
+        return any(span.service == service and span.name.endswith(name) for span in self.trace(trace_id))
+
+    async def Export(self, request, _context):  # type: ignore[no-untyped-def]
         """Take spans or metrics: both services have one method, of this name."""
         if isinstance(request, metrics_service_pb2.ExportMetricsServiceRequest):
             for resource in request.resource_metrics:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePath
 
 from hardpoint_executor import peers
 from hardpoint_executor.domain import Artifact
@@ -11,15 +10,9 @@ from hardpoint_executor.runners.http import HttpPlan
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import InvalidArgument, NotFound
 from hardpoint_manifest.check import check
-from hardpoint_manifest.load import load
+from hardpoint_manifest.load import language, load
 
-LANGUAGES = {".py": "python", ".js": "javascript", ".mjs": "javascript"}
 MOST_ARTIFACTS = 256
-
-
-def language_of(filename: str) -> str:
-    """The language that a file's ending says; empty for a manifest file."""
-    return LANGUAGES.get(PurePath(filename).suffix.lower(), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +59,9 @@ class Programs:
 
 
 def _program(data: bytes, filename: str) -> Program:
-    language = language_of(filename)
-    if language:
-        return Code(language, data.decode())
+    written_in = language(filename)
+    if written_in:
+        return Code(written_in, data.decode())
     report = check(load(data, filename))
     if report.manifest is None:
         raise InvalidArgument(

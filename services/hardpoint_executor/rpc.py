@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from typing import Any
 
 import grpc.aio
+
 from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_executor.domain import Artifact, Event, Execution, Finished, Limits, Log, Progress, Requirement, Started
@@ -14,6 +16,8 @@ from hardpoint_kit.names import OrgName
 from hardpoint_kit.rpc.status import to_status
 from hardpoint_manifest.authority import Authority
 
+Context = grpc.aio.ServicerContext[Any, Any]
+
 
 class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
     """ExecutorService over an Executor."""
@@ -22,21 +26,21 @@ class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
         self._executor = executor
 
     async def Execute(
-        self, request: executor_pb2.ExecuteRequest, context: grpc.aio.ServicerContext
+        self, request: executor_pb2.ExecuteRequest, context: Context
     ) -> AsyncIterator[executor_pb2.ExecuteResponse]:
         """Run an action, telling what happens."""
         async for event in self._executor.execute(caller(context), execution_from_proto(request)):
             yield event_to_proto(event)
 
     async def CancelExecution(
-        self, request: executor_pb2.CancelExecutionRequest, context: grpc.aio.ServicerContext
+        self, request: executor_pb2.CancelExecutionRequest, context: Context
     ) -> executor_pb2.CancelExecutionResponse:
         """Kill a running execution."""
         await self._executor.cancel(caller(context), OrgName.parse(request.org).org, request.execution_id)
         return executor_pb2.CancelExecutionResponse()
 
     async def ReadHeader(
-        self, request: executor_pb2.ReadHeaderRequest, context: grpc.aio.ServicerContext
+        self, request: executor_pb2.ReadHeaderRequest, context: Context
     ) -> executor_pb2.ReadHeaderResponse:
         """Say what a code file exports."""
         header = await self._executor.read_header(caller(context), request.filename, request.source)
@@ -87,7 +91,7 @@ def event_to_proto(event: Event) -> executor_pb2.ExecuteResponse:
 def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
     """Write how it ended."""
     return executor_pb2.Finished(
-        outcome=executor_pb2.Outcome.Value(f"OUTCOME_{finished.outcome.name}"),
+        outcome=getattr(executor_pb2, f"OUTCOME_{finished.outcome.name}"),
         output=None if finished.error else to_value(finished.output),
         error=to_status(finished.error) if finished.error else None,
         usage=manifest_pb2.Usage(**asdict(finished.usage)),

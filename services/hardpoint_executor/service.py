@@ -6,14 +6,13 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hardpoint_executor import peers
-from hardpoint_executor.artifacts import Calls, Code, Program, Programs, language_of
+from hardpoint_executor.artifacts import Calls, Code, Program, Programs
 from hardpoint_executor.broker.broker import Broker, BrokerLimits
 from hardpoint_executor.broker.http import HttpClient, Owner
-from hardpoint_executor.broker.policy import FetchPolicy
 from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_executor.domain import (
     Event,
@@ -38,11 +37,12 @@ from hardpoint_kit.errors import (
     HardpointError,
     InvalidArgument,
     NotFound,
+    ResourceExhausted,
+    Unavailable,
 )
+from hardpoint_manifest.load import language
 
 MOST_LEASES = 4096
-EVENT_BUFFER = 256
-"""Events that wait for a slow reader; an action that is ahead by more waits too."""
 
 
 @dataclass(slots=True)
@@ -83,7 +83,8 @@ class Executor:
         program = await self._programs.get(execution.artifact)
         values = await self._redeemed(execution.lease_token)
         yield Started(_runner_name(program))
-        events: asyncio.Queue[Event] = asyncio.Queue(EVENT_BUFFER)
+        # The queue needs no bound of its own: what an action may log has one.
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
         run = _Running(asyncio.create_task(self._finish(execution, program, values, events)))
         self._running[key] = run
         try:
@@ -103,9 +104,9 @@ class Executor:
         run.task.cancel()
 
     async def read_header(self, _caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
-        """What a code file exports, by loading it in the jail; raises InvalidArgument HEADER_UNREADABLE with the place."""
-        language = language_of(filename)
-        if not language:
+        """What a code file exports, by loading it in the jail; raises InvalidArgument HEADER_UNREADABLE."""
+        written_in = language(filename)
+        if not written_in:
             raise InvalidArgument(
                 {"filename": f"{filename} is not a code file"}, fix="name it .js, .mjs or .py, or upload it as it is"
             )
@@ -115,7 +116,7 @@ class Executor:
             raise InvalidArgument(
                 f"{filename} is not UTF-8 text (byte {error.start})", reason="HEADER_UNREADABLE", place=filename
             ) from None
-        return await self._code.describe(language, text, filename)
+        return await self._code.describe(written_in, text, filename)
 
     async def _redeemed(self, token: str) -> Values | None:
         if not token:
@@ -128,18 +129,18 @@ class Executor:
         return await self._values.get(token, redeem)
 
     async def _finish(
-        self, execution: Execution, program: Program, values: Values | None, events: "asyncio.Queue[Event]"
+        self, execution: Execution, program: Program, values: Values | None, events: "asyncio.Queue[Event | None]"
     ) -> Finished:
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):
             limits = limits.for_compute(execution.authority)
-        secrets = Secrets({key: values.secrets[key] for key in _secret_keys(execution, values)} if values else {})
+        secrets = Secrets(_secrets(execution, values))
         broker = Broker(
             Owner(execution.org, execution.capability),
-            FetchPolicy(execution.authority.permissions, execution.authority.hosts),
+            execution.authority,
             secrets,
-            BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
             self._http,
+            BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
         )
         settings = _settings(execution, values)
         started = time.monotonic()
@@ -147,13 +148,17 @@ class Executor:
         try:
             if isinstance(program, Calls):
                 async with asyncio.timeout(limits.wall_seconds):
-                    output = await program.plan(execution.action).run(execution.input, settings, broker)
+                    output = await program.plan(execution.action).run(
+                        broker, execution.input, settings, limits.output_bytes
+                    )
             else:
                 output, usage = await self._code.run(program, execution, settings, broker, limits, events)
             return Finished(Outcome.OK, _used(usage, broker, started), output)
         except TimeoutError:
             late = DeadlineExceeded(f"the action took longer than {limits.wall_seconds:g} s", reason="TIMEOUT")
             return Finished(Outcome.TIMEOUT, _used(usage, broker, started), error=late)
+        except (ResourceExhausted, Unavailable):
+            raise  # no jail was to be had: the action did not run
         except HardpointError as error:
             return Finished(outcome_of(error), _used(usage, broker, started), error=error)
 
@@ -161,6 +166,38 @@ class Executor:
         if run.task.cancelled():
             return Finished(Outcome.CANCELLED, Usage(), error=Cancelled("the execution was cancelled"))
         return run.task.result()
+
+
+async def _until_done(events: "asyncio.Queue[Event | None]", task: asyncio.Task[Finished]) -> AsyncIterator[Event]:
+    """The events of a task, as they come, until it is done."""
+    task.add_done_callback(lambda _: events.put_nowait(None))
+    while (event := await events.get()) is not None:
+        yield event
+
+
+def _secrets(execution: Execution, values: Values | None) -> dict[str, str]:
+    """The values of the keys that the release declares as secret, and no others of the settings document."""
+    declared = {requirement.key for requirement in execution.requirements if requirement.secret}
+    return {key: value for key, value in values.secrets.items() if key in declared} if values else {}
+
+
+def _settings(execution: Execution, values: Values | None) -> dict[str, Any]:
+    """The plain values of the keys that the release declares, with their defaults."""
+    set_values = values.settings if values else {}
+    plain = [requirement for requirement in execution.requirements if not requirement.secret]
+    chosen = {requirement.key: set_values.get(requirement.key, requirement.default) for requirement in plain}
+    return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _used(usage: Usage, broker: Broker, started: float) -> Usage:
+    """What the jail measured, with the broker's bytes and calls."""
+    return replace(
+        usage,
+        wall_ms=(time.monotonic() - started) * 1000,
+        broker_calls=broker.usage.calls,
+        bytes_out=broker.usage.bytes_sent,
+        bytes_in=broker.usage.bytes_received,
+    )
 
 
 def _runner_name(program: Program) -> str:

@@ -7,7 +7,6 @@ from hardpoint_kit.audit import record
 from hardpoint_kit.caller import ANY_ORG, Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.names import ReleaseName
-
 from hardpoint_registry.domain import Artifact, View
 from hardpoint_registry.store import Store
 from hardpoint_registry.tickets import Ticket, Tickets
@@ -25,7 +24,7 @@ class Artifacts:
         self._known_tickets: Tickets | None = None
 
     async def upload(self, caller: Caller, parts: AsyncIterator[Announcement | bytes]) -> Artifact:
-        """Keep the bytes of an org when all of them came within the time allowed; the same bytes again change nothing."""
+        """Keep the bytes of an org once all of them came, in time; the same bytes again change nothing."""
         async with asyncio.timeout(UPLOAD_SECONDS):
             upload = await receive(parts)
         data, parent, artifact = upload.complete(), upload.announced.parent, upload.announced.artifact

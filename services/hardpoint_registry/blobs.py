@@ -1,9 +1,9 @@
 """Owns the SQL of artifacts: each org has its own list of digests; the bytes are kept once, however many have them."""
 
-from hardpoint_kit.errors import NotFound
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_kit.errors import NotFound
 from hardpoint_registry.domain import Artifact
 
 # The org's entry comes first: row level security shows and takes bytes only through an entry.

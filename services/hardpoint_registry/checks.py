@@ -1,53 +1,28 @@
-"""Owns what the registry has to say about a submission: its manifest's findings, and secrets left in its text; pure."""
+"""Owns what the registry has to say about a submission: the findings of its manifest; pure."""
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hardpoint_kit.errors import InvalidArgument
-from hardpoint_manifest.check import check
+from hardpoint_manifest.check import Report, check
 from hardpoint_manifest.document import Document
 from hardpoint_manifest.finding import Finding, ManifestError, Severity
-from hardpoint_manifest.load import MAX_BYTES, language, load, load_code, place_at
-from hardpoint_manifest.model import Manifest
+from hardpoint_manifest.load import MAX_BYTES, language, load, load_code
 
 MOST_VIOLATIONS = 20
 LONGEST_VIOLATION = 500
 
-# Every repetition has a bound, so the time to search a text grows with its length only.
-_LEAKS = {
-    "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "a private key": r"-----BEGIN (?:[A-Z]{2,12} ){0,3}PRIVATE KEY-----",
-    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60})",
-    "a Slack token": r"\bxox[abeoprs]-[A-Za-z0-9-]{10}",
-    "a Stripe key": r"\b[rs]k_live_[A-Za-z0-9]{16}",
-    "a Google API key": r"\bAIza[0-9A-Za-z_-]{35}",
-    "a key of a model provider": r"\bsk-[A-Za-z0-9_-]{32}",
-    "a bearer token": r"\b[Bb]earer [A-Za-z0-9._~+/-]{20}",
-    "a password in a URL": r"://[^\s/:@'\"`${}]{1,100}:[^\s/:@'\"`${}]{3,200}@",
-}
-_LEAK = re.compile("|".join(f"({pattern})" for pattern in _LEAKS.values()))
-_LEAK_NAMES = tuple(_LEAKS)
 
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The outcome of checks; without a manifest there is nothing to release."""
-
-    manifest: Manifest | None
-    findings: tuple[Finding, ...]
-
-
-def check_draft(source: bytes, filename: str, header: Mapping[str, Any] | None) -> Checked:
-    """Check a submission; what only publication forbids is a warning. Raises InvalidArgument for a wrong header."""
-    return _check(source, filename, header, Severity.WARNING)
-
-
-def check_publication(source: bytes, filename: str, header: Mapping[str, Any] | None) -> tuple[Finding, ...]:
-    """Check a draft again before it is published: the rules may have grown since, and secrets now are errors."""
-    return _check(source, filename, header, Severity.ERROR).findings
+def check_submission(source: bytes, filename: str, header: Mapping[str, Any] | None) -> Report:
+    """Check the bytes of a release, and a code file's header; raises InvalidArgument for a wrong header."""
+    try:
+        document = _read(source, filename, header)
+    except ManifestError as error:
+        return Report(None, error.findings)
+    if zero := tuple(_zero_characters(document)):
+        return Report(None, zero)
+    return check(document)
 
 
 def invalid_manifest(filename: str, findings: Sequence[Finding]) -> InvalidArgument:
@@ -72,18 +47,6 @@ def invalid_manifest(filename: str, findings: Sequence[Finding]) -> InvalidArgum
     )
 
 
-def _check(source: bytes, filename: str, header: Mapping[str, Any] | None, leak: Severity) -> Checked:
-    try:
-        document = _read(source, filename, header)
-    except ManifestError as error:
-        return Checked(None, error.findings)
-    zero = tuple(_zero_characters(document))
-    if zero:
-        return Checked(None, zero)
-    report = check(document)
-    return Checked(report.manifest, (*report.findings, *_leaks(document, leak)))
-
-
 def _read(source: bytes, filename: str, header: Mapping[str, Any] | None) -> Document:
     is_code = language(filename) is not None
     if is_code and header is None:
@@ -103,21 +66,7 @@ def _read(source: bytes, filename: str, header: Mapping[str, Any] | None) -> Doc
     return load_code(source, filename, header)
 
 
-def _leaks(document: Document, severity: Severity) -> Iterator[Finding]:
-    """Find secrets by their shape; a finding says where, and never what."""
-    for match in _LEAK.finditer(document.text):
-        line, column = place_at(document.text, match.start())
-        yield Finding(
-            rule="leaked-secret",
-            severity=severity,
-            message=f"this looks like {_LEAK_NAMES[(match.lastindex or 1) - 1]}; everybody who sees the release reads it",
-            line=line,
-            column=column,
-            fix="remove it, revoke it where it comes from, and ask for it as a secret of the configuration",
-        )
-
-
-def _zero_characters(document: Document) -> Iterable[Finding]:
+def _zero_characters(document: Document) -> Iterator[Finding]:
     """Find texts with a zero character, which can be written as an escape and which no database keeps."""
     inside: list[tuple[tuple[str | int, ...], Any]] = [((), document.data)]
     while inside:

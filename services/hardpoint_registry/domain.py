@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -11,7 +11,7 @@ from hardpoint_kit import masks
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.errors import Conflict, InvalidArgument
 from hardpoint_kit.names import CapabilityName, ReleaseName
-from hardpoint_manifest.finding import Finding, errors
+from hardpoint_manifest.finding import Finding, Severity
 from hardpoint_manifest.model import Manifest
 
 _BUILDERS = frozenset({"admin", "builder", "operator", "service"})
@@ -216,6 +216,11 @@ class Release:
         )
 
 
+def errors(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return those findings that stop a release."""
+    return tuple(finding for finding in findings if finding.severity is Severity.ERROR)
+
+
 @dataclass(frozen=True, slots=True)
 class Created:
     """The answer to a submission: its release, and whether it is new."""
@@ -229,12 +234,12 @@ class _Revision:
     name: ReleaseName
     digest: str
     state: ReleaseState
-    publish_time: datetime | None = field(default=None)
-    yank_note: str = ""
+    publish_time: datetime | None
+    yank_note: str
 
 
 def plain_text(place: str, text: str) -> str:
-    """Return a text that can be stored; raises InvalidArgument for one with a zero character, which no database keeps."""
+    """Return the text; raises InvalidArgument when it has a zero character, which PostgreSQL does not keep."""
     if "\0" in text:
         raise InvalidArgument({place: "holds a zero character"}, fix="remove it")
     return text

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_manifest.version import LATEST, Constraint, Version, best
 
+HIGHEST = "~"
+"""A precedence above that of every version."""
+
 
 def resolve(versions: Iterable[str], constraint: str) -> str | None:
     """Return the highest version that the constraint accepts, None when none fits; empty asks for the latest.

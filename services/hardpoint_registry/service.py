@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from types import NoneType
 
 import structlog
+
 from hardpoint_kit.audit import record
 from hardpoint_kit.caller import ANY_ORG, SYSTEM, Caller
 from hardpoint_kit.clock import Clock
@@ -12,9 +13,7 @@ from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.names import CapabilityName, OrgName, ReleaseName
 from hardpoint_kit.paging import Cursor, Page, PageToken, page_size
-from hardpoint_manifest.finding import errors
-
-from hardpoint_registry.checks import check_draft, check_publication, invalid_manifest
+from hardpoint_registry.checks import check_submission, invalid_manifest
 from hardpoint_registry.domain import (
     Artifact,
     Capability,
@@ -24,9 +23,10 @@ from hardpoint_registry.domain import (
     Submission,
     View,
     Visibility,
+    errors,
     plain_text,
 )
-from hardpoint_registry.resolve import precedence, resolve
+from hardpoint_registry.resolve import HIGHEST, precedence, resolve
 from hardpoint_registry.store import Store, Transaction
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -44,7 +44,7 @@ class PageRequest:
     def cursor(self, *parts: type) -> Cursor | None:
         """Return where the page starts, None for the first one; raises InvalidArgument PAGE_TOKEN_MISMATCH."""
         cursor = PageToken.decode(self.token, self.query)
-        if cursor is None or [type(part) for part in cursor] == list(parts):
+        if cursor is None or ([type(part) for part in cursor] == list(parts) and "\0" not in "".join(map(str, cursor))):
             return cursor
         raise InvalidArgument(
             {"page_token": "is not a page token of ours"},
@@ -141,7 +141,7 @@ class Registry:
 
     async def releases(self, caller: Caller, parent: CapabilityName, page: PageRequest) -> Page[Release]:
         """Return what the caller sees of a capability's releases, highest version first."""
-        view, (before,) = View.of(caller, parent.org), page.cursor(str) or ("",)
+        view, (before,) = View.of(caller, parent.org), page.cursor(str) or (HIGHEST,)
         async with self._store.transaction(caller.org) as tx:
             await tx.capability(parent, view)
             found, more = await tx.releases(parent, view, str(before), page_size(page.size))
@@ -162,7 +162,7 @@ class Registry:
     async def publish_release(self, caller: Caller, name: ReleaseName, fingerprint: str) -> Release:
         """Submit a draft for its checks, which publish or reject it.
 
-        That it was submitted is kept first: whatever happens to this process, `resume` or the next call ends the checks.
+        That it was submitted is kept first: if this process dies, `resume` or the next call ends the checks.
         """
 
         async def work() -> ReleaseState:
@@ -205,15 +205,18 @@ class Registry:
         async with self._store.transaction(ANY_ORG) as tx:
             names = await tx.to_check()
         for name in names:
-            async with self._store.transaction(name.org) as tx:
-                if await tx.lock(name.capability_name, wait=False):
-                    _log.info(f"resuming the checks of {name}", release=str(name))
-                    await self._finish(tx, SYSTEM(name.org), await tx.release(name))
+            try:
+                async with self._store.transaction(name.org) as tx:
+                    if await tx.lock(name.capability_name, wait=False):
+                        await self._finish(tx, SYSTEM(name.org), await tx.release(name))
+            except Exception:
+                # One release that cannot be checked must not keep the others, and the whole unit, from being served.
+                _log.exception(f"the checks of {name} cannot be ended", release=str(name))
 
     async def _draft(self, caller: Caller, org: str, submission: Submission) -> Release:
         async with self._store.transaction(caller.org) as tx:
             source = await tx.blobs.read(org, submission.digest)
-        checked = await asyncio.to_thread(check_draft, source, submission.filename, submission.header)
+        checked = await asyncio.to_thread(check_submission, source, submission.filename, submission.header)
         if checked.manifest is None:
             raise invalid_manifest(submission.filename, checked.findings)
         return Release(
@@ -243,7 +246,10 @@ class Registry:
         if not release.is_checking:
             return release
         source = await tx.blobs.read(release.name.org, release.artifact.digest)
-        findings = await asyncio.to_thread(check_publication, source, release.artifact.filename, release.header)
+        # Checked again, since the rules may have grown since the draft was made.
+        findings = (
+            await asyncio.to_thread(check_submission, source, release.artifact.filename, release.header)
+        ).findings
         checked = release.checked(findings, self._clock.now())
         await tx.save_release(checked)
         if checked.is_public:
@@ -276,7 +282,7 @@ def _rank_and_id(cursor: Cursor | None) -> tuple[int, str]:
     if cursor is None:
         return _TOP_RANK, ""
     rank, after = cursor
-    return int(rank), plain_text("page_token", str(after))
+    return int(rank), str(after)
 
 
 def _exists(other: Release) -> AlreadyExists:

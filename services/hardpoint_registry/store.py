@@ -3,6 +3,8 @@
 Whoever writes to a capability or its releases locks the capability first, so that writers wait for each other.
 """
 
+# ruff: noqa: S608 - statements are put together from constants of this file only
+
 import json
 import re
 from collections.abc import AsyncIterator
@@ -11,15 +13,15 @@ from datetime import UTC
 from secrets import token_bytes
 from typing import Any
 
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import CapabilityName, ReleaseName
 from hardpoint_manifest.finding import Finding
 from hardpoint_manifest.model import Manifest
-from pydantic import TypeAdapter
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from hardpoint_registry.blobs import Blobs
 from hardpoint_registry.domain import (
     EVERYTHING,
@@ -94,7 +96,7 @@ _LIST_RELEASES = text(
             sum(octet_length(CAST(r.manifest AS text))) OVER (ORDER BY r.precedence DESC) AS total,
             row_number() OVER (ORDER BY r.precedence DESC) AS position,
             lead(true) OVER (ORDER BY r.precedence DESC) AS more
-        FROM {_SEEN_RELEASES} AND (:before = '' OR r.precedence < :before)
+        FROM {_SEEN_RELEASES} AND r.precedence < :before
         ORDER BY r.precedence DESC LIMIT :limit
     ) AS page WHERE total <= :most_bytes OR position = 1 ORDER BY precedence DESC
     """
@@ -110,9 +112,7 @@ _SAVE_RELEASE = text(
     "UPDATE releases SET state = :state, findings = CAST(:findings AS json), yank_note = :yank_note,"
     " published_at = :published_at WHERE org = :org AND capability = :capability AND version = :version"
 )
-_DELETE_RELEASE = text(
-    "DELETE FROM releases WHERE org = :org AND capability = :capability AND version = :version"
-)
+_DELETE_RELEASE = text("DELETE FROM releases WHERE org = :org AND capability = :capability AND version = :version")
 _TO_CHECK = text("SELECT org, capability, version FROM releases WHERE state = 'checking' ORDER BY created_at")
 
 _ADD_TICKET_KEY = text("INSERT INTO ticket_keys (key) VALUES (:key) ON CONFLICT DO NOTHING")
@@ -201,14 +201,12 @@ class Transaction:
         row = (await self.connection.execute(_SAME_BYTES, asked)).one_or_none()
         return _release(row) if row else None
 
-    async def releases(
-        self, name: CapabilityName, view: View, before: str, limit: int
-    ) -> tuple[list[Release], bool]:
-        """Return the releases of a capability, highest version first, from below the version `before`: at most
-        `limit`, fewer when they are large. Tells also whether more follow."""
+    async def releases(self, name: CapabilityName, view: View, before: str, limit: int) -> tuple[list[Release], bool]:
+        """Return the releases of a capability, highest version first, from below the precedence `before`: at
+        most `limit`, fewer when they are large. Tells also whether more follow."""
         asked = {
             **_key(name, view),
-            "before": precedence(before) if before else "",
+            "before": before,
             "limit": limit,
             "most_bytes": _MOST_BYTES,
         }

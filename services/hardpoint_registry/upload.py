@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from hardpoint_kit.errors import InvalidArgument, OutOfRange
 from hardpoint_kit.names import OrgName
 from hardpoint_manifest.load import MAX_BYTES
-
 from hardpoint_registry.domain import Artifact
 
 

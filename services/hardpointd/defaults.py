@@ -1,4 +1,4 @@
-"""What stands in on a laptop for what a cluster configures: an embedded PostgreSQL, one signing key, one encryption key.
+"""What stands in on a laptop for what a cluster configures: an embedded PostgreSQL, a signing key, an encryption key.
 
 Each default is used only where its option is not set.
 """

@@ -1,10 +1,19 @@
 """Where connections go: public addresses and named aliases, on connections that are never shared too widely."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import httpcore
 import pytest
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from executor.brokers import ACME, URL, broker_of, client_of, code_of, resolving
 from executor.upstream import Seen, Upstream, json_answer, redirect
@@ -90,13 +99,57 @@ async def test_a_name_is_resolved_once_and_connected_by_the_address_found(monkey
 
     async def connect(self: object, host: str, port: int, *_: object) -> None:
         dialled.append((host, port))
-        raise OSError
+        raise httpcore.ConnectError
 
     monkeypatch.setattr("httpcore.AnyIOBackend.connect_tcp", connect)
     async with client_of({}, resolving(["93.184.215.14"], ["127.0.0.1"])) as client:
-        with pytest.raises(OSError):  # noqa: PT011 - our own
-            await broker_of(client).fetch(FetchRequest("GET", URL))
+        assert await code_of(broker_of(client), FetchRequest("GET", URL)) == DenialCode.UPSTREAM_UNREACHABLE
     assert dialled == [("93.184.215.14", 443)]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_tls_is_checked_against_the_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: bool) -> None:
+    certificate, key = certificate_of("api.example.com", tmp_path)
+    names: list[str | None] = []
+    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_tls.load_cert_chain(certificate, key)
+    server_tls.sni_callback = lambda _, name, __: names.append(name)
+    monkeypatch.setattr("hardpoint_executor.broker.dial.public_address", lambda address: address == "127.0.0.1")
+
+    async with Upstream(tls=server_tls) as api, client_of({}, resolving(["127.0.0.1"])) as client:
+        if trusted:
+            client._tls.load_verify_locations(certificate)
+        broker = broker_of(client, hosts=(f"api.example.com:{api.port}",))
+        request = FetchRequest("GET", f"https://api.example.com:{api.port}/")
+        if trusted:
+            assert (await broker.fetch(request)).status == 200
+            assert api.seen[0].header("host") == f"api.example.com:{api.port}"
+        else:
+            with pytest.raises(BrokerDenied, match="certificate") as denied:
+                await broker.fetch(request)
+            assert denied.value.code == DenialCode.UPSTREAM_UNREACHABLE
+            assert api.seen == []
+    assert names == ["api.example.com"]
+
+
+def certificate_of(host: str, folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return folder / "certificate.pem", folder / "key.pem"
 
 
 async def test_an_inside_address_is_not_told_to_the_capability() -> None:

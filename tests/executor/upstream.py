@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -41,7 +42,8 @@ def redirect(location: str, status: int = 302) -> bytes:
 class Upstream:
     """Serves `respond` on a free loopback port while it is entered."""
 
-    def __init__(self, respond: Respond | None = None) -> None:
+    def __init__(self, respond: Respond | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.respond: Respond = respond or (lambda _: json_answer({}))
         self.seen: list[Seen] = []
         self.connections = 0
@@ -52,7 +54,7 @@ class Upstream:
 
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 

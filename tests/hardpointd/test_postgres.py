@@ -136,46 +136,41 @@ async def test_a_server_without_its_password_lets_nobody_in(postgres: EmbeddedPo
 
 
 async def test_a_killed_server_recovers_what_was_committed(new_state: Path) -> None:
-    server = EmbeddedPostgres(new_state)
-    await server.start()
-    await query(server, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
-    os.kill(postmaster(server), signal.SIGKILL)
-    async with EmbeddedPostgres(new_state) as again:
-        assert await query(again, "SELECT count(*) FROM kept") == [(1000,)]
+    async with EmbeddedPostgres(new_state) as server:
+        await query(server, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
+        os.kill(postmaster(server), signal.SIGKILL)
+        await server.start()
+        assert await query(server, "SELECT count(*) FROM kept") == [(1000,)]
+        recovered = postmaster(server)
+    assert not runs(recovered)
 
 
 async def test_a_start_waits_for_the_orphans_of_a_killed_server(state: Path) -> None:
-    server = throw_away(state)
-    await server.start()
-    connection = await server.connect()
-    backend = connection.info.backend_pid
-    os.kill(backend, signal.SIGSTOP)
-    os.kill(postmaster(server), signal.SIGKILL)
-    starting = asyncio.create_task(server.start())
-    log = server.folder / "log"
-    await until(lambda: "shared memory block" in log.read_text())
-    os.kill(backend, signal.SIGCONT)
-    await starting
-    assert await query(server, "SELECT 1") == [(1,)]
-    await connection.close()
+    async with throw_away(state) as server, await server.connect() as connection:
+        orphan = connection.info.backend_pid
+        os.kill(orphan, signal.SIGSTOP)
+        os.kill(postmaster(server), signal.SIGKILL)
+        starting = asyncio.create_task(server.start())
+        await until(lambda: "shared memory block" in (server.folder / "log").read_text())
+        assert not starting.done()
+        os.kill(orphan, signal.SIGCONT)
+        await starting
+        assert await query(server, "SELECT 1") == [(1,)]
 
 
 async def test_a_stranger_with_the_process_id_of_a_killed_server_is_left_alone(state: Path) -> None:
-    server = throw_away(state)
-    await server.start()
-    os.kill(postmaster(server), signal.SIGKILL)
-    stranger = sleeper(Account.choose(server.folder / "data"))
-    try:
-        lock = server.folder / "data" / "postmaster.pid"
-        first, rest = lock.read_text().split("\n", 1)
-        assert first != str(stranger.pid)
-        lock.write_text(f"{stranger.pid}\n{rest}")
-        async with throw_away(state) as again:
-            assert await query(again, "SELECT 1") == [(1,)]
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
+    async with throw_away(state) as server:
+        os.kill(postmaster(server), signal.SIGKILL)
+        stranger = sleeper(Account.choose(server.folder / "data"))
+        try:
+            noted = server.folder / "data" / "postmaster.pid"
+            noted.write_text(noted.read_text().replace(str(postmaster(server)), str(stranger.pid), 1))
+            await server.start()
+            assert await query(server, "SELECT 1") == [(1,)]
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+            stranger.wait()
 
 
 async def test_concurrent_starters_share_one_server_until_the_last_leaves(new_state: Path) -> None:

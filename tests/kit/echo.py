@@ -19,6 +19,10 @@ UNRULED = f"{PACKAGE}.UnruledService"
 SHAPES = {"One": (False, False), "Down": (False, True), "Up": (True, False), "Both": (True, True)}
 
 
+def _extension(options: Any, extension: Any) -> Any:
+    return options.Extensions[extension]
+
+
 def _file() -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(
         name="hardpoint/kittest/v1/echo.proto",
@@ -30,7 +34,7 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
     for number, name in enumerate(("name", "text", "request_id"), start=1):
         field = message.field.add(name=name, number=number, type="TYPE_STRING", label="LABEL_OPTIONAL")
         if name == "text":
-            field.options.Extensions[validate_pb2.field].string.max_len = 1000
+            _extension(field.options, validate_pb2.field).string.max_len = 1000
     rules = {
         ECHO: rule_pb2.Rule(permission="runtime.echoes.read", resource="name", who=rule_pb2.WHO_ORG),
         TICKETS: rule_pb2.Rule(who=rule_pb2.WHO_TICKET),
@@ -49,15 +53,14 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
                 server_streaming=down,
             )
             if rule.who:
-                method.options.Extensions[rule_pb2.rule].CopyFrom(rule)
+                _extension(method.options, rule_pb2.rule).CopyFrom(rule)
         if service_name == ECHO:
             read = service.method.add(name="Read", input_type=f".{PACKAGE}.Echo", output_type=f".{PACKAGE}.Echo")
-            read.options.Extensions[rule_pb2.rule].CopyFrom(rule)
+            _extension(read.options, rule_pb2.rule).CopyFrom(rule)
             read.options.idempotency_level = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
     return file
 
 
-assert validate_pb2
 descriptor_pool.Default().Add(_file())
 Echo: Any = message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(f"{PACKAGE}.Echo"))
 

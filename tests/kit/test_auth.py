@@ -91,7 +91,7 @@ async def test_public_key_is_no_shared_secret(as_bytes: Any, strict: Verifier, k
 
 
 async def test_other_keys_and_changed_tokens_are_refused(strict: Verifier, key: ECKey) -> None:
-    stranger = ECKey.generate_key("P-256", {"kid": key.kid})
+    stranger = ECKey.generate_key("P-256", {"kid": str(key.kid)})
     header, payload, signature = signed(key).split(".")
     changed = part({**GOOD, "org": "other"})
     for token in (signed(stranger), f"{header}.{changed}.{signature}", f"{header}.{payload}.", "", "a.b.c", "ä"):

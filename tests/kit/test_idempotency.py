@@ -69,7 +69,7 @@ async def test_failed_work_may_be_tried_again(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"method": "Remake"}])
-async def test_id_of_another_request_is_refused(other: dict[str, str], desk: Desk) -> None:
+async def test_id_of_another_request_is_refused(other: dict[str, Any], desk: Desk) -> None:
     await desk.make(ADA)
     with pytest.raises(InvalidArgument) as caught:
         await desk.make(ADA, **other)

@@ -149,8 +149,8 @@ async def test_largest_message(serve: Any, dial: Any) -> None:
 
 
 async def health(channel: grpc.aio.Channel, service: str = "") -> int:
-    stub = health_pb2_grpc.HealthStub(channel)
-    return (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
 
 
 async def test_health_follows_the_unit(serve: Any, dial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,8 @@ async def test_health_follows_the_unit(serve: Any, dial: Any, monkeypatch: pytes
     assert await health(channel, ECHO) == NOT_SERVING
     assert await health(channel) == NOT_SERVING
     assert await health(channel, OPEN) == SERVING
-    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=ECHO), timeout=10)
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service=ECHO), timeout=10)
     statuses = aiter(watch)
     assert (await anext(statuses)).status == NOT_SERVING
     reasons.clear()
@@ -183,7 +184,8 @@ async def test_readiness_that_raises_is_not_serving(serve: Any, dial: Any) -> No
 
 
 async def test_reflection_needs_no_token(server: Any, dial: Any) -> None:
-    stub = reflection_pb2_grpc.ServerReflectionStub(dial(server, token=None))
+    reflection: Any = reflection_pb2_grpc
+    stub = reflection.ServerReflectionStub(dial(server, token=None))
 
     async def ask() -> Any:
         yield reflection_pb2.ServerReflectionRequest(list_services="")

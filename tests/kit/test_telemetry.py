@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import structlog
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from hardpoint_kit.caller import Caller, acting_as
@@ -24,7 +23,7 @@ MINE = "orgs/acme/agents/a"
 
 @pytest.mark.parametrize("method", SHAPES)
 async def test_one_trace_through_a_call(
-    method: str, server: Any, servicer: Any, dial: Any, spans: InMemorySpanExporter, database_url: Any
+    method: str, server: Any, servicer: Any, dial: Any, spans: Any, database_url: Any
 ) -> None:
     database = Database(await database_url("kit.example"))
 
@@ -46,7 +45,7 @@ async def test_one_trace_through_a_call(
 
 @pytest.mark.parametrize("method", SHAPES)
 async def test_server_span_tells_how_the_call_failed(
-    method: str, server: Any, servicer: Any, dial: Any, spans: InMemorySpanExporter
+    method: str, server: Any, servicer: Any, dial: Any, spans: Any
 ) -> None:
     async def act(request: Any, context: Any) -> None:
         raise ZeroDivisionError
@@ -60,7 +59,7 @@ async def test_server_span_tells_how_the_call_failed(
     assert caught.value.metadata["trace"] == f"{span.context.trace_id:032x}"  # type: ignore[attr-defined]
 
 
-async def test_refusal_is_not_the_servers_fault(server: Any, dial: Any, spans: InMemorySpanExporter) -> None:
+async def test_refusal_is_not_the_servers_fault(server: Any, dial: Any, spans: Any) -> None:
     with pytest.raises(InvalidArgument):
         await call(dial(server), "One", Echo())
     (span,) = (span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER)
@@ -74,9 +73,10 @@ async def test_calls_are_timed_by_method_and_code(server: Any, dial: Any, teleme
     await call(dial(server), "Down", Echo(name=MINE))
     with pytest.raises(InvalidArgument):
         await call(dial(server), "One", Echo())
+    data: Any = reader.get_metrics_data()
     points = [
         point
-        for resource in reader.get_metrics_data().resource_metrics
+        for resource in data.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
         if metric.name == "rpc.server.duration"

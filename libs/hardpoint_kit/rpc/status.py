@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 from hardpoint_kit import errors
 from hardpoint_kit.errors import HardpointError, Internal

@@ -9,7 +9,7 @@ import datetime
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -22,8 +22,10 @@ from hardpoint_manifest.expression.tokens import MemberPath, Source, read
 
 MAX_RESULT_PARTS: Final = 100_000
 MAX_RESULT_CHARACTERS: Final = 8 * 1024 * 1024
-MAX_LOOP_CHARACTERS: Final = 64 * 1024 * 1024
-CEL_ITERATIONS: Final = 10_000
+MAX_RESULT_DEPTH: Final = 64
+MAX_JOINED_CHARACTERS: Final = 64 * 1024 * 1024
+MAX_LOOP_VALUES: Final = (0, 1000, 100)
+"""How many values a loop may go over, by how deep loops stand in each other."""
 
 _CEL_TYPES: Final[Mapping[str, cel.Type]] = {
     "string": cel.Type.STRING,
@@ -65,7 +67,7 @@ class Expression:
         if self.source.whole is not None:
             return _walk(self.source.whole, variables)
         used = _pick(self._needs, variables)
-        if self.source.loops and self.source.additions:
+        if self.source.loop_nesting or self.source.additions:
             self._check_cost(used)
         try:
             value = self._program.eval(data=used)
@@ -89,28 +91,35 @@ class Expression:
             )
         if "Key not found" in text or "Index error" in text or "SELECT" in text or "No value with name" in text:
             missing = next((path for path in self.source.paths if _find(path, variables) is _ABSENT), None)
-            return ExpressionError.missing(missing or f"{_reason(text)} in {self.text}")
+            # A key that is not in the expression came from the values, which may be private.
+            key = re.search(r'Key not found in map : "(.*)"', text)
+            named = f"{key[1]} in {self.text}" if key and key[1] in self.text else f"a value in {self.text}"
+            return ExpressionError.missing(missing or named)
         # CEL quotes the number, which may be private; the place says enough.
         reason = "a whole number is too large to calculate with" if "out of range" in text else _reason(text)
         return ExpressionError("EXPRESSION_FAILED", reason, self.text)
 
     def _check_cost(self, variables: Mapping[str, Any]) -> None:
-        """Refuse loops that could build texts far larger than what they were given.
+        """Refuse what would take far more time or memory than the values themselves.
 
-        CEL bounds the number of iterations, not what one iteration adds up.
+        CEL bounds the number of iterations, but it copies the list that a loop builds in each of them, and does not
+        bound what one iteration adds up.
         """
-        parts = longest = 0
+        nesting, joined = self.source.loop_nesting, self.source.additions + 1
+        longest_list = longest_text = 1
         for part in _parts(variables):
-            parts += 1
-            longest = max(longest, len(part) if isinstance(part, str) else 16 * len(part) if part else 0)
-        iterations = min(CEL_ITERATIONS, parts**self.source.loop_nesting)
-        if iterations * longest * (self.source.additions + 1) ** self.source.loop_nesting > MAX_LOOP_CHARACTERS:
-            raise ExpressionError(
-                "EXPRESSION_FAILED",
-                "the values are too large to be joined in a loop",
-                self.text,
-                fix="use a code action",
-            )
+            if isinstance(part, str):
+                longest_text = max(longest_text, len(part))
+            else:
+                longest_list = max(longest_list, len(part))
+        most = MAX_LOOP_VALUES[nesting]
+        if nesting and (longest_list > most or longest_list * joined > 4 * most):
+            message = f"a loop over {longest_list} values; at most {most} are possible here"
+            raise ExpressionError("EXPRESSION_FAILED", message, self.text, fix="use a code action")
+        longest = max(longest_text, longest_list)
+        if joined > 1 and longest * joined ** (nesting + 2) * longest_list**nesting > MAX_JOINED_CHARACTERS:
+            message = "the values are too large to be joined"
+            raise ExpressionError("EXPRESSION_FAILED", message, self.text, fix="use a code action")
 
 
 def compile(text: str, scope: Scope) -> Expression:
@@ -120,14 +129,16 @@ def compile(text: str, scope: Scope) -> Expression:
         if path.root in scope.types or path.parts or path.root not in _TYPE_NAMES:
             _check_declared(path, scope)
     source = replace(source, paths=tuple(path for path in source.paths if path.root in scope.types))
-    variables = {name: _CEL_TYPES.get(kind, cel.Type.DYN) for name, kind in scope.types.items() if _is_plain(name)}
+    typed = {name: _CEL_TYPES.get(kind, cel.Type.DYN) for name, kind in scope.types.items() if _is_plain(name)}
     try:
-        program = cel.NewEnv(variables=variables).compile(source.cel)
+        checked = cel.NewEnv(variables=typed).compile(source.cel)
+        # With types declared, CEL wants a variable called `input.city`; without, it takes `city` out of `input`.
+        program = cel.NewEnv(variables={name.partition(".")[0]: cel.Type.DYN for name in typed}).compile(source.cel)
     except RuntimeError as error:
         raise _compile_error(text, str(error)) from None
     whole = source.whole
     dotted = _dotted(whole) if whole else ""
-    result_type = scope.types.get(dotted, "any") if whole else _RESULT_TYPES.get(program.return_type().name(), "any")
+    result_type = scope.types.get(dotted, "any") if whole else _RESULT_TYPES.get(checked.return_type().name(), "any")
     return Expression(text, source, result_type, dotted in scope.optional, program, _needs(source.paths))
 
 
@@ -197,7 +208,7 @@ def _find(path: MemberPath | None, variables: Mapping[str, Any]) -> Any:
     return value
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _parts(value: Any) -> Iterator[str | Sequence[Any] | Mapping[str, Any]]:
     waiting = [value]
     while waiting:
         part = waiting.pop()
@@ -207,8 +218,8 @@ def _parts(value: Any) -> Iterator[Any]:
         elif isinstance(part, list | tuple):
             waiting.extend(part)
             yield part
-        else:
-            yield part if isinstance(part, str) else ""
+        elif isinstance(part, str):
+            yield part
 
 
 def _reason(text: str) -> str:
@@ -219,7 +230,8 @@ def _reason(text: str) -> str:
 def _compile_error(text: str, said: str) -> ExpressionError:
     match = re.search(r"ERROR: <input>:(\d+):(\d+): (.*)", said)
     if match is None:
-        return ExpressionError("EXPRESSION_INVALID", _reason(said))
+        reason = "too many operations inside each other" if "recursion" in said else _reason(said)
+        return ExpressionError("EXPRESSION_INVALID", reason, fix="split the expression, or use a code action")
     line, column, message = int(match[1]), int(match[2]), match[3]
     offset = sum(len(one) + 1 for one in text.split("\n")[: line - 1]) + column - 1
     if operation := re.search(r"no matching overload for '(.+?)' applied to '(.*)'", message):
@@ -243,22 +255,22 @@ class _Result:
         self.parts = 0
         self.characters = 0
 
-    def plain(self, value: cel.Value) -> Any:
+    def plain(self, value: cel.Value, depth: int = 0) -> Any:
         """The value as JSON data; raises ExpressionError when it is none or too large."""
         self.parts += 1
         content = value.value()
         if isinstance(content, str):
             self.characters += len(content)
-        if self.parts > MAX_RESULT_PARTS or self.characters > MAX_RESULT_CHARACTERS:
+        if self.parts > MAX_RESULT_PARTS or self.characters > MAX_RESULT_CHARACTERS or depth > MAX_RESULT_DEPTH:
             raise ExpressionError("EXPRESSION_FAILED", "the result is too large", self.text)
         if isinstance(content, float) and not math.isfinite(content):
             raise ExpressionError("EXPRESSION_FAILED", "the result is no finite number", self.text)
         if content is None or isinstance(content, bool | int | float | str):
             return content
         if isinstance(content, list):
-            return [self.plain(part) for part in content]
+            return [self.plain(part, depth + 1) for part in content]
         if isinstance(content, dict) and all(isinstance(key, str) for key in content):
-            return {key: self.plain(part) for key, part in content.items()}
+            return {key: self.plain(part, depth + 1) for key, part in content.items()}
         if isinstance(content, datetime.datetime):
             return content.isoformat().replace("+00:00", "Z")
         raise ExpressionError("EXPRESSION_FAILED", "the result is no JSON value", self.text)

@@ -85,7 +85,10 @@ def as_text(value: Any, place: str = "") -> str:
     """A value as it appears inside a text: a text as it is, else JSON; raises ExpressionError for null."""
     if value is None:
         raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is null, which has no text", place)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is nested too deeply", place) from None
 
 
 def _parts(text: str, scope: Scope) -> Iterator[str | Expression]:

@@ -70,7 +70,6 @@ class Source:
     cel: str
     paths: tuple[MemberPath, ...]
     whole: MemberPath | None
-    loops: int
     loop_nesting: int
     additions: int
 
@@ -94,7 +93,7 @@ def read(text: str, aliases: Mapping[str, str]) -> Source:
     words = list(tokens(text))
     if not words:
         raise ExpressionError.syntax(text, 0, "the expression is empty")
-    loops, loop_nesting = _nesting(text, words)
+    loop_nesting = _loop_nesting(text, words)
     bound = _loop_variables(words)
     paths: list[MemberPath] = []
     cel, end = "", 0
@@ -107,11 +106,11 @@ def read(text: str, aliases: Mapping[str, str]) -> Source:
             paths.append(path)
             whole = path if index == 0 and used == len(words) else whole
     additions = sum(word.text == "+" for word in words)
-    return Source(cel + text[end:], tuple(paths), whole, loops, loop_nesting, additions)
+    return Source(cel + text[end:], tuple(paths), whole, loop_nesting, additions)
 
 
-def _nesting(text: str, words: list[Token]) -> tuple[int, int]:
-    """How many loops there are and how deep they stand in each other; raises beyond the limits."""
+def _loop_nesting(text: str, words: list[Token]) -> int:
+    """How deep loops stand in each other; raises when brackets do not pair, or beyond the limits."""
     opened: list[tuple[str, bool]] = []
     loops = deepest_loop = 0
     for index, word in enumerate(words):
@@ -130,7 +129,7 @@ def _nesting(text: str, words: list[Token]) -> tuple[int, int]:
             f"an expression has at most {MAX_LOOPS} loops, {MAX_LOOP_NESTING} inside each other",
             fix="do this in a code action",
         )
-    return loops, deepest_loop
+    return deepest_loop
 
 
 def _loop_variables(words: list[Token]) -> frozenset[str]:

@@ -13,7 +13,6 @@ const WARM = `export default { id: 'warm', actions: { async warm(input) {
   return { mean: this.utils.mean(await this.utils.parseCSV(input.csv)) };
 } } };`;
 
-const { stdout } = process;
 const exit = process.reallyExit.bind(process);
 let answered = false;
 

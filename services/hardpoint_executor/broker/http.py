@@ -267,7 +267,10 @@ class _BoundedBody:
 
 
 def _unreachable(host: str, error: Exception) -> BrokerDenied:
-    if isinstance(error.__cause__, ssl.SSLError):
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
         return BrokerDenied(
             DenialCode.UPSTREAM_UNREACHABLE,
             f"host {host} has no certificate that can be trusted",

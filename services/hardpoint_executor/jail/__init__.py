@@ -6,6 +6,7 @@ Read `interface.py` first, then `single_use.py` > `pool.py` > `nsjail.py` and `c
 from .interface import (
     LANGUAGES,
     BrokerDenied,
+    ClosedDoor,
     Door,
     Event,
     Frame,
@@ -25,6 +26,7 @@ from .single_use import JailOptions, SingleUseJails
 __all__ = [
     "LANGUAGES",
     "BrokerDenied",
+    "ClosedDoor",
     "Door",
     "Event",
     "Frame",

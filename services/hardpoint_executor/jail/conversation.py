@@ -38,7 +38,7 @@ class _Ended(Exception):
 class Conversation:
     """One frame in, then a watch over everything that comes out until there is an outcome."""
 
-    def __init__(self, process: JailProcess, limits: Limits, door: Door | None, on_event: OnEvent) -> None:
+    def __init__(self, process: JailProcess, limits: Limits, door: Door, on_event: OnEvent) -> None:
         self._process = process
         self._limits = limits
         self._door = door
@@ -153,8 +153,6 @@ class Conversation:
 
     async def _answer(self, number: int, service: str, method: str, arguments: dict[str, Any]) -> None:
         try:
-            if self._door is None:
-                raise BrokerDenied("NOT_AVAILABLE", f"{service} cannot be used while a module is described")
             value = await self._door.ask(service, method, arguments)
             reply = frames.encode({"reply": {"id": number, "value": value}})
         except BrokerDenied as denied:

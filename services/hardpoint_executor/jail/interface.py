@@ -125,8 +125,16 @@ class BrokerDenied(Exception):
 class Door(Protocol):
     """The only way out of a jail."""
 
-    async def ask(self, service: str, method: str, arguments: Mapping[str, Any]) -> Any:
+    async def ask(self, service: str, method: str, arguments: Mapping[str, Any], /) -> Any:
         """Answer one request of the plugin with a JSON value, or raise BrokerDenied."""
+
+
+class ClosedDoor:
+    """The door of a jail that has nothing to ask for: while a module is described, or the walls are tested."""
+
+    async def ask(self, service: str, _method: str, _arguments: Mapping[str, Any], /) -> Any:
+        """Refuse."""
+        raise BrokerDenied("SERVICE_UNKNOWN", f"{service} cannot be used while a module is only loaded")
 
 
 class Jail(Protocol):

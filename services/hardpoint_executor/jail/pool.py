@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 _OLD_SECONDS = 1800.0
 """Half of nsjail's own time limit, so that no call meets it."""
 _RETRY_SECONDS = 5.0
+_REFILL_SECONDS = 0.01
+"""Starting a process holds the event loop for a millisecond or two; a call that has its jail goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Pool:
         self._running = 0
         self._starts: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
+        self._refill: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def fill(self) -> None:
@@ -108,9 +111,15 @@ class Pool:
                 continue
             self._running += 1
             caller.set_result(process)
-        self._start_missing()
+        if self._callers:
+            self._start_missing()
+        elif self._refill is None:
+            self._refill = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._start_missing)
 
     def _start_missing(self) -> None:
+        if self._refill is not None:
+            self._refill.cancel()
+            self._refill = None
         if self._closed:
             return
         room = max(0, self._options.running - self._running)

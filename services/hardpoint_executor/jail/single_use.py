@@ -11,21 +11,23 @@ from typing import Any
 
 import structlog
 
-from hardpoint_kit.errors import InvalidArgument, Unavailable
+from hardpoint_kit.errors import HardpointError, InvalidArgument, Unavailable
 
 from . import frames
+from .cgroups import Cgroups, prepare_cgroups
 from .conversation import Conversation
-from .interface import LANGUAGES, Door, JailCall, Limits, OnEvent, Outcome, ignore
+from .interface import LANGUAGES, ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, ignore
 from .nsjail import JailError, Launcher
 from .pool import Pool, PoolOptions
 from .rootfs import RootfsError, build_rootfs, default_folder
+from .selftest import walls_down
 
 _log = structlog.get_logger(__name__)
 
 ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NEVER_ACTIONS = frozenset({"constructor", "prototype", "hasOwnProperty", "toString", "valueOf"})
 _CALL_BYTES = 4 * 1024 * 1024
-_DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024, broker_calls=0)
+_DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class JailOptions:
 
     folder: Path | None = None
     languages: tuple[str, ...] = LANGUAGES
+    require_cgroups: bool = False
+    """Refuse to run where jails can only be held by the limits of their process."""
     pool: PoolOptions = field(default_factory=PoolOptions)
 
 
@@ -42,21 +46,39 @@ class SingleUseJails:
 
     def __init__(self, options: JailOptions | None = None) -> None:
         self._options = options or JailOptions()
+        self.cgroups = Cgroups("none", "not started")
+        """How jails are held by the kernel, for logs and status pages."""
         self._pools: dict[str, Pool] = {}
         self._reasons: list[str] = ["the jail has not been started"]
 
     async def start(self) -> None:
         """Build the root folders, start the first jails and test the walls; failures become reasons."""
+        self.cgroups = prepare_cgroups()
+        if self.cgroups.mode == "none" and self._options.require_cgroups:
+            self._reasons = [
+                f"cgroups are required and cannot be made ({self.cgroups.why}): run as root or turn it off"
+            ]
+            return
         self._reasons = []
-        for language in self._options.languages:
-            try:
-                rootfs = await asyncio.to_thread(build_rootfs, language, self._options.folder or default_folder())
-                pool = Pool(Launcher(language, rootfs), self._options.pool)
-            except (JailError, RootfsError, OSError) as error:
-                self._reasons.append(f"{language} cannot be jailed: {error}")
-                continue
-            self._pools[language] = pool
-            await pool.fill()
+        reasons = [reason for language in self._options.languages for reason in await self._start(language)]
+        self._reasons = reasons
+        _log.info("jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=reasons)
+
+    async def _start(self, language: str) -> list[str]:
+        folder = self._options.folder or default_folder()
+        try:
+            rootfs = await asyncio.to_thread(build_rootfs, language, folder)
+            pool = Pool(Launcher(language, rootfs, self.cgroups.config), self._options.pool)
+        except (JailError, RootfsError, OSError) as error:
+            return [f"{language} cannot be jailed: {error}"]
+        self._pools[language] = pool
+        await pool.fill()
+        if pool.failure:
+            return []
+        try:
+            return [f"the jail does not hold: {down}" for down in await walls_down(self, language)]
+        except HardpointError as error:
+            return [f"the jail could not be tested: {error.message}"]
 
     async def stop(self) -> None:
         """Kill every jail and leave no process behind."""
@@ -92,10 +114,10 @@ class SingleUseJails:
     async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header, and return that header as the value of the outcome."""
         frame = {"describe": {"source": source, "filename": filename}}
-        return await self._hold(language, frame, "header", limits or _DESCRIBE_LIMITS, None, ignore)
+        return await self._hold(language, frame, "header", limits or _DESCRIBE_LIMITS, ClosedDoor(), ignore)
 
     async def _hold(
-        self, language: str, frame: dict[str, Any], answer: str, limits: Limits, door: Door | None, on_event: OnEvent
+        self, language: str, frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent
     ) -> Outcome:
         pool = self._pool(language)
         first = _encoded(frame)

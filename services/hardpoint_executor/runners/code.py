@@ -35,7 +35,7 @@ class CodeRunner:
         settings: Mapping[str, Any],
         broker: Broker,
         limits: domain.Limits,
-        events: "asyncio.Queue[domain.Event]",
+        events: "asyncio.Queue[domain.Event | None]",
     ) -> tuple[Any, domain.Usage]:
         """Return the action's output and what it used. Raises ActionFailed or DeadlineExceeded by how it ended."""
 

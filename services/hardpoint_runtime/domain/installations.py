@@ -58,21 +58,20 @@ class Installation:
         """What the release asks for and the org does not allow."""
         return self.release.asks.missing_from(self.grants)
 
-    def changed(self, patch: "Patch", mask: Iterable[str], release: Release | None, at: datetime) -> Self:
+    def changed(self, patch: "Patch", mask: Iterable[str], release: Release, at: datetime) -> Self:
         """The installation with what the mask names; `release` is the one that the new constraint pins.
 
         Grants stay when only the constraint changes, so a new release never reaches more than the org allowed.
         Raises InvalidArgument for another path, and GRANT_NOT_ASKED for new grants wider than the release asks.
         """
         wanted = apply_mask(Patch(self.grants, self.constraint), patch, mask, MASK)
-        pinned = release or self.release
         if wanted.grants != self.grants:
-            pinned.check_grants(wanted.grants)
+            release.check_grants(wanted.grants)
         return replace(
             self,
             grants=wanted.grants,
             constraint=wanted.constraint,
-            release=pinned,
+            release=release,
             revision=self.revision.next(at),
         )
 

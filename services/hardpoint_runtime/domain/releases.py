@@ -8,7 +8,6 @@ from typing import Any
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority, HostRule, nearest
-from hardpoint_manifest.model import Kind
 
 
 class Effect(StrEnum):
@@ -54,7 +53,6 @@ class Release:
     """A release as it is pinned: what it offers, asks for and requires, and the artifact it runs."""
 
     name: ReleaseName
-    kind: Kind
     digest: str
     filename: str
     actions: tuple[Action, ...]
@@ -99,10 +97,6 @@ class Release:
                 fix="; ".join(requirement.command(installation) for requirement in missing),
                 keys=keys,
             )
-
-    def wall_seconds(self, authority: Authority, policy_seconds: float) -> float:
-        """How long one execution may take: code by its compute tier, a web call by the policy alone."""
-        return authority.wall_seconds(policy_seconds) if self.kind is Kind.CODE else policy_seconds
 
 
 def grants_of(permissions: Collection[str], hosts: Collection[str]) -> Authority:

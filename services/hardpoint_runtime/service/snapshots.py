@@ -25,11 +25,11 @@ class _Loaded:
 class Snapshots:
     """What agents may call, loaded by one query and kept until something of it changes.
 
-    `hear` takes the names of what changed; `hearing` says whether it is sure to be called.
+    `hear` takes the names of what changed, `listen` whether every such name is sure to come.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self.hearing = False
+        self._hearing = False
         self._store = store
         self._clock = clock
         self._memory: Memory[AgentName, _Loaded] = Memory(self._usable, CAPACITY)
@@ -44,14 +44,15 @@ class Snapshots:
             lambda loaded: str(loaded.snapshot.agent) == name or name in loaded.snapshot.installations
         )
 
-    def lose(self) -> None:
-        """Drop everything: changes may have been missed."""
+    def listen(self, hearing: bool) -> None:
+        """Begin or stop to rely on `hear`; everything is dropped, since changes may have been missed."""
+        self._hearing = hearing
         self._memory.clear()
 
     async def _load(self, agent: AgentName) -> _Loaded:
         at = self._clock.now()
-        async with self._store.transaction(SYSTEM(agent.org)) as transaction:
-            return _Loaded(await transaction.snapshots.get(agent), at)
+        async with self._store.transaction(SYSTEM(agent.org)) as tx:
+            return _Loaded(await tx.snapshots.get(agent), at)
 
     def _usable(self, loaded: _Loaded) -> bool:
-        return self.hearing or self._clock.now() - loaded.at < UNHEARD
+        return self._hearing or self._clock.now() - loaded.at < UNHEARD

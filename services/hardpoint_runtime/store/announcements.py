@@ -7,7 +7,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _INSERT = text("INSERT INTO announcements (org, installation, capability) VALUES (:org, :installation, :capability)")
-_PENDING = text("SELECT id, org, installation, capability FROM announcements ORDER BY id LIMIT :limit")
+_PENDING = text(
+    "SELECT id, org, installation, capability FROM announcements WHERE id > :after ORDER BY id LIMIT :limit"
+)
 _DELETE = text("DELETE FROM announcements WHERE id = :id")
 
 
@@ -31,11 +33,11 @@ class Announcements:
         key = {"org": installation.org, "installation": installation.installation, "capability": str(capability)}
         await self._connection.execute(_INSERT, key)
 
-    async def pending(self, limit: int) -> list[Announcement]:
-        """Read what has to be said, oldest first."""
+    async def pending(self, after: int, limit: int) -> list[Announcement]:
+        """Read what has to be said after the one with that id, oldest first."""
         return [
             Announcement(row.id, InstallationName(row.org, row.installation), CapabilityName.parse(row.capability))
-            for row in await self._connection.execute(_PENDING, {"limit": limit})
+            for row in await self._connection.execute(_PENDING, {"after": after, "limit": limit})
         ]
 
     async def said(self, announcement: Announcement) -> None:

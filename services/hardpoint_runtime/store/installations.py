@@ -47,7 +47,12 @@ class Installations:
     async def add(self, installation: Installation) -> None:
         """Write a new installation; raises AlreadyExists."""
         if not await self._connection.scalar(_INSERT, _columns(installation)):
-            raise exists(installation.name)
+            raise _exists(installation.name)
+
+    async def check_free(self, name: InstallationName) -> None:
+        """Raise AlreadyExists when there is an installation of that name."""
+        if (await self._connection.execute(_GET, _key(name))).one_or_none() is not None:
+            raise _exists(name)
 
     async def get(self, name: InstallationName, *, lock: bool = False) -> InstallationView:
         """Read an installation, and with `lock` keep others from changing or attaching it; raises NotFound."""
@@ -76,7 +81,7 @@ class Installations:
         await self._connection.execute(_DELETE, _key(name))
 
 
-def exists(name: InstallationName) -> AlreadyExists:
+def _exists(name: InstallationName) -> AlreadyExists:
     """The error for an installation of that name."""
     return AlreadyExists(f"installation {name} exists", fix="choose another installation_id", resource=name)
 

@@ -67,9 +67,9 @@ class Store:
     async def transaction(self, caller: Caller) -> AsyncIterator[Transaction]:
         """Open a transaction that sees the rows of the caller's org."""
         async with self._database.transaction(caller.org) as connection:
-            transaction = Transaction(connection, caller)
-            yield transaction
-        for name in transaction.changed:
+            tx = Transaction(connection, caller)
+            yield tx
+        for name in tx.changed:
             self.on_change(name)
 
     async def once(
@@ -81,5 +81,5 @@ class Store:
         work: Callable[[Transaction], Awaitable[T]],
     ) -> T:
         """Do a write in one transaction, or give the first answer to the same request again."""
-        async with self.transaction(caller) as transaction:
-            return await transaction.once(method, fingerprint, answer_type, work)
+        async with self.transaction(caller) as tx:
+            return await tx.once(method, fingerprint, answer_type, work)

@@ -81,7 +81,7 @@ class EmbeddedPostgres:
         await self.stop()
 
     async def start(self) -> None:
-        """Join the running server or start one, within START_SECONDS; raises Unavailable."""
+        """Join the running server or start one, again if it was killed, within START_SECONDS; raises Unavailable."""
         starting = asyncio.create_task(asyncio.to_thread(self._start))
         try:
             await asyncio.shield(starting)
@@ -128,6 +128,7 @@ class EmbeddedPostgres:
         try:
             self._make_folders()
             with self._locked(deadline):
+                self._leave()
                 self._users = self._open("users")
                 try:
                     fcntl.flock(self._users, fcntl.LOCK_SH)

@@ -1,6 +1,7 @@
 """Capabilities, releases, artifacts, and the key of their tickets."""
 
 from alembic import op
+
 from hardpoint_kit.audit import audit_table
 from hardpoint_kit.database import tenant_policy
 from hardpoint_kit.idempotency import requests_table
@@ -68,7 +69,7 @@ CREATE INDEX releases_by_artifact ON releases (org, digest);
 CREATE INDEX releases_to_check ON releases (created_at) WHERE state = 'checking';
 
 CREATE TABLE ticket_keys (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     key bytea NOT NULL
 );
 """

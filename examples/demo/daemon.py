@@ -1,0 +1,143 @@
+"""A Hardpoint server as a process of its own, for the demonstration and the system tests."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+UNITS = ("config", "registry", "marketplace", "executor", "runtime")
+START_SECONDS = 90.0
+"""The first start on a machine builds the jails' root folders."""
+STOP_SECONDS = 20.0
+
+
+@dataclass
+class Process:
+    """One `hardpointd serve`, with what it was started with, so that it can be started again."""
+
+    units: Sequence[str]
+    address: str
+    environment: dict[str, str]
+    log: Path
+    running: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it serves; raises RuntimeError with the end of its log when it does not."""
+        with self.log.open("ab") as log:
+            self.running = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hardpointd", "serve", *self.units, env=self.environment, stdout=log, stderr=log
+            )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._serving()
+        except (TimeoutError, ChildProcessError):
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            raise RuntimeError(f"hardpointd {' '.join(self.units)} does not serve:\n{tail}") from None
+
+    async def stop(self) -> None:
+        """Ask it to end, and wait."""
+        await self.end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        await self.end(signal.SIGKILL)
+
+    async def end(self, number: signal.Signals) -> None:
+        """Send a signal and wait until it has ended; the kernel's kill when it does not."""
+        if self.running is None or self.running.returncode is not None:
+            return
+        self.running.send_signal(number)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.running.wait()
+        except TimeoutError:
+            self.running.kill()
+            await self.running.wait()
+
+    async def _serving(self) -> None:
+        assert self.running is not None
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            while True:
+                if self.running.returncode is not None:
+                    raise ChildProcessError
+                try:
+                    answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+                except grpc.aio.AioRpcError:
+                    pass
+                await asyncio.sleep(0.05)
+
+
+@dataclass
+class Deployment:
+    """A whole Hardpoint: one process, or one for each unit, over one state folder."""
+
+    state: Path
+    separate: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Where the runtime is served, and with one process everything."""
+        return self.processes["runtime"].address
+
+    def addresses(self) -> dict[str, str]:
+        """Where each unit is served."""
+        return {unit: process.address for unit, process in self.processes.items()}
+
+    async def start(self) -> None:
+        """Start every process and wait until all serve."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        groups = [(unit,) for unit in UNITS] if self.separate else [UNITS]
+        places = {unit: f"127.0.0.1:{port}" for group in groups for port in [_free_port()] for unit in group}
+        for group in groups:
+            process = Process(group, places[group[0]], self._environment(places, group), self.state / f"{group[0]}.log")
+            self.processes.update(dict.fromkeys(group, process))
+        await asyncio.gather(*(process.start() for process in self._distinct()))
+
+    async def stop(self) -> None:
+        """Stop every process."""
+        await asyncio.gather(*(process.stop() for process in self._distinct()))
+
+    def log(self) -> str:
+        """All that the processes wrote."""
+        return "\n".join(process.log.read_text(errors="replace") for process in self._distinct())
+
+    def _distinct(self) -> list[Process]:
+        return list({id(process): process for process in self.processes.values()}.values())
+
+    def _environment(self, places: Mapping[str, str], group: Sequence[str]) -> dict[str, str]:
+        code = os.pathsep.join(sys.path)
+        settings = {
+            "STATE": str(self.state),
+            "LISTEN": places[group[0]],
+            "LOG_FORMAT": "json",
+            **{f"{unit.upper()}_ADDRESS": place for unit, place in places.items() if unit not in group},
+            **{
+                name.upper(): value if isinstance(value, str) else json.dumps(value)
+                for name, value in self.options.items()
+            },
+        }
+        own = {f"HARDPOINT_{name}": value for name, value in settings.items()}
+        quick_spans = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HARDPOINT_", "OTEL_"))}
+        return {**inherited, "PYTHONPATH": code, "PYTHONUNBUFFERED": "1", **quick_spans, **own}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

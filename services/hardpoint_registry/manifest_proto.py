@@ -1,0 +1,100 @@
+"""Owns how a manifest and its findings travel: from the models of `hardpoint_manifest` to their protos."""
+
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint_manifest.finding import Finding, Severity
+from hardpoint_manifest.model import Action, Example, Kind, Manifest, Requirement
+
+_KINDS = {
+    Kind.HTTP: manifest_pb2.KIND_HTTP,
+    Kind.CODE: manifest_pb2.KIND_CODE,
+    Kind.FLOW: manifest_pb2.KIND_FLOW,
+    Kind.WORKFLOW: manifest_pb2.KIND_WORKFLOW,
+}
+_EFFECTS = {"read": manifest_pb2.EFFECT_READ, "write": manifest_pb2.EFFECT_WRITE}
+_SEVERITIES = {
+    Severity.INFO: manifest_pb2.SEVERITY_INFO,
+    Severity.WARNING: manifest_pb2.SEVERITY_WARNING,
+    Severity.ERROR: manifest_pb2.SEVERITY_ERROR,
+}
+
+
+def manifest_to_proto(manifest: Manifest) -> manifest_pb2.Manifest:
+    """Convert a manifest; what only runners need, such as URLs, stays in the artifact."""
+    return manifest_pb2.Manifest(
+        id=manifest.id,
+        name=manifest.name,
+        icon=manifest.icon,
+        version=manifest.version,
+        author=manifest.author,
+        description=manifest.description,
+        kind=_KINDS[manifest.kind],
+        language=manifest.language or "",
+        category=manifest.category,
+        tags=manifest.tags,
+        actions=[action_to_proto(action) for action in manifest.actions],
+        requirements=[requirement_to_proto(requirement) for requirement in manifest.requirements],
+        authority=manifest_pb2.Authority(permissions=manifest.permissions, hosts=manifest.hosts),
+        examples=[example_to_proto(example) for example in manifest.examples],
+        license=manifest.license,
+        documentation_url=manifest.documentation_url,
+        support_url=manifest.support_url,
+        repository_url=manifest.repository_url,
+    )
+
+
+def action_to_proto(action: Action) -> manifest_pb2.Action:
+    """Convert an action."""
+    return manifest_pb2.Action(
+        id=action.id,
+        name=action.name,
+        description=action.description,
+        input_schema=_struct(action.input_schema()),
+        output_schema=_struct(action.output_schema()),
+        effect=_EFFECTS[action.effect],
+    )
+
+
+def requirement_to_proto(requirement: Requirement) -> manifest_pb2.Requirement:
+    """Convert a requirement; without a default, `default_value` is unset."""
+    return manifest_pb2.Requirement(
+        key=requirement.key,
+        label=requirement.label,
+        type=requirement.type,
+        required=requirement.required,
+        default_value=None if requirement.default is None else _value(requirement.default),
+        description=requirement.description,
+        help_url=requirement.help_url,
+    )
+
+
+def example_to_proto(example: Example) -> manifest_pb2.Example:
+    """Convert an example."""
+    return manifest_pb2.Example(
+        action=example.action, input=_struct(example.input), expected_output=_value(example.expected_output)
+    )
+
+
+def finding_to_proto(finding: Finding) -> manifest_pb2.Finding:
+    """Convert a finding."""
+    return manifest_pb2.Finding(
+        rule=finding.rule,
+        severity=_SEVERITIES[finding.severity],
+        path=finding.path,
+        line=finding.line,
+        column=finding.column,
+        message=finding.message,
+        fix=finding.fix,
+        patch=[manifest_pb2.PatchOperation(op=p.op, path=p.path, value=_value(p.value)) for p in finding.patch],
+    )
+
+
+def _struct(value: dict[str, Any]) -> struct_pb2.Struct:
+    return json_format.ParseDict(value, struct_pb2.Struct())
+
+
+def _value(value: Any) -> struct_pb2.Value:
+    return json_format.ParseDict(value, struct_pb2.Value())

@@ -1,0 +1,43 @@
+"""Puts the registry together: the only place that names concrete classes."""
+
+from hardpoint.audit.v1 import audit_pb2_grpc
+from hardpoint.registry.v1 import registry_pb2_grpc
+from hardpoint_kit import options
+from hardpoint_kit.audit import AuditRpc
+from hardpoint_kit.database import Database, migrate
+from hardpoint_kit.platform import Platform
+from hardpoint_kit.unit import Unit
+from hardpoint_registry.artifacts import Artifacts
+from hardpoint_registry.rpc import ArtifactRpc, RegistryRpc
+from hardpoint_registry.service import Registry
+from hardpoint_registry.store import Store
+
+
+class Options(options.Options):
+    """What the registry can be told."""
+
+    registry_database_url: str = ""
+    """The registry's own PostgreSQL database, as a role that is granted nothing else."""
+
+
+def build(options: Options, platform: Platform) -> Unit:
+    """Return the registry as a unit; starting it migrates its database and ends checks that were left behind."""
+    database = Database(options.registry_database_url)
+    store = Store(database)
+    registry = Registry(store, platform.clock)
+
+    async def start() -> None:
+        await migrate(options.registry_database_url, "hardpoint_registry")
+        await registry.resume()
+
+    return Unit(
+        name="registry",
+        services=[
+            (registry_pb2_grpc.add_RegistryServiceServicer_to_server, RegistryRpc(registry)),
+            (registry_pb2_grpc.add_ArtifactServiceServicer_to_server, ArtifactRpc(Artifacts(store, platform.clock))),
+            (audit_pb2_grpc.add_AuditServiceServicer_to_server, AuditRpc(database)),
+        ],
+        start=start,
+        stop=database.close,
+        ready=database.reasons_not_ready,
+    )

@@ -1,0 +1,282 @@
+"""The runtime's view of other units: the registry, config, the marketplace and the executor.
+
+Services depend on the Protocols; the classes below speak to the units over gRPC. They raise HardpointError.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import UTC
+from typing import Protocol
+
+import grpc.aio
+from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.marketplace.v1 import marketplace_pb2, marketplace_pb2_grpc
+from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
+from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
+from hardpoint_kit.errors import DeadlineExceeded, HardpointError, InvalidArgument, Unavailable
+from hardpoint_kit.names import CapabilityName, InstallationName, OrgName, ReleaseName, SettingsName
+from hardpoint_kit.rpc.status import from_status
+from hardpoint_manifest.authority import Authority
+
+from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
+from hardpoint_runtime.domain.releases import Action, Effect, Release, Requirement
+from hardpoint_runtime.domain.runs import RunState, Usage
+
+REACH_SECONDS = 0.8
+
+
+class Registry(Protocol):
+    """Where releases come from; asked as the caller of the moment."""
+
+    async def resolve(self, capability: CapabilityName, constraint: str) -> Release:
+        """The best published release for a constraint; raises NotFound, Conflict NO_MATCHING_RELEASE."""
+
+    async def release(self, name: ReleaseName) -> Release:
+        """A release that the caller's org may see; raises NotFound."""
+
+    async def artifact_ticket(self, name: ReleaseName) -> Ticket:
+        """A ticket to read the release's artifact; raises NotFound."""
+
+
+class Config(Protocol):
+    """Where settings and secrets are kept; the runtime sees keys and leases, never a value."""
+
+    async def configured(self, settings: SettingsName) -> frozenset[str]:
+        """The keys that have a value or a secret."""
+
+    async def lease(self, settings: SettingsName) -> Ticket:
+        """A ticket to the values of a settings document."""
+
+    def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
+        """The documents that change from the first message on, which names none and comes at once."""
+
+
+class Marketplace(Protocol):
+    """Where installations are counted."""
+
+    async def record_installation(self, installation: InstallationName, capability: CapabilityName) -> None:
+        """Count an installation, once however often it is said."""
+
+
+class Executor(Protocol):
+    """What runs actions."""
+
+    async def execute(self, execution: Execution) -> Ended:
+        """Run an action once and say how it ended; cancelling kills it.
+
+        Raises only for an execution that did not begin: Unavailable NO_EXECUTOR within a second, ResourceExhausted
+        QUEUE_FULL, Unauthenticated TICKET_INVALID.
+        """
+
+
+class GrpcRegistry:
+    """The registry's unit."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._releases = registry_pb2_grpc.RegistryServiceStub(channel)
+        self._artifacts = registry_pb2_grpc.ArtifactServiceStub(channel)
+
+    async def resolve(self, capability: CapabilityName, constraint: str) -> Release:
+        """See Registry."""
+        request = registry_pb2.ResolveReleaseRequest(capability=str(capability), constraint=constraint)
+        return _release(await self._releases.ResolveRelease(request))
+
+    async def release(self, name: ReleaseName) -> Release:
+        """See Registry."""
+        return _release(await self._releases.GetRelease(registry_pb2.GetReleaseRequest(name=str(name))))
+
+    async def artifact_ticket(self, name: ReleaseName) -> Ticket:
+        """See Registry."""
+        request = registry_pb2.CreateArtifactTicketRequest(release=str(name))
+        ticket = await self._artifacts.CreateArtifactTicket(request)
+        return Ticket(ticket.ticket, ticket.expire_time.ToDatetime(tzinfo=UTC))
+
+
+class GrpcConfig:
+    """The config unit."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = config_pb2_grpc.ConfigServiceStub(channel)
+
+    async def configured(self, settings: SettingsName) -> frozenset[str]:
+        """See Config."""
+        found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
+        valued = {key for key, value in found.values.fields.items() if value.WhichOneof("kind") != "null_value"}
+        return frozenset(valued | set(found.secrets))
+
+    async def lease(self, settings: SettingsName) -> Ticket:
+        """See Config."""
+        lease = await self._stub.CreateLease(config_pb2.CreateLeaseRequest(settings=str(settings)))
+        return Ticket(lease.token, lease.expire_time.ToDatetime(tzinfo=UTC))
+
+    async def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
+        """See Config."""
+        async for message in self._stub.WatchChanges(config_pb2.WatchChangesRequest()):
+            yield tuple(SettingsName.parse(name) for name in message.settings)
+
+
+class GrpcMarketplace:
+    """The marketplace's unit."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = marketplace_pb2_grpc.MarketplaceServiceStub(channel)
+
+    async def record_installation(self, installation: InstallationName, capability: CapabilityName) -> None:
+        """See Marketplace."""
+        request = marketplace_pb2.RecordInstallationRequest(installation=str(installation), capability=str(capability))
+        await self._stub.RecordInstallation(request)
+
+
+class GrpcExecutor:
+    """The executor's unit."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._stub = executor_pb2_grpc.ExecutorServiceStub(channel)
+
+    async def execute(self, execution: Execution) -> Ended:
+        """See Executor."""
+        request = _request(execution)
+        await self._reach()
+        began = False
+        ended: Ended | None = None
+        call = self._stub.Execute(request, timeout=execution.timeout)
+        try:
+            async for event in call:
+                began = True
+                if event.HasField("finished"):
+                    ended = _ended(event.finished)
+        except HardpointError as error:
+            if not began:
+                raise self._named(error) from error
+            return ended or _lost(error)
+        finally:
+            call.cancel()
+        return ended or _lost(Unavailable("the stream ended early"))
+
+    async def _reach(self) -> None:
+        """Wait for a connection that is being made, but not long; a broken one fails the call by itself."""
+        try:
+            async with asyncio.timeout(REACH_SECONDS):
+                state = self._channel.get_state(try_to_connect=True)
+                while state in (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING):
+                    await self._channel.wait_for_state_change(state)
+                    state = self._channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            raise _no_executor() from None
+
+    def _named(self, error: HardpointError) -> HardpointError:
+        """Tell an executor that cannot be reached from one that says that it cannot serve."""
+        connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
+        return error if connected or not isinstance(error, Unavailable) else _no_executor()
+
+
+def _no_executor() -> Unavailable:
+    return Unavailable(
+        "no executor can be reached",
+        reason="NO_EXECUTOR",
+        fix="try again; if it persists, start an executor",
+        retry_after=1.0,
+    )
+
+
+def _lost(error: HardpointError) -> Ended:
+    if isinstance(error, DeadlineExceeded):
+        error = DeadlineExceeded("the action did not end in time", reason="TIMEOUT", fix="allow the call more time")
+    else:
+        error = Unavailable(
+            "the executor was lost while the action ran", fix="it may have taken effect: look before you repeat it"
+        )
+    return Ended(RunState.FAILED, None, error, Usage())
+
+
+def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
+    try:
+        document = to_struct(execution.input)
+    except ValueError as error:
+        raise InvalidArgument({"input": str(error)}, reason="INPUT_INVALID") from None
+    release = execution.release
+    return executor_pb2.ExecuteRequest(
+        org=str(OrgName(execution.run.org)),
+        execution_id=execution.run.run,
+        release=str(release.name),
+        digest=release.digest,
+        filename=release.filename,
+        artifact_ticket=execution.artifact_ticket,
+        action=manifest_pb2.Action(
+            id=execution.action.id,
+            name=execution.action.name,
+            output_schema=to_struct(execution.action.output_schema),
+            effect=manifest_pb2.Effect.Value(f"EFFECT_{execution.action.effect}"),
+        ),
+        input=document,
+        authority=manifest_pb2.Authority(
+            permissions=sorted(execution.authority.permissions), hosts=sorted(execution.authority.hosts)
+        ),
+        lease_token=execution.lease_token,
+        requirements=[
+            manifest_pb2.Requirement(
+                key=requirement.key,
+                type=requirement.type,
+                required=requirement.required,
+                default_value=None if requirement.default is None else to_value(requirement.default),
+            )
+            for requirement in release.requirements
+        ],
+        limits=manifest_pb2.Limits(wall_seconds=execution.wall_seconds),
+        agent=execution.agent,
+        run=str(execution.run),
+    )
+
+
+_STATES = {
+    executor_pb2.OUTCOME_OK: RunState.SUCCEEDED,
+    executor_pb2.OUTCOME_CANCELLED: RunState.CANCELLED,
+}
+
+
+def _ended(finished: executor_pb2.Finished) -> Ended:
+    state = _STATES.get(finished.outcome, RunState.FAILED)
+    usage = Usage(**{field: getattr(finished.usage, field) for field in asdict(Usage())})
+    if state is RunState.SUCCEEDED:
+        return Ended(state, from_value(finished.output), None, usage)
+    error = from_status(finished.error)
+    # It tells what the action did, and is not about the call that we made.
+    error.from_peer = False
+    return Ended(state, None, error, usage)
+
+
+def _release(release: registry_pb2.Release) -> Release:
+    manifest = release.manifest
+    return Release(
+        ReleaseName.parse(release.name),
+        release.artifact.digest,
+        release.artifact.filename,
+        tuple(
+            Action(
+                action.id,
+                action.name,
+                action.description,
+                from_struct(action.input_schema),
+                from_struct(action.output_schema),
+                Effect.READ if action.effect == manifest_pb2.EFFECT_READ else Effect.WRITE,
+            )
+            for action in manifest.actions
+        ),
+        tuple(
+            Requirement(
+                requirement.key,
+                requirement.label,
+                requirement.type,
+                requirement.required,
+                from_value(requirement.default_value),
+                requirement.description,
+                requirement.help_url,
+            )
+            for requirement in manifest.requirements
+        ),
+        Authority(frozenset(manifest.authority.permissions), frozenset(manifest.authority.hosts)),
+    )

@@ -1,0 +1,228 @@
+"""Owns the call of an action: admitted, executed, recorded, answered.
+
+A warm call touches no database but for the group commit of its run, and no peer but the executor: snapshot, lease and
+artifact ticket are remembered.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import HardpointError, NotFound, Unauthenticated
+from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
+from hardpoint_kit.telemetry import meter, trace_id, tracer
+from hardpoint_manifest.authority import Authority
+from opentelemetry.trace import Span
+
+from hardpoint_runtime.domain.actions import ActionName, InputCheck
+from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.domain.releases import Action, Release
+from hardpoint_runtime.domain.runs import CountedFor, Failure, Record, Run, RunState, Usage, new_run_name
+from hardpoint_runtime.domain.snapshot import Offer
+from hardpoint_runtime.peers import Config, Executor, Registry
+from hardpoint_runtime.service.recorder import Recorder
+from hardpoint_runtime.service.snapshots import Snapshots
+from hardpoint_runtime.service.tickets import Tickets
+
+QUEUE_SECONDS = 5.0
+"""What an execution may take beyond its limit: waiting for a jail, fetching the artifact."""
+ANSWER_SECONDS = 0.25
+"""What is kept of the caller's time to record the run and answer."""
+SHORTEST_SECONDS = 0.05
+
+_duration = meter.create_histogram(
+    "hardpoint.action.duration", unit="s", description="How long executions of actions took."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call gives when the action ended well."""
+
+    output: Any
+    run: RunName
+    release: ReleaseName
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A call that was admitted: what runs, with what authority and settings, and whose counters it adds to."""
+
+    name: ActionName
+    agent: AgentName | None
+    release: Release
+    action: Action
+    authority: Authority
+    settings: SettingsName | None
+    counted_for: CountedFor | None
+
+
+class Calls:
+    """What agents do with what is attached to them; `limit_seconds` bounds every execution."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        tickets: Tickets,
+        recorder: Recorder,
+        registry: Registry,
+        config: Config,
+        executor: Executor,
+        clock: Clock,
+        limit_seconds: float,
+    ) -> None:
+        self._snapshots = snapshots
+        self._tickets = tickets
+        self._recorder = recorder
+        self._registry = registry
+        self._config = config
+        self._executor = executor
+        self._clock = clock
+        self._limit_seconds = limit_seconds
+
+    async def list_tools(self, _caller: Caller, agent: AgentName) -> list[Offer]:
+        """Everything that `call_action` would admit, by name; raises NotFound."""
+        return (await self._snapshots.get(agent)).tools()
+
+    async def call_action(
+        self, caller: Caller, agent: AgentName, action: str, value: Mapping[str, Any], remaining: float | None
+    ) -> Answer:
+        """Run an action for an agent; its run is on disk when this returns or raises what the action raised.
+
+        `remaining` is what the caller still waits, in seconds. A call that is refused leaves no run.
+        """
+        name = ActionName.parse(action)
+        offer = (await self._snapshots.get(agent)).admit(name)
+        offer.input.refuse(name, value)
+        attached = offer.attached
+        release = attached.release
+        installation = attached.installation
+        settings = SettingsName(installation.org, installation.installation) if release.requirements else None
+        plan = Plan(name, agent, release, offer.action, offer.authority, settings, attached.counted_for)
+        return await self._run(caller, plan, value, remaining)
+
+    async def test_action(
+        self,
+        caller: Caller,
+        name: ReleaseName,
+        action_id: str,
+        value: Mapping[str, Any],
+        settings: SettingsName | None,
+        remaining: float | None,
+    ) -> Answer:
+        """Run an action of a release of the caller's org, a draft too, with all that it asks; raises as call_action."""
+        action_name = ActionName.parse(f"{name.capability}.{action_id}")
+        if settings is not None and settings.org != name.org:
+            raise NotFound("settings", settings)
+        release = await self._registry.release(name)
+        action = release.action(action_id)
+        InputCheck(action.input_schema).refuse(action_name, value)
+        configured = await self._config.configured(settings) if settings else frozenset()
+        release.check_settings(configured, settings.installation if settings else name.capability)
+        plan = Plan(action_name, None, release, action, release.asks, settings, None)
+        return await self._run(caller, plan, value, remaining)
+
+    async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
+        run = new_run_name(caller.org, self._clock.now())
+        with tracer.start_as_current_span(f"execute_tool {plan.name}", attributes=_attributes(plan, run)) as span:
+            record, ended = await self._execute(caller, plan, run, value, remaining)
+            await self._recorder.record(record)
+            return _answer(span, record.run, ended)
+
+    async def _execute(
+        self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
+    ) -> tuple[Record, Ended]:
+        """Execute and say what is to be recorded; what the caller cancels is recorded here."""
+        started_at, started = self._clock.now(), time.perf_counter()
+
+        def record(ended: Ended) -> Record:
+            seconds = time.perf_counter() - started
+            _duration.record(seconds, _measured(plan, ended))
+            return Record(
+                Run(
+                    name=run,
+                    agent=plan.agent.agent if plan.agent else "",
+                    action=str(plan.name),
+                    release=plan.release.name,
+                    state=ended.state,
+                    failure=Failure.of(ended.error),
+                    started_at=started_at,
+                    duration_us=round(seconds * 1_000_000),
+                    usage=ended.usage,
+                    trace_id=trace_id(),
+                    subject=caller.subject,
+                ),
+                plan.counted_for,
+            )
+
+        try:
+            ended = await self._execute_with_tickets(plan, run, value, remaining)
+        except asyncio.CancelledError:
+            self._recorder.leave(record(Ended(RunState.CANCELLED, None, None, Usage())))
+            raise
+        return record(ended), ended
+
+    async def _execute_with_tickets(
+        self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
+    ) -> Ended:
+        """Execute with remembered tickets, and once more with fresh ones when the executor refuses them."""
+        try:
+            return await self._executor.execute(await self._execution(plan, run, value, remaining))
+        except Unauthenticated as error:
+            if error.reason != "TICKET_INVALID":
+                raise
+        self._tickets.drop(run.org, plan.release.name, plan.settings)
+        return await self._executor.execute(await self._execution(plan, run, value, remaining))
+
+    async def _execution(
+        self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
+    ) -> Execution:
+        limit, timeout = self._limit_seconds, self._limit_seconds + QUEUE_SECONDS
+        if remaining is not None:
+            timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
+            limit = min(limit, timeout)
+        return Execution(
+            run=run,
+            agent=str(plan.agent or ""),
+            release=plan.release,
+            action=plan.action,
+            input=value,
+            authority=plan.authority,
+            artifact_ticket=await self._tickets.artifact(run.org, plan.release.name),
+            lease_token=await self._tickets.lease(plan.settings) if plan.settings else "",
+            wall_seconds=limit,
+            timeout=timeout,
+        )
+
+
+def _answer(span: Span, run: Run, ended: Ended) -> Answer:
+    span.set_attribute("hardpoint.state", run.state)
+    if ended.error is not None:
+        error: HardpointError = ended.error
+        error.metadata["run"] = str(run.name)
+        raise error
+    return Answer(ended.output, run.name, run.release, run.usage)
+
+
+def _attributes(plan: Plan, run: RunName) -> dict[str, str]:
+    return {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": str(plan.name),
+        "gen_ai.agent.id": str(plan.agent or ""),
+        "hardpoint.capability": str(plan.release.name.capability_name),
+        "hardpoint.version": plan.release.name.version,
+        "hardpoint.run": str(run),
+    }
+
+
+def _measured(plan: Plan, ended: Ended) -> dict[str, str]:
+    return {
+        "hardpoint.capability": str(plan.release.name.capability_name),
+        "hardpoint.action": plan.action.id,
+        "hardpoint.state": ended.state,
+    }

@@ -1,0 +1,155 @@
+"""Owns what operators do with installations."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.masks import check_etag
+from hardpoint_kit.names import CapabilityName, InstallationName, OrgName
+from hardpoint_kit.paging import Page
+from hardpoint_manifest.authority import Authority
+
+from hardpoint_runtime.domain.installations import Installation, InstallationView, Patch
+from hardpoint_runtime.domain.paging import Window
+from hardpoint_runtime.peers import Config, Registry
+from hardpoint_runtime.service.announcer import Announcer
+from hardpoint_runtime.service.settings import configured
+from hardpoint_runtime.store import Store, Transaction
+
+
+class Installations:
+    """Installations; `fingerprint` tells a write request from others with the same request id."""
+
+    def __init__(self, store: Store, registry: Registry, config: Config, announcer: Announcer, clock: Clock) -> None:
+        self._store = store
+        self._registry = registry
+        self._config = config
+        self._announcer = announcer
+        self._clock = clock
+
+    async def create_installation(
+        self,
+        caller: Caller,
+        name: InstallationName,
+        capability: CapabilityName,
+        constraint: str,
+        grants: Authority,
+        validate_only: bool,
+        fingerprint: str,
+    ) -> InstallationView:
+        """Pin the best release and keep the grants; with `validate_only` say what that would give and store nothing.
+
+        Raises NotFound, AlreadyExists, Conflict NO_MATCHING_RELEASE, InvalidArgument GRANT_NOT_ASKED.
+        """
+        release = await self._registry.resolve(capability, constraint)
+        installation = Installation.new(name, constraint, release, grants, self._clock.now())
+        view = await self._shown(InstallationView(installation))
+
+        async def create(tx: Transaction) -> InstallationView:
+            await tx.installations.add(installation)
+            await tx.announcements.add(name, capability)
+            await tx.audit("installation.create", name, release=release.name, **_facts(grants))
+            return view
+
+        if validate_only:
+            async with self._store.transaction(caller) as tx:
+                await tx.installations.check_free(name)
+            return view
+        created = await self._store.once(caller, "CreateInstallation", fingerprint, InstallationView, create)
+        self._announcer.wake()
+        return created
+
+    async def get_installation(self, caller: Caller, name: InstallationName) -> InstallationView:
+        """Return an installation with the settings that are missing now; raises NotFound."""
+        async with self._store.transaction(caller) as tx:
+            view = await tx.installations.get(name)
+        return await self._shown(view)
+
+    async def list_installations(self, caller: Caller, parent: OrgName, window: Window) -> Page[InstallationView]:
+        """Return a page of installations by name, without their missing settings."""
+        async with self._store.transaction(caller) as tx:
+            found = await tx.installations.list(parent.org, window)
+            return window.page(found, lambda view: view.installation.name.installation)
+
+    async def update_installation(
+        self,
+        caller: Caller,
+        name: InstallationName,
+        patch: Patch,
+        mask: Sequence[str],
+        etag: str,
+        fingerprint: str,
+    ) -> InstallationView:
+        """Change grants, or pin anew; calls that are running end on what they began with.
+
+        Raises NotFound, StaleEtag, InvalidArgument GRANT_NOT_ASKED, and Conflict: no release fits, or agents use the
+        installation and the new release needs settings that have no value.
+        """
+        async with self._store.transaction(caller) as tx:
+            before = (await tx.installations.get(name)).installation
+        pins = not mask or "constraint" in mask or "*" in mask
+        release = await self._registry.resolve(before.capability, patch.constraint) if pins else before.release
+        keys = await configured(self._config, name, release)
+
+        async def update(tx: Transaction) -> InstallationView:
+            view = await tx.installations.get(name, lock=True)
+            check_etag(etag, view.installation.revision.etag)
+            pinned = release if pins else view.installation.release
+            changed = view.installation.changed(patch, mask, pinned, self._clock.now())
+            if pins and await tx.installations.agents(name):
+                pinned.check_settings(keys, name.installation)
+            await tx.installations.save(changed)
+            await tx.audit("installation.update", name, release=pinned.name, **_facts(changed.grants))
+            await tx.tell(name)
+            return replace(view, installation=changed, missing=pinned.missing(keys))
+
+        return await self._store.once(caller, "UpdateInstallation", fingerprint, InstallationView, update)
+
+    async def disable_installation(self, caller: Caller, name: InstallationName, fingerprint: str) -> InstallationView:
+        """Close an installation to every agent; raises NotFound, Conflict."""
+
+        async def disable(tx: Transaction) -> InstallationView:
+            view = await tx.installations.get(name, lock=True)
+            disabled = view.installation.disabled(self._clock.now())
+            await tx.installations.save(disabled)
+            await tx.audit("installation.disable", name)
+            await tx.tell(name)
+            return replace(view, installation=disabled)
+
+        done = await self._store.once(caller, "DisableInstallation", fingerprint, InstallationView, disable)
+        return await self._shown(done)
+
+    async def enable_installation(self, caller: Caller, name: InstallationName, fingerprint: str) -> InstallationView:
+        """Open an installation to its agents again; raises NotFound, Conflict."""
+
+        async def enable(tx: Transaction) -> InstallationView:
+            view = await tx.installations.get(name, lock=True)
+            enabled = view.installation.enabled(self._clock.now())
+            await tx.installations.save(enabled)
+            await tx.audit("installation.enable", name)
+            await tx.tell(name)
+            return replace(view, installation=enabled)
+
+        done = await self._store.once(caller, "EnableInstallation", fingerprint, InstallationView, enable)
+        return await self._shown(done)
+
+    async def delete_installation(self, caller: Caller, name: InstallationName, fingerprint: str) -> None:
+        """Remove an installation that no agent uses; raises NotFound, Conflict naming the agents."""
+
+        async def delete(tx: Transaction) -> None:
+            installation = (await tx.installations.get(name, lock=True)).installation
+            installation.check_deletable(await tx.installations.agents(name))
+            await tx.installations.delete(name)
+            await tx.audit("installation.delete", name)
+
+        await self._store.once(caller, "DeleteInstallation", fingerprint, type(None), delete)
+
+    async def _shown(self, view: InstallationView) -> InstallationView:
+        installation = view.installation
+        keys = await configured(self._config, installation.name, installation.release)
+        return replace(view, missing=installation.release.missing(keys))
+
+
+def _facts(grants: Authority) -> dict[str, str]:
+    return {"permissions": ",".join(sorted(grants.permissions)), "hosts": ",".join(sorted(grants.hosts))}

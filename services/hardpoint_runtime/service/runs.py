@@ -1,0 +1,38 @@
+"""Owns reading the record of what ran."""
+
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.errors import NotFound
+from hardpoint_kit.names import AgentName, OrgName, RunName
+from hardpoint_kit.paging import Page
+
+from hardpoint_runtime.domain.paging import Window
+from hardpoint_runtime.domain.runs import Run, Step
+from hardpoint_runtime.store import Store
+
+
+class Runs:
+    """The record of an org's runs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get_run(self, caller: Caller, name: RunName) -> Run:
+        """Return a run; raises NotFound."""
+        async with self._store.transaction(caller) as tx:
+            return await tx.runs.get(name)
+
+    async def list_runs(
+        self, caller: Caller, parent: OrgName, window: Window, agent: AgentName | None, state: str
+    ) -> Page[Run]:
+        """Return a page of runs, newest first; of one agent, also one that is gone, and in one state when given."""
+        if agent is not None and agent.org != parent.org:
+            raise NotFound("agent", agent)
+        async with self._store.transaction(caller) as tx:
+            found = await tx.runs.list(parent.org, window, agent.agent if agent else "", state)
+            return window.page(found, lambda run: run.name.run)
+
+    async def list_steps(self, caller: Caller, run: RunName) -> list[Step]:
+        """Return the steps of a run in the order in which they started; raises NotFound for the run."""
+        async with self._store.transaction(caller) as tx:
+            await tx.runs.get(run)
+            return await tx.runs.steps(run)

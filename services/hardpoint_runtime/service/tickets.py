@@ -1,0 +1,81 @@
+"""Owns what the executor is shown: leases of settings and tickets to artifacts, asked for once and used for many calls."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import structlog
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.names import ReleaseName, SettingsName
+
+from hardpoint_runtime.domain.executions import Ticket
+from hardpoint_runtime.peers import Config, Registry
+from hardpoint_runtime.service.memory import Memory
+
+CAPACITY = 10_000
+LAST_USE = timedelta(seconds=30)
+"""A ticket that expires sooner is replaced: the executor must have the time to use it."""
+RECONNECT_SECONDS = 0.5
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Tickets:
+    """Leases by settings document and artifact tickets by org and release.
+
+    Leases are remembered only while config tells what changes: all are dropped when it stops, since a change may have
+    been missed.
+    """
+
+    def __init__(self, registry: Registry, config: Config, clock: Clock) -> None:
+        self._registry = registry
+        self._config = config
+        self._clock = clock
+        self._watched = False
+        self._watching: asyncio.Task[None] | None = None
+        self._leases: Memory[SettingsName, Ticket] = Memory(lambda t: self._watched and self._fresh(t), CAPACITY)
+        self._artifacts: Memory[tuple[str, ReleaseName], Ticket] = Memory(self._fresh, CAPACITY)
+
+    async def start(self) -> None:
+        """Watch config's changes from now on."""
+        self._watching = asyncio.create_task(self._watch_forever())
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+
+    async def artifact(self, org: str, release: ReleaseName) -> str:
+        """A ticket to the release's artifact for an org that may see it."""
+        ticket = await self._artifacts.get((org, release), lambda: self._registry.artifact_ticket(release))
+        return ticket.token
+
+    async def lease(self, settings: SettingsName) -> str:
+        """A lease of a settings document."""
+        return (await self._leases.get(settings, lambda: self._config.lease(settings))).token
+
+    def drop(self, org: str, release: ReleaseName, settings: SettingsName | None) -> None:
+        """Forget what an executor refused."""
+        self._artifacts.drop((org, release))
+        if settings is not None:
+            self._leases.drop(settings)
+
+    def _fresh(self, ticket: Ticket) -> bool:
+        return ticket.expires_at - self._clock.now() > LAST_USE
+
+    async def _watch_forever(self) -> None:
+        while True:
+            try:
+                async for changed in self._config.changes():
+                    self._watched = True
+                    for settings in changed:
+                        self._leases.drop(settings)
+            except HardpointError as error:
+                _log.warning("changes of settings are not heard", reason=error.reason, problem=error.message)
+            finally:
+                self._watched = False
+                self._leases.clear()
+            await asyncio.sleep(RECONNECT_SECONDS)

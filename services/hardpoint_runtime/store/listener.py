@@ -1,0 +1,68 @@
+"""Owns the ear of this process: a connection that hears what any runtime process changed, as PostgreSQL's NOTIFY.
+
+The connection must reach the server itself: a pooler that shares it out per transaction loses notifications.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import psycopg
+import structlog
+from psycopg import sql
+from sqlalchemy import make_url
+
+from hardpoint_runtime.store.store import CHANGES
+
+CONNECT_SECONDS = 2
+BEAT_SECONDS = 1.0
+RECONNECT_SECONDS = 0.25
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Listener:
+    """Tells `on_change` the name of whatever changed, and `on_listening` whether it hears.
+
+    It asks the server for a sign of life every second, so a connection that died in silence counts as lost soon.
+    """
+
+    def __init__(self, url: str, on_change: Callable[[str], None], on_listening: Callable[[bool], None]) -> None:
+        self._conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._on_change = on_change
+        self._on_listening = on_listening
+        self._listening: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen from now on, again after every loss of the connection."""
+        self._listening = asyncio.create_task(self._listen_forever())
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listening
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (psycopg.Error, TimeoutError) as error:
+                _log.warning("changes by other processes are not heard", error=str(error).strip())
+            finally:
+                self._on_listening(False)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen(self) -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            self._conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS
+        )
+        async with connection:
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANGES)))
+            self._on_listening(True)
+            while True:
+                async for notification in connection.notifies(timeout=BEAT_SECONDS):
+                    self._on_change(notification.payload)
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await connection.execute("SELECT 1")

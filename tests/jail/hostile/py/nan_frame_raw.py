@@ -1,0 +1,5 @@
+# expect[protocol]: NaN refused at the executor
+import os,time
+def run(x):
+    b=b'{"result":{"value":[NaN,Infinity,-Infinity]}}'; os.write(3,len(b).to_bytes(4,'big')+b); time.sleep(60)
+

@@ -1,0 +1,92 @@
+"""Documents for the tests: the examples of the design document, and small ones made from parts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hardpoint_manifest.check import Report, check
+from hardpoint_manifest.document import Document
+from hardpoint_manifest.finding import Finding, ManifestError, apply_patch
+from hardpoint_manifest.load import load, load_code
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+ANALYZER_HEADER: dict[str, Any] = {
+    "id": "data-analyzer",
+    "name": "Advanced Data Analyzer",
+    "version": "1.0.0",
+    "actions": [
+        {"id": "analyzeDataset", "async": True, "declared": False},
+        {"id": "statisticalAnalysis", "async": False, "declared": False},
+    ],
+    "config": {"maxDatasetSize": {"type": "number", "default": 10000, "description": "Maximum rows to process"}},
+    "permissions": ["data.read", "compute.moderate"],
+}
+
+
+def example(name: str) -> Document:
+    """A declarative example of the design document, byte for byte."""
+    return load((EXAMPLES / name).read_bytes(), name)
+
+
+def analyzer(**changes: Any) -> Document:
+    """The code example of the design document, with its header as the jail reads it."""
+    source = (EXAMPLES / "custom-data-analyzer.js").read_bytes()
+    return load_code(source, "custom-data-analyzer.js", {**ANALYZER_HEADER, **changes})
+
+
+def http(**changes: Any) -> dict[str, Any]:
+    """A small correct HTTP capability; a change to None removes the key."""
+    capability: dict[str, Any] = {
+        "id": "lookup",
+        "version": "1.0.0",
+        "actions": [{"id": "get", "inputs": [{"name": "q", "type": "string", "required": True}]}],
+        "integration": {"type": "api", "endpoint": "https://api.example.com/v1", "params": {"q": "${input.q}"}},
+        "permissions": ["network.http.get"],
+        **changes,
+    }
+    return {"capability": {key: value for key, value in capability.items() if value is not None}}
+
+
+def integration(**changes: Any) -> dict[str, Any]:
+    """The capability of `http` with another integration."""
+    return http(integration={"type": "api", "endpoint": "https://api.example.com/v1", **changes})
+
+
+def document(data: Any) -> Document:
+    """The data as a JSON file."""
+    return load(json.dumps(data, indent=2).encode(), "capability.json")
+
+
+def report(data: Any) -> Report:
+    """The check of the data as a JSON file."""
+    return check(document(data))
+
+
+def patched(document_: Document, finding: Finding) -> Report:
+    """The check of the document with the patch of a finding applied."""
+    data = apply_patch(document_.data, finding.patch)
+    if document_.is_code:
+        return check(load_code(document_.text.encode(), document_.filename, data))
+    return report(data)
+
+
+def rules(findings: tuple[Finding, ...]) -> set[str]:
+    """The names of the rules that found something."""
+    return {finding.rule for finding in findings}
+
+
+def only(findings: tuple[Finding, ...], rule: str) -> Finding:
+    """The one finding of a rule."""
+    (finding,) = [one for one in findings if one.rule == rule]
+    return finding
+
+
+def refused(data: bytes, filename: str = "capability.yaml") -> Finding:
+    """The finding of a file that cannot be loaded."""
+    try:
+        load(data, filename)
+    except ManifestError as error:
+        (finding,) = error.findings
+        return finding
+    raise AssertionError("the file was loaded")

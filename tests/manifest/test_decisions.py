@@ -1,0 +1,232 @@
+"""The defects of the design document, each with the decision that was taken about it.
+
+D8 (tables), D9 (cache invalidation) and D15 (prices) are decisions of other parts of the project.
+"""
+
+import pytest
+from manifest.documents import analyzer, example, http, integration, only, patched, report, rules
+
+from hardpoint_manifest.authority import PERMISSIONS, Authority
+from hardpoint_manifest.check import check
+from hardpoint_manifest.expression import ExpressionError, Scope, Template, compile
+from hardpoint_manifest.load import jail_error
+from hardpoint_manifest.matcher import differences
+from hardpoint_manifest.model import Limits
+
+from manifest.documents import EXAMPLES
+
+
+def test_d01_async_actions_is_a_finding_with_line_and_hint():
+    source = (EXAMPLES / "custom-db-query.js").read_bytes()
+    failure = {"name": "SyntaxError", "message": "Unexpected token ':'", "line": 4, "column": 16}
+    (finding,) = jail_error(source, "custom-db-query.js", failure).findings
+    assert (finding.rule, finding.line, finding.column) == ("code-unreadable", 4, 16)
+    assert "Unexpected token ':'" in finding.message
+    assert "write `actions: { async queryCustomers(input) { ... } }`" in finding.fix
+
+
+def test_d01_other_failures_get_a_general_hint():
+    failure = {
+        "name": "ReferenceError",
+        "message": "x is not defined",
+        "stack": [{"file": "p.js", "line": 2, "column": 5}],
+    }
+    (finding,) = jail_error(b"const a = 1;\nx();\n", "p.js", failure).findings
+    assert (finding.line, finding.column) == (2, 5)
+    assert "nothing outside the actions may fail" in finding.fix
+
+
+def test_d02_unknown_permission_names_the_nearest():
+    document = analyzer(permissions=["database.read"])
+    finding = only(check(document).findings, "unknown-permission")
+    assert "database.read" in finding.message
+    assert finding.fix == "did you mean data.read?"
+    assert patched(document, finding).ok
+
+
+def test_d02_there_is_one_catalogue():
+    assert len(PERMISSIONS) == 25
+    assert {f"network.http.{method}" for method in ("get", "post", "put", "patch", "delete", "head")} <= set(
+        PERMISSIONS
+    )
+
+
+def test_d03_plain_functions_are_helpers_unless_exported():
+    found = check(analyzer())
+    assert found.ok
+    assert found.manifest is not None
+    assert [action.id for action in found.manifest.actions] == ["analyzeDataset"]
+    assert only(found.findings, "helper").line == 31
+
+    exported = check(analyzer(exports=["statisticalAnalysis"]))
+    assert exported.manifest is not None
+    assert [action.id for action in exported.manifest.actions] == ["analyzeDataset", "statisticalAnalysis"]
+
+
+def test_d03_exports_must_exist():
+    finding = only(check(analyzer(exports=["statisticalAnalysys"])).findings, "dangling-reference")
+    assert finding.fix == "did you mean statisticalAnalysis?"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${API_KEY}", "secret://API_KEY#1"),
+        ("${input.amount}", 12),
+        ("{{amount}}", 12),
+        ("${amount}", 12),
+        ("{{ input.amount * 2 }}", 24),
+    ],
+)
+def test_d04_one_language_behind_all_delimiters(text, value):
+    manifest = report(
+        http(
+            actions=[{"id": "get", "inputs": [{"name": "amount", "type": "integer"}]}],
+            configuration=[{"key": "API_KEY", "type": "secret"}],
+            integration={"endpoint": "https://api.example.com/", "headers": {"x": text}},
+        )
+    ).manifest
+    assert manifest is not None
+    scope = Scope.request(manifest.actions[0], manifest.requirements)
+    variables = {"input": {"amount": 12}, "API_KEY": "secret://API_KEY#1"}
+    assert Template.parse(text, scope).evaluate(variables) == value
+
+
+def test_d04_javascript_spellings_and_paths():
+    filter_ = compile("file.type === 'pdf' && file.name.includes('invoice')", Scope.of("file"))
+    assert filter_.evaluate({"file": {"type": "pdf", "name": "invoice-1.pdf"}}) is True
+    assert filter_.evaluate({"file": {"type": "png", "name": "photo.png"}}) is False
+    path = compile("data.weather[0].main", Scope.of("data"))
+    assert path.evaluate({"data": {"weather": [{"main": "Sunny"}]}}) == "Sunny"
+
+
+@pytest.mark.parametrize(
+    "name", ["x);process.exit(1)//", "__proto__", "constructor", "toString", "", "a" * 65, "1a", "é"]
+)
+def test_d05_action_ids_are_names_and_nothing_else(name):
+    found = report(http(actions=[{"id": name}]))
+    finding = only(found.findings, "invalid-id")
+    assert found.manifest is None
+    assert finding.path == "capability.actions[0].id"
+    assert "invalid-id" in rules(check(analyzer(actions=[{"id": name, "async": True}])).findings)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])
+def test_d06_each_method_needs_its_own_permission(method):
+    found = report(http(permissions=[], integration={"endpoint": "https://a.example.com", "method": method}))
+    assert f"network.http.{method.lower()}" in only(found.findings, "missing-permission").message
+
+
+def test_d06_hosts_come_from_the_manifest():
+    found = report(http(hosts=["*.files.example.com", "api.example.com:8443"]))
+    assert found.ok
+    assert found.manifest is not None
+    authority = found.manifest.authority
+    assert authority.allows_host("api.example.com", 443)
+    assert authority.allows_host("api.example.com", 8443)
+    assert authority.allows_host("a.b.files.example.com", 443)
+    assert not authority.allows_host("evilfiles.example.com", 443)
+    assert not authority.allows_host("api.example.com", 80)
+
+
+@pytest.mark.parametrize(
+    ("tier", "policy", "seconds"), [("light", 30, 1), ("moderate", 30, 10), ("heavy", 30, 30), ("heavy", 90, 60)]
+)
+def test_d07_the_limit_is_the_smaller_of_tier_and_policy(tier, policy, seconds):
+    assert Limits(compute=tier).wall_seconds(policy) == seconds
+    manifest = check(analyzer(permissions=[f"compute.{tier}"])).manifest
+    assert manifest is not None
+    assert manifest.limits.wall_seconds(policy) == seconds
+    assert Authority.of([f"compute.{tier}"]).compute_tier == tier
+
+
+def test_d10_oauth_needs_consent_pkce_and_a_success_predicate():
+    document = example("slack-integration.json")
+    findings = check(document).findings
+    assert only(findings, "oauth-token-url").patch[0].value == "https://slack.com/api/oauth.v2.access"
+    for rule in ("oauth-token-url", "oauth-authorize-url", "oauth-pkce", "no-success"):
+        finding = only(findings, rule)
+        assert finding.severity == "error"
+        assert rule not in rules(patched(document, finding).findings)
+
+
+def test_d10_this_release_says_that_it_cannot_connect_accounts():
+    finding = only(check(example("slack-integration.json")).findings, "auth-not-supported")
+    assert (finding.path, finding.line) == ("capability.api.auth.type", 12)
+
+
+def test_d11_a_webhook_without_verifier_is_an_error_with_a_patch():
+    document = example("slack-integration.json")
+    finding = only(check(document).findings, "webhook-verifier")
+    assert finding.patch[0].value == {"kind": "slack", "secret": "SIGNING_SECRET"}
+    after = patched(document, finding)
+    assert not {"webhook-verifier", "undeclared-name"} & rules(after.findings)
+
+
+def test_d11_none_refuses_every_delivery():
+    trigger = {"id": "on-x", "type": "webhook", "verifier": {"kind": "none"}}
+    assert "webhook-refused" in rules(report(http(triggers=[trigger])).findings)
+
+
+def test_d12_dangling_references_are_errors():
+    findings = [f for f in check(example("invoice-processor.yaml")).findings if f.rule == "dangling-reference"]
+    assert [(f.message, f.line, f.severity) for f in findings] == [
+        ("there is no schema invoice_schema", 25, "error"),
+        ("there is no step notify_admin", 40, "error"),
+    ]
+
+
+def test_d12_retrying_an_effect_needs_a_key():
+    document = example("invoice-processor.yaml")
+    findings = [f for f in check(document).findings if f.rule == "retry-without-key"]
+    assert [f.path for f in findings] == ["capability.workflow.steps[3]", "capability.workflow.steps[4]"]
+    assert findings[0].path not in {
+        f.path for f in patched(document, findings[0]).findings if f.rule == "retry-without-key"
+    }
+
+
+def test_d13_exact_live_values_suggest_matchers():
+    document = example("weather-capability.yaml")
+    finding = only(check(document).findings, "exact-live-values")
+    after = patched(document, finding)
+    assert "exact-live-values" not in rules(after.findings)
+    assert after.manifest is not None
+    expected = after.manifest.examples[0].expected_output
+    assert differences(expected, {"temperature": 3.5, "condition": "Rain", "humidity": 90}) == ()
+    assert differences(expected, {"temperature": "72", "condition": "Rain", "humidity": 90}) != ()
+
+
+def test_d14_a_missing_permission_is_an_error_with_a_patch():
+    document = example("currency-converter.yaml")
+    found = check(document)
+    assert not found.ok
+    assert found.manifest is not None
+    assert found.manifest.actions[0].http is not None
+    assert found.manifest.actions[0].http.method == "GET"
+    finding = only(found.findings, "missing-permission")
+    assert "network.http.get" in finding.message
+    assert patched(document, finding).ok
+
+
+def test_secrets_stay_out_of_urls_and_calculations():
+    setting = [{"key": "API_KEY", "type": "secret"}]
+    for changes in (
+        {"endpoint": "https://api.example.com/${API_KEY}"},
+        {"params": {"k": "${API_KEY + 'x'}"}},
+        {"headers": {"k": "${size(API_KEY)}"}},
+    ):
+        data = integration(**changes)
+        data["capability"]["configuration"] = setting
+        assert "secret-misplaced" in rules(report(data).findings)
+    data = integration(headers={"Authorization": "Bearer ${API_KEY}"}, params={"k": "${API_KEY}"})
+    data["capability"]["configuration"] = setting
+    assert report(data).ok
+
+
+def test_secrets_are_unknown_to_response_expressions():
+    data = integration(response_mapping={"a": "API_KEY"})
+    data["capability"]["configuration"] = [{"key": "API_KEY", "type": "secret"}]
+    finding = only(report(data).findings, "undeclared-name")
+    assert "settings stand in requests" in finding.message
+    with pytest.raises(ExpressionError):
+        compile("API_KEY", Scope.of("data"))
