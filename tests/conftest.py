@@ -21,6 +21,10 @@ from hardpointd.postgres import EmbeddedPostgres, ensure_database
 STATE_FOLDER = pytest.StashKey[Path]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--topology", choices=["one", "many"], help="run the system tests in one topology only")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.stash[STATE_FOLDER] = Path(config.workerinput["state_folder"])

@@ -102,7 +102,7 @@ class Deployment:
         """Start every process and wait until all serve."""
         self.state.mkdir(parents=True, exist_ok=True)
         groups = [(unit,) for unit in UNITS] if self.separate else [UNITS]
-        places = {unit: f"127.0.0.1:{port}" for group in groups for port in [_free_port()] for unit in group}
+        places = {unit: f"127.0.0.1:{port}" for group in groups for port in [free_port()] for unit in group}
         for group in groups:
             process = Process(group, places[group[0]], self._environment(places, group), self.state / f"{group[0]}.log")
             self.processes.update(dict.fromkeys(group, process))
@@ -137,7 +137,7 @@ class Deployment:
         return {**inherited, "PYTHONPATH": code, "PYTHONUNBUFFERED": "1", **quick_spans, **own}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

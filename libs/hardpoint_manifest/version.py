@@ -25,10 +25,9 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `1.2.3` or `1.2.3-rc.1`; raises ValueError."""
-        try:
-            parsed = semantic_version.Version(text)
-        except ValueError:
-            raise ValueError(f"{text[:64]!r} is not a version: write three numbers, such as 1.0.0") from None
+        parsed = _parsed(text)
+        if parsed is None:
+            raise ValueError(f"{text[:64]!r} is not a version: write three numbers, such as 1.0.0")
         if parsed.build:
             raise ValueError(f"{text[:64]!r} has build metadata; a release is named without it")
         if len(text) > 64:
@@ -74,6 +73,8 @@ class Constraint:
         """Whether the version is acceptable; a prerelease only when the constraint names one of the same number."""
         if self.text == LATEST:
             return not version.prerelease
+        if _parsed(self.text) is not None:
+            return self.text == version.text
         return bool(_spec(self.text).match(version._semver))
 
     def __str__(self) -> str:
@@ -83,6 +84,15 @@ class Constraint:
 def best(versions: Iterable[Version], constraint: Constraint) -> Version | None:
     """The highest acceptable version, or None."""
     return max((version for version in versions if constraint.allows(version)), default=None)
+
+
+def _parsed(text: str) -> semantic_version.Version | None:
+    try:
+        parsed = semantic_version.Version(text)
+    except ValueError:
+        return None
+    # The library passes over a line break at the end.
+    return parsed if str(parsed) == text else None
 
 
 def _spec(text: str) -> semantic_version.NpmSpec:

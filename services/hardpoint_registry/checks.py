@@ -28,7 +28,7 @@ def check_submission(source: bytes, filename: str, header: Mapping[str, Any] | N
 def invalid_manifest(filename: str, findings: Sequence[Finding]) -> InvalidArgument:
     """Return the error that tells an author what is wrong, by path, with line, column and fix.
 
-    Errors travel in headers, so the first few are told; `findings` counts all of them.
+    An error travels in headers, so only the first findings are told; the metadata `findings` counts all of them.
     """
     violations: dict[str, str] = {}
     for finding in findings[:MOST_VIOLATIONS]:

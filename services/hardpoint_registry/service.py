@@ -218,7 +218,7 @@ class Registry:
             source = await tx.blobs.read(org, submission.digest)
         checked = await asyncio.to_thread(check_submission, source, submission.filename, submission.header)
         if checked.manifest is None:
-            raise invalid_manifest(submission.filename, checked.findings)
+            raise invalid_manifest(submission.filename, errors(checked.findings))
         return Release(
             name=ReleaseName(org, checked.manifest.id, checked.manifest.version),
             manifest=checked.manifest,

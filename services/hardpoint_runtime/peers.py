@@ -5,11 +5,12 @@ Services depend on the Protocols; the classes below speak to the units over gRPC
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import Protocol
 
 import grpc.aio
+
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.manifest.v1 import manifest_pb2
@@ -20,7 +21,6 @@ from hardpoint_kit.errors import DeadlineExceeded, HardpointError, InvalidArgume
 from hardpoint_kit.names import CapabilityName, InstallationName, OrgName, ReleaseName, SettingsName
 from hardpoint_kit.rpc.status import from_status
 from hardpoint_manifest.authority import Authority
-
 from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
 from hardpoint_runtime.domain.releases import Action, Effect, Release, Requirement
 from hardpoint_runtime.domain.runs import RunState, Usage
@@ -70,6 +70,16 @@ class Executor(Protocol):
         Raises only for an execution that did not begin: Unavailable NO_EXECUTOR within a second, ResourceExhausted
         QUEUE_FULL, Unauthenticated TICKET_INVALID.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The units that the runtime calls."""
+
+    registry: Registry
+    config: Config
+    marketplace: Marketplace
+    executor: Executor
 
 
 class GrpcRegistry:
@@ -210,7 +220,7 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
             id=execution.action.id,
             name=execution.action.name,
             output_schema=to_struct(execution.action.output_schema),
-            effect=manifest_pb2.Effect.Value(f"EFFECT_{execution.action.effect}"),
+            effect=f"EFFECT_{execution.action.effect}",
         ),
         input=document,
         authority=manifest_pb2.Authority(

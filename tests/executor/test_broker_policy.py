@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hardpoint.errors.v1.error_reason_pb2 import ErrorReason
 from hardpoint_executor.broker.address import public_address
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.policy import FetchPolicy, Target, check_headers, parse_url
@@ -164,6 +165,11 @@ BAD_HEADERS = [
     {f"X-{i}": "1" for i in range(65)},
     {"X-A": "a" * (16 * 1024)},
 ]
+
+
+def test_every_code_is_a_reason_of_the_contract() -> None:
+    assert {code.name for code in DenialCode} <= set(ErrorReason.keys())
+    assert all(code.name == code.value for code in DenialCode)
 
 
 @pytest.mark.parametrize(("url", "code"), HOSTILE_URLS.items())

@@ -214,14 +214,14 @@ async def test_whole_values_keep_their_type_and_absent_ones_are_left_out() -> No
     assert json.loads(seen.body) == {"count": 3, "list": ["a b", 2, None], "nothing": None}
 
 
-async def test_settings_defaults_and_inputs_are_in_scope() -> None:
+async def test_settings_and_inputs_are_in_scope_and_a_setting_may_be_missing() -> None:
     plan = plan_of(
         {"query": {"region": "${REGION}", "unit": "${UNIT}", "city": "${input.city}", "days": "${days}"}},
         (Parameter(name="city", type="string", required=True), Parameter(name="days", type="integer", default=3)),
-        requirements=(Requirement(key="REGION", label="Region"), Requirement(key="UNIT", label="Unit", default="C")),
+        requirements=(Requirement(key="REGION", label="Region"), Requirement(key="UNIT", label="Unit")),
     )
     _, seen = await run(plan, given={"city": "Oslo"}, settings={"REGION": "eu"})
-    assert seen.target == "/v1?region=eu&unit=C&city=Oslo&days=3"
+    assert seen.target == "/v1?region=eu&city=Oslo&days=3"
 
 
 @pytest.mark.parametrize(

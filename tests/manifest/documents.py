@@ -1,14 +1,18 @@
 """Documents for the tests: the examples of the design document, and small ones made from parts."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hardpoint_manifest.check import Report, check
 from hardpoint_manifest.document import Document
 from hardpoint_manifest.finding import Finding, ManifestError, apply_patch
 from hardpoint_manifest.load import load, load_code
 
+_Error = TypeVar("_Error", bound=Exception)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 ANALYZER_HEADER: dict[str, Any] = {
@@ -82,11 +86,25 @@ def only(findings: tuple[Finding, ...], rule: str) -> Finding:
     return finding
 
 
+def raised(kind: type[_Error], function: Callable[..., object], *arguments: object) -> _Error | None:
+    """The error that a call ends with, or None."""
+    try:
+        function(*arguments)
+    except kind as error:
+        return error
+    return None
+
+
 def refused(data: bytes, filename: str = "capability.yaml") -> Finding:
     """The finding of a file that cannot be loaded."""
-    try:
-        load(data, filename)
-    except ManifestError as error:
-        (finding,) = error.findings
-        return finding
-    raise AssertionError("the file was loaded")
+    error = raised(ManifestError, load, data, filename)
+    assert error is not None, "the file was loaded"
+    (finding,) = error.findings
+    return finding
+
+
+def hostile(corpus: str) -> str:
+    """What a hostile corpus has to complain about, in a process with little memory and processor time."""
+    command = [sys.executable, str(Path(__file__).with_name("hostile.py")), corpus]
+    ran = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}, check=False)
+    return ran.stderr[-2000:] or (f"it ended with {ran.returncode}" if ran.returncode else "")

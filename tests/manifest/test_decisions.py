@@ -4,7 +4,6 @@ D8 (tables), D9 (cache invalidation) and D15 (prices) are decisions of other par
 """
 
 import pytest
-from manifest.documents import analyzer, example, http, integration, only, patched, report, rules
 
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 from hardpoint_manifest.check import check
@@ -12,8 +11,7 @@ from hardpoint_manifest.expression import ExpressionError, Scope, Template, comp
 from hardpoint_manifest.load import jail_error
 from hardpoint_manifest.matcher import differences
 from hardpoint_manifest.model import Limits
-
-from manifest.documents import EXAMPLES
+from manifest.documents import EXAMPLES, analyzer, example, http, integration, only, patched, report, rules
 
 
 def test_d01_async_actions_is_a_finding_with_line_and_hint():

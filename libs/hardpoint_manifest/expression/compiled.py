@@ -143,22 +143,23 @@ def compile(text: str, scope: Scope) -> Expression:
 
 
 def _check_declared(path: MemberPath, scope: Scope) -> None:
+    if path.root not in scope.types:
+        raise _undeclared("", path.root, {*scope.types, *scope.aliases}, path)
     name = path.root
-    if name not in scope.types:
-        raise _undeclared(name, name, {*scope.types, *scope.aliases}, path.start)
     for part in path.parts:
         member = f"{name}.{part}"
         if name in scope.closed and member not in scope.types:
-            raise _undeclared(
-                member, str(path), {known for known in scope.types if known.startswith(f"{name}.")}, path.start
-            )
+            prefix = f"{name}."
+            known = {other.removeprefix(prefix) for other in scope.types if other.startswith(prefix)}
+            raise _undeclared(prefix, str(part), known, path)
         name = member
 
 
-def _undeclared(name: str, place: str, known: set[str], offset: int) -> ExpressionError:
+def _undeclared(prefix: str, name: str, known: set[str], path: MemberPath) -> ExpressionError:
     close = nearest(name, sorted(known))
-    fix = f"did you mean {close}?" if close else ""
-    return ExpressionError("NAME_UNDECLARED", f"{name} is not declared", place, fix=fix, offset=offset)
+    fix = f"did you mean {prefix}{close}?" if close else ""
+    place = str(path) if prefix else name
+    return ExpressionError("NAME_UNDECLARED", f"{prefix}{name} is not declared", place, fix=fix, offset=path.start)
 
 
 def _is_plain(name: str) -> bool:

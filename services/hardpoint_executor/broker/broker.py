@@ -112,12 +112,13 @@ class Broker:
 
     async def _follow(self, request: FetchRequest) -> FetchResponse:
         target = self._policy.target(self._filled_url(request.url))
-        for _ in range(MAX_REDIRECTS + 1):
+        for hops_left in range(MAX_REDIRECTS, -1, -1):
             answer = await self._send(request, target)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None:
                 return FetchResponse(answer.status, self._scrubbed(answer.headers), self.secrets.scrub(answer.body))
-            request, target = self._redirected(request, target, answer.status, location)
+            if hops_left:
+                request, target = self._redirected(request, target, answer.status, location)
         raise BrokerDenied(
             DenialCode.TOO_MANY_REDIRECTS,
             f"host {target.host} is the end of more than {MAX_REDIRECTS} redirects",
@@ -143,8 +144,8 @@ class Broker:
             method, body = "GET", None
             headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
         try:
-            target = self._policy.target(urljoin(origin.url, location))
             self._admit(method)
+            target = self._policy.target(urljoin(origin.url, location))
         except BrokerDenied as denied:
             if denied.code == DenialCode.BUDGET:
                 raise

@@ -4,11 +4,12 @@ Connections are shared by the executions of one capability of one org, never mor
 the path and the query, so that neither its log lines nor its errors can hold a secret; the path travels beside it.
 """
 
+import asyncio
 import ssl
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -16,7 +17,7 @@ import httpcore
 import httpx
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -91,23 +92,17 @@ class HttpClient:
             method, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
-                answer = await self._exchange(owner, self._request(method, target, headers, body), response_bytes)
+                with _denials(target.host):
+                    answer = await self._exchange(owner, self._request(method, target, headers, body), response_bytes)
             except BrokerDenied as denied:
-                span.set_attribute("error.type", denied.code)
-                span.set_status(Status(StatusCode.ERROR))
+                _failed(span, denied.code)
                 raise
-            except (httpcore.NetworkError, httpcore.TimeoutException) as error:
-                span.set_attribute("error.type", DenialCode.UPSTREAM_UNREACHABLE)
-                span.set_status(Status(StatusCode.ERROR))
-                raise _unreachable(target.host, error) from None
-            except (httpcore.ProtocolError, httpx.HTTPError, httpx.InvalidURL):
-                span.set_attribute("error.type", DenialCode.UPSTREAM_ERROR)
-                span.set_status(Status(StatusCode.ERROR))
-                raise _not_http(target.host) from None
+            except asyncio.CancelledError:
+                _failed(span, DenialCode.UPSTREAM_TIMEOUT)
+                raise
             span.set_attribute("http.response.status_code", answer.status)
             if answer.status >= 400:
-                span.set_attribute("error.type", str(answer.status))
-                span.set_status(Status(StatusCode.ERROR))
+                _failed(span, str(answer.status))
             return answer
 
     async def close(self) -> None:
@@ -190,12 +185,19 @@ class _Transport(httpx.AsyncBaseTransport):
                 request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
             )
         )
-        return httpx.Response(
+        return _Response(
             response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
         )
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+class _Response(httpx.Response):
+    @property
+    def has_redirect_location(self) -> bool:
+        """False: the broker follows redirects, and no client parses their location before it does."""
+        return False
 
 
 @dataclass(slots=True)
@@ -264,6 +266,22 @@ class _BoundedBody:
             f"the answer of host {self.host} is larger than {self.limit} bytes",
             "ask for less, e.g. page by page",
         )
+
+
+@contextmanager
+def _denials(host: str) -> Iterator[None]:
+    """Errors of the HTTP libraries become denials; their texts, which may quote a request, stay behind."""
+    try:
+        yield
+    except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+        raise _unreachable(host, error) from None
+    except (httpcore.ProtocolError, httpx.HTTPError):
+        raise _not_http(host) from None
+
+
+def _failed(span: Span, error_type: str) -> None:
+    span.set_attribute("error.type", error_type)
+    span.set_status(Status(StatusCode.ERROR))
 
 
 def _unreachable(host: str, error: Exception) -> BrokerDenied:

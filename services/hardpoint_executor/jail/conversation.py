@@ -23,9 +23,9 @@ _LEVELS = ("debug", "info", "warning", "error")
 _STACK_FRAMES = 50
 _TEXT_CHARS = 4000
 _PRINTED_SECONDS = 1.0
-_MEMORY_SIGNALS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
-_MEMORY_SHARE = 0.6
-"""An interpreter that aborts while it holds this share of its memory limit ran out of memory."""
+_ABORTS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
+_NO_MEMORY = (b"out of memory", b"Allocation failed", b"std::bad_alloc")
+"""What V8 and libc print when they abort for want of memory; a plugin that prints it only misnames its own crash."""
 
 
 class _Ended(Exception):
@@ -91,7 +91,7 @@ class Conversation:
             death = await self._process.died()
         except TimeoutError:
             raise _Ended(OutcomeKind.PROTOCOL, "the plugin closed its channel", "channel") from None
-        raise _verdict(death, self._limits)
+        raise self._verdict(death)
 
     async def _hear(self, body: bytes, answer: str) -> None:
         key, value = frames.parse(body)
@@ -173,6 +173,26 @@ class Conversation:
             asyncio.get_running_loop().remove_reader(self._process.output)
             flooded.set_result(None)
 
+    def _verdict(self, death: Death) -> _Ended:
+        """Say how a jail ended that died before it gave a result."""
+        used = {"cpu_ms": death.cpu_ms, "peak_memory_bytes": death.peak_memory_bytes}
+        self._printed += drain(self._process.output)
+        match death.signal:
+            case "":
+                message = f"the plugin exited (status {death.status}) without a result"
+                return _Ended(OutcomeKind.PROTOCOL, message, f"exit {death.status}", **used)
+            case "SIGSYS":
+                message = "the plugin used a system call that no plugin may use"
+                return _Ended(OutcomeKind.VIOLATION, message, death.signal, **used)
+            case "SIGXCPU":
+                return _Ended(OutcomeKind.TIMEOUT, "the plugin used up its CPU time", death.signal, **used)
+            case "SIGKILL":
+                return _Ended(OutcomeKind.OOM, "the plugin was killed for its use of memory", death.signal, **used)
+            case name if name in _ABORTS and any(words in self._printed for words in _NO_MEMORY):
+                return _Ended(OutcomeKind.OOM, "the interpreter ran out of memory", name, **used)
+            case name:
+                return _Ended(OutcomeKind.CRASH, f"the interpreter died of {name}", name, **used)
+
     async def _pass_on_printed(self) -> None:
         """Give what was printed to the listener, for as long as it takes it."""
         self._printed += drain(self._process.output)
@@ -195,27 +215,6 @@ class Conversation:
             broker_calls=self._broker_calls,
             log_bytes=self._log_bytes,
         )
-
-
-def _verdict(death: Death, limits: Limits) -> _Ended:
-    """Say how a jail ended that died before it gave a result."""
-    used = {"cpu_ms": death.cpu_ms, "peak_memory_bytes": death.peak_memory_bytes}
-    near_the_limit = death.peak_memory_bytes > _MEMORY_SHARE * limits.memory_bytes
-    match death.signal:
-        case "":
-            message = f"the plugin exited (status {death.status}) without a result"
-            return _Ended(OutcomeKind.PROTOCOL, message, f"exit {death.status}", **used)
-        case "SIGSYS":
-            message = "the plugin used a system call that no plugin may use"
-            return _Ended(OutcomeKind.VIOLATION, message, death.signal, **used)
-        case "SIGXCPU":
-            return _Ended(OutcomeKind.TIMEOUT, "the plugin used up its CPU time", death.signal, **used)
-        case "SIGKILL":
-            return _Ended(OutcomeKind.OOM, "the plugin was killed for its use of memory", death.signal, **used)
-        case name if name in _MEMORY_SIGNALS and near_the_limit:
-            return _Ended(OutcomeKind.OOM, "the interpreter ran out of memory", name, **used)
-        case name:
-            return _Ended(OutcomeKind.CRASH, f"the interpreter died of {name}", name, **used)
 
 
 def _refusal(number: int, code: str, message: str) -> bytes:

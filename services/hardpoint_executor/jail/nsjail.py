@@ -43,7 +43,7 @@ class JailError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a jail's init ended: by a signal such as `SIGSYS`, or with an exit status."""
+    """How a jail's init ended: by a signal such as `SIGSYS`, or with an exit status. A peak of 0 is unknown."""
 
     signal: str
     status: int
@@ -129,6 +129,8 @@ class JailProcess:
         self._init: int | None = None
         self._held_memory = 0
         self._boot_cpu_ms = 0.0
+        # A spawned process starts from its parent's peak, below which its own cannot be told.
+        self._inherited_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._killed = False
         self._death: asyncio.Future[Death] = self._loop.create_future()
         self._channel, inside = socket.socketpair()
@@ -237,7 +239,8 @@ class JailProcess:
         self._logged = drain(self._log).decode(errors="replace")
         ending, exit_status = _ending(self._logged, os.waitstatus_to_exitcode(status))
         cpu_ms = max(0.0, (usage.ru_utime + usage.ru_stime) * 1000 - self._boot_cpu_ms)
-        self._death.set_result(Death(ending, exit_status, cpu_ms, usage.ru_maxrss * 1024))
+        peak = usage.ru_maxrss * 1024 if usage.ru_maxrss > self._inherited_peak else 0
+        self._death.set_result(Death(ending, exit_status, cpu_ms, peak))
 
     async def _last_words(self) -> str:
         """What nsjail said about its failure; without one, what the interpreter printed."""

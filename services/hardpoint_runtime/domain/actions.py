@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from jsonschema import Draft202012Validator, ValidationError
+
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_manifest.authority import nearest
 from hardpoint_manifest.names import PROTOTYPE_NAMES
-from jsonschema import Draft202012Validator, ValidationError
 
 MOST_VIOLATIONS = 20
 _LONGEST_TEXT = 200
@@ -63,13 +64,14 @@ class InputCheck:
 def _violations(error: ValidationError) -> Iterator[tuple[str, str]]:
     path = "input" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
     wanted: Any = error.validator_value
+    given: Any = error.instance
     match error.validator:
         case "required":
-            missing = [key for key in wanted if key not in error.instance]
+            missing = [key for key in wanted if key not in given]
             yield from ((f"{path}.{key}", "is required") for key in missing)
         case "additionalProperties":
             known = list(error.schema.get("properties", ())) if isinstance(error.schema, Mapping) else []
-            for key in [key for key in error.instance if key not in known][:MOST_VIOLATIONS]:
+            for key in [key for key in given if key not in known][:MOST_VIOLATIONS]:
                 meant = nearest(key, known)
                 hint = f"; did you mean {meant}?" if meant else f"; it takes {', '.join(known)}"
                 yield f"{path}.{key[:_LONGEST_TEXT]}", f"is not an input{hint}"

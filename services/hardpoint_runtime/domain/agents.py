@@ -9,7 +9,6 @@ from typing import Self
 from hardpoint_kit.errors import Conflict
 from hardpoint_kit.masks import apply_mask
 from hardpoint_kit.names import AgentName
-
 from hardpoint_runtime.domain.revision import Revision
 
 

@@ -8,8 +8,7 @@ from typing import Self
 
 from hardpoint_kit.masks import apply_mask
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, ReleaseName
-
-from hardpoint_runtime.domain.counters import Counters
+from hardpoint_runtime.domain.counters import NOTHING, Counters
 from hardpoint_runtime.domain.revision import Revision
 
 
@@ -46,4 +45,4 @@ class AttachmentView:
 
     attachment: Attachment
     release: ReleaseName
-    counters: Counters = Counters()
+    counters: Counters = NOTHING

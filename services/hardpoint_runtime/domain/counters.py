@@ -38,3 +38,6 @@ class Counters:
         """The part of the executions that ended by themselves that ended well, 0 to 1; 0 without any."""
         ended = self.usages + self.errors
         return self.usages / ended if ended else 0.0
+
+
+NOTHING = Counters()

@@ -8,7 +8,6 @@ from typing import Any
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import RunName
 from hardpoint_manifest.authority import Authority
-
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import RunState, Usage
 

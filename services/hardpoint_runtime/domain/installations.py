@@ -11,8 +11,7 @@ from hardpoint_kit.errors import Conflict
 from hardpoint_kit.masks import apply_mask
 from hardpoint_kit.names import CapabilityName, InstallationName, SettingsName
 from hardpoint_manifest.authority import Authority
-
-from hardpoint_runtime.domain.counters import Counters
+from hardpoint_runtime.domain.counters import NOTHING, Counters
 from hardpoint_runtime.domain.releases import Release, Requirement
 from hardpoint_runtime.domain.revision import Revision
 
@@ -126,5 +125,5 @@ class InstallationView:
     """An installation as it is shown: with what it was used, and the required settings without a value."""
 
     installation: Installation
-    counters: Counters = Counters()
+    counters: Counters = NOTHING
     missing: tuple[Requirement, ...] = ()

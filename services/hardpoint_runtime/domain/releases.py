@@ -107,4 +107,3 @@ def grants_of(permissions: Collection[str], hosts: Collection[str]) -> Authority
         except ValueError as error:
             raise InvalidArgument({"grants.hosts": str(error)}) from None
     return Authority.of(permissions, hosts)
-

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import ReleaseName, RunName, StepName
-
 from hardpoint_runtime.domain.counters import Counters
 
 _LONGEST_TEXT = 2_000

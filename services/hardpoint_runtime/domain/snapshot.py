@@ -12,7 +12,6 @@ from typing import Self
 from hardpoint_kit.errors import Conflict, HardpointError, NotFound
 from hardpoint_kit.names import AgentName, InstallationName
 from hardpoint_manifest.authority import Authority, nearest
-
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.agents import AgentState
 from hardpoint_runtime.domain.releases import Action, Release

@@ -7,7 +7,6 @@ from hardpoint_kit.clock import Clock
 from hardpoint_kit.masks import check_etag
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName
 from hardpoint_kit.paging import Page
-
 from hardpoint_runtime.domain.agents import Agent
 from hardpoint_runtime.domain.attachments import Attachment, AttachmentView
 from hardpoint_runtime.domain.paging import Window
@@ -45,7 +44,7 @@ class Agents:
     async def list_agents(self, caller: Caller, parent: OrgName, window: Window) -> Page[Agent]:
         """Return a page of agents by name."""
         async with self._store.transaction(caller) as tx:
-            return window.page(await tx.agents.list(parent.org, window), lambda agent: agent.name.agent)
+            return window.page(await tx.agents.within(parent.org, window), lambda agent: agent.name.agent)
 
     async def update_agent(
         self,
@@ -137,7 +136,7 @@ class Agents:
         """Return a page of an agent's attachments by name; raises NotFound for the agent."""
         async with self._store.transaction(caller) as tx:
             await tx.agents.get(agent)
-            found = await tx.attachments.list(agent, window)
+            found = await tx.attachments.within(agent, window)
             return window.page(found, lambda view: view.attachment.name.attachment)
 
     async def update_attachment(

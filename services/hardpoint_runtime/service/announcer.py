@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 
 import structlog
+
 from hardpoint_kit.caller import SYSTEM, acting_as
 from hardpoint_kit.errors import HardpointError
-
 from hardpoint_runtime.peers import Marketplace
 from hardpoint_runtime.store import Store
 from hardpoint_runtime.store.announcements import Announcement

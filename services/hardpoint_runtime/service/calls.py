@@ -10,20 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry.trace import Span
+
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError, NotFound, Unauthenticated
 from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority
-from opentelemetry.trace import Span
-
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import CountedFor, Failure, Record, Run, RunState, Usage, new_run_name
 from hardpoint_runtime.domain.snapshot import Offer
-from hardpoint_runtime.peers import Config, Executor, Registry
+from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
@@ -70,18 +70,14 @@ class Calls:
         snapshots: Snapshots,
         tickets: Tickets,
         recorder: Recorder,
-        registry: Registry,
-        config: Config,
-        executor: Executor,
+        peers: Peers,
         clock: Clock,
         limit_seconds: float,
     ) -> None:
         self._snapshots = snapshots
         self._tickets = tickets
         self._recorder = recorder
-        self._registry = registry
-        self._config = config
-        self._executor = executor
+        self._peers = peers
         self._clock = clock
         self._limit_seconds = limit_seconds
 
@@ -119,10 +115,10 @@ class Calls:
         action_name = ActionName.parse(f"{name.capability}.{action_id}")
         if settings is not None and settings.org != name.org:
             raise NotFound("settings", settings)
-        release = await self._registry.release(name)
+        release = await self._peers.registry.release(name)
         action = release.action(action_id)
         InputCheck(action.input_schema).refuse(action_name, value)
-        configured = await self._config.configured(settings) if settings else frozenset()
+        configured = await self._peers.config.configured(settings) if settings else frozenset()
         release.check_settings(configured, settings.installation if settings else name.capability)
         plan = Plan(action_name, None, release, action, release.asks, settings, None)
         return await self._run(caller, plan, value, remaining)
@@ -172,12 +168,12 @@ class Calls:
     ) -> Ended:
         """Execute with remembered tickets, and once more with fresh ones when the executor refuses them."""
         try:
-            return await self._executor.execute(await self._execution(plan, run, value, remaining))
+            return await self._peers.executor.execute(await self._execution(plan, run, value, remaining))
         except Unauthenticated as error:
             if error.reason != "TICKET_INVALID":
                 raise
         self._tickets.drop(run.org, plan.release.name, plan.settings)
-        return await self._executor.execute(await self._execution(plan, run, value, remaining))
+        return await self._peers.executor.execute(await self._execution(plan, run, value, remaining))
 
     async def _execution(
         self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None

@@ -9,7 +9,6 @@ from hardpoint_kit.masks import check_etag
 from hardpoint_kit.names import CapabilityName, InstallationName, OrgName
 from hardpoint_kit.paging import Page
 from hardpoint_manifest.authority import Authority
-
 from hardpoint_runtime.domain.installations import Installation, InstallationView, Patch
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.peers import Config, Registry
@@ -69,7 +68,7 @@ class Installations:
     async def list_installations(self, caller: Caller, parent: OrgName, window: Window) -> Page[InstallationView]:
         """Return a page of installations by name, without their missing settings."""
         async with self._store.transaction(caller) as tx:
-            found = await tx.installations.list(parent.org, window)
+            found = await tx.installations.within(parent.org, window)
             return window.page(found, lambda view: view.installation.name.installation)
 
     async def update_installation(

@@ -6,9 +6,9 @@ import secrets
 from dataclasses import dataclass, field
 
 import structlog
+
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.errors import HardpointError, Unavailable
-
 from hardpoint_runtime.domain.runs import Record
 from hardpoint_runtime.store import Store
 

@@ -4,7 +4,6 @@ from hardpoint_kit.caller import Caller
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import AgentName, OrgName, RunName
 from hardpoint_kit.paging import Page
-
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.domain.runs import Run, Step
 from hardpoint_runtime.store import Store
@@ -28,7 +27,7 @@ class Runs:
         if agent is not None and agent.org != parent.org:
             raise NotFound("agent", agent)
         async with self._store.transaction(caller) as tx:
-            found = await tx.runs.list(parent.org, window, agent.agent if agent else "", state)
+            found = await tx.runs.within(parent.org, window, agent.agent if agent else "", state)
             return window.page(found, lambda run: run.name.run)
 
     async def list_steps(self, caller: Caller, run: RunName) -> list[Step]:

@@ -1,7 +1,6 @@
 """Owns the question which settings of an installation have a value; asked only for a release that requires some."""
 
 from hardpoint_kit.names import InstallationName, SettingsName
-
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.peers import Config
 

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.names import AgentName
-
 from hardpoint_runtime.domain.snapshot import Snapshot
 from hardpoint_runtime.service.memory import Memory
 from hardpoint_runtime.store import Store

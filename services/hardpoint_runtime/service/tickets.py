@@ -1,14 +1,14 @@
-"""Owns what the executor is shown: leases of settings and tickets to artifacts, asked for once and used for many calls."""
+"""Owns what the executor is shown: leases of settings and tickets to artifacts, each used for many calls."""
 
 import asyncio
 import contextlib
 from datetime import timedelta
 
 import structlog
+
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import ReleaseName, SettingsName
-
 from hardpoint_runtime.domain.executions import Ticket
 from hardpoint_runtime.peers import Config, Registry
 from hardpoint_runtime.service.memory import Memory

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from hardpoint_kit.errors import AlreadyExists, NotFound
-from hardpoint_kit.names import AgentName
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_kit.errors import AlreadyExists, NotFound
+from hardpoint_kit.names import AgentName
 from hardpoint_runtime.domain.agents import Agent, AgentState
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.store.rows import revision, revision_columns
@@ -45,7 +45,7 @@ class Agents:
             raise NotFound("agent", name)
         return _agent(row)
 
-    async def list(self, org: str, window: Window) -> list[Agent]:
+    async def within(self, org: str, window: Window) -> list[Agent]:
         """Read agents by name."""
         rows = await self._connection.execute(_LIST, {"org": org, "after": window.after, "limit": window.limit})
         return [_agent(row) for row in rows]
@@ -75,6 +75,4 @@ def _columns(agent: Agent) -> dict[str, Any]:
 
 
 def _agent(row: Row[Any]) -> Agent:
-    return Agent(
-        AgentName(row.org, row.agent), row.display_name, row.description, AgentState(row.state), revision(row)
-    )
+    return Agent(AgentName(row.org, row.agent), row.display_name, row.description, AgentState(row.state), revision(row))

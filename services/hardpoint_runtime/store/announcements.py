@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from hardpoint_kit.names import CapabilityName, InstallationName
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hardpoint_kit.names import CapabilityName, InstallationName
 
 _INSERT = text("INSERT INTO announcements (org, installation, capability) VALUES (:org, :installation, :capability)")
 _PENDING = text(

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from hardpoint_kit.errors import AlreadyExists, NotFound
-from hardpoint_kit.names import AgentName, AttachmentName, ReleaseName
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_kit.errors import AlreadyExists, NotFound
+from hardpoint_kit.names import AgentName, AttachmentName, ReleaseName
 from hardpoint_runtime.domain.attachments import Attachment, AttachmentView
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.store.rows import COUNTERS, counters, revision, revision_columns
@@ -27,9 +27,7 @@ _LIST = text(
     f"{_SELECT} WHERE a.org = :org AND a.agent = :agent AND a.installation > :after"
     " ORDER BY a.installation LIMIT :limit"
 )
-_LOCK = text(
-    "SELECT FROM attachments WHERE org = :org AND agent = :agent AND installation = :installation FOR UPDATE"
-)
+_LOCK = text("SELECT FROM attachments WHERE org = :org AND agent = :agent AND installation = :installation FOR UPDATE")
 _UPDATE = text("""
     UPDATE attachments SET enabled = :enabled, priority = :priority, updated_at = :updated_at, revision = :revision
     WHERE org = :org AND agent = :agent AND installation = :installation
@@ -61,7 +59,7 @@ class Attachments:
             raise NotFound("attachment", name)
         return _view(row)
 
-    async def list(self, agent: AgentName, window: Window) -> list[AttachmentView]:
+    async def within(self, agent: AgentName, window: Window) -> list[AttachmentView]:
         """Read an agent's attachments by name."""
         key = {"org": agent.org, "agent": agent.agent, "after": window.after, "limit": window.limit}
         return [_view(row) for row in await self._connection.execute(_LIST, key)]

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from hardpoint_kit.errors import AlreadyExists, NotFound
-from hardpoint_kit.names import InstallationName
-from hardpoint_manifest.authority import Authority
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_kit.errors import AlreadyExists, NotFound
+from hardpoint_kit.names import InstallationName
+from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.installations import Installation, InstallationState, InstallationView
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.store.rows import COUNTERS, RELEASE, counters, revision, revision_columns
@@ -25,9 +25,7 @@ _SELECT = f"""
         LATERAL (SELECT {COUNTERS} FROM usage_counters WHERE org = i.org AND installation = i.uid) c
 """  # noqa: S608 - no value is in it
 _GET = text(f"{_SELECT} WHERE i.org = :org AND i.installation = :installation")
-_LIST = text(
-    f"{_SELECT} WHERE i.org = :org AND i.installation > :after ORDER BY i.installation LIMIT :limit"
-)
+_LIST = text(f"{_SELECT} WHERE i.org = :org AND i.installation > :after ORDER BY i.installation LIMIT :limit")
 _LOCK = text("SELECT FROM installations WHERE org = :org AND installation = :installation FOR UPDATE")
 _UPDATE = text("""
     UPDATE installations SET version_constraint = :version_constraint, release = CAST(:release AS jsonb),
@@ -63,7 +61,7 @@ class Installations:
             raise NotFound("installation", name)
         return _view(row)
 
-    async def list(self, org: str, window: Window) -> list[InstallationView]:
+    async def within(self, org: str, window: Window) -> list[InstallationView]:
         """Read installations by name."""
         rows = await self._connection.execute(_LIST, {"org": org, "after": window.after, "limit": window.limit})
         return [_view(row) for row in rows]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hardpoint_kit.errors import NotFound
-from hardpoint_kit.names import ReleaseName, RunName, StepName
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hardpoint_runtime.domain.counters import Counters
+from hardpoint_kit.errors import NotFound
+from hardpoint_kit.names import ReleaseName, RunName, StepName
+from hardpoint_runtime.domain.counters import NOTHING, Counters
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.domain.runs import CountedFor, Failure, Record, Run, RunState, Step
 from hardpoint_runtime.store.rows import USAGE
@@ -78,7 +78,7 @@ class Runs:
             raise NotFound("run", name)
         return _run(row)
 
-    async def list(self, org: str, window: Window, agent: str, state: str) -> list[Run]:
+    async def within(self, org: str, window: Window, agent: str, state: str) -> list[Run]:
         """Read runs, newest first; an empty `agent` or `state` means any."""
         filters = ("AND agent = :agent" if agent else "") + (" AND state = :state" if state else "")
         key = {"org": org, "after": window.after, "limit": window.limit}
@@ -97,7 +97,7 @@ def sum_by_key(records: Sequence[Record]) -> dict[tuple[str, CountedFor], Counte
     for record in records:
         if record.counted_for is not None:
             key = record.run.name.org, record.counted_for
-            sums[key] = sums.get(key, Counters()) + record.run.counted
+            sums[key] = sums.get(key, NOTHING) + record.run.counted
     return sums
 
 

@@ -1,11 +1,11 @@
 """Owns the one query that admission rests on."""
 
-from hardpoint_kit.errors import NotFound
-from hardpoint_kit.names import AgentName, InstallationName
-from hardpoint_manifest.authority import Authority
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_kit.errors import NotFound
+from hardpoint_kit.names import AgentName, InstallationName
+from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.agents import AgentState
 from hardpoint_runtime.domain.runs import CountedFor
 from hardpoint_runtime.domain.snapshot import Attached, Snapshot

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from hardpoint_kit import audit, idempotency
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.database import Database
 from hardpoint_kit.names import AgentName, InstallationName
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from hardpoint_runtime.store.agents import Agents
 from hardpoint_runtime.store.announcements import Announcements
 from hardpoint_runtime.store.attachments import Attachments
@@ -61,7 +61,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.on_change: Callable[[str], None] = lambda name: None
+        self.on_change: Callable[[str], None] = lambda _name: None
 
     @asynccontextmanager
     async def transaction(self, caller: Caller) -> AsyncIterator[Transaction]:

@@ -19,7 +19,6 @@ class HttpPlan:
     """How one action becomes a request, and how its answer becomes an output."""
 
     action: Action
-    defaults: Mapping[str, Any]
     request: RequestPlan
     response: ResponsePlan
 
@@ -33,7 +32,6 @@ class HttpPlan:
             host = str(host_of(call.url))
             return cls(
                 action,
-                {need.key: need.default for need in manifest.requirements if need.default is not None},
                 RequestPlan.compile(call, Scope.request(action, manifest.requirements)),
                 ResponsePlan.compile(call, host, action.outputs, Scope.response(action)),
             )
@@ -53,7 +51,7 @@ class HttpPlan:
         after that; secrets are the broker's, `settings` holds the rest.
         """
         given = self.action.with_defaults(dict(input))
-        request = self.request.render({**self.defaults, **settings, **broker.secrets.handles, "input": given})
+        request = self.request.render({**settings, **broker.secrets.handles, "input": given})
         try:
             response = await broker.fetch(request)
         except BrokerDenied as denied:

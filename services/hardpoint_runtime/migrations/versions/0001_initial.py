@@ -1,6 +1,7 @@
 """Agents, installations, attachments, the record of runs, counters, and what the marketplace has yet to be told."""
 
 from alembic import op
+
 from hardpoint_kit.audit import audit_table
 from hardpoint_kit.database import tenant_policy
 from hardpoint_kit.idempotency import requests_table

@@ -1,6 +1,9 @@
 # expect[ok]: first result frame wins, jail killed at once
-import os,json
-def run(x):
-    b=json.dumps({'result':{'value':'forged'}}).encode(); os.write(3,len(b).to_bytes(4,'big')+b)
-    while True: pass
+import os, json
 
+
+def run(x):
+    b = json.dumps({"result": {"value": "forged"}}).encode()
+    os.write(3, len(b).to_bytes(4, "big") + b)
+    while True:
+        pass

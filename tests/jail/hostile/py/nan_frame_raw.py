@@ -1,5 +1,8 @@
 # expect[protocol]: NaN refused at the executor
-import os,time
-def run(x):
-    b=b'{"result":{"value":[NaN,Infinity,-Infinity]}}'; os.write(3,len(b).to_bytes(4,'big')+b); time.sleep(60)
+import os, time
 
+
+def run(x):
+    b = b'{"result":{"value":[NaN,Infinity,-Infinity]}}'
+    os.write(3, len(b).to_bytes(4, "big") + b)
+    time.sleep(60)

@@ -1,5 +1,8 @@
 # expect[user_error]: socket() EPERM
 import socket
-def run(x):
-    s=socket.create_connection(('127.0.0.1',CANARY_PORT),2); s.send(b'pwned'); return 'connected'
 
+
+def run(x):
+    s = socket.create_connection(("127.0.0.1", CANARY_PORT), 2)
+    s.send(b"pwned")
+    return "connected"

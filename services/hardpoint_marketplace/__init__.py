@@ -1,0 +1,1 @@
+"""The unit `marketplace`: the pages on which people find capabilities. Calls the registry."""

@@ -1,0 +1,1 @@
+"""The runtime's gRPC shell: unpack, call, pack."""

@@ -1,0 +1,71 @@
+"""Owns RunService on the wire."""
+
+from hardpoint.runtime.v1 import run_pb2, run_pb2_grpc
+from hardpoint_kit.caller import caller
+from hardpoint_kit.names import AgentName, OrgName, RunName
+from hardpoint_runtime.domain.runs import Run, Step
+from hardpoint_runtime.rpc.shared import Context, usage_to_proto, window
+from hardpoint_runtime.service.runs import Runs
+
+
+class RunRpc(run_pb2_grpc.RunServiceServicer):
+    """RunService over the record of runs."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    async def GetRun(self, request: run_pb2.GetRunRequest, context: Context) -> run_pb2.Run:
+        """Show a run."""
+        return run_to_proto(await self._runs.get_run(caller(context), RunName.parse(request.name)))
+
+    async def ListRuns(self, request: run_pb2.ListRunsRequest, context: Context) -> run_pb2.ListRunsResponse:
+        """Show a page of runs, newest first."""
+        page = await self._runs.list_runs(
+            caller(context),
+            OrgName.parse(request.parent, "parent"),
+            window(request, request),
+            AgentName.parse(request.agent, "agent") if request.agent else None,
+            run_pb2.RunState.Name(request.state).removeprefix("RUN_STATE_") if request.state else "",
+        )
+        return run_pb2.ListRunsResponse(runs=map(run_to_proto, page.items), next_page_token=page.next_page_token)
+
+    async def ListSteps(self, request: run_pb2.ListStepsRequest, context: Context) -> run_pb2.ListStepsResponse:
+        """Show the steps of a run."""
+        steps = await self._runs.list_steps(caller(context), RunName.parse(request.parent, "parent"))
+        return run_pb2.ListStepsResponse(steps=map(step_to_proto, steps))
+
+
+def run_to_proto(run: Run) -> run_pb2.Run:
+    """Write a run."""
+    return run_pb2.Run(
+        name=str(run.name),
+        agent=str(AgentName(run.name.org, run.agent)) if run.agent else "",
+        action=run.action,
+        release=str(run.release),
+        state=f"RUN_STATE_{run.state}",
+        start_time=run.started_at,
+        end_time=run.ended_at,
+        duration_ms=run.duration_us / 1000,
+        reason=run.failure.reason,
+        message=run.failure.message,
+        place=run.failure.place,
+        fix=run.failure.fix,
+        usage=usage_to_proto(run.usage),
+        trace_id=run.trace_id,
+        subject=run.subject,
+    )
+
+
+def step_to_proto(step: Step) -> run_pb2.Step:
+    """Write a step."""
+    return run_pb2.Step(
+        name=str(step.name),
+        action=step.action,
+        release=str(step.release),
+        state=f"RUN_STATE_{step.state}",
+        start_time=step.started_at,
+        duration_ms=step.duration_us / 1000,
+        reason=step.failure.reason,
+        message=step.failure.message,
+        usage=usage_to_proto(step.usage),
+    )

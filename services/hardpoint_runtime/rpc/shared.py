@@ -1,0 +1,70 @@
+"""Owns the messages that several of the runtime's services answer with, and how a list request is read."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, Protocol, TypeAlias
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.runtime.v1 import counters_pb2
+from hardpoint_kit.documents import to_value
+from hardpoint_kit.paging import query_fingerprint
+from hardpoint_manifest.authority import Authority
+from hardpoint_runtime.domain.counters import Counters
+from hardpoint_runtime.domain.paging import Window
+from hardpoint_runtime.domain.releases import Requirement
+from hardpoint_runtime.domain.runs import Usage
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class ListRequest(Protocol):
+    """What every list request has."""
+
+    page_size: int
+    page_token: str
+
+
+def window(request: Message, page: ListRequest) -> Window:
+    """Read which part of the list a request asks for; `page` is the request itself."""
+    return Window.of(page.page_size, page.page_token, query_fingerprint(request))
+
+
+def counters_to_proto(counters: Counters) -> counters_pb2.Counters:
+    """Write counters."""
+    return counters_pb2.Counters(
+        execution_count=counters.executions,
+        error_count=counters.errors,
+        usage_count=counters.usages,
+        average_execution_time_ms=counters.average_ms,
+        success_rate=counters.success_rate,
+        last_used=counters.last_used,
+    )
+
+
+def authority_to_proto(authority: Authority) -> manifest_pb2.Authority:
+    """Write an authority in its one order."""
+    return manifest_pb2.Authority(permissions=sorted(authority.permissions), hosts=sorted(authority.hosts))
+
+
+def requirements_to_proto(requirements: Iterable[Requirement]) -> list[manifest_pb2.Requirement]:
+    """Write requirements."""
+    return [
+        manifest_pb2.Requirement(
+            key=requirement.key,
+            label=requirement.label,
+            type=requirement.type,
+            required=requirement.required,
+            default_value=None if requirement.default is None else to_value(requirement.default),
+            description=requirement.description,
+            help_url=requirement.help_url,
+        )
+        for requirement in requirements
+    ]
+
+
+def usage_to_proto(usage: Usage) -> manifest_pb2.Usage:
+    """Write what an execution used."""
+    return manifest_pb2.Usage(**asdict(usage))

@@ -1,0 +1,64 @@
+"""Real jails for tests: started once, shared by every test that does not break them."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardpoint_executor.jail import BrokerDenied, JailOptions, PoolOptions, SingleUseJails
+
+
+class RecordedDoor:
+    """Answers every fetch with the same page and remembers what was asked; refuses what starts with `refuse`."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, Mapping[str, Any]]] = []
+
+    async def ask(self, service: str, method: str, arguments: Mapping[str, Any], /) -> Any:
+        self.asked.append((service, method, arguments))
+        if "refuse" in arguments["url"]:
+            raise BrokerDenied("HOST_NOT_GRANTED", "host refuse.example is not granted")
+        body = f'{{"url": "{arguments["url"]}"}}'
+        return {"status": 200, "headers": {"content-type": "application/json"}, "body": body, "encoding": "utf-8"}
+
+
+@pytest.fixture
+def door() -> RecordedDoor:
+    return RecordedDoor()
+
+
+@pytest.fixture(scope="session")
+async def jails() -> AsyncIterator[SingleUseJails]:
+    started = SingleUseJails(JailOptions(pool=PoolOptions(queue=200, queue_seconds=60)))
+    await started.start()
+    assert started.reasons_not_ready() == []
+    yield started
+    await started.stop()
+
+
+def supervisors() -> set[int]:
+    """The nsjail processes that this process has started and not reaped."""
+    return {pid for pid, (name, parent, _) in _processes().items() if name == "nsjail" and parent == os.getpid()}
+
+
+def orphans() -> list[str]:
+    """Jailed processes of this machine that no nsjail supervises."""
+    processes = _processes()
+    return [
+        f"{name} {pid}"
+        for pid, (name, parent, command) in processes.items()
+        if "/sdk" in command and name != "nsjail" and parent in processes and processes[parent][0] != "nsjail"
+    ]
+
+
+def _processes() -> dict[int, tuple[str, int, str]]:
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name, _, rest = (folder / "stat").read_text().partition("(")[2].rpartition(")")
+            found[int(folder.name)] = name, int(rest.split()[1]), (folder / "cmdline").read_text()
+        except OSError:
+            continue  # it ended meanwhile
+    return found

@@ -1,0 +1,126 @@
+"""Runs a hostile corpus in a process of its own, which may use little memory and few seconds of processor time.
+
+`python hostile.py files` and `python hostile.py expressions` end with 0, or die at a limit.
+"""
+
+import resource
+import sys
+
+from hardpoint_manifest.expression import ExpressionError, Scope, Template, compile
+from hardpoint_manifest.finding import ManifestError
+from hardpoint_manifest.load import load
+
+PROCESSOR_SECONDS = 20
+MEMORY_BYTES = 700 * 1024 * 1024
+MEGABYTE = 1_000_000
+
+FILES = [
+    b"a: &a [x, x]\n" + b"".join(b"k%d: [*a, *a]\n" % number for number in range(50_000)),
+    b"x" * 10 * MEGABYTE,
+    b"[" * MEGABYTE,
+    b"a: " + b"[" * 500_000,
+    b"a: " + b"9" * MEGABYTE,
+    b"? " * 500_000,
+    b"- " * 500_000,
+    b"{{" * 500_000,
+    b"a:\n" * 300_000,
+    b"&a " * 300_000,
+    b"%" * MEGABYTE,
+    b"!!python/object:x " * 50_000,
+    b'"' + b"\\x" * 500_000,
+    b'{"a":' * 150_000,
+    b'{"a":"' + b"\\" * MEGABYTE,
+]
+
+EXPRESSIONS = [
+    "-" * 4000 + "1",
+    "!" * 4000 + "true",
+    "1" * 4000,
+    "a." * 2000 + "a",
+    "x" + "+x" * 1500,
+    "x.matches('(a+)+$')",
+    "x.matches('(a*)*b')",
+    "x.matches('(?:a?){1000}a{1000}')",
+    "x.matches('((a{1000}){1000}){1000}')",
+    "x.matches('" + "(" * 1500 + "')",
+    "deep == deep",
+    "[deep, deep] == [deep, deep]",
+    "x.contains(x + 'b')",
+    "x.size() > 1 ? x + x : x",
+    "data[x]",
+    "bytes(x)",
+    "data.rows.exists(i, i < 0)",
+    "data.thousand.map(i, x)",
+    "data.thousand.map(i, data)",
+    "data.thousand.map(i, {'a': data.thousand})",
+    "data.thousand.map(i, [data.thousand, data.thousand])",
+    "data.thousand.filter(i, x.contains('b'))",
+    "data.thousand.all(i, !x.matches('(a|b|ab)*c'))",
+    "data.hundred.map(i, data.hundred.map(j, i + j))",
+    "data.nested.map(r, r.map(c, c + c))",
+    "[1, 2, 3].map(a, [a, a, a]).map(b, [b, b, b]).map(c, [c, c, c])",
+    "[" + ",".join("1" * 1900) + "].map(i, [i])",
+    "[" + ",".join(["data"] * 800) + "]",
+    "[" * 20 + "data, data" + "]" * 20,
+    "{'a':" * 20 + "data" + "}" * 20,
+    "true ? " * 300 + "1" + " : 2" * 300,
+    "1 in " * 500 + "[1]",
+    "'" + "\\u0041" * 600 + "'",
+    "duration('1000000000000h')",
+    "timestamp('9999999-01-01T00:00:00Z')",
+]
+
+TEMPLATES = [
+    "${" * 20_000,
+    "{{" * 20_000,
+    "${x}" * 15_000,
+    "${'" + "}" * 50_000,
+    "$" * 60_000,
+    "${" + "{" * 5000,
+    "a" * 100_000,
+]
+
+
+def files() -> None:
+    """Every hostile file is refused, as YAML and as JSON."""
+    for data in FILES:
+        for filename in ("x.yaml", "x.json"):
+            try:
+                load(data, filename)
+            except ManifestError as error:
+                if error.findings[0].line < 1:
+                    raise SystemExit(f"{data[:20]!r} has no line") from error
+            else:
+                raise SystemExit(f"{data[:20]!r} was loaded")
+
+
+def expressions() -> None:
+    """Every hostile expression and template ends, with a value or a short reason."""
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    data = {
+        "rows": list(range(9000)),
+        "thousand": list(range(1000)),
+        "hundred": ["a"] * 100,
+        "nested": [["b"] * 90] * 90,
+    }
+    variables = {"data": data, "x": "a" * MEGABYTE, "deep": deep}
+    scope = Scope.of(*variables)
+    for text in EXPRESSIONS:
+        try:
+            compile(text, scope).evaluate(variables)
+        except ExpressionError as error:
+            if len(error.message) > 500:
+                raise SystemExit(f"{text[:20]!r} has a long reason") from error
+    for text in TEMPLATES:
+        try:
+            Template.parse(text, scope)
+        except ExpressionError:
+            continue
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    {"files": files, "expressions": expressions}[sys.argv[1]]()

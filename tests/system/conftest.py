@@ -1,0 +1,237 @@
+"""A real Hardpoint for the walks: started as processes, once for each topology and worker, over throw-away state."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from demo.daemon import Deployment
+from demo.otlp import Receiver
+from demo.upstreams import Answer, Asked, Upstream, exchange_rates, upstream, weather
+
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.registry.v1 import registry_pb2
+from hardpoint_client import Agent, Hardpoint, Login
+from hardpoint_kit.auth import DevKeys
+from hardpoint_kit.options import default_state_folder
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WEATHER_KEY = "system-weather-key-91c2"
+UPSTREAM = "upstream.test"
+CSV = "value\n1\n2\n3\n4\n100\n"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "topology" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--topology")
+        names = [chosen] if chosen else ["one", "many"]
+        params = [pytest.param(name, marks=pytest.mark.xdist_group(f"system-{name}")) for name in names]
+        metafunc.parametrize("topology", params, scope="session")
+
+
+@dataclass
+class Programmable:
+    """The web API `upstream.test`: each test answers under a path of its own."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    server: Upstream = field(default_factory=Upstream)
+
+    def __call__(self, asked: Asked) -> tuple[int, object]:
+        for prefix, answer in self.answers.items():
+            if asked.path.startswith(prefix):
+                return answer(asked)
+        return 404, {"error": "no test answers here"}
+
+    def serve(self, answer: Answer | tuple[int, object]) -> str:
+        """Answer under a fresh path; its URL."""
+        path = f"/{uuid.uuid4().hex}"
+        fixed = answer
+        self.answers[path] = fixed if callable(fixed) else lambda _asked: fixed
+        return f"https://{UPSTREAM}{path}"
+
+    def asked(self, url: str) -> list[Asked]:
+        """What came to a URL that `serve` gave."""
+        path = url.removeprefix(f"https://{UPSTREAM}")
+        return [asked for asked in self.server.asked if asked.path.startswith(path)]
+
+
+@dataclass
+class System:
+    """A running Hardpoint with what surrounds it."""
+
+    deployment: Deployment
+    receiver: Receiver
+    upstream: Programmable
+    weather: Upstream
+    clients: list[Hardpoint] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether one process serves every unit."""
+        return not self.deployment.separate
+
+    def service(self, unit: str) -> str:
+        """The name under which the process of a unit sends its spans."""
+        return "hardpoint" if self.whole else f"hardpoint-{unit}"
+
+    def token(self, org: str, roles: Sequence[str] = ("admin",), subject: str = "tester") -> str:
+        """A token that the deployment believes."""
+        return DevKeys(self.deployment.state / "keys").mint(subject, org, roles)
+
+    def client(self, org: str, roles: Sequence[str] = ("admin",), subject: str = "tester") -> Hardpoint:
+        """A client of an org; closed at the end of the test."""
+        login = Login(self.deployment.address, self.token(org, roles, subject), self.deployment.addresses())
+        client = Hardpoint(login)
+        self.clients.append(client)
+        return client
+
+    def cli_environment(self, org: str, roles: Sequence[str] = ("admin",)) -> dict[str, str]:
+        """What the command line needs to reach the deployment."""
+        addresses = {f"HARDPOINT_{unit.upper()}_ADDRESS": place for unit, place in self.deployment.addresses().items()}
+        login = {"HARDPOINT_ADDRESS": self.deployment.address, "HARDPOINT_TOKEN": self.token(org, roles)}
+        return {**addresses, **login}
+
+
+def new_deployment(name: str, separate: bool, **options: Any) -> Deployment:
+    """A deployment over a fresh folder that PostgreSQL's user may enter."""
+    state = default_state_folder() / "tests" / f"{name}-{uuid.uuid4().hex[:8]}"
+    return Deployment(state, separate, options)
+
+
+def remove(deployment: Deployment) -> None:
+    """Remove a stopped deployment's folder."""
+    import shutil
+
+    shutil.rmtree(deployment.state, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def topology() -> str:
+    """One process, or one for each unit."""
+    return "one"
+
+
+@pytest.fixture(scope="session")
+async def _deployed(topology: str) -> AsyncIterator[System]:
+    receiver = Receiver()
+    await receiver.start()
+    with ExitStack() as stack:
+        programmable = Programmable()
+        programmable.server = stack.enter_context(upstream(programmable))
+        weather_api = stack.enter_context(upstream(weather(WEATHER_KEY)))
+        exchange_api = stack.enter_context(upstream(exchange_rates))
+        aliases = {
+            "api.weather.com": weather_api.address,
+            "api.exchangerate.host": exchange_api.address,
+            UPSTREAM: programmable.server.address,
+        }
+        deployment = new_deployment(
+            topology, topology == "many", otlp_endpoint=receiver.endpoint, executor_host_aliases=aliases
+        )
+        try:
+            await deployment.start()
+            yield System(deployment, receiver, programmable, weather_api)
+        finally:
+            await deployment.stop()
+            await receiver.stop()
+            remove(deployment)
+
+
+@pytest.fixture
+async def system(_deployed: System) -> AsyncIterator[System]:
+    """The running Hardpoint; the test's clients are closed after it."""
+    yield _deployed
+    while _deployed.clients:
+        await _deployed.clients.pop().close()
+
+
+@pytest.fixture
+def org() -> str:
+    """An org of the test's own."""
+    return f"org-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def client(system: System, org: str) -> Hardpoint:
+    """An admin of the test's org."""
+    return system.client(org)
+
+
+@pytest.fixture
+async def agent(client: Hardpoint) -> Agent:
+    """A running agent of the test's org."""
+    agent = Agent(client, "helper")
+    await agent.create()
+    return agent
+
+
+Add = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def add(client: Hardpoint, agent: Agent) -> Add:
+    """Upload, publish, install with all that is asked, configure and attach; the installation's id."""
+
+    async def add_capability(
+        source: str | dict[str, Any], *, secrets: dict[str, str] | None = None, grants: Any = None
+    ) -> str:
+        if isinstance(source, str):
+            data, filename = (EXAMPLES / source).read_bytes(), source
+        else:
+            data, filename = json.dumps({"capability": source}).encode(), "capability.json"
+        return await add_file(client, agent, data, filename, secrets=secrets, grants=grants)
+
+    return add_capability
+
+
+async def add_file(
+    client: Hardpoint,
+    agent: Agent,
+    data: bytes,
+    filename: str,
+    *,
+    secrets: dict[str, str] | None = None,
+    grants: manifest_pb2.Authority | None = None,
+) -> str:
+    """From a file's bytes to callable actions; the installation's id."""
+    release = (await client.push(data, filename)).release
+    if release.state == registry_pb2.RELEASE_STATE_DRAFT:
+        release = await client.publish(release.name)
+    assert release.state == registry_pb2.RELEASE_STATE_PUBLISHED, release.findings
+    granted = grants if grants is not None else release.manifest.authority
+    installation = await client.install(release.name.partition("/releases/")[0], grants=granted)
+    installation_id = installation.name.rpartition("/")[2]
+    for key, value in (secrets or {}).items():
+        await client.set_secret(installation_id, key, value)
+    await client.attach(agent.id, installation_id)
+    return installation_id
+
+
+def http_capability(url: str, **changes: Any) -> dict[str, Any]:
+    """A small capability of kind http with one action `get`, asking for what it needs."""
+    integration = {"type": "api", "endpoint": url, "method": "GET", **changes.pop("integration", {})}
+    action = {"id": "get", "name": "Get", **changes.pop("action", {})}
+    method = integration["method"].lower()
+    return {
+        "id": "probe",
+        "name": "Probe",
+        "version": "1.0.0",
+        "description": "Asks the test's upstream",
+        "actions": [action],
+        "integration": integration,
+        "permissions": [f"network.http.{method}"],
+        **changes,
+    }
+
+
+async def eventually(holds: Callable[[], Awaitable[Any]], seconds: float = 5.0) -> Any:
+    """Ask until the answer is true, at most for `seconds`; the answer."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await holds()):
+            await asyncio.sleep(0.02)
+        return answer

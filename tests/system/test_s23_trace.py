@@ -1,0 +1,103 @@
+"""S23: one call is one trace over every hop, into the jail and out to the upstream, without arguments or secrets."""
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from hardpoint.runtime.v1 import run_pb2
+
+from .conftest import System, eventually, http_capability
+
+PLACE = "Ushuaia-canary"
+CODE = b"""
+export default {
+  id: 'fetcher', name: 'Fetcher', version: '1.0.0',
+  actions: {
+    async look(input) {
+      const answer = await this.fetch(input.url);
+      return { status: answer.status };
+    }
+  },
+  hosts: ['upstream.test'],
+  permissions: ['network.http.get', 'compute.moderate']
+};
+"""
+
+
+async def received(system: System, trace_id: str) -> list:
+    async def whole() -> bool:
+        return system.receiver.has(trace_id, system.service("runtime"), "CallAction") and system.receiver.has(
+            trace_id, system.service("executor"), "Execute"
+        )
+
+    await eventually(whole)
+    return system.receiver.trace(trace_id)
+
+
+def assert_one_tree(spans: list, root: str) -> None:
+    known = {span.id for span in spans}
+    orphans = [span.name for span in spans if span.parent not in known | {root}]
+    assert orphans == []
+
+
+async def test_http_call(system, client, agent, add):
+    url = system.upstream.serve((200, {"ok": True}))
+    await add(
+        http_capability(
+            url,
+            action={"inputs": [{"name": "place", "type": "string", "required": True}]},
+            integration={"params": {"place": "${input.place}"}},
+        )
+    )
+    tracer = TracerProvider().get_tracer("test")
+    with tracer.start_as_current_span("turn") as turn:
+        response = await agent.execute("probe.get", {"place": PLACE})
+    context = turn.get_span_context()
+    trace_id = trace.format_trace_id(context.trace_id)
+
+    assert response.error is None
+    spans = await received(system, trace_id)
+    names = [span.name for span in spans]
+    assert any(name.startswith("execute_tool") for name in names)
+    assert "GET" in names
+    upstream = system.upstream.asked(url)[-1]
+    assert upstream.headers["traceparent"].split("-")[1] == trace_id
+    assert upstream.query == {"place": PLACE}
+    tool = next(span for span in spans if span.name.startswith("execute_tool"))
+    assert tool.attributes["gen_ai.operation.name"] == "execute_tool"
+    assert tool.attributes["gen_ai.tool.name"] == "probe.get"
+    assert PLACE not in repr(spans)
+    run = await client.runs.GetRun(run_pb2.GetRunRequest(name=response.run))
+    assert run.trace_id == trace_id
+
+
+@pytest.mark.jail
+async def test_jailed_call(system, client, agent):
+    from .conftest import add_file
+
+    await add_file(client, agent, CODE, "fetcher.js")
+    url = system.upstream.serve((200, {"ok": True}))
+    tracer = TracerProvider().get_tracer("test")
+    with tracer.start_as_current_span("turn") as turn:
+        response = await agent.execute("fetcher.look", {"url": f"{url}?place={PLACE}"})
+    trace_id = trace.format_trace_id(turn.get_span_context().trace_id)
+
+    assert response.error is None, response.error
+    assert response.data == {"status": 200}
+    spans = await received(system, trace_id)
+    assert any("jail" in span.name for span in spans)
+    assert "GET" in [span.name for span in spans]
+    assert system.upstream.asked(url)[-1].headers["traceparent"].split("-")[1] == trace_id
+    assert PLACE not in repr(spans)
+
+
+async def test_durations_are_measured_by_capability_and_action(system, agent, add):
+    await add(http_capability(system.upstream.serve((200, {"ok": True}))))
+    await agent.execute("probe.get")
+
+    async def measured() -> bool:
+        return any(
+            metric.name == "hardpoint.action.duration" and "probe" in str(metric) for metric in system.receiver.metrics
+        )
+
+    await eventually(measured)

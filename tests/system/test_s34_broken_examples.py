@@ -1,0 +1,41 @@
+"""S34: the design document's broken examples are refused with the place and the way out."""
+
+import pytest
+
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.registry.v1 import registry_pb2
+from hardpoint_kit.errors import InvalidArgument
+
+from .conftest import EXAMPLES
+
+
+@pytest.mark.jail
+async def test_what_is_not_javascript(client):
+    with pytest.raises(InvalidArgument) as refused:
+        await client.push((EXAMPLES / "custom-db-query.js").read_bytes(), "custom-db-query.js")
+    assert refused.value.reason == "HEADER_UNREADABLE"
+    assert refused.value.place.startswith("custom-db-query.js:4")
+    assert "':'" in refused.value.message
+    assert "async queryCustomers(input)" in refused.value.fix
+
+
+@pytest.mark.jail
+async def test_a_permission_that_does_not_exist_has_a_nearest(client):
+    repaired = (EXAMPLES / "custom-db-query.js").read_text().replace("async actions:", "actions:")
+    with pytest.raises(InvalidArgument) as refused:
+        await client.push(repaired.encode(), "custom-db-query.js")
+    assert refused.value.reason == "MANIFEST_INVALID"
+    assert "database.read" in refused.value.message
+    assert "data.read" in refused.value.message
+
+
+async def test_a_missing_permission_comes_with_its_patch(client):
+    data = (EXAMPLES / "currency-converter.yaml").read_bytes()
+    with pytest.raises(InvalidArgument) as refused:
+        await client.push(data, "currency-converter.yaml")
+    assert "network.http.get" in refused.value.message
+    checked = (await client.push(data, "currency-converter.yaml", validate_only=True)).release
+    missing = next(f for f in checked.findings if f.severity == manifest_pb2.SEVERITY_ERROR)
+    assert [operation.op for operation in missing.patch] == ["add"]
+    listed = await client.registry.ListCapabilities(registry_pb2.ListCapabilitiesRequest(parent=client.org))
+    assert list(listed.capabilities) == []

@@ -1,0 +1,171 @@
+"""Another org's names are NOT_FOUND on every RPC, and a wrong token is UNAUTHENTICATED on every RPC."""
+
+from typing import Any
+
+import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+
+from hardpoint.auth.v1 import rule_pb2
+from hardpoint_client import Hardpoint, Login
+from hardpoint_kit.errors import HardpointError, NotFound, PermissionDenied, Unauthenticated
+
+SERVICES = {
+    "hardpoint.registry.v1.RegistryService": "registry",
+    "hardpoint.registry.v1.ArtifactService": "artifacts",
+    "hardpoint.config.v1.ConfigService": "config",
+    "hardpoint.marketplace.v1.MarketplaceService": "marketplace",
+    "hardpoint.executor.v1.ExecutorService": "executor",
+    "hardpoint.runtime.v1.AgentService": "agents",
+    "hardpoint.runtime.v1.InstallationService": "installations",
+    "hardpoint.runtime.v1.RunService": "runs",
+}
+NAMES = {
+    "org": "orgs/{org}",
+    "parent": "orgs/{org}",
+    "release": "orgs/{org}/capabilities/weather-lookup/releases/1.0.0",
+    "capability": "orgs/{org}/capabilities/weather-lookup",
+    "agent": "orgs/{org}/agents/helper",
+    "settings": "orgs/{org}/settings/weather-lookup",
+    "installation": "orgs/{org}/installations/weather-lookup",
+}
+PARENTS = {
+    "ListReleases": "orgs/{org}/capabilities/weather-lookup",
+    "ListAttachments": "orgs/{org}/agents/helper",
+    "AttachCapability": "orgs/{org}/agents/helper",
+    "ListSteps": "orgs/{org}/runs/{run}",
+}
+RESOURCES = {
+    "Agent": "orgs/{org}/agents/helper",
+    "Attachment": "orgs/{org}/agents/helper/attachments/weather-lookup",
+    "Installation": "orgs/{org}/installations/weather-lookup",
+    "Run": "orgs/{org}/runs/{run}",
+    "Release": "orgs/{org}/capabilities/weather-lookup/releases/1.0.0",
+    "Capability": "orgs/{org}/capabilities/weather-lookup",
+    "Settings": "orgs/{org}/settings/weather-lookup",
+    "Secret": "orgs/{org}/secrets/weather-lookup-api-key",
+    "Listing": "listings/{org}.weather-lookup",
+}
+VALUES = {
+    "page_size": 1,
+    "agent_id": "another",
+    "secret_id": "another",
+    "digest": "sha256:" + "0" * 64,
+    "filename": "x.yaml",
+    "action": "weather-lookup.get-weather",
+    "source": b"x",
+    "value": b"x",
+    "execution_id": "x",
+    "ticket": "x",
+    "token": "x",
+}
+WITHOUT_A_NAME = {"SearchListings", "RedeemLease", "ReadArtifact", "WatchChanges"}
+EMPTY_FOR_OTHERS = {"ListCapabilities"}
+"""Lists what an org shows to all, which for a stranger is a list with nothing in it."""
+
+
+def methods() -> list[MethodDescriptor]:
+    pool = descriptor_pool.Default()
+    return [method for name in SERVICES for method in pool.FindServiceByName(name).methods]
+
+
+def resource_of(method: MethodDescriptor) -> str:
+    noun = next((noun for noun in sorted(RESOURCES, key=len, reverse=True) if noun in method.name), "")
+    return RESOURCES.get(noun, "")
+
+
+def request_for(method: MethodDescriptor, org: str, run: str) -> Any:
+    """A request that is complete and names the org's resources."""
+    message = _message(method.input_type, method)
+    _fill(message, method, org, run)
+    return message
+
+
+def _message(descriptor: Any, _method: MethodDescriptor) -> Any:
+    from google.protobuf.message_factory import GetMessageClass
+
+    return GetMessageClass(descriptor)()
+
+
+def _fill(message: Any, method: MethodDescriptor, org: str, run: str) -> None:
+    for field in message.DESCRIPTOR.fields:
+        if field.name == "name":
+            message.name = resource_of(method).format(org=org, run=run)
+        elif field.name == "parent":
+            message.parent = PARENTS.get(method.name, NAMES["parent"]).format(org=org, run=run)
+        elif field.name == "action" and field.type == FieldDescriptor.TYPE_MESSAGE:
+            message.action.id = "get-weather"
+        elif field.name in NAMES and field.type == FieldDescriptor.TYPE_STRING:
+            setattr(message, field.name, NAMES[field.name].format(org=org, run=run))
+        elif field.name in VALUES and not field.is_repeated:
+            setattr(message, field.name, VALUES[field.name])
+        elif field.type == FieldDescriptor.TYPE_MESSAGE and field.name in {
+            "capability",
+            "settings",
+            "listing",
+            "installation",
+            "agent",
+            "attachment",
+            "header",
+        }:
+            if field.name == "header" and method.name != "UploadArtifact":
+                continue
+            getattr(message, field.name).SetInParent()
+            _fill(getattr(message, field.name), method, org, run)
+
+
+async def ask(client: Hardpoint, method: MethodDescriptor, request: Any) -> Any:
+    stub = getattr(client, SERVICES[method.containing_service.full_name])
+    call = getattr(stub, method.name)
+    if method.client_streaming:
+
+        async def once():
+            yield request
+
+        return await call(once())
+    if method.server_streaming:
+        return [message async for message in call(request, timeout=5)]
+    return await call(request)
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
+async def test_another_orgs_names_are_not_found(system, client, agent, add, org, method):
+    if method.name in WITHOUT_A_NAME:
+        return
+    await add("weather-capability.yaml", secrets={"API_KEY": "key-of-the-owner"})
+    failed = await agent.execute("weather-lookup.get-weather", {"location": "x"})
+    run = failed.run.rpartition("/")[2]
+    stranger = system.client(f"{org}-x", subject="stranger")
+    request = request_for(method, org, run)
+
+    if method.name in EMPTY_FOR_OTHERS:
+        assert not (await ask(stranger, method, request)).ListFields()
+        return
+    units_only = method.GetOptions().Extensions[rule_pb2.rule].who == rule_pb2.WHO_SERVICE
+    with pytest.raises(PermissionDenied if units_only else NotFound) as refused:
+        await ask(stranger, method, request)
+    assert units_only or "not found" in refused.value.message
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
+async def test_a_wrong_token_is_unauthenticated(system, org, method):
+    right = system.token(org)
+    wrong = right[:-6] + ("AAAAAA" if right[-6:] != "AAAAAA" else "BBBBBB")
+    async with Hardpoint(Login(system.deployment.address, wrong, system.deployment.addresses())) as client:
+        with pytest.raises(Unauthenticated) as refused:
+            await ask(client, method, request_for(method, org, "0"))
+    assert refused.value.fix or method.name in {"ReadArtifact", "RedeemLease"}
+
+
+async def test_a_role_may_only_what_it_may(system, org, agent, add):
+    await add("weather-capability.yaml", secrets={"API_KEY": "k"})
+    as_agent = system.client(org, ["agent"], "the-agent")
+    assert [tool.name for tool in await as_agent.tools(agent.id)] == ["weather-lookup.get-weather"]
+    for forbidden in (
+        as_agent.detach(agent.id, "weather-lookup"),
+        as_agent.set_secret("weather-lookup", "API_KEY", "mine"),
+        as_agent.push(b"capability: {}", "x.yaml"),
+    ):
+        with pytest.raises(HardpointError) as refused:
+            await forbidden
+        assert refused.value.reason == "PERMISSION_DENIED"
