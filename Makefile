@@ -4,6 +4,9 @@ PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+GENERATED := libs/hardpoint/.generated
+INSTALLED := $(VENV)/.installed
+PACKAGES := $(wildcard libs/hardpoint_*/__init__.py services/*/__init__.py)
 PROTOS := $(shell find protos -name '*.proto') protos/generate.py
 CODE := libs/hardpoint_* services tests bench examples/demo protos/generate.py
 
@@ -13,7 +16,7 @@ CODE := libs/hardpoint_* services tests bench examples/demo protos/generate.py
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-setup: $(READY) libs/hardpoint/.generated ## Install the locked packages and generate the contracts
+setup: $(INSTALLED) $(GENERATED) ## Install the locked packages and generate the contracts
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -23,11 +26,15 @@ $(READY): requirements/dev.txt pyproject.toml
 	@echo "setting up $(VENV) (about a minute, once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-libs/hardpoint/.generated: $(PROTOS) | $(READY)
+$(GENERATED): $(PROTOS) | $(READY)
 	@$(BIN)/python protos/generate.py >/dev/null 2>$(VENV)/generate.log || { cat $(VENV)/generate.log; exit 1; }
+	@touch $@
+
+# After the generated code: an editable install knows the packages that are there when it is made.
+$(INSTALLED): $(READY) $(PACKAGES) pyproject.toml setup.py | $(GENERATED)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## The main job on real input: upload, publish, install, grant, attach, call; with the trace of the last call

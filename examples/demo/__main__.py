@@ -28,6 +28,7 @@ from hardpoint_kit.errors import HardpointError, InvalidArgument
 from hardpoint_kit.options import Options, default_state_folder
 from hardpoint_kit.telemetry import setup, tracer
 from hardpoint_manifest.check import check
+from hardpoint_manifest.finding import apply_patch
 from hardpoint_manifest.load import load
 
 EXAMPLES = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ WEATHER_KEY = "demo-key-7f3a"
 CSV = "value\n1\n2\n3\n4\n100\n"
 TRACE_SECONDS = 10.0
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class Demo:
@@ -67,7 +68,7 @@ class Demo:
 
         heading("custom_data_analyzer.py", "its twin in Python, with the same answers")
         await self.add_capability("custom_data_analyzer.py")
-        await self.call("data-analyzer-py.analyze_dataset", {"dataset": CSV, "analysis_type": "statistical"})
+        await self.call("data-analyzer-python.analyzeDataset", {"dataset": CSV, "analysisType": "statistical"})
 
         heading("What a refusal says", "reason, place and fix, every time")
         await self.call("weather-lookup.get-weather", {"place": "New York"})
@@ -112,7 +113,7 @@ class Demo:
         for finding in check(document).findings:
             for operation in finding.patch:
                 console.print(f"  [dim]patch[/] {operation.op} {operation.path} {json.dumps(operation.value)}")
-            repaired = finding.applied(repaired)
+            repaired = apply_patch(repaired, finding.patch)
         return yaml.safe_dump(repaired, allow_unicode=True, sort_keys=False).encode()
 
     async def call(self, action: str, params: dict[str, object]) -> None:
@@ -123,7 +124,7 @@ class Demo:
         """Show one answer, or one error."""
         console.print(f"  [cyan]›[/] {asked}")
         if response.error is None:
-            console.print(f"    [bold]{json.dumps(response.data, ensure_ascii=False)}[/]")
+            console.print(f"    [bold]{json.dumps(response.data, ensure_ascii=False, sort_keys=True)}[/]")
         else:
             show_error(response.error, indent="    ")
 
@@ -178,7 +179,7 @@ async def main() -> None:
             token = DevKeys(state / "keys").mint("demo", ORG, ["admin"])
             async with Hardpoint(Login(deployment.address, token)) as client:
                 trace_id = await Demo(client).run()
-            telemetry.tracer_provider.force_flush()
+            await asyncio.to_thread(telemetry.tracer_provider.force_flush)
             await _wait_for_trace(receiver, trace_id)
             show_trace(receiver.trace(trace_id))
             parent = weather_api.asked[-1].headers.get("traceparent", "")

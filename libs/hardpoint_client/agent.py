@@ -8,7 +8,7 @@ from typing import Any
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_client.client import Hardpoint, new_request_id, output_of
-from hardpoint_kit.errors import AlreadyExists, HardpointError, NotFound
+from hardpoint_kit.errors import ActionFailed, AlreadyExists, HardpointError, NotFound
 
 OwnAction = Callable[..., Any] | Callable[..., Awaitable[Any]]
 
@@ -25,7 +25,7 @@ class AgentResponse:
 
 
 class Agent:
-    """An agent of the client's org, by id; it is made on the server when it is first used there."""
+    """An agent of the client's org, by id; `create` or the first `add_capability` makes it on the server."""
 
     def __init__(self, client: Hardpoint, agent_id: str) -> None:
         self.id = agent_id
@@ -53,7 +53,8 @@ class Agent:
     async def execute(self, action: str, params: Mapping[str, Any] | None = None) -> AgentResponse:
         """Run "capability.action" if it is attached, else the agent's own action of that name.
 
-        An error of the action is an answer, not an exception: a model can read it and do better.
+        An error of the action is an answer, not an exception: a model can read it and do better. What an own action
+        raised is the `__cause__` of the answer's error.
         """
         params = params or {}
         try:
@@ -82,8 +83,10 @@ class Agent:
     ) -> agent_pb2.Attachment:
         """Attach a capability: install it with `grants` unless the org has it, set what is given, switch it on.
 
-        `capability` is its resource name, or an id of the agent's own org.
+        `capability` is its resource name, or an id of the agent's own org. With `grants`, raises AlreadyExists when the
+        org has installed it: its grants are not an agent's to change.
         """
+        await self.create()
         name = capability if "/" in capability else f"{self._client.org}/capabilities/{capability}"
         installation = name.rpartition("/")[2]
         try:
@@ -105,5 +108,11 @@ class Agent:
         function = self._own.get(action)
         if function is None:
             raise NotFound("action", action)
-        result = function(**params)
-        return await result if inspect.isawaitable(result) else result
+        try:
+            result = function(**params)
+            return await result if inspect.isawaitable(result) else result
+        except HardpointError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise ActionFailed(f"{kind}: {error}", reason="USER_ERROR", name=kind) from error

@@ -1,4 +1,4 @@
-"""The client: one channel, the contracts' own typed stubs over it, and the walks that take more than one call.
+"""The client: the contracts' own typed stubs over one channel, and the walks that take more than one call.
 
 Every call raises the HardpointError that the server raised.
 """
@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Self
+
+import grpc
+import grpc.aio
+from google.protobuf.struct_pb2 import Struct
 
 from hardpoint.audit.v1 import audit_pb2
 from hardpoint.audit.v1.audit_pb2_grpc import AuditServiceStub
@@ -40,10 +44,12 @@ class Hardpoint:
     """A connection to a Hardpoint server on behalf of one org.
 
     The attributes `config`, `registry`, `artifacts`, `marketplace`, `executor`, `agents`, `installations` and `runs`
-    are the stubs of the contracts; the methods are walks over several of them.
+    are the stubs of the contracts; the methods are walks over several of them. Where a method takes an agent, an
+    installation or a settings document, an id of the own org is as good as the resource name.
     """
 
     def __init__(self, login: Login) -> None:
+        self.login = login
         self.org = f"orgs/{login.org}"
         places = {login.address_of(unit) for unit in UNITS}
         self._channels = {place: channel(place, token=login.token) for place in places}
@@ -78,6 +84,19 @@ class Hardpoint:
         for opened in self._channels.values():
             await opened.close()
 
+    def channel(self, unit: str) -> grpc.aio.Channel:
+        """The channel to a unit, for contracts that have no stub here: health, reflection."""
+        return self._channels[self.login.address_of(unit)]
+
+    def unreachable(self) -> tuple[str, ...]:
+        """The addresses that were called and do not answer: what went wrong there never reached a server."""
+        connecting = {grpc.ChannelConnectivity.CONNECTING, grpc.ChannelConnectivity.TRANSIENT_FAILURE}
+        return tuple(place for place, opened in self._channels.items() if opened.get_state() in connecting)
+
+    def named(self, collection: str, name: str) -> str:
+        """The resource name of what is called by an id of the own org or by its resource name."""
+        return name if name.startswith("orgs/") else f"{self.org}/{collection}/{name}"
+
     async def upload(self, data: bytes) -> registry_pb2.Artifact:
         """Store bytes and answer with their digest; the same bytes again are no new artifact."""
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -90,22 +109,26 @@ class Hardpoint:
 
         return await self.artifacts.UploadArtifact(parts())
 
+    async def read_header(self, data: bytes, filename: str) -> Struct:
+        """What a code file exports, read in the server's jail; raises InvalidArgument HEADER_UNREADABLE."""
+        request = executor_pb2.ReadHeaderRequest(parent=self.org, filename=filename, source=data)
+        return (await self.executor.ReadHeader(request)).header
+
     async def push(
         self,
         data: bytes,
         filename: str,
         *,
         visibility: registry_pb2.Visibility = registry_pb2.VISIBILITY_UNSPECIFIED,
+        header: Struct | None = None,
         validate_only: bool = False,
     ) -> registry_pb2.CreateReleaseResponse:
-        """Upload a file and make a draft of it; a code file's header is read in the jail first.
+        """Upload a file and make a draft of it; a code file's header is read in the jail first, unless it is given.
 
         Raises InvalidArgument with the manifest's findings, AlreadyExists for a version that has other bytes.
         """
-        header = None
-        if PurePath(filename).suffix.lower() in CODE_SUFFIXES:
-            asked = executor_pb2.ReadHeaderRequest(parent=self.org, filename=filename, source=data)
-            header = (await self.executor.ReadHeader(asked)).header
+        if header is None and PurePath(filename).suffix.lower() in CODE_SUFFIXES:
+            header = await self.read_header(data, filename)
         artifact = await self.upload(data)
         return await self.registry.CreateRelease(
             registry_pb2.CreateReleaseRequest(
@@ -132,6 +155,7 @@ class Hardpoint:
         constraint: str = "",
         installation_id: str = "",
         grants: manifest_pb2.Authority | None = None,
+        validate_only: bool = False,
     ) -> installation_pb2.Installation:
         """Install a capability with exactly the grants given; none means that it may reach nothing."""
         return await self.installations.CreateInstallation(
@@ -141,36 +165,35 @@ class Hardpoint:
                 constraint=constraint,
                 installation_id=installation_id,
                 grants=grants,
+                validate_only=validate_only,
                 request_id=new_request_id(),
             )
         )
 
     async def set_secret(self, installation: str, key: str, value: str) -> config_pb2.Settings:
-        """Store a secret value and bind it to a key of an installation's settings; a second value replaces the first."""
-        settings = f"{self.org}/settings/{installation}"
-        secret_id = f"{installation}-{key}".lower().replace("_", "-")[:63].strip("-")
-        name = f"{self.org}/secrets/{secret_id}"
-        create = config_pb2.CreateSecretRequest(
-            parent=self.org, secret_id=secret_id, value=value.encode(), request_id=new_request_id()
-        )
-        try:
-            await self.config.CreateSecret(create)
-        except AlreadyExists:
-            rotate = config_pb2.RotateSecretRequest(name=name, value=value.encode(), request_id=new_request_id())
-            await self.config.RotateSecret(rotate)
-        return await self._update_settings(config_pb2.Settings(name=settings, secrets={key: name}))
+        """Give a key of an installation's settings its secret value; one that the key has already gets a new version.
+
+        A secret that belongs to another key is never written to, even where both ask for the same id.
+        """
+        name = self.named("settings", installation)
+        settings = await self.config.GetSettings(config_pb2.GetSettingsRequest(name=name))
+        if key in settings.secrets:
+            await self._rotate_secret(settings.secrets[key], value)
+            return settings
+        bound = await self._create_secret(name.rpartition("/")[2], key, value)
+        return await self._update_settings(config_pb2.Settings(name=name, secrets={key: bound}))
 
     async def set_settings(self, installation: str, values: Mapping[str, Any]) -> config_pb2.Settings:
         """Set plain values of an installation's settings, by key; the other keys stay as they are."""
-        settings = config_pb2.Settings(name=f"{self.org}/settings/{installation}", values=to_struct(values))
-        return await self._update_settings(settings)
+        name = self.named("settings", installation)
+        return await self._update_settings(config_pb2.Settings(name=name, values=to_struct(values)))
 
     async def attach(self, agent: str, installation: str, *, priority: int = 0) -> agent_pb2.Attachment:
-        """Switch an installation (its id) on for an agent (its id)."""
+        """Switch an installation on for an agent."""
         return await self.agents.AttachCapability(
             agent_pb2.AttachCapabilityRequest(
-                parent=f"{self.org}/agents/{agent}",
-                installation=f"{self.org}/installations/{installation}",
+                parent=self.named("agents", agent),
+                installation=self.named("installations", installation),
                 priority=priority,
                 request_id=new_request_id(),
             )
@@ -178,29 +201,72 @@ class Hardpoint:
 
     async def detach(self, agent: str, installation: str) -> None:
         """Switch an installation off for an agent; a running call ends normally."""
-        name = f"{self.org}/agents/{agent}/attachments/{installation}"
-        await self.agents.DetachCapability(
-            agent_pb2.DetachCapabilityRequest(name=name, request_id=new_request_id())
-        )
+        name = f"{self.named('agents', agent)}/attachments/{installation.rpartition('/')[2]}"
+        await self.agents.DetachCapability(agent_pb2.DetachCapabilityRequest(name=name, request_id=new_request_id()))
 
     async def tools(self, agent: str) -> Sequence[agent_pb2.Tool]:
-        """What an agent (its id) may call now."""
-        listed = await self.agents.ListTools(agent_pb2.ListToolsRequest(agent=f"{self.org}/agents/{agent}"))
+        """What an agent may call now."""
+        listed = await self.agents.ListTools(agent_pb2.ListToolsRequest(agent=self.named("agents", agent)))
         return listed.tools
 
     async def call(
         self, agent: str, action: str, params: Mapping[str, Any] | None = None, *, seconds: float = CALL_SECONDS
     ) -> agent_pb2.CallActionResponse:
-        """Call "{capability}.{action}" as an agent (its id)."""
+        """Call "{capability}.{action}" as an agent."""
         request = agent_pb2.CallActionRequest(
-            agent=f"{self.org}/agents/{agent}", action=action, input=to_struct(params or {})
+            agent=self.named("agents", agent), action=action, input=to_struct(params or {})
         )
         return await self.agents.CallAction(request, timeout=seconds)
+
+    async def test(
+        self,
+        release: str,
+        action: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        settings: str = "",
+        seconds: float = CALL_SECONDS,
+    ) -> agent_pb2.CallActionResponse:
+        """Run an action of a release of the own org, a draft too, with a settings document if one is named."""
+        request = agent_pb2.TestActionRequest(
+            release=release,
+            action=action,
+            input=to_struct(params or {}),
+            settings=self.named("settings", settings) if settings else "",
+        )
+        return await self.agents.TestAction(request, timeout=seconds)
 
     async def events(self, unit: str, *, resource: str = "", page_token: str = "") -> audit_pb2.ListEventsResponse:
         """What was done in a unit with a database ("config", "registry", "marketplace", "runtime"), newest first."""
         request = audit_pb2.ListEventsRequest(parent=self.org, resource=resource, page_token=page_token)
         return await self._audit[unit].ListEvents(request, metadata=((UNIT_METADATA, unit),))
+
+    async def _create_secret(self, installation: str, key: str, value: str) -> str:
+        plain = f"{installation}-{key}".lower().replace("_", "-")[:63].strip("-")
+        # "weather" with PRO_KEY and "weather-pro" with KEY would share the plain id; the digest tells them apart.
+        digest = hashlib.sha256(f"{installation}/{key}".encode()).hexdigest()[:10]
+        unique = f"{plain[:52].strip('-')}-{digest}"
+        for secret_id in (plain, unique):
+            request = config_pb2.CreateSecretRequest(
+                parent=self.org,
+                secret_id=secret_id,
+                description=f"{key} of {installation}",
+                value=value.encode(),
+                request_id=new_request_id(),
+            )
+            try:
+                return (await self.config.CreateSecret(request)).name
+            except AlreadyExists:
+                continue
+        # Made by a call that ended before it could bind it.
+        name = f"{self.org}/secrets/{unique}"
+        await self._rotate_secret(name, value)
+        return name
+
+    async def _rotate_secret(self, name: str, value: str) -> None:
+        await self.config.RotateSecret(
+            config_pb2.RotateSecretRequest(name=name, value=value.encode(), request_id=new_request_id())
+        )
 
     async def _update_settings(self, settings: config_pb2.Settings) -> config_pb2.Settings:
         return await self.config.UpdateSettings(

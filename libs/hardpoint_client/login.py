@@ -11,7 +11,6 @@ from typing import Self
 from hardpoint_kit.errors import Unauthenticated
 from hardpoint_kit.options import default_state_folder
 
-
 UNITS = ("config", "registry", "marketplace", "executor", "runtime")
 
 
@@ -47,22 +46,29 @@ class Login:
     def find(cls, address: str = "", token: str = "") -> Self:
         """What is given, else HARDPOINT_ADDRESS and HARDPOINT_TOKEN, else this machine's own server.
 
-        HARDPOINT_CONFIG_ADDRESS and the like name single units, for a server without one address for all. Raises Unauthenticated when no token is to be found.
+        HARDPOINT_CONFIG_ADDRESS and the like name single units, for a server without one address for all. This
+        machine's own token is shown to its own server only. Raises Unauthenticated when no token is to be found.
         """
         address = address or os.environ.get("HARDPOINT_ADDRESS", "")
         token = token or os.environ.get("HARDPOINT_TOKEN", "")
-        if not (address and token):
-            local = _local(default_state_folder() / "login.json")
-            address, token = address or local.get("address", ""), token or local.get("token", "")
-        if not (address and token):
+        named = {unit: os.environ.get(f"HARDPOINT_{unit.upper()}_ADDRESS", "") for unit in UNITS}
+        addresses = {unit: place for unit, place in named.items() if place}
+        own = _left_by_server(default_state_folder() / "login.json")
+        if len(addresses) < len(UNITS):
+            address = address or own.get("address", "")
+        reached = {addresses.get(unit) or address for unit in UNITS}
+        if "" in reached:
             raise Unauthenticated(
                 "no server to talk to", fix="start one with `make up`, or set HARDPOINT_ADDRESS and HARDPOINT_TOKEN"
             )
-        single = {unit: os.environ.get(f"HARDPOINT_{unit.upper()}_ADDRESS", "") for unit in UNITS}
-        return cls(address, token, {unit: place for unit, place in single.items() if place})
+        if reached == {own.get("address")}:
+            token = token or own.get("token", "")
+        if not token:
+            raise Unauthenticated(f"no token for {', '.join(sorted(reached))}", fix="set HARDPOINT_TOKEN")
+        return cls(address, token, addresses)
 
 
-def _local(file: Path) -> dict[str, str]:
+def _left_by_server(file: Path) -> dict[str, str]:
     try:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError):

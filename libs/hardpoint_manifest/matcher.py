@@ -73,7 +73,7 @@ def _matches(name: str, argument: Any, actual: Any) -> bool:
     number = isinstance(actual, int | float) and not isinstance(actual, bool)
     if name == "$type" and isinstance(argument, str):
         return isinstance(actual, _TYPES.get(argument, ())) and (argument == "boolean" or not isinstance(actual, bool))
-    if name == "$range" and isinstance(argument, list) and len(argument) == 2:
+    if name == "$range" and _is_range(argument):
         return number and bool(argument[0] <= actual <= argument[1])
     if name == "$regex" and isinstance(argument, str) and isinstance(actual, str):
         try:

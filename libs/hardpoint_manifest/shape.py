@@ -112,4 +112,6 @@ def _step(schema: dict[str, Any], node: dict[str, Any], part: int | str) -> dict
     node = _resolve(schema, node)
     if isinstance(part, int):
         return dict(node.get("items", {}))
-    return dict(node.get("properties", {}).get(part) or node.get("additionalProperties") or {})
+    named = node.get("properties", {}).get(part)
+    # A mapping of checked names has its values under the pattern of the names.
+    return dict(named or next(iter(node.get("patternProperties", {}).values()), {}))

@@ -25,6 +25,8 @@ class Options(kit.Options):
     """Jails of each language that are started ahead."""
     executor_jails_running: int = 8
     """Jails of each language that may run at once."""
+    executor_queue: int = 32
+    """Calls of each language that may wait for a jail; more are refused at once."""
     executor_wall_seconds: float = 30.0
     executor_memory_bytes: int = 128 * 1024 * 1024
     executor_output_bytes: int = 1024 * 1024
@@ -46,7 +48,9 @@ class Options(kit.Options):
 
 def build(options: Options, platform: Platform) -> Unit:
     """The executor as a unit: ready when strangers' code can be jailed."""
-    pool = PoolOptions(waiting=options.executor_jails_waiting, running=options.executor_jails_running)
+    pool = PoolOptions(
+        waiting=options.executor_jails_waiting, running=options.executor_jails_running, queue=options.executor_queue
+    )
     jail = SingleUseJails(JailOptions(folder=options.executor_rootfs, pool=pool))
     http = HttpClient(parse_aliases(options.executor_host_aliases))
     executor = Executor(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 
@@ -21,7 +22,13 @@ async def test_a_decompression_bomb_stops_at_the_limit() -> None:
         return answer(bomb, headers={"Content-Encoding": "gzip"})
 
     async with Upstream(respond) as api, client_of({"api.example.com": api}) as client:
-        assert await code_of(broker_of(client), FetchRequest("GET", URL)) == DenialCode.RESPONSE_TOO_LARGE
+        tracemalloc.start()
+        try:
+            assert await code_of(broker_of(client), FetchRequest("GET", URL)) == DenialCode.RESPONSE_TOO_LARGE
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 * 1024 * 1024
 
 
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])

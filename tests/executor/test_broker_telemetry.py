@@ -49,7 +49,9 @@ async def test_a_secret_is_in_no_error_log_or_span(
             assert api.seen[0].target.endswith(value)
     texts += [repr(logs), *(record.getMessage() for record in caplog.records)]
     texts += [span.to_json() for span in spans.get_finished_spans()]
-    assert len(spans.get_finished_spans()) == 2
+    ok, bad = spans.get_finished_spans()
+    assert (ok.events, bad.events) == ((), ())
+    assert (bad.attributes or {})["error.type"] == "UPSTREAM_ERROR"
     assert not [text for text in texts if "hunter2" in text]
 
 
@@ -71,6 +73,7 @@ async def test_each_attempt_is_one_client_span_and_the_upstream_hears_of_it(span
     assert not second.status.is_ok
     for span, seen in zip((first, second), api.seen, strict=True):
         assert span.kind == SpanKind.CLIENT
+        assert span.events == ()
         assert span.context is not None
         traceparent = seen.header("traceparent") or ""
         assert traceparent.startswith(f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-")

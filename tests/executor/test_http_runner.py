@@ -174,6 +174,11 @@ async def test_a_success_expression_may_read_status_and_headers() -> None:
     assert (await failure(plan, answer(b"[]", 200, {"X-Kind": "empty"}))).reason == "UPSTREAM_ERROR"
 
 
+@pytest.mark.parametrize("ok", ["true", 1, None, {}])
+async def test_only_true_is_success(ok: Any) -> None:
+    assert (await failure(plan_of({"success": "data.ok"}), json_answer({"ok": ok}))).reason == "UPSTREAM_ERROR"
+
+
 async def test_a_success_expression_without_its_value_names_the_path() -> None:
     error = await failure(plan_of({"success": "data.ok == true"}), json_answer({"error": "x"}))
     assert (error.reason, error.place, error.metadata["path"]) == ("MAPPING_MISSING", "success", "data.ok")

@@ -113,9 +113,7 @@ class Client:
         self, query: str = "", org: str = "acme", page_size: int = 0, page_token: str = ""
     ) -> pb.ListCapabilitiesResponse:
         return await self.registry.ListCapabilities(
-            pb.ListCapabilitiesRequest(
-                parent=f"orgs/{org}", query=query, page_size=page_size, page_token=page_token
-            )
+            pb.ListCapabilitiesRequest(parent=f"orgs/{org}", query=query, page_size=page_size, page_token=page_token)
         )
 
     async def ids(self, query: str = "", org: str = "acme") -> list[str]:

@@ -43,9 +43,7 @@ def test_the_example_manifests_travel_whole(filename: str) -> None:
             finding.line,
         )
         assert manifest_pb2.Severity.Name(other_finding.severity) == f"SEVERITY_{finding.severity.upper()}"
-        assert [json_format.MessageToDict(op.value) for op in other_finding.patch] == [
-            op.value for op in finding.patch
-        ]
+        assert [json_format.MessageToDict(op.value) for op in other_finding.patch] == [op.value for op in finding.patch]
 
 
 @pytest.mark.parametrize("default", [None, False, 0, "", 2.5, {"deep": [1, None]}])

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from cel_expr_python import cel  # type: ignore[import-untyped]
@@ -20,10 +21,11 @@ from hardpoint_manifest.expression.errors import ExpressionError
 from hardpoint_manifest.expression.scope import Scope
 from hardpoint_manifest.expression.tokens import MemberPath, Source, read
 
-MAX_RESULT_PARTS: Final = 100_000
+MAX_RESULT_PARTS: Final = 20_000
 MAX_RESULT_CHARACTERS: Final = 8 * 1024 * 1024
 MAX_RESULT_DEPTH: Final = 64
-MAX_JOINED_CHARACTERS: Final = 64 * 1024 * 1024
+MAX_WORK_VALUES: Final = 10_000_000
+MAX_WORK_CHARACTERS: Final = 16 * 1024 * 1024
 MAX_LOOP_VALUES: Final = (0, 1000, 100)
 """How many values a loop may go over, by how deep loops stand in each other."""
 
@@ -59,15 +61,15 @@ class Expression:
     """The parameter type of the result as far as it is known beforehand, else `any`."""
     optional: bool
     """Whether it is the path of a value that need not be given."""
-    _program: cel.Expression
+    _program: cel.Expression | None
     _needs: "_Needs"
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value, as JSON data; raises ExpressionError when a path is missing or an operation fails."""
-        if self.source.whole is not None:
+        if self._program is None:
             return _walk(self.source.whole, variables)
         used = _pick(self._needs, variables)
-        if self.source.loop_nesting or self.source.additions:
+        if self.source.cost.nesting or self.source.cost.additions:
             self._check_cost(used)
         try:
             value = self._program.eval(data=used)
@@ -105,20 +107,22 @@ class Expression:
         CEL bounds the number of iterations, but it copies the list that a loop builds in each of them, and does not
         bound what one iteration adds up.
         """
-        nesting, joined = self.source.loop_nesting, self.source.additions + 1
+        cost = self.source.cost
         longest_list = longest_text = 1
         for part in _parts(variables):
             if isinstance(part, str):
                 longest_text = max(longest_text, len(part))
             else:
                 longest_list = max(longest_list, len(part))
-        most = MAX_LOOP_VALUES[nesting]
-        if nesting and (longest_list > most or longest_list * joined > 4 * most):
-            message = f"a loop over {longest_list} values; at most {most} are possible here"
+        values, most = longest_list * (cost.range_additions + 1), MAX_LOOP_VALUES[cost.nesting]
+        if cost.nesting and values > most:
+            message = f"a loop over up to {values} values; at most {most} are possible here"
             raise ExpressionError("EXPRESSION_FAILED", message, self.text, fix="use a code action")
-        longest = max(longest_text, longest_list)
-        if joined > 1 and longest * joined ** (nesting + 2) * longest_list**nesting > MAX_JOINED_CHARACTERS:
-            message = "the values are too large to be joined"
+        iterations = longest_list**cost.nesting
+        growth = (cost.additions + 1) ** (cost.nesting + 2) if cost.additions else 1
+        joined_values = longest_list * (cost.additions + 1) * iterations
+        if longest_text * growth * iterations > MAX_WORK_CHARACTERS or joined_values > MAX_WORK_VALUES:
+            message = "the values are too large to be joined or looped over"
             raise ExpressionError("EXPRESSION_FAILED", message, self.text, fix="use a code action")
 
 
@@ -129,17 +133,24 @@ def compile(text: str, scope: Scope) -> Expression:
         if path.root in scope.types or path.parts or path.root not in _TYPE_NAMES:
             _check_declared(path, scope)
     source = replace(source, paths=tuple(path for path in source.paths if path.root in scope.types))
-    typed = {name: _CEL_TYPES.get(kind, cel.Type.DYN) for name, kind in scope.types.items() if _is_plain(name)}
+    typed = {name: kind for name, kind in scope.types.items() if _is_plain(name)}
     try:
-        checked = cel.NewEnv(variables=typed).compile(source.cel)
+        checked = _environment(frozenset(typed.items())).compile(source.cel)
         # With types declared, CEL wants a variable called `input.city`; without, it takes `city` out of `input`.
-        program = cel.NewEnv(variables={name.partition(".")[0]: cel.Type.DYN for name in typed}).compile(source.cel)
+        roots = frozenset((name.partition(".")[0], "any") for name in typed)
+        program = None if source.whole else _environment(roots).compile(source.cel)
     except RuntimeError as error:
         raise _compile_error(text, str(error)) from None
     whole = source.whole
     dotted = _dotted(whole) if whole else ""
     result_type = scope.types.get(dotted, "any") if whole else _RESULT_TYPES.get(checked.return_type().name(), "any")
     return Expression(text, source, result_type, dotted in scope.optional, program, _needs(source.paths))
+
+
+@lru_cache(maxsize=256)
+def _environment(types: frozenset[tuple[str, str]]) -> cel.Env:
+    """The environment with these variables; building one costs far more than compiling in it."""
+    return cel.NewEnv(variables={name: _CEL_TYPES.get(kind, cel.Type.DYN) for name, kind in types})
 
 
 def _check_declared(path: MemberPath, scope: Scope) -> None:
@@ -170,7 +181,7 @@ def _dotted(path: MemberPath) -> str:
     return ".".join([path.root, *map(str, path.parts)])
 
 
-def _walk(path: MemberPath, variables: Mapping[str, Any]) -> Any:
+def _walk(path: MemberPath | None, variables: Mapping[str, Any]) -> Any:
     value = _find(path, variables)
     if value is _ABSENT:
         raise ExpressionError.missing(path)

@@ -64,14 +64,22 @@ class MemberPath:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """How deep loops stand in each other, and how many `+` join values: anywhere, and in what a loop goes over."""
+
+    nesting: int
+    additions: int
+    range_additions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """An expression read: its CEL text, the paths in it, and what bounds its cost."""
 
     cel: str
     paths: tuple[MemberPath, ...]
     whole: MemberPath | None
-    loop_nesting: int
-    additions: int
+    cost: Cost
 
 
 def tokens(text: str, start: int = 0) -> Iterator[Token]:
@@ -93,7 +101,7 @@ def read(text: str, aliases: Mapping[str, str]) -> Source:
     words = list(tokens(text))
     if not words:
         raise ExpressionError.syntax(text, 0, "the expression is empty")
-    loop_nesting = _loop_nesting(text, words)
+    cost = _cost(text, words)
     bound = _loop_variables(words)
     paths: list[MemberPath] = []
     cel, end = "", 0
@@ -105,31 +113,34 @@ def read(text: str, aliases: Mapping[str, str]) -> Source:
             path, used = _path(words, index, aliases)
             paths.append(path)
             whole = path if index == 0 and used == len(words) else whole
-    additions = sum(word.text == "+" for word in words)
-    return Source(cel + text[end:], tuple(paths), whole, loop_nesting, additions)
+    return Source(cel + text[end:], tuple(paths), whole, cost)
 
 
-def _loop_nesting(text: str, words: list[Token]) -> int:
-    """How deep loops stand in each other; raises when brackets do not pair, or beyond the limits."""
+def _cost(text: str, words: list[Token]) -> Cost:
+    """What bounds the cost; raises when brackets do not pair, or beyond the limits."""
     opened: list[tuple[str, bool]] = []
-    loops = deepest_loop = 0
+    loops = deepest = additions = outside = 0
     for index, word in enumerate(words):
-        if word.text in _OPEN and word.kind == "sign":
+        nesting = sum(is_loop for _, is_loop in opened)
+        if word.kind == "sign" and word.text in _OPEN:
             loop = word.text == "(" and index > 1 and words[index - 1].text in LOOPS and words[index - 2].text == "."
             loops += loop
             opened.append((_OPEN[word.text], loop))
-            deepest_loop = max(deepest_loop, sum(is_loop for _, is_loop in opened))
+            deepest = max(deepest, nesting + loop)
             if len(opened) > MAX_NESTING:
                 raise ExpressionError.syntax(text, word.start, f"more than {MAX_NESTING} brackets inside each other")
         elif word.kind == "sign" and word.text in ")]}" and (not opened or opened.pop()[0] != word.text):
             raise ExpressionError.syntax(text, word.start, f"{word.text!r} closes nothing")
-    if loops > MAX_LOOPS or deepest_loop > MAX_LOOP_NESTING:
+        elif word.text == "+":
+            additions += 1
+            outside += not nesting
+    if loops > MAX_LOOPS or deepest > MAX_LOOP_NESTING:
         raise ExpressionError(
             "EXPRESSION_INVALID",
             f"an expression has at most {MAX_LOOPS} loops, {MAX_LOOP_NESTING} inside each other",
             fix="do this in a code action",
         )
-    return deepest_loop
+    return Cost(deepest, additions, outside if loops == 1 else additions)
 
 
 def _loop_variables(words: list[Token]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from hardpoint_manifest.finding import Path
 from hardpoint_manifest.model import Action
 from hardpoint_manifest.rules.subject import Subject
 
-MAX_SITES: Final = 5000
+MAX_SITES: Final = 2000
 Where = Literal["url", "header", "query", "body", "mapping", "success", "error"]
 
 

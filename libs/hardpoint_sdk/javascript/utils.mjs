@@ -102,7 +102,7 @@ export function correlation(xs, ys) {
   }
   const [centerLeft, centerRight] = [total(left) / left.length, total(right) / right.length];
   const pairs = left.map((x, at) => [x - centerLeft, right[at] - centerRight]);
-  const spread = Math.sqrt(total(pairs.map(([x]) => x * x))) * Math.sqrt(total(pairs.map(([, y]) => y * y)));
+  const spread = Math.sqrt(total(pairs.map(([x]) => x * x)) * total(pairs.map(([, y]) => y * y)));
   return spread ? total(pairs.map(([x, y]) => x * y)) / spread : null;
 }
 

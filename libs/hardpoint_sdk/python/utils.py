@@ -114,7 +114,7 @@ def correlation(xs: Any, ys: Any) -> float | None:
         raise ValueError(f"series of different length: {len(left)} and {len(right)} numbers")
     center_left, center_right = _total(left) / len(left), _total(right) / len(right)
     pairs = [(x - center_left, y - center_right) for x, y in zip(left, right, strict=True)]
-    spread = math.sqrt(_total([x * x for x, _ in pairs])) * math.sqrt(_total([y * y for _, y in pairs]))
+    spread = math.sqrt(_total([x * x for x, _ in pairs]) * _total([y * y for _, y in pairs]))
     return _total([x * y for x, y in pairs]) / spread if spread else None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from hardpoint_executor import domain
@@ -9,6 +10,7 @@ from hardpoint_executor.artifacts import Code
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.jail.interface import Event, Frame, Jail, JailCall, Limits, Log, Outcome, OutcomeKind
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, InvalidArgument
+from hardpoint_manifest.load import jail_error
 
 _REASONS = {
     OutcomeKind.USER_ERROR: "USER_ERROR",
@@ -68,8 +70,18 @@ class CodeRunner:
         outcome = await self._jail.describe(language, source, filename)
         if outcome.ok and isinstance(outcome.value, dict):
             return outcome.value
-        message = f"{outcome.error_name}: {outcome.message}".removeprefix(": ") or "the header is not an object"
-        raise InvalidArgument(message, reason="HEADER_UNREADABLE", place=_place(outcome.stack) or filename)
+        failure = {
+            "name": outcome.error_name or outcome.kind.value,
+            "message": outcome.message or "the header is not an object",
+            "stack": [asdict(frame) for frame in outcome.stack],
+        }
+        finding = jail_error(source.encode(), filename, failure).findings[0]
+        raise InvalidArgument(
+            finding.message,
+            reason="HEADER_UNREADABLE",
+            place=f"{filename}:{finding.line}:{finding.column}",
+            fix=finding.fix,
+        )
 
 
 def _error(outcome: Outcome) -> HardpointError:
@@ -81,7 +93,7 @@ def _error(outcome: Outcome) -> HardpointError:
     return kind(message, reason=reason, place=_place(outcome.stack), **_facts(outcome))
 
 
-def _facts(outcome: Outcome) -> dict[str, str]:
+def _facts(outcome: Outcome) -> dict[str, Any]:
     match outcome.kind:
         case OutcomeKind.USER_ERROR:
             return {"name": outcome.error_name}

@@ -7,7 +7,7 @@ artifact ticket are remembered.
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from opentelemetry.trace import Span
@@ -134,6 +134,7 @@ class Calls:
         self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
     ) -> tuple[Record, Ended]:
         """Execute and say what is to be recorded; what the caller cancels is recorded here."""
+        execution = await self._execution(plan, run, value, remaining)
         started_at, started = self._clock.now(), time.perf_counter()
 
         def record(ended: Ended) -> Record:
@@ -157,23 +158,28 @@ class Calls:
             )
 
         try:
-            ended = await self._execute_with_tickets(plan, run, value, remaining)
+            ended = await self._attempt(plan, execution)
         except asyncio.CancelledError:
             self._recorder.leave(record(Ended(RunState.CANCELLED, None, None, Usage())))
             raise
         return record(ended), ended
 
-    async def _execute_with_tickets(
-        self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
-    ) -> Ended:
+    async def _attempt(self, plan: Plan, execution: Execution) -> Ended:
         """Execute with remembered tickets, and once more with fresh ones when the executor refuses them."""
         try:
-            return await self._peers.executor.execute(await self._execution(plan, run, value, remaining))
+            return await self._peers.executor.execute(execution)
         except Unauthenticated as error:
             if error.reason != "TICKET_INVALID":
                 raise
-        self._tickets.drop(run.org, plan.release.name, plan.settings)
-        return await self._peers.executor.execute(await self._execution(plan, run, value, remaining))
+        self._tickets.drop(execution.run.org, plan.release.name, plan.settings)
+        return await self._peers.executor.execute(await self._with_tickets(plan, execution))
+
+    async def _with_tickets(self, plan: Plan, execution: Execution) -> Execution:
+        return replace(
+            execution,
+            artifact_ticket=await self._tickets.artifact(execution.run.org, plan.release.name),
+            lease_token=await self._tickets.lease(plan.settings) if plan.settings else "",
+        )
 
     async def _execution(
         self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
@@ -182,18 +188,19 @@ class Calls:
         if remaining is not None:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
             limit = min(limit, timeout)
-        return Execution(
+        execution = Execution(
             run=run,
             agent=str(plan.agent or ""),
             release=plan.release,
             action=plan.action,
             input=value,
             authority=plan.authority,
-            artifact_ticket=await self._tickets.artifact(run.org, plan.release.name),
-            lease_token=await self._tickets.lease(plan.settings) if plan.settings else "",
+            artifact_ticket="",
+            lease_token="",
             wall_seconds=limit,
             timeout=timeout,
         )
+        return await self._with_tickets(plan, execution)
 
 
 def _answer(span: Span, run: Run, ended: Ended) -> Answer:

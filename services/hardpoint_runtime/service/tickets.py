@@ -70,7 +70,10 @@ class Tickets:
         while True:
             try:
                 async for changed in self._config.changes():
-                    self._watched = True
+                    if not self._watched:
+                        # What was leased before the watch began may have changed before it, too.
+                        self._leases.clear()
+                        self._watched = True
                     for settings in changed:
                         self._leases.drop(settings)
             except HardpointError as error:

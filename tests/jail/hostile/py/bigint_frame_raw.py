@@ -1,5 +1,6 @@
 # expect[protocol]: 5000-digit int refused
-import os, time
+import os
+import time
 
 
 def run(x):

@@ -1,5 +1,6 @@
 # expect[ok]: first result frame wins, jail killed at once
-import os, json
+import json
+import os
 
 
 def run(x):

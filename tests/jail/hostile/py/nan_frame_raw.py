@@ -1,5 +1,6 @@
 # expect[protocol]: NaN refused at the executor
-import os, time
+import os
+import time
 
 
 def run(x):

@@ -1,0 +1,114 @@
+"""The frame around every command: run it, show its answer or print it as JSON, say errors, choose the exit code.
+
+A command is a coroutine that returns an Answer. Exit codes: 0 it worked, 1 refused or failed, 2 used wrongly,
+130 interrupted. Heavy imports (gRPC, protobuf, the manifest language) stand inside the commands, so that `--help` and
+completion do not pay for them.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import RenderableType
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from hardpoint_cli import screen
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+JSON = "--json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found: `document` for `--json`, `shown` for people; not `ok` means exit code 1."""
+
+    document: Any
+    shown: RenderableType = ""
+    ok: bool = True
+
+
+Work = Callable[..., Coroutine[Any, Any, Answer]]
+
+_as_json = Annotated[bool, typer.Option(JSON, help="Print one JSON document, errors too.")]
+_JSON_PARAMETER = inspect.Parameter(
+    "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_as_json
+)
+
+
+def command(
+    app: typer.Typer, name: str, *, panel: str | None = None, examples: Sequence[str] = (), **options: Any
+) -> Callable[[Work], Work]:
+    """Make a coroutine a command of `app`, with `--json` and its examples under the help text."""
+
+    def register(work: Work) -> Work:
+        @functools.wraps(work)
+        def run(*arguments: Any, as_json: bool, **named: Any) -> None:
+            import asyncio
+
+            answer = asyncio.run(work(*arguments, **named))
+            if as_json:
+                screen.print_json(answer.document)
+            else:
+                screen.show(answer.shown)
+            if not answer.ok:
+                raise typer.Exit(FAILED)
+
+        signature = inspect.signature(work)
+        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*signature.parameters.values(), _JSON_PARAMETER]
+        )
+        run.__annotations__ = {**work.__annotations__, "as_json": _as_json}
+        epilog = "\n\n".join(["[bold]Examples[/]", *(f"[dim]$[/] {line}" for line in examples)]) if examples else None
+        app.command(name, rich_help_panel=panel, epilog=epilog, **options)(run)
+        return work
+
+    return register
+
+
+class Program(TyperGroup):
+    """The root of the commands: whatever goes wrong below becomes words, a JSON document and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
+        """Run the command that the arguments name, and exit."""
+        as_json = JSON in (sys.argv[1:] if args is None else args)
+        options["standalone_mode"] = False
+        try:
+            sys.exit(super().main(args, *rest, **options) or 0)
+        except typer.Abort:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            screen.drop_output()
+            sys.exit(FAILED)
+        except TyperException as error:
+            _say_misused(error, as_json)
+            sys.exit(error.exit_code)
+        except Exception as error:
+            screen.show_error(_explained(error), as_json)
+            sys.exit(FAILED)
+
+
+def _say_misused(error: TyperException, as_json: bool) -> None:
+    if as_json:
+        screen.print_json({"error": {**screen.NO_ERROR, "reason": "INVALID_ARGUMENT", "message": error.format_message()}})
+        return
+    from typer import rich_utils
+
+    rich_utils.rich_format_error(error)
+
+
+def _explained(error: Exception) -> Any:
+    """The error as a HardpointError; what is none is a defect of this program, and says where."""
+    from hardpoint_kit.errors import HardpointError, Internal
+
+    if isinstance(error, HardpointError):
+        return error
+    traced = error.__traceback__
+    while traced is not None and traced.tb_next is not None:
+        traced = traced.tb_next
+    place = f"{traced.tb_frame.f_code.co_filename}:{traced.tb_lineno}" if traced else ""
+    return Internal(f"{type(error).__name__}: {error}", place=place, fix="this is a defect of the CLI: report it")

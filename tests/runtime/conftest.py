@@ -1,0 +1,202 @@
+"""Fixtures for tests of the runtime: the unit served on a port, on a database of its own, among fakes of its peers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from hardpoint.audit.v1.audit_pb2 import ListEventsRequest
+from hardpoint.audit.v1.audit_pb2_grpc import AuditServiceStub
+from hardpoint.manifest.v1.manifest_pb2 import Authority
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2
+from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
+from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
+from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
+from hardpoint_kit.auth import DevKeys, Verifier
+from hardpoint_kit.documents import to_struct
+from hardpoint_kit.rpc.client import channel
+from hardpoint_kit.rpc.server import Server
+from hardpoint_kit.telemetry import setup
+from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.peers import Peers
+from hardpoint_runtime.server import Options, assemble
+from runtime.factories import release
+from runtime.fakes import FakeConfig, FakeExecutor, FakeMarketplace, FakeRegistry, SetClock
+
+AGENT = "orgs/acme/agents/helper"
+INSTALLATION = "orgs/acme/installations/weather"
+ATTACHMENT = f"{AGENT}/attachments/weather"
+TOOL = "weather.get-weather"
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Ask again and again until it holds; fails when it does not within `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Fakes:
+    """The peers of every runtime in a test."""
+
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    config: FakeConfig = field(default_factory=FakeConfig)
+    marketplace: FakeMarketplace = field(default_factory=FakeMarketplace)
+    executor: FakeExecutor = field(default_factory=FakeExecutor)
+
+    def peers(self) -> Peers:
+        return Peers(self.registry, self.config, self.marketplace, self.executor)
+
+
+class Client:
+    """One caller's stubs, and the requests that most tests make."""
+
+    def __init__(self, opened: Any) -> None:
+        self.agents = AgentServiceStub(opened)
+        self.installations = InstallationServiceStub(opened)
+        self.runs = RunServiceStub(opened)
+        self.audit = AuditServiceStub(opened)
+
+    async def create_agent(self, agent_id: str = "helper", **more: Any) -> agent_pb2.Agent:
+        return await self.agents.CreateAgent(
+            agent_pb2.CreateAgentRequest(parent="orgs/acme", agent_id=agent_id, **more)
+        )
+
+    async def install(
+        self, capability: str = "orgs/acme/capabilities/weather", grants: Authority | None = None, **more: Any
+    ) -> installation_pb2.Installation:
+        request = installation_pb2.CreateInstallationRequest(
+            parent="orgs/acme", capability=capability, grants=grants or Authority(), **more
+        )
+        return await self.installations.CreateInstallation(request)
+
+    async def attach(self, installation: str = INSTALLATION, agent: str = AGENT, **more: Any) -> agent_pb2.Attachment:
+        return await self.agents.AttachCapability(
+            agent_pb2.AttachCapabilityRequest(parent=agent, installation=installation, **more)
+        )
+
+    async def detach(self, attachment: str = ATTACHMENT) -> None:
+        await self.agents.DetachCapability(agent_pb2.DetachCapabilityRequest(name=attachment))
+
+    async def call(self, action: str = TOOL, agent: str = AGENT, **value: Any) -> agent_pb2.CallActionResponse:
+        request = agent_pb2.CallActionRequest(
+            agent=agent, action=action, input=to_struct(value or {"location": "New York"})
+        )
+        return await self.agents.CallAction(request, timeout=30)
+
+    async def tools(self, agent: str = AGENT) -> list[str]:
+        response = await self.agents.ListTools(agent_pb2.ListToolsRequest(agent=agent))
+        return [tool.name for tool in response.tools]
+
+    async def events(self) -> list[str]:
+        """What was done, oldest first: "action resource"."""
+        listed = await self.audit.ListEvents(ListEventsRequest(parent="orgs/acme"))
+        return [f"{event.action} {event.resource}" for event in reversed(listed.events)]
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    return Fakes()
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> DevKeys:
+    return DevKeys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+async def cleanup() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def url(database_url: Callable[[str], Awaitable[str]]) -> str:
+    """A fresh database of the runtime."""
+    return await database_url("hardpoint_runtime")
+
+
+Serve = Callable[[], Awaitable[Server]]
+Dial = Callable[..., Client]
+
+
+@pytest.fixture
+def serve(url: str, fakes: Fakes, clock: SetClock, keys: DevKeys, cleanup: AsyncExitStack) -> Serve:
+    """`await serve()` is one more running runtime; all share the database and the peers."""
+
+    async def serve() -> Server:
+        options = Options(listen="127.0.0.1:0", runtime_database_url=url)
+        unit = assemble(options, clock, fakes.peers())
+        server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
+        await server.start()
+        cleanup.push_async_callback(server.stop, 0)
+        return server
+
+    return serve
+
+
+@pytest.fixture
+async def server(serve: Serve) -> Server:
+    return await serve()
+
+
+@pytest.fixture
+def dial(keys: DevKeys, cleanup: AsyncExitStack) -> Dial:
+    """`dial(server, "acme", "operator")` is a client of that org and role."""
+
+    def dial(server: Server, org: str = "acme", role: str = "admin") -> Client:
+        opened = channel(f"127.0.0.1:{server.port}", token=keys.mint("ada", org, {role}))
+        cleanup.push_async_callback(opened.close)
+        return Client(opened)
+
+    return dial
+
+
+@pytest.fixture
+def client(server: Server, dial: Dial) -> Client:
+    """An admin of acme."""
+    return dial(server)
+
+
+@pytest.fixture
+def weather(fakes: Fakes) -> Release:
+    """A release in the registry that needs no settings."""
+    made = release()
+    fakes.registry.add(made)
+    return made
+
+
+@pytest.fixture
+async def attached(client: Client, weather: Release) -> Client:
+    """An admin of acme whose agent `helper` may call `weather.get-weather`, with nothing granted."""
+    await client.create_agent()
+    await client.install()
+    await client.attach()
+    return client
+
+
+Query = Callable[..., Awaitable[list[Any]]]
+
+
+@pytest.fixture
+async def query(url: str, cleanup: AsyncExitStack) -> Query:
+    """`await query(sql, org="*")` reads the database itself, as the service's own role."""
+    conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    async def query(sql: str, org: str = "*") -> list[Any]:
+        async with await psycopg.AsyncConnection.connect(conninfo) as connection:
+            await connection.execute("SELECT set_config('hardpoint.org', %s, false)", [org])
+            return await (await connection.execute(sql.encode())).fetchall()
+
+    return query

@@ -1,0 +1,173 @@
+"""Stand-ins for the runtime's peers; the last lines hold them to the same Protocols."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from hardpoint_kit.caller import current_caller
+from hardpoint_kit.errors import HardpointError, NotFound, Unavailable
+from hardpoint_kit.names import CapabilityName, InstallationName, ReleaseName, SettingsName
+from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
+from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.domain.runs import RunState, Usage
+from hardpoint_runtime.peers import Config, Executor, Marketplace, Registry
+
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+class FakeRegistry:
+    """Releases by name; the one added last is the best of its capability."""
+
+    def __init__(self) -> None:
+        self.releases: dict[str, Release] = {}
+        self.asked: list[str] = []
+        self.asked_by: list[str] = []
+        self.expires = FAR
+
+    def add(self, *releases: Release) -> None:
+        for release in releases:
+            self.releases[str(release.name)] = release
+
+    async def resolve(self, capability: CapabilityName, constraint: str) -> Release:
+        self._note(f"resolve {capability} {constraint}".strip())
+        fitting = [release for release in self.releases.values() if release.name.capability_name == capability]
+        if not fitting:
+            raise NotFound("capability", capability)
+        return fitting[-1]
+
+    async def release(self, name: ReleaseName) -> Release:
+        self._note(f"release {name}")
+        if str(name) not in self.releases:
+            raise NotFound("release", name)
+        return self.releases[str(name)]
+
+    async def artifact_ticket(self, name: ReleaseName) -> Ticket:
+        self._note(f"ticket {name}")
+        return Ticket(f"artifact-{len(self.asked)}", self.expires)
+
+    def _note(self, what: str) -> None:
+        self.asked.append(what)
+        who = current_caller()
+        self.asked_by.append(who.org if who else "")
+
+
+class FakeConfig:
+    """Keys that have a value, leases with numbers, and a stream of changes that can break."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, set[str]] = {}
+        self.leased: list[str] = []
+        self.expires = FAR
+        self.watchers: list[asyncio.Queue[tuple[SettingsName, ...] | HardpointError]] = []
+        self.watch_refused = False
+
+    async def configured(self, settings: SettingsName) -> frozenset[str]:
+        return frozenset(self.keys.get(str(settings), ()))
+
+    async def lease(self, settings: SettingsName) -> Ticket:
+        self.leased.append(str(settings))
+        return Ticket(f"lease-{len(self.leased)}", self.expires)
+
+    async def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
+        if self.watch_refused:
+            raise Unavailable("config is away")
+        told: asyncio.Queue[tuple[SettingsName, ...] | HardpointError] = asyncio.Queue()
+        self.watchers.append(told)
+        try:
+            yield ()
+            while True:
+                said = await told.get()
+                if isinstance(said, HardpointError):
+                    raise said
+                yield said
+        finally:
+            self.watchers.remove(told)
+
+    def tell(self, said: tuple[SettingsName, ...] | HardpointError) -> None:
+        for watcher in self.watchers:
+            watcher.put_nowait(said)
+
+
+class FakeMarketplace:
+    """Counts installations, or fails."""
+
+    def __init__(self) -> None:
+        self.recorded: list[tuple[str, str]] = []
+        self.failing = False
+        self.attempts = 0
+
+    async def record_installation(self, installation: InstallationName, capability: CapabilityName) -> None:
+        self.attempts += 1
+        if self.failing:
+            raise Unavailable("marketplace is away")
+        who = current_caller()
+        assert who is not None
+        assert who.org == installation.org
+        self.recorded.append((str(installation), str(capability)))
+
+
+class FakeExecutor:
+    """Gives each input back as its output, unless told to behave otherwise."""
+
+    def __init__(self) -> None:
+        self.executions: list[Execution] = []
+        self.behave: Callable[[Execution], Awaitable[Ended]] = succeed
+
+    async def execute(self, execution: Execution) -> Ended:
+        self.executions.append(execution)
+        return await self.behave(execution)
+
+
+async def succeed(execution: Execution) -> Ended:
+    return Ended(RunState.SUCCEEDED, dict(execution.input), None, Usage(wall_ms=3.0, broker_calls=1))
+
+
+def raising(error: HardpointError) -> Callable[[Execution], Awaitable[Ended]]:
+    async def refuse(_execution: Execution) -> Ended:
+        raise error
+
+    return refuse
+
+
+def failing(error: HardpointError) -> Callable[[Execution], Awaitable[Ended]]:
+    async def fail(_execution: Execution) -> Ended:
+        return Ended(RunState.FAILED, None, error, Usage(wall_ms=2.0))
+
+    return fail
+
+
+class Gate:
+    """An action that begins, says so, and ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.released = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def __call__(self, execution: Execution) -> Ended:
+        self.begun.set()
+        try:
+            await self.released.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return await succeed(execution)
+
+
+class SetClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def move(self, **by: float) -> None:
+        self.time += timedelta(**by)
+
+
+_registry: type[Registry] = FakeRegistry
+_config: type[Config] = FakeConfig
+_marketplace: type[Marketplace] = FakeMarketplace
+_executor: type[Executor] = FakeExecutor

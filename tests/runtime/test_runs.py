@@ -1,0 +1,176 @@
+"""The record of what ran: durable before the answer, written together, read in pages."""
+
+import asyncio
+import math
+
+import pytest
+
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
+from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.database import Database
+from hardpoint_kit.errors import ActionFailed, InvalidArgument, NotFound, Unavailable
+from hardpoint_runtime.domain.runs import RunState
+from hardpoint_runtime.service.recorder import Recorder
+from hardpoint_runtime.store import Store
+from runtime.conftest import AGENT, ATTACHMENT, INSTALLATION, TOOL, Client, Fakes, Query, Serve
+from runtime.fakes import SetClock, failing, succeed
+from runtime.test_domain import record
+
+CALLS = 200
+
+
+async def listed(client: Client, **filters: object) -> list[str]:
+    response = await client.runs.ListRuns(run_pb2.ListRunsRequest(parent="orgs/acme", **filters))
+    return [run.name for run in response.runs]
+
+
+async def test_concurrent_calls_share_transactions(attached: Client, query: Query) -> None:
+    await attached.call()
+    answers = await asyncio.gather(*(attached.call() for _ in range(CALLS)))
+    runs = await query("SELECT 'orgs/acme/runs/' || run FROM runs")
+    assert {answer.run for answer in answers} < {name for (name,) in runs}
+    ((transactions,),) = await query("SELECT count(DISTINCT xmin::text) FROM runs")
+    assert transactions < CALLS / 4
+    ((together,),) = await query("SELECT count(*) FROM runs JOIN steps USING (org, run) WHERE runs.xmin = steps.xmin")
+    assert together == CALLS + 1
+    shown = await attached.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=ATTACHMENT))
+    assert shown.counters.usage_count == CALLS + 1
+
+
+async def test_counters_of_attachment_and_installation(attached: Client, fakes: Fakes, clock: SetClock) -> None:
+    await attached.call()
+    clock.move(minutes=5)
+    await attached.call()
+    fakes.executor.behave = failing(ActionFailed("broken"))
+    with pytest.raises(ActionFailed):
+        await attached.call()
+    shown = await attached.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=ATTACHMENT))
+    counters = shown.counters
+    assert (counters.execution_count, counters.error_count, counters.usage_count) == (3, 1, 2)
+    assert math.isclose(counters.success_rate, 2 / 3)
+    assert counters.average_execution_time_ms > 0
+    assert counters.last_used.ToSeconds() >= int(clock.now().timestamp())
+
+    # A new attachment begins at nothing; the installation counts all of them, present and past.
+    await attached.detach()
+    await attached.attach()
+    again = await attached.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=ATTACHMENT))
+    assert again.counters.execution_count == 0
+    whole = await attached.installations.GetInstallation(installation_pb2.GetInstallationRequest(name=INSTALLATION))
+    assert whole.counters == counters
+
+
+async def test_counters_are_summed_over_processes(attached: Client, serve: Serve, dial: object) -> None:
+    other = dial(await serve())
+    await attached.call()
+    await other.call()
+    shown = await attached.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=ATTACHMENT))
+    assert shown.counters.execution_count == 2
+
+
+async def test_runs_are_listed_newest_first_in_pages(attached: Client, clock: SetClock) -> None:
+    made = []
+    for _ in range(5):
+        clock.move(milliseconds=1)
+        made.append((await attached.call()).run)
+    request = run_pb2.ListRunsRequest(parent="orgs/acme", page_size=2)
+    found, pages = [], 0
+    while True:
+        page = await attached.runs.ListRuns(request)
+        found += [run.name for run in page.runs]
+        pages += 1
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert (found, pages) == (made[::-1], 3)
+    with pytest.raises(InvalidArgument) as refused:
+        await attached.runs.ListRuns(
+            run_pb2.ListRunsRequest(parent="orgs/acme", page_token=request.page_token, agent=AGENT)
+        )
+    assert refused.value.reason == "PAGE_TOKEN_MISMATCH"
+
+
+async def test_runs_are_filtered_by_agent_and_state(attached: Client, fakes: Fakes) -> None:
+    await attached.create_agent("other")
+    await attached.attach(agent="orgs/acme/agents/other")
+    good = (await attached.call()).run
+    other = (await attached.call(agent="orgs/acme/agents/other")).run
+    fakes.executor.behave = failing(ActionFailed("broken"))
+    with pytest.raises(ActionFailed) as failed:
+        await attached.call()
+    bad = failed.value.metadata["run"]
+    assert set(await listed(attached)) == {good, other, bad}
+    assert set(await listed(attached, agent=AGENT)) == {good, bad}
+    assert await listed(attached, state=run_pb2.RUN_STATE_FAILED) == [bad]
+    assert await listed(attached, state=run_pb2.RUN_STATE_SUCCEEDED, agent=AGENT) == [good]
+    assert await listed(attached, state=run_pb2.RUN_STATE_WAITING) == []
+    with pytest.raises(NotFound):
+        await listed(attached, agent="orgs/umbrella/agents/helper")
+
+
+async def test_a_run_has_one_step(attached: Client) -> None:
+    run = (await attached.call()).run
+    response = await attached.runs.ListSteps(run_pb2.ListStepsRequest(parent=run))
+    (step,) = response.steps
+    assert (step.name, step.action, step.state) == (f"{run}/steps/1", TOOL, run_pb2.RUN_STATE_SUCCEEDED)
+    assert step.usage.broker_calls == 1
+    with pytest.raises(NotFound):
+        await attached.runs.ListSteps(run_pb2.ListStepsRequest(parent="orgs/acme/runs/none"))
+    with pytest.raises(NotFound):
+        await attached.runs.GetRun(run_pb2.GetRunRequest(name="orgs/acme/runs/none"))
+
+
+async def test_neither_input_nor_output_is_recorded(attached: Client, query: Query) -> None:
+    await attached.call(location="a-very-private-place")
+    for table in ("runs", "steps", "usage_counters", "audit_events"):
+        rows = await query(f"SELECT row_to_json(t)::text FROM {table} t")
+        assert rows
+        assert not any("a-very-private-place" in text for (text,) in rows)
+
+
+async def test_a_result_that_cannot_be_recorded_is_not_claimed(attached: Client, fakes: Fakes, query: Query) -> None:
+    await query("ALTER TABLE runs ADD CONSTRAINT never CHECK (false) NOT VALID; COMMIT; SELECT 1")
+    with pytest.raises(Unavailable) as refused:
+        await attached.call()
+    assert "may have taken effect" in refused.value.fix
+    assert len(fakes.executor.executions) == 1
+    await query("ALTER TABLE runs DROP CONSTRAINT never; COMMIT; SELECT 1")
+    await attached.call()
+
+
+async def test_one_row_that_is_refused_does_not_take_the_others_with_it(
+    attached: Client, fakes: Fakes, query: Query
+) -> None:
+    await query("ALTER TABLE runs ADD CONSTRAINT picky CHECK (subject <> 'x' AND message <> 'bad'); COMMIT; SELECT 1")
+
+    async def odd_ones_fail(execution: object) -> object:
+        bad = execution.input["location"] == "bad"
+        return await (failing(ActionFailed("bad")) if bad else succeed)(execution)
+
+    fakes.executor.behave = odd_ones_fail
+    results = await asyncio.gather(
+        *(attached.call(location="bad" if i == 3 else "good") for i in range(10)), return_exceptions=True
+    )
+    assert [i for i, result in enumerate(results) if isinstance(result, BaseException)] == [3]
+    assert isinstance(results[3], Unavailable)
+    assert await query("SELECT count(*) FROM runs") == [(9,)]
+
+
+async def test_what_waits_is_written_before_the_process_ends(url: str, query: Query) -> None:
+    database = Database(url)
+    recorder = Recorder(Store(database))
+    await recorder.start()
+    recorder.leave(record(RunState.CANCELLED, 5, 0, "one"))
+    await recorder.stop()
+    await database.close()
+    assert await query("SELECT state, duration_us FROM runs") == [("CANCELLED", 5)]
+
+
+async def test_an_org_reads_only_its_own_runs(url: str, attached: Client, query: Query) -> None:
+    await attached.call()
+    database = Database(url)
+    async with Store(database).transaction(SYSTEM("umbrella")) as tx:
+        window = __import__("hardpoint_runtime.domain.paging", fromlist=["Window"]).Window(10, "", "")
+        assert await tx.runs.within("acme", window, "", "") == []
+    await database.close()
+    assert await query("SELECT count(*) FROM runs", org="acme") == [(1,)]
