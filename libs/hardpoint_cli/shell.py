@@ -35,9 +35,7 @@ class Answer:
 Work = Callable[..., Coroutine[Any, Any, Answer]]
 
 _as_json = Annotated[bool, typer.Option(JSON, help="Print one JSON document, errors too.")]
-_JSON_PARAMETER = inspect.Parameter(
-    "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_as_json
-)
+_JSON_PARAMETER = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_as_json)
 
 
 def command(
@@ -94,7 +92,9 @@ class Program(TyperGroup):
 
 def _say_misused(error: TyperException, as_json: bool) -> None:
     if as_json:
-        screen.print_json({"error": {**screen.NO_ERROR, "reason": "INVALID_ARGUMENT", "message": error.format_message()}})
+        screen.print_json(
+            {"error": {**screen.NO_ERROR, "reason": "INVALID_ARGUMENT", "message": error.format_message()}}
+        )
         return
     from typer import rich_utils
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from hardpoint_kit.errors import Unauthenticated
 from hardpoint_kit.options import default_state_folder
@@ -29,14 +29,19 @@ class Login:
         return f"Login({self.address})"
 
     @property
-    def org(self) -> str:
-        """The org in the token's claims, unverified: the server decides; raises Unauthenticated when it has none."""
+    def claims(self) -> dict[str, Any]:
+        """What the token says, unverified: the server decides; raises Unauthenticated when it names no org."""
         try:
             payload = self.token.split(".")[1]
-            org = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["org"]
+            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            return {**claims, "org": str(claims["org"])}
         except (IndexError, ValueError, KeyError, TypeError):
             raise Unauthenticated("the token names no org", fix="use a token of Hardpoint's issuer") from None
-        return str(org)
+
+    @property
+    def org(self) -> str:
+        """The org that the token is for."""
+        return str(self.claims["org"])
 
     def address_of(self, unit: str) -> str:
         """Where a unit is served."""

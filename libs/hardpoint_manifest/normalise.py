@@ -72,8 +72,13 @@ def kind_of(capability: written.Capability) -> Kind:
 
 
 def is_exported(action: written.HeaderAction, header: written.Header) -> bool:
-    """Whether a function of a code file is an action: async, declared, or named in `exports`; others are helpers."""
-    return action.is_async or action.declared or action.id in header.exports
+    """Whether a function of a code file is an action: named in `exports`, or without those async or declared.
+
+    The others are helpers. The jail decides the same way, so what is advertised can be called.
+    """
+    if header.exports is not None:
+        return action.id in header.exports
+    return action.is_async or action.declared
 
 
 def parameters(source: list[written.NamedParameter] | dict[str, written.ParameterBody]) -> tuple[Parameter, ...]:

@@ -267,9 +267,9 @@ class HeaderAction(Source):
 
 
 class Header(Common):
-    """The header of a code file; `exports` names plain functions that are actions too."""
+    """The header of a code file; `exports`, when given, names the functions that are actions."""
 
     actions: Annotated[list[HeaderAction], Field(min_length=1, max_length=200)]
-    exports: list[ActionId] = []
+    exports: list[ActionId] | None = None
     config: Settings = []
     allowed_domains: list[Label] = []

@@ -10,7 +10,7 @@ from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import AlreadyExists, DeadlineExceeded, InvalidArgument, NotFound, Unavailable
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.masks import check_etag
-from hardpoint_kit.names import CapabilityName, InstallationName, ListingName, ReleaseName
+from hardpoint_kit.names import CapabilityName, InstallationName, ListingName, ReleaseName, is_id
 from hardpoint_kit.paging import Cursor, Page, PageToken, page_size
 from hardpoint_marketplace.domain import Details, Listing, ListingQuery, Position
 from hardpoint_marketplace.peers import Capabilities, Releases
@@ -134,6 +134,7 @@ def _position(cursor: Cursor | None) -> Position | None:
     match cursor:
         case None:
             return None
-        case (int(score), int(install_count), str(org), str(capability)) if max(abs(score), abs(install_count)) < 2**62:
-            return Position(score, install_count, org, capability)
+        case (int(score), int(install_count), str(org), str(capability)) if is_id(org) and is_id(capability):
+            if max(abs(score), abs(install_count)) < 2**62:
+                return Position(score, install_count, org, capability)
     raise InvalidArgument({"page_token": "is not a page token of ours"}, reason="PAGE_TOKEN_MISMATCH")

@@ -40,7 +40,7 @@ from hardpoint_registry.tickets import KEY_BYTES
 _SEEN = "c.org = :org AND c.visibility = ANY(:visibilities) AND (:drafts OR c.published)"
 _LOCK = "SELECT true FROM capabilities WHERE org = :org AND capability = :capability FOR UPDATE"
 _LOCK_CAPABILITY = text(_LOCK)
-_CLAIM_CAPABILITY = text(_LOCK + "")
+_CLAIM_CAPABILITY = text(_LOCK + " SKIP LOCKED")
 _GET_CAPABILITY = text(f"SELECT c.* FROM capabilities c WHERE {_SEEN} AND c.capability = :capability")
 _LIST_CAPABILITIES = text(
     f"SELECT c.* FROM capabilities c WHERE {_SEEN} AND c.capability > :after ORDER BY c.capability LIMIT :limit"

@@ -114,8 +114,8 @@ def test_a_file_that_only_its_owner_reads_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "problem"),
     [
-        (line("k1").encode(), 0o640, "chmod 600"),
-        (line("k1").encode(), 0o604, "chmod 600"),
+        (f"k1:{ENCODED}".encode(), 0o640, "chmod 600"),
+        (f"k1:{ENCODED}".encode(), 0o604, "chmod 600"),
         (b"", 0o600, "openssl rand"),
         (b"\xff\xfe", 0o600, "something else than keys"),
         (b"k1:AAAA", 0o600, "key 1 is not"),

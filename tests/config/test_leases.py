@@ -60,12 +60,12 @@ async def test_how_long_is_an_option(make_unit: MakeUnit, serve: Serve, dial: Di
         await redeem(runtime, made.token)
 
 
-@pytest.mark.parametrize("token", ["guess", "A" * 43, "\0", "é"])
-async def test_an_unknown_token_opens_nothing(runtime: Any, token: str) -> None:
+async def test_an_unknown_token_opens_nothing(runtime: Any) -> None:
     await lease(runtime)
-    with pytest.raises(Unauthenticated) as refused:
-        await redeem(runtime, token)
-    assert refused.value.reason == "TICKET_INVALID"
+    for token in ("guess", "A" * 43, "\0", "é"):
+        with pytest.raises(Unauthenticated) as refused:
+            await redeem(runtime, token)
+        assert refused.value.reason == "TICKET_INVALID"
 
 
 async def test_only_a_hash_of_the_token_is_stored(runtime: Any, url: str) -> None:
@@ -79,10 +79,10 @@ async def test_only_a_hash_of_the_token_is_stored(runtime: Any, url: str) -> Non
     assert made.token not in row.everything
 
 
-@pytest.mark.parametrize("role", ["admin", "operator", "agent"])
-async def test_people_and_agents_get_no_lease(server: Server, dial: Dial, role: str) -> None:
-    with pytest.raises(PermissionDenied):
-        await lease(dial(server, role=role))
+async def test_people_and_agents_get_no_lease(server: Server, dial: Dial) -> None:
+    for role in ("admin", "operator", "agent"):
+        with pytest.raises(PermissionDenied):
+            await lease(dial(server, role=role))
 
 
 async def test_a_lease_is_for_the_org_that_is_acted_for(server: Server, dial: Dial) -> None:

@@ -20,6 +20,7 @@ from hardpoint_kit.errors import (
     PermissionDenied,
     Unavailable,
 )
+from hardpoint_kit.paging import PageToken, query_fingerprint
 from hardpoint_kit.rpc.server import Server
 
 
@@ -141,6 +142,16 @@ async def test_a_page_token_of_another_list_is_refused(config: Any, server: Serv
             config_pb2.ListSecretsRequest(parent="orgs/other", page_token=page.next_page_token)
         )
     assert refused.value.reason == "PAGE_TOKEN_MISMATCH"
+
+
+async def test_a_made_up_page_token_is_refused(config: Any) -> None:
+    query = query_fingerprint(config_pb2.ListSecretsRequest(parent="orgs/acme"))
+    for cursor in ((), (1,), ("a", "b"), ("\0",), ("",)):
+        with pytest.raises(InvalidArgument) as refused:
+            await config.ListSecrets(
+                config_pb2.ListSecretsRequest(parent="orgs/acme", page_token=PageToken.encode(query, cursor))
+            )
+        assert refused.value.reason == "PAGE_TOKEN_MISMATCH"
 
 
 async def test_a_repeated_request_is_done_once(config: Any, runtime: Any) -> None:

@@ -1,6 +1,7 @@
 """Real jails for tests: started once, shared by every test that does not break them."""
 
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,10 @@ def orphans() -> list[str]:
     return [
         f"{name} {pid}"
         for pid, (name, parent, command) in processes.items()
-        if "/sdk" in command and name != "nsjail" and parent in processes and processes[parent][0] != "nsjail"
+        if re.search(r"hardpoint_sdk(\.boot import|/boot\.mjs)", command)
+        and name != "nsjail"
+        and parent in processes
+        and processes[parent][0] != "nsjail"
     ]
 
 

@@ -1,6 +1,7 @@
 """Frames from a jail are checked before they are believed."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -29,10 +30,8 @@ def test_what_was_encoded_is_parsed_again(value: object) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
-    try:
+    with contextlib.suppress(frames.ProtocolError):
         frames.parse(data)
-    except frames.ProtocolError:
-        pass
 
 
 @pytest.mark.parametrize(

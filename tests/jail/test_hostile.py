@@ -7,7 +7,7 @@ in the same language, so every benign call is also the neighbour of some attack.
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from hardpoint_executor.jail import BrokerDenied, JailCall, JailOptions, Limits,
 from .conftest import orphans, supervisors
 from .programs import javascript, python
 
-PROGRAMS = sorted((Path(__file__).parent / "hostile").glob("*/*"))
+PROGRAMS = sorted(path for path in (Path(__file__).parent / "hostile").rglob("*") if path.suffix in (".py", ".js"))
 WRAPPED = {
     ".py": """
 from hardpoint_sdk import action, capability
@@ -56,11 +56,12 @@ def expected(program: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege]:
+async def siege(tmp_path_factory: pytest.TempPathFactory) -> Siege:
     """Run every program once and keep what came of it."""
     canary = tmp_path_factory.mktemp("canary") / "secret.txt"
     canary.write_text("canary")
     jails = SingleUseJails(JailOptions(pool=PoolOptions(queue=200, queue_seconds=60)))
+    sources = {program: program.read_text() for program in PROGRAMS}
     before = supervisors()
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as abstract:
         abstract.bind("\0hp-canary")
@@ -71,7 +72,7 @@ async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def attack(program: Path) -> tuple[Outcome, Outcome]:
-            source = program.read_text().replace("CANARY_FILE", str(canary)).replace("CANARY_PORT", port)
+            source = sources[program].replace("CANARY_FILE", str(canary)).replace("CANARY_PORT", port)
             seconds = 1.5 if "timeout" in expected(program) else 20.0
             language, benign = ("python", python("return input", 1)), ("javascript", javascript("return input", 1))
             name, after = language if program.suffix == ".py" else benign
@@ -84,7 +85,7 @@ async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege
         results = await asyncio.gather(*(attack(program) for program in PROGRAMS))
         await jails.stop()
         connections = sum(_pending(waiting) for waiting in (listener, abstract))
-    yield Siege(
+    return Siege(
         {program: outcome for program, (outcome, _) in zip(PROGRAMS, results, strict=True)},
         {program: outcome for program, (_, outcome) in zip(PROGRAMS, results, strict=True)},
         connections,

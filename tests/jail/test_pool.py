@@ -6,15 +6,27 @@ import signal
 
 import pytest
 
-from hardpoint_executor.jail import JailOptions, PoolOptions, SingleUseJails
+from hardpoint_executor.jail import Event, JailOptions, PoolOptions, SingleUseJails
 from hardpoint_kit.errors import ResourceExhausted, Unavailable
 
 from .conftest import orphans, supervisors
 from .programs import python
 
 
+async def start_sleeping(jails: SingleUseJails, door) -> asyncio.Task:
+    """Start a call that sleeps, and wait until its plugin runs."""
+    runs = asyncio.Event()
+
+    async def hear(event: Event) -> None:
+        runs.set()
+
+    task = asyncio.create_task(jails.run(python("self.log('here')\nimport time; time.sleep(30)"), door, hear))
+    await runs.wait()
+    return task
+
+
 @pytest.fixture
-async def small(request: pytest.FixtureRequest):
+async def small():
     """One Python jail at a time, and a queue of two."""
     pool = PoolOptions(waiting=1, running=1, starting=1, queue=2, queue_seconds=0.4)
     started = SingleUseJails(JailOptions(languages=("python",), pool=pool))
@@ -25,7 +37,8 @@ async def small(request: pytest.FixtureRequest):
 
 
 async def test_a_full_queue_is_said_at_once(small: SingleUseJails, door) -> None:
-    busy = [asyncio.create_task(small.run(python("import time; time.sleep(30)"), door)) for _ in range(3)]
+    busy = [await start_sleeping(small, door)]
+    busy += [asyncio.create_task(small.run(python("return 1"), door)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(ResourceExhausted) as full:
         await small.run(python("return 1"), door)
@@ -38,8 +51,7 @@ async def test_a_full_queue_is_said_at_once(small: SingleUseJails, door) -> None
 
 
 async def test_a_caller_that_gives_up_in_the_queue_costs_no_jail(small: SingleUseJails, door) -> None:
-    busy = asyncio.create_task(small.run(python("import time; time.sleep(30)"), door))
-    await asyncio.sleep(0)
+    busy = await start_sleeping(small, door)
     queued = asyncio.create_task(small.run(python("return 1"), door))
     await asyncio.sleep(0)
     for task in (queued, busy):
@@ -49,7 +61,9 @@ async def test_a_caller_that_gives_up_in_the_queue_costs_no_jail(small: SingleUs
 
 
 async def test_a_jail_that_died_while_it_waited_is_not_handed_out(small: SingleUseJails, door) -> None:
-    [waiting] = small._pools["python"]._waiting
+    pool = small._calls["python"].pool
+    await pool.fill()
+    waiting = pool._waiting[0]
     os.kill(waiting._init_pid, signal.SIGKILL)
     await waiting.died()
     assert (await small.run(python("return 1"), door)).value == 1
@@ -62,16 +76,17 @@ async def test_many_calls_share_few_jails(small: SingleUseJails, door) -> None:
 
 
 async def test_stopping_leaves_no_process_and_refuses_calls(door) -> None:
-    before = supervisors()
     jails = SingleUseJails(JailOptions(languages=("python",)))
     await jails.start()
-    running = asyncio.create_task(jails.run(python("import time; time.sleep(30)"), door))
-    await asyncio.sleep(0)
-    assert supervisors() > before
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    running = await start_sleeping(jails, door)
+    pool = jails._calls["python"].pool
+    mine = {process._pid for process in (*pool._waiting, *pool._taken)}
+    assert pool._taken
+    assert mine <= supervisors()
     await jails.stop()
-    assert supervisors() == before
+    with pytest.raises(Unavailable):
+        await running
+    assert supervisors() & mine == set()
     assert orphans() == []
     with pytest.raises(Unavailable):
         await jails.run(python("return 1"), door)

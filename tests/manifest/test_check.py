@@ -183,6 +183,14 @@ FAULTS = {
 }
 
 
+def test_a_template_in_place_of_an_expression_is_explained():
+    source = document(integration(response_mapping={"a": "${data.a}"}, success="{{ data.ok }}"))
+    findings = [finding for finding in check(source).findings if finding.rule == "expression-invalid"]
+    assert [finding.fix for finding in findings] == ["write data.a", "write data.ok"]
+    for finding in findings:
+        assert finding.path not in {f.path for f in patched(source, finding).findings}
+
+
 @pytest.mark.parametrize("rule", FAULTS)
 def test_each_fault_is_found(rule):
     assert rule in rules(report(FAULTS[rule]).findings)

@@ -56,9 +56,16 @@ def test_d03_plain_functions_are_helpers_unless_exported():
     assert [action.id for action in found.manifest.actions] == ["analyzeDataset"]
     assert only(found.findings, "helper").line == 31
 
-    exported = check(analyzer(exports=["statisticalAnalysis"]))
+    exported = check(analyzer(exports=["analyzeDataset", "statisticalAnalysis"]))
     assert exported.manifest is not None
     assert [action.id for action in exported.manifest.actions] == ["analyzeDataset", "statisticalAnalysis"]
+
+
+def test_d03_exports_name_all_actions():
+    manifest = check(analyzer(exports=["statisticalAnalysis"])).manifest
+    assert manifest is not None
+    assert [action.id for action in manifest.actions] == ["statisticalAnalysis"]
+    assert "no-actions" in rules(check(analyzer(exports=[])).findings)
 
 
 def test_d03_exports_must_exist():

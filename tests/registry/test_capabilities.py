@@ -69,15 +69,16 @@ async def test_another_org_sees_what_was_published_and_no_draft(builder: Client,
     assert await stranger.versions() == ["1.1.0", "1.0.0"]
     assert await builder.versions() == ["2.0.0", "1.1.0", "1.0.0"]
     assert (await stranger.resolve()).manifest.version == "1.0.0"
-    for read in (stranger.release(draft.name), stranger.ticket(draft.name)):
+    hidden: list[Awaitable[object]] = [stranger.release(draft.name), stranger.ticket(draft.name)]
+    for call in hidden:
         with pytest.raises(NotFound):
-            await read  # type: ignore[misc]
+            await call
 
 
 async def test_another_org_changes_nothing_that_is_public(builder: Client, dial: Dial) -> None:
     await builder.released(weather(), visibility=pb.VISIBILITY_PUBLIC)
     stranger = dial("globex", "admin")
-    calls = [
+    calls: list[Awaitable[object]] = [
         stranger.publish(RELEASE),
         stranger.yank(RELEASE),
         stranger.delete(RELEASE),
@@ -96,9 +97,14 @@ async def test_only_builders_write(builder: Client, dial: Dial) -> None:
     await builder.released(weather(), visibility=pb.VISIBILITY_ORGANIZATION)
     for role in ("viewer", "agent", "operator"):
         client = dial("acme", role)
-        for call in (client.draft(weather("2.0.0")), client.yank(RELEASE), client.show(pb.VISIBILITY_PUBLIC)):
+        calls: list[Awaitable[object]] = [
+            client.draft(weather("2.0.0")),
+            client.yank(RELEASE),
+            client.show(pb.VISIBILITY_PUBLIC),
+        ]
+        for call in calls:
             with pytest.raises(PermissionDenied):
-                await call  # type: ignore[misc]
+                await call
 
 
 async def test_ids_of_different_orgs_are_different_capabilities(builder: Client, dial: Dial) -> None:

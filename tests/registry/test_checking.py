@@ -1,4 +1,4 @@
-"""Checks outlive the process that runs them: a submitted release is published or rejected once, by whoever comes next."""
+"""Checks outlive the process that runs them: what was submitted is published or rejected once, whoever comes next."""
 
 import asyncio
 from dataclasses import replace

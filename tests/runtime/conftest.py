@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc.aio
 import psycopg
 import pytest
 from sqlalchemy import make_url
@@ -57,7 +58,7 @@ class Fakes:
 class Client:
     """One caller's stubs, and the requests that most tests make."""
 
-    def __init__(self, opened: Any) -> None:
+    def __init__(self, opened: grpc.aio.Channel) -> None:
         self.agents = AgentServiceStub(opened)
         self.installations = InstallationServiceStub(opened)
         self.runs = RunServiceStub(opened)
@@ -190,13 +191,14 @@ Query = Callable[..., Awaitable[list[Any]]]
 
 
 @pytest.fixture
-async def query(url: str, cleanup: AsyncExitStack) -> Query:
-    """`await query(sql, org="*")` reads the database itself, as the service's own role."""
+def query(url: str) -> Query:
+    """`await query(sql, org="*")` speaks to the database itself, as the service's own role."""
     conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
     async def query(sql: str, org: str = "*") -> list[Any]:
-        async with await psycopg.AsyncConnection.connect(conninfo) as connection:
+        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
             await connection.execute("SELECT set_config('hardpoint.org', %s, false)", [org])
-            return await (await connection.execute(sql.encode())).fetchall()
+            cursor = await connection.execute(sql.encode())
+            return await cursor.fetchall() if cursor.description else []
 
     return query

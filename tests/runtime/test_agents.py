@@ -5,7 +5,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, PermissionDenied, StaleEtag
-from runtime.conftest import AGENT, Client, Dial, Query
+from hardpoint_kit.rpc.server import Server
+from runtime.conftest import AGENT, TOOL, Client, Dial, Query
 
 
 async def test_an_agent_is_made_shown_and_removed(client: Client) -> None:
@@ -91,7 +92,7 @@ async def test_a_page_token_of_another_list_is_refused(client: Client) -> None:
     assert refused.value.reason == "PAGE_TOKEN_MISMATCH"
 
 
-async def test_another_org_sees_nothing(attached: Client, server: object, dial: Dial, query: Query) -> None:
+async def test_another_org_sees_nothing(attached: Client, server: Server, dial: Dial, query: Query) -> None:
     stranger = dial(server, "umbrella")
     for call in (
         stranger.agents.GetAgent(agent_pb2.GetAgentRequest(name=AGENT)),
@@ -106,10 +107,20 @@ async def test_another_org_sees_nothing(attached: Client, server: object, dial: 
     assert await query("SELECT count(*) FROM attachments", org="acme") == [(1,)]
 
 
-async def test_a_viewer_reads_and_does_not_write(attached: Client, server: object, dial: Dial) -> None:
+async def test_a_viewer_reads_and_does_not_write(attached: Client, server: Server, dial: Dial) -> None:
     viewer = dial(server, role="viewer")
     assert (await viewer.agents.GetAgent(agent_pb2.GetAgentRequest(name=AGENT))).name == AGENT
     with pytest.raises(PermissionDenied):
         await viewer.create_agent("other")
     with pytest.raises(PermissionDenied):
         await viewer.call()
+
+
+async def test_an_agent_calls_and_manages_nothing(attached: Client, server: Server, dial: Dial) -> None:
+    agent = dial(server, role="agent")
+    assert await agent.tools() == [TOOL]
+    await agent.call()
+    with pytest.raises(PermissionDenied):
+        await agent.detach()
+    with pytest.raises(PermissionDenied):
+        await agent.install()

@@ -1,5 +1,7 @@
 """Attachments: what makes an installation callable by an agent, and which one is called when several offer the same."""
 
+from typing import Any
+
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -10,7 +12,7 @@ from runtime.conftest import AGENT, ATTACHMENT, INSTALLATION, TOOL, Client, Fake
 from runtime.factories import API_KEY, UNITS, release
 
 
-async def update(client: Client, attachment: str = ATTACHMENT, *paths: str, **fields: object) -> agent_pb2.Attachment:
+async def update(client: Client, attachment: str = ATTACHMENT, *paths: str, **fields: Any) -> agent_pb2.Attachment:
     return await client.agents.UpdateAttachment(
         agent_pb2.UpdateAttachmentRequest(
             attachment=agent_pb2.Attachment(name=attachment, **fields), update_mask=FieldMask(paths=paths)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, InvalidArgument, NotFound
-from hardpoint_kit.names import AgentName, InstallationName, ReleaseName, RunName
+from hardpoint_kit.names import AgentName, InstallationName, ReleaseName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.actions import MOST_VIOLATIONS, ActionName, InputCheck
 from hardpoint_runtime.domain.agents import AgentState
@@ -22,10 +22,10 @@ from hardpoint_runtime.domain.runs import (
     RunState,
     Usage,
     new_run_name,
+    sum_by_attachment,
 )
 from hardpoint_runtime.domain.snapshot import Attached, Snapshot
-from hardpoint_runtime.store.runs import sum_by_key
-from runtime.factories import action, release
+from runtime.factories import API_KEY, UNITS, action, release
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AGENT = AgentName("acme", "helper")
@@ -133,8 +133,6 @@ def test_a_whole_number_is_an_integer_and_5_0_is_whole() -> None:
 
 
 def test_a_requirement_is_missing_without_value_and_default() -> None:
-    from runtime.factories import API_KEY, UNITS
-
     made = release(requirements=(API_KEY, UNITS))
     assert made.missing(()) == (API_KEY,)
     assert made.missing({"API_KEY"}) == ()
@@ -149,7 +147,7 @@ OUTCOMES = st.lists(
 
 def record(state: RunState, duration_us: int, second: int, key: str) -> Record:
     run = Run(
-        RunName("acme", "r"),
+        new_run_name("acme", NOW),
         "helper",
         str(PLACE),
         ReleaseName("acme", "weather", "1.0.0"),
@@ -174,12 +172,12 @@ def test_counters_do_not_depend_on_how_calls_are_batched(
     batches = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(records)], strict=True)]
     batched: dict[object, Counters] = {}
     for batch in batches:
-        for key, counted in sum_by_key(batch).items():
+        for key, counted in sum_by_attachment(batch).items():
             batched[key] = batched.get(key, NOTHING) + counted
 
-    for key in ("one", "two"):
-        mine = [o for o in outcomes if o[3] == key]
-        total = batched.get(("acme", CountedFor(key, f"i-{key}")), NOTHING)
+    for attachment in ("one", "two"):
+        mine = [o for o in outcomes if o[3] == attachment]
+        total = batched.get(("acme", CountedFor(attachment, f"i-{attachment}")), NOTHING)
         assert total.executions == len(mine)
         assert total.usages == sum(o[0] is RunState.SUCCEEDED for o in mine)
         assert total.errors == sum(o[0] is RunState.FAILED for o in mine)

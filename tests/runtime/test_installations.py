@@ -1,5 +1,7 @@
 """Installations as operators see them: a pinned release, grants, settings that are missing, and the marketplace."""
 
+from typing import Any
+
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -19,7 +21,7 @@ async def get(client: Client) -> installation_pb2.Installation:
     return await client.installations.GetInstallation(installation_pb2.GetInstallationRequest(name=INSTALLATION))
 
 
-async def update(client: Client, *paths: str, **fields: object) -> installation_pb2.Installation:
+async def update(client: Client, *paths: str, **fields: Any) -> installation_pb2.Installation:
     return await client.installations.UpdateInstallation(
         installation_pb2.UpdateInstallationRequest(
             installation=installation_pb2.Installation(name=INSTALLATION, **fields), update_mask=FieldMask(paths=paths)

@@ -8,11 +8,10 @@ from sqlalchemy import make_url
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint_kit.errors import NotFound
 from hardpointd.postgres import EmbeddedPostgres
-from runtime.conftest import AGENT, INSTALLATION, TOOL, Client, Dial, Query, Serve, eventually
+from runtime.conftest import AGENT, INSTALLATION, TOOL, Client, Dial, Serve, eventually
 from runtime.fakes import SetClock
 
 PROMISED_SECONDS = 2.0
-TOLD = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE '%hardpoint_runtime%'"
 
 
 @pytest.fixture
@@ -62,10 +61,12 @@ async def test_pause_disable_and_delete_reach_the_other_process(attached: Client
 
 
 async def test_a_lost_ear_grows_again_and_nothing_old_is_believed(
-    attached: Client, other: Client, url: str, postgres: EmbeddedPostgres, clock: SetClock, query: Query
+    attached: Client, other: Client, url: str, postgres: EmbeddedPostgres, clock: SetClock
 ) -> None:
-    database = make_url(url).database
-    ears = f"FROM pg_stat_activity WHERE datname = '{database}' AND query IN ('SELECT 1', 'LISTEN \"hardpoint_runtime_changes\"')"  # noqa: E501
+    ears = f"""
+        FROM pg_stat_activity WHERE datname = '{make_url(url).database}'
+            AND query IN ('SELECT 1', 'LISTEN "hardpoint_runtime_changes"')
+    """
     async with await postgres.connect() as superuser:
 
         async def listening() -> set[int]:

@@ -53,7 +53,10 @@ async def test_both_languages_give_the_answers_of_the_table(jails: SingleUseJail
 
 
 async def test_both_languages_offer_the_same_functions(jails: SingleUseJails) -> None:
-    listed = "return sorted(n for n, f in vars(self.utils).items() if callable(f) and f.__module__ == self.utils.__name__ and n[0] != '_')"
+    listed = """
+ours = (name for name, found in vars(self.utils).items() if getattr(found, "__module__", "") == self.utils.__name__)
+return sorted(name for name in ours if not name.startswith("_"))
+"""
     mine = await jails.run(python(listed), RecordedDoor())
     theirs = await jails.run(javascript("return Object.keys(this.utils);"), RecordedDoor())
     assert mine.value == sorted(snake(name) for name in theirs.value)

@@ -144,10 +144,12 @@ async def _deployed(topology: str) -> AsyncIterator[System]:
 
 @pytest.fixture
 async def system(_deployed: System) -> AsyncIterator[System]:
-    """The running Hardpoint; the test's clients are closed after it."""
+    """The running Hardpoint; no test may make it log an error, and the test's clients are closed after it."""
+    before = len(_deployed.deployment.log())
     yield _deployed
     while _deployed.clients:
         await _deployed.clients.pop().close()
+    assert '"level": "error"' not in (log := _deployed.deployment.log()[before:]), log
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Template, compile
-from hardpoint_manifest.finding import Finding, PatchOp, Path
+from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.rules.sites import MAX_SITES, Site, sites
 from hardpoint_manifest.rules.subject import Subject
 
 _SETTING: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_TEMPLATE: Final = re.compile(r"\$\{([^{}]*)\}|\{\{([^{}]*)\}\}")
 _RULES: Final = {
     "EXPRESSION_INVALID": "expression-invalid",
     "NAME_UNDECLARED": "undeclared-name",
@@ -46,6 +47,11 @@ def explain(subject: Subject, path: Path, error: ExpressionError, patch: tuple[P
 
 
 def _invalid(subject: Subject, site: Site, error: ExpressionError) -> Finding:
+    if site.of_response and (template := _TEMPLATE.fullmatch(site.text.strip())):
+        expression = (template[1] or template[2] or "").strip()
+        patch = PatchOp("replace", pointer(site.path), expression)
+        message = "an expression about the response stands without `${...}` around it"
+        return subject.error("expression-invalid", site.path, message, f"write {expression}", (patch,))
     if error.reason != "NAME_UNDECLARED":
         return explain(subject, site.path, error)
     if subject.manifest.requirement(error.place) is not None:

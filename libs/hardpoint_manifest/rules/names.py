@@ -80,15 +80,17 @@ def _parameters(subject: Subject, path: Path, given: tuple[Parameter, ...]) -> I
 
 def _exports(subject: Subject, header: written.Header) -> Iterator[Finding]:
     functions = {action.id for action in header.actions}
-    for index, name in enumerate(header.exports):
+    for index, name in enumerate(header.exports or []):
         if name not in functions:
             close = nearest(name, functions)
             fix = f"did you mean {close}?" if close else "define it under `actions`"
             yield subject.error("dangling-reference", subject.at("exports", index), f"there is no function {name}", fix)
     for index, action in enumerate(header.actions):
         if not is_exported(action, header):
-            message = f"{action.id} is a plain function, so it is a helper and no action"
-            fix = f'to offer it, make it async or name it in exports: ["{action.id}"]'
+            message = f"{action.id} is a helper and no action"
+            fix = "to offer it, name it in `exports`" if header.exports is not None else "to offer it, make it async"
             yield subject.info("helper", subject.at("actions", index), message, fix)
     if not any(is_exported(action, header) for action in header.actions):
-        yield subject.error("no-actions", subject.at("actions"), "no function is an action", "make one of them async")
+        yield subject.error(
+            "no-actions", subject.at("actions"), "no function is an action", "make one async, or name it in `exports`"
+        )

@@ -1,6 +1,7 @@
 """Owns the wall around strangers' code: Python and JavaScript run in nsjails and nowhere else.
 
-Read `interface.py` first, then `single_use.py` > `pool.py` > `nsjail.py` and `conversation.py` > `frames.py`.
+Read `interface.py` first, then `single_use.py` > `calls.py` > `pool.py` > `nsjail.py` and `conversation.py` >
+`frames.py`. What a jail is made of stands in the `.cfg` and `.policy` files.
 """
 
 from .interface import (

@@ -3,6 +3,7 @@
 Without cgroups a jail is still held by the limits of its one process: fork is refused, so a process is all there is.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def prepare_cgroups(mount: Path = Path("/sys/fs/cgroup")) -> Cgroups:
         if (mount / "cgroup.controllers").exists():
             return _prepare_v2(mount)
         for controller in _CONTROLLERS:
-            (mount / controller / _NAME).mkdir(exist_ok=True)
+            _make(mount / controller / _NAME)
         return Cgroups("v1")
     except OSError as error:
         return Cgroups("none", f"{error.filename or mount}: {error.strerror}")
@@ -39,7 +40,15 @@ def prepare_cgroups(mount: Path = Path("/sys/fs/cgroup")) -> Cgroups:
 def _prepare_v2(mount: Path) -> Cgroups:
     wanted = " ".join(f"+{controller}" for controller in _CONTROLLERS)
     (mount / "cgroup.subtree_control").write_text(wanted)
-    group = mount / _NAME
-    group.mkdir(exist_ok=True)
+    group = _make(mount / _NAME)
     (group / "cgroup.subtree_control").write_text(wanted)
     return Cgroups("v2")
+
+
+def _make(group: Path) -> Path:
+    """Make a parent group and see that groups can be made in it; another user may have made it before."""
+    group.mkdir(exist_ok=True)
+    probe = group / f"probe-{os.getpid()}"
+    probe.mkdir()
+    probe.rmdir()
+    return group

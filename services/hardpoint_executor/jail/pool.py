@@ -5,6 +5,7 @@ failed start is told to whoever waits, and tried again when someone calls or a f
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _log = structlog.get_logger(__name__)
 _OLD_SECONDS = 1800.0
 """Half of nsjail's own time limit, so that no call meets it."""
 _RETRY_SECONDS = 5.0
+_CLOSE_SECONDS = 5.0
 _REFILL_SECONDS = 0.01
 """Starting a process holds the event loop for a millisecond or two; a call that has its jail goes first."""
 
@@ -45,11 +47,13 @@ class Pool:
         self._options = options
         self._waiting: deque[JailProcess] = deque()
         self._callers: deque[asyncio.Future[JailProcess]] = deque()
-        self._running = 0
+        self._taken: set[JailProcess] = set()
+        self._all_back = asyncio.Event()
+        self._all_back.set()
         self._starts: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
         self._refill: asyncio.TimerHandle | None = None
-        self._closed = False
+        self.closed = False
 
     async def fill(self) -> None:
         """Start the first jails and wait for them; see `failure` for what went wrong."""
@@ -61,7 +65,7 @@ class Pool:
 
         Raises ResourceExhausted when the queue is full or no jail came free in time, Unavailable when none starts.
         """
-        if self._closed:
+        if self.closed:
             raise Unavailable("the executor is stopping", reason="NO_EXECUTOR", retry_after=1.0)
         if len(self._callers) >= self._options.queue:
             raise self._queue_full()
@@ -82,25 +86,32 @@ class Pool:
 
     def discard(self, process: JailProcess) -> None:
         """Kill a jail that was taken, in the background, and let the next caller in."""
-        self._running -= 1
+        self._taken.discard(process)
+        if not self._taken:
+            self._all_back.set()
         self._end(process)
         self._serve()
 
     async def close(self) -> None:
-        """Kill every waiting jail and wait until no process is left. Jails that were taken must be discarded first."""
-        self._closed = True
+        """Kill every jail, also those that were taken, and wait until no process is left."""
+        self.closed = True
+        for process in self._taken:
+            process.kill()
         for start in self._starts:
             start.cancel()
         await asyncio.gather(*self._starts, return_exceptions=True)
         while self._waiting:
             self._end(self._waiting.popleft())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._all_back.wait()
         while self._endings:
             await asyncio.gather(*self._endings)
         self._launcher.close()
 
     def _serve(self) -> None:
         """Give waiting jails to waiting callers, as far as the running limit goes, and start what is then missing."""
-        while self._callers and self._waiting and self._running < self._options.running:
+        while self._callers and self._waiting and len(self._taken) < self._options.running:
             process = self._waiting.popleft()
             if not process.alive or time.monotonic() - process.started > _OLD_SECONDS:
                 self._end(process)
@@ -109,7 +120,8 @@ class Pool:
             if caller.done():
                 self._waiting.appendleft(process)
                 continue
-            self._running += 1
+            self._taken.add(process)
+            self._all_back.clear()
             caller.set_result(process)
         if self._callers:
             self._start_missing()
@@ -120,9 +132,9 @@ class Pool:
         if self._refill is not None:
             self._refill.cancel()
             self._refill = None
-        if self._closed:
+        if self.closed:
             return
-        room = max(0, self._options.running - self._running)
+        room = max(0, self._options.running - len(self._taken))
         wanted = max(self._options.waiting, min(len(self._callers), room))
         missing = wanted - len(self._waiting) - len(self._starts)
         for _ in range(min(missing, self._options.starting - len(self._starts))):
@@ -141,7 +153,7 @@ class Pool:
 
     def _started(self, start: asyncio.Task[None]) -> None:
         self._starts.discard(start)
-        if not self._closed and not self.failure:
+        if not self.closed and not self.failure:
             self._serve()
 
     def _failed(self, why: str) -> None:

@@ -104,7 +104,9 @@ def _build_python(folder: Path) -> Rootfs:
 
     def fill(root: Path) -> None:
         library = root / "usr" / sys.platlibdir / version
-        shutil.copytree(stdlib, library, ignore=shutil.ignore_patterns(*_STDLIB_LEFT_OUT), symlinks=False)
+        shutil.copytree(
+            stdlib, library, ignore=shutil.ignore_patterns(*_STDLIB_LEFT_OUT), ignore_dangling_symlinks=True
+        )
         _copy_bytecode(stdlib, library)
         compileall.compile_dir(library, quiet=2, workers=1)
         binary = root / "usr/bin" / version
@@ -112,7 +114,12 @@ def _build_python(folder: Path) -> Rootfs:
         shutil.copy2(interpreter.resolve(), binary)
         _copy_libraries(root, [interpreter, *(library / "lib-dynload").glob("*.so")])
 
-    inputs = [LAYOUT, sys.version, *map(_fingerprint, [interpreter.resolve(), stdlib / "os.py", *dynamic])]
+    inputs = [
+        LAYOUT,
+        sys.version,
+        *_STDLIB_LEFT_OUT,
+        *map(_fingerprint, [interpreter.resolve(), stdlib / "os.py", *dynamic]),
+    ]
     root = _publish(folder, "python", inputs, fill)
     return Rootfs(root, _build_sdk(folder, "python"), f"/usr/bin/{version}")
 

@@ -3,7 +3,8 @@
 It runs at every start, through the same path as any call. What it finds open is a reason not to be ready.
 """
 
-from .interface import ClosedDoor, Jail, JailCall, Limits
+from .calls import Calls
+from .interface import ClosedDoor, JailCall, Limits
 
 _WALLS = {
     "network": "a socket can be opened",
@@ -69,14 +70,14 @@ export default { id: 'probe', actions: { async probe() {
 }
 
 
-async def walls_down(jail: Jail, language: str) -> list[str]:
+async def walls_down(calls: Calls, language: str) -> list[str]:
     """Return what is wrong with the jail of a language; empty when every wall holds."""
     filename, source = _PROBES[language]
-    described = await jail.describe(language, source, filename)
+    described = await calls.describe(source, filename)
     if not described.ok:
         return [f"{language}: a module cannot be described ({described.kind}: {described.message})"]
     call = JailCall(language, source, filename, "probe", {}, limits=Limits(wall_seconds=5.0, broker_calls=0))
-    outcome = await jail.run(call, ClosedDoor())
+    outcome = await calls.run(call, ClosedDoor())
     if not outcome.ok or not isinstance(outcome.value, dict):
         return [f"{language}: the probe did not end well ({outcome.kind}: {outcome.message})"]
     held = outcome.value

@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
 from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.jail.interface import Event, Frame, Jail, JailCall, Limits, Log, Outcome, OutcomeKind
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, InvalidArgument
+from hardpoint_kit.telemetry import inject, tracer
 from hardpoint_manifest.load import jail_error
 
 _REASONS = {
@@ -47,7 +51,22 @@ class CodeRunner:
             else:
                 await events.put(domain.Progress(event.fraction, event.message))
 
-        call = JailCall(
+        with tracer.start_as_current_span(f"jail {code.language}"):
+            outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
+        if not outcome.ok:
+            raise _error(outcome)
+        _check_output(outcome.value, execution.output_schema)
+        return outcome.value, _usage(outcome)
+
+    def _call(
+        self,
+        code: Code,
+        execution: domain.Execution,
+        settings: Mapping[str, Any],
+        broker: Broker,
+        limits: domain.Limits,
+    ) -> JailCall:
+        return JailCall(
             language=code.language,
             source=code.source,
             filename=execution.artifact.filename,
@@ -56,14 +75,11 @@ class CodeRunner:
             settings=settings,
             secrets=broker.secrets.handles,
             permissions=tuple(sorted(execution.authority.permissions)),
+            traceparent=inject().get("traceparent", ""),
             limits=Limits(
                 limits.wall_seconds, limits.memory_bytes, limits.output_bytes, limits.log_bytes, limits.broker_calls
             ),
         )
-        outcome = await self._jail.run(call, broker, pass_on)
-        if not outcome.ok:
-            raise _error(outcome)
-        return outcome.value, _usage(outcome)
 
     async def describe(self, language: str, source: str, filename: str) -> dict[str, Any]:
         """Return the header that a module exports. Raises InvalidArgument HEADER_UNREADABLE with the place."""
@@ -81,6 +97,21 @@ class CodeRunner:
             reason="HEADER_UNREADABLE",
             place=f"{filename}:{finding.line}:{finding.column}",
             fix=finding.fix,
+        )
+
+
+def _check_output(output: Any, schema: Mapping[str, Any]) -> None:
+    """Hold an output to the action's declared outputs; raises ActionFailed TYPE_MISMATCH. No declaration, no check."""
+    if "properties" not in schema:
+        return
+    error = best_match(Draft202012Validator(dict(schema)).iter_errors(output))
+    if error is not None:
+        place = "outputs" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+        raise ActionFailed(
+            f"the output is not what the action declares: {error.message[:300]}",
+            reason="TYPE_MISMATCH",
+            place=place,
+            fix="return what `outputs` says, or declare what is returned",
         )
 
 

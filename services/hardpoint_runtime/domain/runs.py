@@ -1,13 +1,14 @@
 """Owns the record of what ran. Inputs, outputs and secrets are no part of it."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import ReleaseName, RunName, StepName
-from hardpoint_runtime.domain.counters import Counters
+from hardpoint_runtime.domain.counters import NOTHING, Counters
 
 _LONGEST_TEXT = 2_000
 
@@ -124,6 +125,16 @@ class Record:
 
     run: Run
     counted_for: CountedFor | None
+
+
+def sum_by_attachment(records: Iterable[Record]) -> dict[tuple[str, CountedFor], Counters]:
+    """What these runs add together to the counters of each attachment, by org and uid."""
+    sums: dict[tuple[str, CountedFor], Counters] = {}
+    for record in records:
+        if record.counted_for is not None:
+            key = record.run.name.org, record.counted_for
+            sums[key] = sums.get(key, NOTHING) + record.run.counted
+    return sums
 
 
 def new_run_name(org: str, at: datetime) -> RunName:

@@ -77,7 +77,8 @@ class Tickets:
                     for settings in changed:
                         self._leases.drop(settings)
             except HardpointError as error:
-                _log.warning("changes of settings are not heard", reason=error.reason, problem=error.message)
+                log = _log.warning if self._watched else _log.debug
+                log("changes of settings are not heard", reason=error.reason, problem=error.message)
             finally:
                 self._watched = False
                 self._leases.clear()

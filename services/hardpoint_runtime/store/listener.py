@@ -31,6 +31,7 @@ class Listener:
         self._conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._on_change = on_change
         self._on_listening = on_listening
+        self._hears = False
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -49,9 +50,10 @@ class Listener:
             try:
                 await self._listen()
             except (psycopg.Error, TimeoutError) as error:
-                _log.warning("changes by other processes are not heard", error=str(error).strip())
+                log = _log.warning if self._hears else _log.debug
+                log("changes by other processes are not heard", error=str(error).strip())
             finally:
-                self._on_listening(False)
+                self._set_hears(False)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
@@ -60,9 +62,13 @@ class Listener:
         )
         async with connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANGES)))
-            self._on_listening(True)
+            self._set_hears(True)
             while True:
                 async for notification in connection.notifies(timeout=BEAT_SECONDS):
                     self._on_change(notification.payload)
                 async with asyncio.timeout(BEAT_SECONDS):
                     await connection.execute("SELECT 1")
+
+    def _set_hears(self, hears: bool) -> None:
+        self._hears = hears
+        self._on_listening(hears)

@@ -8,9 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import ReleaseName, RunName, StepName
-from hardpoint_runtime.domain.counters import NOTHING, Counters
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.domain.runs import CountedFor, Failure, Record, Run, RunState, Step
+from hardpoint_runtime.domain.runs import Failure, Record, Run, RunState, Step, sum_by_attachment
 from hardpoint_runtime.store.rows import USAGE
 
 _INSERT_RUN = text("""
@@ -53,7 +52,7 @@ class Runs:
         runs = [record.run for record in records]
         await self._connection.execute(_INSERT_RUN, [_run_columns(run) for run in runs])
         await self._connection.execute(_INSERT_STEP, [_step_columns(run.only_step()) for run in runs])
-        sums = sum_by_key(records)
+        sums = sum_by_attachment(records)
         if sums:
             rows = [
                 {
@@ -89,16 +88,6 @@ class Runs:
         """Read the steps of a run in the order in which they started."""
         rows = await self._connection.execute(_LIST_STEPS, {"org": name.org, "run": name.run})
         return [_step(row) for row in rows]
-
-
-def sum_by_key(records: Sequence[Record]) -> dict[tuple[str, CountedFor], Counters]:
-    """What each attachment's counters get from these runs together."""
-    sums: dict[tuple[str, CountedFor], Counters] = {}
-    for record in records:
-        if record.counted_for is not None:
-            key = record.run.name.org, record.counted_for
-            sums[key] = sums.get(key, NOTHING) + record.run.counted
-    return sums
 
 
 def _shared_columns(of: Run | Step) -> dict[str, Any]:

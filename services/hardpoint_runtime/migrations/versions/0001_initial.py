@@ -11,8 +11,8 @@ down_revision = None
 
 TABLES = """
     CREATE TABLE agents (
-        org text NOT NULL,
-        agent text NOT NULL,
+        org text COLLATE "C" NOT NULL,
+        agent text COLLATE "C" NOT NULL,
         display_name text NOT NULL,
         description text NOT NULL,
         state text NOT NULL CHECK (state IN ('ACTIVE', 'PAUSED')),
@@ -23,9 +23,9 @@ TABLES = """
     );
 
     CREATE TABLE installations (
-        org text NOT NULL,
-        installation text NOT NULL,
-        uid text NOT NULL UNIQUE,
+        org text COLLATE "C" NOT NULL,
+        installation text COLLATE "C" NOT NULL,
+        uid text COLLATE "C" NOT NULL UNIQUE,
         version_constraint text NOT NULL,
         -- The pinned release with its actions, so that no call asks the registry.
         release jsonb NOT NULL,
@@ -39,10 +39,10 @@ TABLES = """
     );
 
     CREATE TABLE attachments (
-        org text NOT NULL,
-        agent text NOT NULL,
-        installation text NOT NULL,
-        uid text NOT NULL UNIQUE,
+        org text COLLATE "C" NOT NULL,
+        agent text COLLATE "C" NOT NULL,
+        installation text COLLATE "C" NOT NULL,
+        uid text COLLATE "C" NOT NULL UNIQUE,
         enabled boolean NOT NULL,
         priority integer NOT NULL,
         created_at timestamptz NOT NULL,
@@ -57,9 +57,9 @@ TABLES = """
     -- Written when it has ended and never changed. A run's id begins with the time of its start. Agents and releases
     -- are texts: the record outlives them.
     CREATE TABLE runs (
-        org text NOT NULL,
-        run text NOT NULL,
-        agent text NOT NULL,
+        org text COLLATE "C" NOT NULL,
+        run text COLLATE "C" NOT NULL,
+        agent text COLLATE "C" NOT NULL,
         action text NOT NULL,
         release text NOT NULL,
         state text NOT NULL,
@@ -78,9 +78,9 @@ TABLES = """
     CREATE INDEX runs_by_state ON runs (org, state, run);
 
     CREATE TABLE steps (
-        org text NOT NULL,
-        run text NOT NULL,
-        step text NOT NULL,
+        org text COLLATE "C" NOT NULL,
+        run text COLLATE "C" NOT NULL,
+        step text COLLATE "C" NOT NULL,
         action text NOT NULL,
         release text NOT NULL,
         state text NOT NULL,
@@ -94,10 +94,10 @@ TABLES = """
 
     -- One row for each process that writes, so that no two processes ever wait for the same row; readers sum.
     CREATE TABLE usage_counters (
-        org text NOT NULL,
-        attachment text NOT NULL,
-        installation text NOT NULL,
-        writer text NOT NULL,
+        org text COLLATE "C" NOT NULL,
+        attachment text COLLATE "C" NOT NULL,
+        installation text COLLATE "C" NOT NULL,
+        writer text COLLATE "C" NOT NULL,
         executions bigint NOT NULL,
         errors bigint NOT NULL,
         usages bigint NOT NULL,
@@ -109,8 +109,8 @@ TABLES = """
 
     CREATE TABLE announcements (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        org text NOT NULL,
-        installation text NOT NULL,
+        org text COLLATE "C" NOT NULL,
+        installation text COLLATE "C" NOT NULL,
         capability text NOT NULL
     );
 """

@@ -1,0 +1,153 @@
+"""Agents and what they use: `agent`, `attach`, `detach`, `tools`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+
+from hardpoint_cli.arguments import Agent, Installation
+from hardpoint_cli.panels import AGENTS
+from hardpoint_cli.screen import done, next_steps, table
+from hardpoint_cli.shell import Answer, command
+
+if TYPE_CHECKING:
+    from hardpoint.runtime.v1 import agent_pb2
+    from hardpoint_client import Hardpoint
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    agent = typer.Typer(help="The programs with a model that call actions.")
+    app.add_typer(agent, name="agent", rich_help_panel=AGENTS, no_args_is_help=True)
+    command(agent, "create", examples=['hardpoint agent create helper --name "Helper"'])(create)
+    command(agent, "list", examples=["hardpoint agent list"])(list_agents)
+    command(agent, "pause", examples=["hardpoint agent pause helper"])(pause)
+    command(agent, "resume", examples=["hardpoint agent resume helper"])(resume)
+    command(app, "attach", panel=AGENTS, examples=["hardpoint attach helper weather-lookup"])(attach)
+    command(app, "detach", panel=AGENTS, examples=["hardpoint detach helper weather-lookup"])(detach)
+    command(app, "tools", panel=AGENTS, examples=["hardpoint tools helper"])(tools)
+
+
+async def create(
+    agent: Annotated[str, typer.Argument(help="Its id, such as helper.", show_default=False)],
+    name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> Answer:
+    """Make an agent."""
+    from hardpoint.runtime.v1 import agent_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        made = await client.agents.CreateAgent(
+            agent_pb2.CreateAgentRequest(
+                parent=client.org,
+                agent_id=agent,
+                agent=agent_pb2.Agent(display_name=name, description=description),
+                request_id=new_request_id(),
+            )
+        )
+        steps = next_steps(f"hardpoint attach {agent} INSTALLATION")
+        return Answer({"agent": document(made)}, Group(done(f"agent {agent} is there"), steps))
+
+
+async def list_agents() -> Answer:
+    """List the org's agents."""
+    from hardpoint.runtime.v1 import agent_pb2
+    from hardpoint_cli.documents import document, moment, word
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import collect, connect
+
+    async with connect() as client:
+        found = await collect(client.agents.ListAgents, agent_pb2.ListAgentsRequest(parent=client.org), "agents")
+        rows = [
+            [
+                short(one.name, client.org),
+                word(one, "state"),
+                one.display_name,
+                one.description,
+                moment(one.create_time),
+            ]
+            for one in found
+        ]
+        shown = table(
+            ["agent", "state", "name", "description", "made at"], rows, "No agents. Make one: hardpoint agent create"
+        )
+        return Answer({"agents": [document(one) for one in found]}, shown)
+
+
+async def pause(agent: Agent) -> Answer:
+    """Refuse an agent's calls until it is resumed."""
+    from hardpoint.runtime.v1 import agent_pb2
+
+    return await _moved(agent, "PauseAgent", agent_pb2.PauseAgentRequest)
+
+
+async def resume(agent: Agent) -> Answer:
+    """Let a paused agent call again."""
+    from hardpoint.runtime.v1 import agent_pb2
+
+    return await _moved(agent, "ResumeAgent", agent_pb2.ResumeAgentRequest)
+
+
+async def attach(
+    agent: Agent,
+    installation: Installation,
+    priority: Annotated[int, typer.Option(help="Of two that offer one action, the higher is called.")] = 0,
+) -> Answer:
+    """Switch an installation on for an agent: callable at once, without a restart."""
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        made = await client.attach(agent, installation, priority=priority)
+        mine = [tool.name for tool in await client.tools(agent) if tool.release == made.release]
+        steps = next_steps(*(f"hardpoint call {agent} {name}" for name in mine[:3]))
+        return Answer(
+            {"attachment": document(made)}, Group(done(f"{agent} can use {installation}: {', '.join(mine)}"), steps)
+        )
+
+
+async def detach(agent: Agent, installation: Installation) -> Answer:
+    """Switch an installation off for an agent; a running call ends normally, the next is refused."""
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        await client.detach(agent, installation)
+        return Answer({"agent": agent, "installation": installation}, done(f"{agent} can no longer use {installation}"))
+
+
+async def tools(agent: Agent) -> Answer:
+    """List what an agent may call now: exactly what its model sees."""
+    from hardpoint_cli.documents import document, word
+    from hardpoint_cli.names import short
+    from hardpoint_cli.schemas import signature
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        found = await client.tools(agent)
+        rows = [
+            [
+                one.name,
+                signature(one.input_schema),
+                word(one, "effect"),
+                short(one.release, client.org),
+                one.description,
+            ]
+            for one in found
+        ]
+        empty = f"{agent} can call nothing. Attach something: hardpoint attach {agent} INSTALLATION"
+        shown = table(["action", "input", "effect", "release", "what it does"], rows, empty)
+        return Answer({"tools": [document(one) for one in found]}, shown)
+
+
+async def _moved(agent: str, method: str, request: Any) -> Answer:
+    from hardpoint_cli.documents import document, word
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        move = getattr(client.agents, method)
+        moved = await move(request(name=client.named("agents", agent), request_id=new_request_id()))
+        return Answer({"agent": document(moved)}, done(f"agent {agent} is {word(moved, 'state')}"))

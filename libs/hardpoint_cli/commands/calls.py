@@ -1,0 +1,88 @@
+"""Calling an action as an agent: `call`."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.json import JSON
+from rich.text import Text
+
+from hardpoint_cli import completion
+from hardpoint_cli.arguments import Agent
+from hardpoint_cli.inputs import by_schema, whole
+from hardpoint_cli.panels import AGENTS
+from hardpoint_cli.screen import note, working
+from hardpoint_cli.shell import Answer, command
+
+if TYPE_CHECKING:
+    from hardpoint_client import Hardpoint
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    command(
+        app,
+        "call",
+        panel=AGENTS,
+        examples=[
+            'hardpoint call helper weather-lookup.get-weather location="New York"',
+            "hardpoint call helper cleaner.clean --input - < rows.json",
+            "hardpoint call helper get-weather location=Rome --json | jq .output",
+        ],
+    )(call)
+
+
+async def call(
+    agent: Agent,
+    action: Annotated[
+        str,
+        typer.Argument(
+            help="weather-lookup.get-weather; get-weather alone where only one capability has it.",
+            autocompletion=completion.actions,
+            show_default=False,
+        ),
+    ],
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The input, read as the types it declares.")
+    ] = None,
+    input: Annotated[str, typer.Option(metavar="JSON|-", help="The whole input as JSON; - reads it from stdin.")] = "",
+) -> Answer:
+    """Call an action as an agent would: the same checks, grants, limits and record."""
+    from hardpoint_cli.documents import document, duration
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import output_of
+
+    if values and input:
+        raise typer.BadParameter("give the input as key=value or with --input, not both")
+    async with connect() as client:
+        params = whole(input) if input else {}
+        if values or "." not in action:
+            action, schema = await _tool(client, agent, action)
+            params = params or by_schema(values or [], schema)
+        with working(f"calling {action}"):
+            response = await client.call(agent, action, params)
+        output = output_of(response)
+        note(
+            f"{short(response.release, client.org)}, {duration(response.usage.wall_ms)}, run {short(response.run, client.org)}"
+        )
+        return Answer({**document(response), "output": output}, _shown(output))
+
+
+async def _tool(client: "Hardpoint", agent: str, action: str) -> tuple[str, dict[str, Any]]:
+    """The full name of an action and its input schema; an unknown one is left for the server to refuse."""
+    from hardpoint_kit.documents import from_struct
+
+    found = {tool.name: tool for tool in await client.tools(agent)}
+    meant = [name for name in found if name == action or name.partition(".")[2] == action]
+    if len(meant) > 1 and action not in found:
+        raise typer.BadParameter(f"{action} is one of {', '.join(meant)}: say which")
+    name = action if action in found or not meant else meant[0]
+    return name, from_struct(found[name].input_schema) if name in found else {}
+
+
+def _shown(output: Any) -> RenderableType:
+    if isinstance(output, str):
+        return Text(output)
+    return JSON(json.dumps(output, ensure_ascii=False), highlight=True)

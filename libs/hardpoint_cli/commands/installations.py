@@ -1,0 +1,238 @@
+"""Capabilities made usable in the org: `install`, `installed`, `uninstall`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from hardpoint_cli.arguments import Installation
+from hardpoint_cli.panels import FIND
+from hardpoint_cli.screen import done, next_steps, show, table, warn, working
+from hardpoint_cli.shell import Answer, command
+
+if TYPE_CHECKING:
+    from hardpoint.manifest.v1 import manifest_pb2
+    from hardpoint.registry.v1 import registry_pb2
+    from hardpoint.runtime.v1 import installation_pb2
+    from hardpoint_client import Hardpoint
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(
+        app,
+        "install",
+        panel=FIND,
+        examples=[
+            "hardpoint install acme/weather-lookup",
+            "hardpoint install weather-lookup@^1.2 --as weather --grant-all",
+            "hardpoint install cleaner --grant compute.light --dry-run",
+        ],
+    )(install)
+    command(app, "installed", panel=FIND, examples=["hardpoint installed"])(installed)
+    command(app, "uninstall", panel=FIND, examples=["hardpoint uninstall weather-lookup"])(uninstall)
+
+
+async def install(
+    capability: Annotated[
+        str,
+        typer.Argument(
+            help="weather-lookup or acme/weather-lookup; with @1.2.0, @^1.2 or '@>=2,<3' for less than the latest.",
+            show_default=False,
+        ),
+    ],
+    as_: Annotated[str, typer.Option("--as", metavar="ID", help="The installation's id; else the capability's.")] = "",
+    grant: Annotated[
+        list[str] | None, typer.Option(metavar="PERMISSION|HOST", help="Allow this, and nothing else. Repeatable.")
+    ] = None,
+    grant_all: Annotated[bool, typer.Option("--grant-all", help="Allow all that it asks for.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and install nothing.")] = False,
+) -> Answer:
+    """Make a capability usable in your org: see what it asks for, and decide.
+
+    Nothing is granted by itself: on a terminal you are asked, elsewhere say --grant or --grant-all. Installing again
+    changes the version and the grants of what is installed.
+    """
+    from hardpoint.registry.v1 import registry_pb2
+    from hardpoint_cli import names
+    from hardpoint_cli.consent import chosen
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        name, constraint = names.capability_and_version(capability, client.org)
+        resolve = registry_pb2.ResolveReleaseRequest(capability=str(name), constraint=constraint)
+        release = await client.registry.ResolveRelease(resolve)
+        asked = release.manifest.authority
+        if dry_run or grant or grant_all or not (asked.permissions or asked.hosts):
+            grants = chosen(asked, grant or [], grant_all)
+        else:
+            grants = _consented(client, release)
+        wanted = _Wanted(str(name), constraint, as_ or name.capability, grants)
+        if dry_run:
+            return await _tried(client, wanted, release)
+        with working("installing"):
+            made, words = await _installed(client, wanted)
+        return _answer(client, made, release, words)
+
+
+async def installed() -> Answer:
+    """List what is installed in your org."""
+    from hardpoint.runtime.v1 import installation_pb2
+    from hardpoint_cli.documents import document, moment, word
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import collect, connect
+
+    async with connect() as client:
+        request = installation_pb2.ListInstallationsRequest(parent=client.org)
+        found = await collect(client.installations.ListInstallations, request, "installations")
+        rows = [
+            [
+                short(one.name, client.org),
+                short(one.release, client.org),
+                word(one, "state"),
+                ", ".join([*one.grants.permissions, *one.grants.hosts]) or "nothing",
+                str(one.counters.execution_count),
+                moment(one.counters.last_used) or "never",
+            ]
+            for one in found
+        ]
+        head = ["installation", "release", "state", "granted", "calls", "last used"]
+        shown = table(head, rows, "Nothing is installed. Find something: hardpoint search")
+        return Answer({"installations": [document(one) for one in found]}, shown)
+
+
+async def uninstall(installation: Installation) -> Answer:
+    """Remove an installation. It must not be attached to an agent; its settings and secrets stay."""
+    from hardpoint.runtime.v1 import installation_pb2
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        name = client.named("installations", installation)
+        request = installation_pb2.DeleteInstallationRequest(name=name, request_id=new_request_id())
+        await client.installations.DeleteInstallation(request)
+        return Answer({"installation": name}, done(f"{short(name, client.org)} is uninstalled"))
+
+
+class _Wanted:
+    """What the user decided on."""
+
+    def __init__(self, capability: str, constraint: str, id: str, grants: "manifest_pb2.Authority") -> None:
+        self.capability = capability
+        self.constraint = constraint
+        self.id = id
+        self.grants = grants
+
+
+def _consented(client: "Hardpoint", release: "registry_pb2.Release") -> "manifest_pb2.Authority":
+    """All that the release asks for, if the person at the terminal says yes."""
+    from hardpoint_cli.consent import asked_table
+    from hardpoint_cli.names import short
+
+    show(Group(_title(client, release), asked_table(release.manifest), Text()), stderr=True)
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "say what it may do: --grant-all, or --grant for each permission and host", param_hint="--grant"
+        )
+    if not typer.confirm("Grant all of this, and install it?", default=False, err=True):
+        raise typer.Exit(1)
+    return release.manifest.authority
+
+
+async def _installed(client: "Hardpoint", wanted: _Wanted) -> tuple["installation_pb2.Installation", str]:
+    """The installation, made or changed to what is wanted, and which of both."""
+    from hardpoint_kit.errors import AlreadyExists
+
+    try:
+        made = await client.install(
+            wanted.capability, constraint=wanted.constraint, installation_id=wanted.id, grants=wanted.grants
+        )
+        return made, "is installed"
+    except AlreadyExists as error:
+        current = await _current(client, wanted)
+        if current.capability != wanted.capability:
+            raise AlreadyExists(
+                f"{wanted.id} is an installation of another capability, {current.capability}",
+                fix="give this one another id with --as",
+                resource=current.name,
+            ) from error
+        return await _changed(client, current, wanted), "was installed already; version and grants are as you said"
+
+
+async def _changed(
+    client: "Hardpoint", current: "installation_pb2.Installation", wanted: _Wanted
+) -> "installation_pb2.Installation":
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    from hardpoint.runtime.v1 import installation_pb2
+    from hardpoint_client.client import new_request_id
+
+    changed = installation_pb2.Installation(
+        name=current.name, constraint=wanted.constraint, grants=wanted.grants, etag=current.etag
+    )
+    return await client.installations.UpdateInstallation(
+        installation_pb2.UpdateInstallationRequest(
+            installation=changed, update_mask=FieldMask(paths=["constraint", "grants"]), request_id=new_request_id()
+        )
+    )
+
+
+async def _current(client: "Hardpoint", wanted: _Wanted) -> "installation_pb2.Installation":
+    from hardpoint.runtime.v1 import installation_pb2
+
+    request = installation_pb2.GetInstallationRequest(name=client.named("installations", wanted.id))
+    return await client.installations.GetInstallation(request)
+
+
+async def _tried(client: "Hardpoint", wanted: _Wanted, release: "registry_pb2.Release") -> Answer:
+    from hardpoint_cli.consent import asked_table
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.names import short
+    from hardpoint_kit.errors import AlreadyExists
+
+    try:
+        found = await client.install(
+            wanted.capability,
+            constraint=wanted.constraint,
+            installation_id=wanted.id,
+            grants=wanted.grants,
+            validate_only=True,
+        )
+        words = f"{short(release.name, client.org)} would be installed as {wanted.id}"
+    except AlreadyExists:
+        found = await _current(client, wanted)
+        words = f"{wanted.id} is installed, at {short(found.release, client.org)}"
+    shown = Group(
+        _title(client, release), asked_table(release.manifest, wanted.grants), Text(), f"{words}. Nothing was done."
+    )
+    return Answer(
+        {"dry_run": True, "installation": document(found), "asked": document(release.manifest.authority)}, shown
+    )
+
+
+def _answer(
+    client: "Hardpoint", made: "installation_pb2.Installation", release: "registry_pb2.Release", words: str
+) -> Answer:
+    from hardpoint_cli.consent import left_out, setting_commands
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.names import short
+
+    id = short(made.name, client.org)
+    if refused := left_out(release.manifest.authority, made.grants):
+        warn(f"not granted: {', '.join(refused)}; actions that need it will be refused")
+    steps = setting_commands(id, made.missing_settings)
+    parts: list[RenderableType] = [done(f"{short(made.release, client.org)} {words}, as {id}")]
+    if steps:
+        parts.append("It needs:")
+    parts.append(next_steps(*steps, f"hardpoint attach AGENT {id}"))
+    return Answer({"installation": document(made), "next": steps}, Group(*parts))
+
+
+def _title(client: "Hardpoint", release: "registry_pb2.Release") -> Text:
+    from hardpoint_cli.names import short
+
+    about = f"  {release.manifest.description}" if release.manifest.description else ""
+    return Text.assemble((short(release.name, client.org), "bold"), about, "\n")

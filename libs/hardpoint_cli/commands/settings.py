@@ -1,0 +1,177 @@
+"""What installations are given: `secret` and `setting`."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group
+
+from hardpoint_cli.arguments import Installation
+from hardpoint_cli.inputs import pairs, typed
+from hardpoint_cli.panels import SET
+from hardpoint_cli.screen import done, note, table
+from hardpoint_cli.shell import Answer, command
+
+if TYPE_CHECKING:
+    from hardpoint.manifest.v1 import manifest_pb2
+    from hardpoint_client import Hardpoint
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    secret = typer.Typer(help="Values that nobody may see: encrypted, and shown to no agent, log or author.")
+    setting = typer.Typer(help="Values that anybody in the org may see.")
+    app.add_typer(secret, name="secret", rich_help_panel=SET, no_args_is_help=True)
+    app.add_typer(setting, name="setting", rich_help_panel=SET, no_args_is_help=True)
+    command(
+        secret,
+        "set",
+        examples=[
+            "hardpoint secret set weather-lookup API_KEY",
+            "hardpoint secret set weather-lookup API_KEY < key.txt",
+        ],
+        # Whatever follows the key is taken in, so that no message of the parser repeats a value.
+        context_settings={"ignore_unknown_options": True},
+    )(set_secret)
+    command(secret, "list", examples=["hardpoint secret list"])(list_secrets)
+    command(setting, "set", examples=["hardpoint setting set weather-lookup UNITS=metric TIMEOUT=5"])(set_settings)
+    command(setting, "list", examples=["hardpoint setting list weather-lookup"])(list_settings)
+
+
+async def set_secret(
+    installation: Installation,
+    key: Annotated[str, typer.Argument(help="The key, as the capability declares it.", show_default=False)],
+    _value: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+) -> Answer:
+    """Give an installation a secret. It is asked for without an echo, or read from what is piped in.
+
+    Set again, it replaces the one before; calls use the new one at once.
+    """
+    from hardpoint_cli.session import connect
+
+    if _value or "=" in key:
+        raise typer.BadParameter(
+            "a secret is never an argument: your shell would keep it. Leave it out, and you are asked for it. "
+            "Consider the one you typed as seen, and replace it."
+        )
+    async with connect() as client:
+        declared = await _declared(client, installation)
+        _require_declared(declared, installation, key, secret=True)
+        value = _read_secret(f"{key} of {installation}")
+        if not value:
+            raise typer.BadParameter("the secret is empty")
+        await client.set_secret(installation, key, value)
+        return Answer({"installation": installation, "key": key}, done(f"{key} of {installation} is set"))
+
+
+async def list_secrets() -> Answer:
+    """List the org's secrets, without their values."""
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.documents import document, moment
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import collect, connect
+
+    async with connect() as client:
+        request = config_pb2.ListSecretsRequest(parent=client.org)
+        secrets = await collect(client.config.ListSecrets, request, "secrets")
+        rows = [
+            [short(one.name, client.org), one.description, str(one.version), moment(one.rotate_time or one.create_time)]
+            for one in secrets
+        ]
+        shown = table(["secret", "for", "version", "set at"], rows, "There are no secrets.")
+        return Answer({"secrets": [document(one) for one in secrets]}, shown)
+
+
+async def set_settings(
+    installation: Installation,
+    values: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="What to set.", show_default=False)],
+) -> Answer:
+    """Give an installation plain values, read as the types that the capability declares; other keys stay."""
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.session import connect
+
+    texts = pairs(values)
+    async with connect() as client:
+        declared = await _declared(client, installation)
+        for key in texts:
+            _require_declared(declared, installation, key, secret=False)
+        kinds = {key: requirement.type for key, requirement in (declared or {}).items()}
+        changed = await client.set_settings(
+            installation, {key: typed(key, text, kinds.get(key)) for key, text in texts.items()}
+        )
+        return Answer({"settings": document(changed)}, done(f"{', '.join(texts)} of {installation} is set"))
+
+
+async def list_settings(installation: Installation) -> Answer:
+    """List an installation's settings; of its secrets, only that they are set."""
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import connect
+    from hardpoint_kit.documents import from_struct
+
+    async with connect() as client:
+        request = config_pb2.GetSettingsRequest(name=client.named("settings", installation))
+        settings = await client.config.GetSettings(request)
+        declared = await _declared(client, installation, quiet=True) or {}
+        rows = {
+            key: [key, json.dumps(value, ensure_ascii=False), ""] for key, value in from_struct(settings.values).items()
+        }
+        rows |= {key: [key, f"secret {short(name, client.org)}", ""] for key, name in settings.secrets.items()}
+        for key, requirement in declared.items():
+            rows.setdefault(key, [key, "not set", ""])[2] = "required" if requirement.required else ""
+        shown = Group(table(["key", "value", ""], rows.values(), f"{installation} has no settings."))
+        return Answer({"settings": document(settings)}, shown)
+
+
+def _read_secret(what: str) -> str:
+    """The value, without the newline that ends it."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(what, hide_input=True, err=True, default="", show_default=False))
+    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+
+
+async def _declared(
+    client: "Hardpoint", installation: str, quiet: bool = False
+) -> "dict[str, manifest_pb2.Requirement] | None":
+    """What the installed release declares, by key; None for settings of no installation, which a test may use."""
+    from hardpoint.registry.v1 import registry_pb2
+    from hardpoint.runtime.v1 import installation_pb2
+    from hardpoint_kit.errors import NotFound
+
+    name = client.named("installations", installation)
+    try:
+        found = await client.installations.GetInstallation(installation_pb2.GetInstallationRequest(name=name))
+    except NotFound:
+        if not quiet:
+            note(
+                f"nothing is installed as {installation}; a test can use it: hardpoint test FILE --settings {installation}"
+            )
+        return None
+    try:
+        release = await client.registry.GetRelease(registry_pb2.GetReleaseRequest(name=found.release))
+    except NotFound:
+        return None  # its owner no longer shows it
+    return {requirement.key: requirement for requirement in release.manifest.requirements}
+
+
+def _require_declared(
+    declared: "dict[str, manifest_pb2.Requirement] | None", installation: str, key: str, secret: bool
+) -> None:
+    from hardpoint_kit.errors import InvalidArgument
+    from hardpoint_manifest.authority import nearest
+
+    if declared is None:
+        return
+    known = [name for name, requirement in declared.items() if (requirement.type == "secret") is secret]
+    if key in known:
+        return
+    noun, other = ("secret", "setting") if secret else ("setting", "secret")
+    if key in declared:
+        argument = "" if secret else "; consider a value that you typed as seen"
+        command = f"hardpoint {other} set {installation} {key}{'=...' if secret else ''}"
+        raise InvalidArgument({key: f"is a {other}, not a {noun}"}, fix=f"use `{command}`{argument}")
+    close = nearest(key, known)
+    fix = f"did you mean {close}?" if close else f"it declares {', '.join(known) or f'no {noun}'}"
+    raise InvalidArgument({key: f"{installation} has no {noun} of this name"}, fix=fix)

@@ -1,0 +1,73 @@
+"""Inputs and settings as they are typed: `key=value`, read as the type that the schema declares."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+
+def pairs(words: Sequence[str]) -> dict[str, str]:
+    """The words `key=value` as a mapping; the last of two with one key counts."""
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            # The word may be half of a secret's value: it is not repeated.
+            raise typer.BadParameter("an argument is not of the form key=value")
+        found[key] = value
+    return found
+
+
+def typed(key: str, text: str, kind: Any) -> Any:
+    """A value as the type that is declared for it; without one, as JSON where it is JSON and as text where not."""
+    if kind == "string":
+        return text
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError:
+        if kind in (None, "any"):
+            return text
+        raise typer.BadParameter(f"{key} must be {_article(kind)}{_hint(kind)}") from None
+    if kind in _PYTHON and (not isinstance(value, _PYTHON[kind]) or (isinstance(value, bool) and kind != "boolean")):
+        raise typer.BadParameter(f"{key} must be {_article(kind)}{_hint(kind)}")
+    return value
+
+
+def by_schema(words: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The input that `key=value` words make of a JSON Schema."""
+    properties = schema.get("properties", {})
+    return {key: typed(key, text, properties.get(key, {}).get("type")) for key, text in pairs(words).items()}
+
+
+def whole(text: str) -> dict[str, Any]:
+    """The input given as one JSON object, `-` meaning what comes on stdin."""
+    try:
+        value = json.loads(sys.stdin.read() if text == "-" else text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise typer.BadParameter(f"--input is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("--input must be a JSON object")
+    return value
+
+
+_PYTHON: Mapping[Any, tuple[type, ...]] = {
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _hint(kind: str) -> str:
+    return {"boolean": ": true or false", "object": ' in JSON: {"a": 1}', "array": " in JSON: [1, 2]"}.get(kind, "")

@@ -1,0 +1,147 @@
+"""The files that `hardpoint new` writes: each passes `hardpoint check` as it stands and says what to change."""
+
+from typing import Final, Literal
+
+Kind = Literal["http", "javascript", "python"]
+ENDINGS: Final = {"http": ".yaml", "javascript": ".js", "python": ".py"}
+
+_HTTP: Final = """\
+# my-capability: a capability that calls a web API.
+#
+#   hardpoint check my-capability.yaml     is it right?
+#   hardpoint test my-capability.yaml      do its examples come true?
+#   hardpoint push my-capability.yaml --publish
+#
+# Change the lines marked EDIT. `${...}` is an expression: settings by their key, inputs as input.<name>.
+capability:
+  id: my-capability
+  name: My Capability
+  version: 0.1.0
+  description: Looks something up                            # EDIT: one sentence for people
+
+  actions:
+    - id: look-up
+      name: Look up
+      description: Look up the answer to a question          # EDIT: a model chooses the action by this sentence
+      inputs:
+        - name: question
+          type: string                                       # string, number, integer, boolean, object, array
+          required: true
+          description: What to look up
+      outputs:
+        - name: answer
+          type: string
+
+  integration:
+    endpoint: https://api.example.com/v1/search              # EDIT: the API; its host is all that can be reached
+    method: GET
+    headers:
+      Authorization: Bearer ${API_KEY}                       # filled in outside: no agent and no log sees the key
+    params:
+      q: ${input.question}
+    response_mapping:
+      answer: data.answer                                    # EDIT: where the answer stands in the response
+
+  configuration:
+    - key: API_KEY
+      label: API key
+      type: secret                                           # secret, string, number, boolean, object
+      required: true
+
+  examples:
+    - input: { question: "hello" }
+      expected_output: { answer: { $type: string } }         # $type, $range: [0, 10], $regex: "^a", or a value
+
+  permissions:
+    - network.http.get
+"""
+
+_JAVASCRIPT: Final = """\
+// my-capability: a capability in JavaScript.
+//
+//   hardpoint check my-capability.js       is it right?
+//   hardpoint test my-capability.js        do its examples come true?
+//   hardpoint push my-capability.js --publish
+//
+// It runs in a jail without files and network. What it may use is on `this`:
+//   this.config      settings by key; a secret is a handle that only the broker can turn into its value
+//   this.fetch       requests to the hosts below: add permissions: ['network.http.get'], hosts: ['api.example.com']
+//   this.utils       parseCSV, mean, median, standardDeviation, findOutliers, correlation, ...
+//   this.log, this.progress
+//
+// Change the lines marked EDIT.
+export default {
+  id: 'my-capability',
+  name: 'My Capability',
+  version: '0.1.0',
+  description: 'Greets people',                              // EDIT: one sentence for people
+
+  actions: {
+    greet: {
+      description: 'Greet somebody by name',                 // EDIT: a model chooses the action by this sentence
+      inputs: { name: { type: 'string', required: true, description: 'Whom to greet' } },
+      outputs: { text: { type: 'string' } },
+      async run({ name }) {                                  // EDIT: what it does
+        return { text: `${this.config.GREETING}, ${name}!` };
+      },
+    },
+  },
+
+  config: {
+    GREETING: { type: 'string', default: 'Hello', description: 'What to say first' },
+  },
+
+  examples: [
+    { action: 'greet', input: { name: 'Ada' }, expected_output: { text: 'Hello, Ada!' } },
+  ],
+
+  permissions: ['compute.light'],
+};
+"""
+
+_PYTHON: Final = '''\
+"""my-capability: a capability in Python.
+
+    hardpoint check my-capability.py       is it right?
+    hardpoint test my-capability.py        do its examples come true?
+    hardpoint push my-capability.py --publish
+
+It runs in a jail without files and network. What it may use is on `self`:
+    self.config      settings by key; a secret is a handle that only the broker can turn into its value
+    self.fetch       requests to the hosts below: add permissions=["network.http.get"], hosts=["api.example.com"]
+    self.utils       parse_csv, mean, median, standard_deviation, find_outliers, correlation, ...
+    self.log, self.progress
+
+Change the lines marked EDIT.
+"""
+
+from hardpoint_sdk import action, capability
+
+
+@capability(
+    id="my-capability",
+    name="My Capability",
+    version="0.1.0",
+    description="Greets people",  # EDIT: one sentence for people
+    config={"GREETING": {"type": "string", "default": "Hello", "description": "What to say first"}},
+    examples=[{"action": "greet", "input": {"name": "Ada"}, "expected_output": {"text": "Hello, Ada!"}}],
+    permissions=["compute.light"],
+)
+class MyCapability:
+    @action(
+        description="Greet somebody by name",  # EDIT: a model chooses the action by this sentence
+        inputs={"name": {"type": "string", "required": True, "description": "Whom to greet"}},
+        outputs={"text": {"type": "string"}},
+    )
+    async def greet(self, input):  # EDIT: what it does
+        return {"text": f"{self.config['GREETING']}, {input['name']}!"}
+'''
+
+_TEMPLATES: Final = {"http": _HTTP, "javascript": _JAVASCRIPT, "python": _PYTHON}
+
+
+def scaffold(kind: Kind, capability: str) -> str:
+    """The text of a new capability's file."""
+    title = capability.replace("-", " ").title()
+    named = _TEMPLATES[kind].replace("my-capability", capability).replace("My Capability", title)
+    return named.replace("MyCapability", "".join(part for part in title.split() if part) or "Capability")

@@ -1,0 +1,51 @@
+"""The connection of one command."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hardpoint_client import Hardpoint
+
+LARGEST_PAGE = 200
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator["Hardpoint"]:
+    """A client for the caller's org; a server that does not answer becomes an error that says what to do."""
+    # The transport reports what a call raises anyway, on stderr and in words for its own developers.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from hardpoint_client import Hardpoint
+    from hardpoint_kit.errors import DeadlineExceeded, Unavailable
+
+    async with Hardpoint.connect() as client:
+        try:
+            yield client
+        except (Unavailable, DeadlineExceeded) as error:
+            if places := client.unreachable():
+                raise nobody_at(places) from error
+            raise
+
+
+def nobody_at(places: tuple[str, ...]) -> Exception:
+    """The error of a server that does not answer."""
+    from hardpoint_kit.errors import Unavailable
+
+    return Unavailable(
+        f"no server answers at {', '.join(places)}",
+        fix="start one with `make up`, or set HARDPOINT_ADDRESS to the host:port of yours; `hardpoint doctor` tells more",
+        place=", ".join(places),
+    )
+
+
+async def collect(method: Any, request: Any, field: str, limit: int | None = None) -> list[Any]:
+    """The items of a paged list, all of them or the first `limit`."""
+    items: list[Any] = []
+    request.page_size = min(limit or LARGEST_PAGE, LARGEST_PAGE)
+    while True:
+        page = await method(request)
+        items.extend(getattr(page, field))
+        request.page_token = page.next_page_token
+        if not request.page_token or (limit and len(items) >= limit):
+            return items[:limit]

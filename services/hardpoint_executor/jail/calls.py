@@ -1,0 +1,70 @@
+"""Owns a call from its words to its outcome, in one language: checked, given a jail, held a conversation with."""
+
+import re
+from typing import Any
+
+from hardpoint_kit.errors import InvalidArgument, Unavailable
+
+from . import frames
+from .conversation import Conversation
+from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, ignore
+from .pool import Pool
+
+_ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_NEVER_ACTIONS = frozenset({"constructor", "prototype", "hasOwnProperty", "toString", "valueOf"})
+_CALL_BYTES = 4 * 1024 * 1024
+_DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024)
+
+
+class Calls:
+    """Makes calls with the jails of one pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore) -> Outcome:
+        """Run one action once; see `Jail.run`."""
+        if not _ACTION.fullmatch(call.action) or call.action in _NEVER_ACTIONS:
+            raise InvalidArgument(
+                {"action": f'"{call.action[:80]}" cannot be the name of an action'}, reason="ACTION_NAME_INVALID"
+            )
+        frame = {
+            "call": {
+                "language": call.language,
+                "source": call.source,
+                "filename": call.filename,
+                "action": call.action,
+                "input": call.input,
+                "settings": dict(call.settings),
+                "secrets": dict(call.secrets),
+                "permissions": list(call.permissions),
+                "traceparent": call.traceparent,
+            }
+        }
+        return await self._hold(frame, "result", call.limits, door, on_event)
+
+    async def describe(self, source: str, filename: str, limits: Limits | None = None) -> Outcome:
+        """Run a module only as far as its header; see `Jail.describe`."""
+        frame = {"describe": {"source": source, "filename": filename}}
+        return await self._hold(frame, "header", limits or _DESCRIBE_LIMITS, ClosedDoor(), ignore)
+
+    async def _hold(self, frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent) -> Outcome:
+        first = _encoded(frame)
+        process = await self.pool.take()
+        try:
+            outcome = await Conversation(process, limits, door, on_event).hold(first, answer)
+        finally:
+            self.pool.discard(process)
+        if self.pool.closed:
+            raise Unavailable("the executor stopped during the call", reason="NO_EXECUTOR", retry_after=1.0)
+        return outcome
+
+
+def _encoded(frame: dict[str, Any]) -> bytes:
+    try:
+        first = frames.encode(frame)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidArgument({"input": f"is not JSON: {error}"}) from error
+    if len(first) > _CALL_BYTES:
+        raise InvalidArgument({"input": f"source and input are larger than {_CALL_BYTES} bytes together"})
+    return first

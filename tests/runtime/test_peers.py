@@ -1,0 +1,340 @@
+"""The gRPC implementations of the runtime's peers, against real servers that play the other units."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.marketplace.v1 import marketplace_pb2, marketplace_pb2_grpc
+from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
+from hardpoint_kit.auth import DevKeys, Verifier
+from hardpoint_kit.caller import Caller, acting_as, caller
+from hardpoint_kit.documents import to_struct, to_value
+from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
+from hardpoint_kit.names import CapabilityName, InstallationName, ReleaseName, RunName, SettingsName
+from hardpoint_kit.options import Options
+from hardpoint_kit.rpc.client import channel
+from hardpoint_kit.rpc.server import Server
+from hardpoint_kit.rpc.status import to_status
+from hardpoint_kit.telemetry import setup
+from hardpoint_kit.unit import Unit
+from hardpoint_manifest.authority import Authority
+from hardpoint_runtime.domain.executions import Execution
+from hardpoint_runtime.domain.releases import Effect
+from hardpoint_runtime.domain.runs import RunState
+from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcMarketplace, GrpcRegistry
+from runtime.factories import API_KEY, ASKS, UNITS, action, release
+
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
+OPERATOR = Caller("ada", "acme", frozenset({"operator"}))
+EXECUTION = Execution(
+    run=RunName("acme", "r-1"),
+    agent="orgs/acme/agents/helper",
+    release=release(requirements=(API_KEY, UNITS)),
+    action=action(),
+    input={"location": "New York", "days": 3},
+    authority=ASKS,
+    artifact_ticket="artifact",
+    lease_token="lease",
+    wall_seconds=7.5,
+    timeout=20.0,
+)
+
+Reach = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def reach(keys: DevKeys, cleanup: AsyncExitStack) -> Reach:
+    """`await reach((add, servicer), ...)` is a channel of the runtime to a server of these services."""
+
+    async def reach(*services: Any) -> Any:
+        options = Options(listen="127.0.0.1:0")
+        units = [Unit("peer", list(services))]
+        server = Server(options, units, Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
+        await server.start()
+        cleanup.push_async_callback(server.stop, 0)
+        token = keys.mint("runtime", "hardpoint", {"service"})
+        opened = channel(f"127.0.0.1:{server.port}", token=token, act_for=True)
+        cleanup.push_async_callback(opened.close)
+        return opened
+
+    return reach
+
+
+class ExecutorUnit(executor_pb2_grpc.ExecutorServiceServicer):
+    """Plays what it is told, and remembers what it was asked and whether it was cancelled."""
+
+    def __init__(self) -> None:
+        self.play: Callable[[], AsyncIterator[executor_pb2.ExecuteResponse]] = finish
+        self.requests: list[executor_pb2.ExecuteRequest] = []
+        self.cancelled = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def Execute(self, request: Any, context: Any) -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        self.requests.append(request)
+        try:
+            async for event in self.play():
+                yield event
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        self.ended.set()
+
+
+STARTED = executor_pb2.ExecuteResponse(started=executor_pb2.Started(runner="http"))
+
+
+def finished(outcome: str = "OK", **fields: Any) -> executor_pb2.ExecuteResponse:
+    usage = manifest_pb2.Usage(wall_ms=1.5, peak_memory_bytes=7, broker_calls=2)
+    return executor_pb2.ExecuteResponse(
+        finished=executor_pb2.Finished(outcome=f"OUTCOME_{outcome}", usage=usage, **fields)
+    )
+
+
+async def finish() -> AsyncIterator[executor_pb2.ExecuteResponse]:
+    yield STARTED
+    yield executor_pb2.ExecuteResponse(log=executor_pb2.Log(level="info", message="hello"))
+    yield finished(output=to_value({"temperature": 72}))
+
+
+@pytest.fixture
+def unit() -> ExecutorUnit:
+    return ExecutorUnit()  # type: ignore[abstract]  # it plays what is called
+
+
+@pytest.fixture
+async def executor(reach: Reach, unit: ExecutorUnit) -> AsyncIterator[GrpcExecutor]:
+    opened = await reach((executor_pb2_grpc.add_ExecutorServiceServicer_to_server, unit))
+    with acting_as(OPERATOR):
+        yield GrpcExecutor(opened)
+
+
+@pytest.fixture(autouse=True)
+def _on_behalf_of_an_operator() -> Any:
+    with acting_as(OPERATOR):
+        yield
+
+
+async def test_an_execution_is_asked_for_and_ends(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
+    ended = await executor.execute(EXECUTION)
+    assert (ended.state, ended.output, ended.error) == (RunState.SUCCEEDED, {"temperature": 72}, None)
+    assert (ended.usage.wall_ms, ended.usage.peak_memory_bytes, ended.usage.broker_calls) == (1.5, 7, 2)
+    await asyncio.wait_for(unit.ended.wait(), 5)
+
+    (request,) = unit.requests
+    assert (request.org, request.execution_id, request.run) == ("orgs/acme", "r-1", "orgs/acme/runs/r-1")
+    assert (request.release, request.digest) == (str(EXECUTION.release.name), EXECUTION.release.digest)
+    assert (request.filename, request.artifact_ticket, request.lease_token) == ("weather.yaml", "artifact", "lease")
+    assert (request.action.id, request.limits.wall_seconds) == ("get-weather", 7.5)
+    assert request.input == to_struct({"location": "New York", "days": 3})
+    assert sorted(request.authority.permissions) == ["compute.light", "network.http.get"]
+    assert [(r.key, r.type, r.HasField("default_value")) for r in request.requirements] == [
+        ("API_KEY", "secret", False),
+        ("UNITS", "string", True),
+    ]
+
+
+async def test_how_it_failed_is_told_as_it_was_raised(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
+    async def fail() -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        yield STARTED
+        yield finished("USER_ERROR", error=to_status(ActionFailed("x is not a function", place="plugin.js:12:9")))
+
+    unit.play = fail
+    ended = await executor.execute(EXECUTION)
+    assert ended.state is RunState.FAILED
+    assert isinstance(ended.error, ActionFailed)
+    assert (ended.error.reason, ended.error.place, ended.error.from_peer) == ("USER_ERROR", "plugin.js:12:9", False)
+
+
+async def test_what_the_executor_refuses_is_raised_with_its_reason(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
+    errors = [
+        ResourceExhausted("every jail is busy", reason="QUEUE_FULL", retry_after=0.5),
+        Unavailable("user namespaces are off", reason="JAIL_UNAVAILABLE"),
+    ]
+    for error in errors:
+
+        async def refuse(error: Exception = error) -> AsyncIterator[executor_pb2.ExecuteResponse]:
+            raise error
+            yield STARTED
+
+        unit.play = refuse
+        with pytest.raises(type(error)) as refused:
+            await executor.execute(EXECUTION)
+        assert (refused.value.reason, refused.value.retry_after) == (error.reason, error.retry_after)
+
+
+async def test_no_executor_is_said_at_once() -> None:
+    async with channel("127.0.0.1:1") as opened:
+        with pytest.raises(Unavailable) as refused:
+            await asyncio.wait_for(GrpcExecutor(opened).execute(EXECUTION), 5)
+    assert (refused.value.reason, refused.value.retry_after) == ("NO_EXECUTOR", 1.0)
+
+
+async def test_an_executor_that_takes_the_connection_and_says_nothing_is_none() -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with silent, channel(f"127.0.0.1:{port}") as opened:
+        with pytest.raises(Unavailable) as refused:
+            await asyncio.wait_for(GrpcExecutor(opened).execute(EXECUTION), 5)
+    assert refused.value.reason == "NO_EXECUTOR"
+
+
+async def test_an_executor_lost_while_it_ran_may_have_had_an_effect(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
+    async def vanish() -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        yield STARTED
+        raise Unavailable("going down")
+
+    async def stop_short() -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        yield STARTED
+
+    for play in (vanish, stop_short):
+        unit.play = play
+        ended = await executor.execute(EXECUTION)
+        assert ended.state is RunState.FAILED
+        assert isinstance(ended.error, Unavailable)
+        assert "may have taken effect" in ended.error.fix
+
+
+async def test_a_deadline_while_it_ran_is_a_run_that_timed_out(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
+    async def hang() -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        yield STARTED
+        await asyncio.Event().wait()
+
+    unit.play = hang
+    ended = await executor.execute(replace(EXECUTION, timeout=0.3))
+    assert ended.state is RunState.FAILED
+    assert isinstance(ended.error, DeadlineExceeded)
+    assert ended.error.reason == "TIMEOUT"
+
+
+async def test_cancelling_kills_the_execution(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
+    begun = asyncio.Event()
+
+    async def hang() -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        yield STARTED
+        begun.set()
+        await asyncio.Event().wait()
+
+    unit.play = hang
+    running = asyncio.create_task(executor.execute(EXECUTION))
+    await asyncio.wait_for(begun.wait(), 5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.wait_for(unit.cancelled.wait(), 5)
+
+
+async def test_what_json_cannot_hold_is_not_sent(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await executor.execute(replace(EXECUTION, input={"days": float("nan")}))
+    assert refused.value.reason == "INPUT_INVALID"
+    assert unit.requests == []
+
+
+class RegistryUnit(registry_pb2_grpc.RegistryServiceServicer, registry_pb2_grpc.ArtifactServiceServicer):
+    async def ResolveRelease(self, request: Any, context: Any) -> registry_pb2.Release:
+        assert (request.capability, request.constraint) == ("orgs/publisher/capabilities/weather", "^1")
+        assert (caller(context).org, caller(context).subject) == ("acme", "ada")
+        return RELEASE
+
+    async def GetRelease(self, request: Any, context: Any) -> registry_pb2.Release:
+        return RELEASE
+
+    async def CreateArtifactTicket(self, request: Any, context: Any) -> registry_pb2.ArtifactTicket:
+        return registry_pb2.ArtifactTicket(ticket=f"for {request.release}", expire_time=LATER)
+
+
+RELEASE = registry_pb2.Release(
+    name="orgs/publisher/capabilities/weather/releases/1.2.0",
+    artifact=registry_pb2.Artifact(digest="sha256:" + "1" * 64, filename="weather.yaml"),
+    manifest=manifest_pb2.Manifest(
+        actions=[
+            manifest_pb2.Action(id="get", input_schema=to_struct({"type": "object"}), effect="EFFECT_READ"),
+            manifest_pb2.Action(id="put", effect="EFFECT_WRITE"),
+        ],
+        requirements=[
+            manifest_pb2.Requirement(key="API_KEY", label="Key", type="secret", required=True),
+            manifest_pb2.Requirement(key="DAYS", type="number", default_value=to_value(3)),
+        ],
+        authority=manifest_pb2.Authority(permissions=["network.http.get"], hosts=["api.weather.com"]),
+    ),
+)
+
+
+async def test_a_release_is_resolved_as_the_caller(reach: Reach) -> None:
+    registry = GrpcRegistry(
+        await reach(
+            (registry_pb2_grpc.add_RegistryServiceServicer_to_server, RegistryUnit()),  # type: ignore[abstract]
+            (registry_pb2_grpc.add_ArtifactServiceServicer_to_server, RegistryUnit()),  # type: ignore[abstract]
+        )
+    )
+    name = ReleaseName("publisher", "weather", "1.2.0")
+    found = await registry.resolve(name.capability_name, "^1")
+    assert found == await registry.release(name)
+    assert (found.name, found.digest, found.filename) == (name, "sha256:" + "1" * 64, "weather.yaml")
+    assert [(a.id, a.effect, a.input_schema) for a in found.actions] == [
+        ("get", Effect.READ, {"type": "object"}),
+        ("put", Effect.WRITE, {}),
+    ]
+    assert [(r.key, r.required, r.default) for r in found.requirements] == [("API_KEY", True, None), ("DAYS", False, 3)]
+    assert found.asks == Authority(frozenset({"network.http.get"}), frozenset({"api.weather.com"}))
+    ticket = await registry.artifact_ticket(name)
+    assert (ticket.token, ticket.expires_at) == (f"for {name}", LATER)
+
+
+class ConfigUnit(config_pb2_grpc.ConfigServiceServicer):
+    async def GetSettings(self, request: Any, context: Any) -> config_pb2.Settings:
+        return config_pb2.Settings(
+            name=request.name, values=to_struct({"UNITS": "metric", "GONE": None}), secrets={"API_KEY": "orgs/acme/x"}
+        )
+
+    async def CreateLease(self, request: Any, context: Any) -> config_pb2.Lease:
+        return config_pb2.Lease(token=f"lease of {request.settings}", expire_time=Timestamp(seconds=1893456000))
+
+    async def WatchChanges(self, request: Any, context: Any) -> AsyncIterator[config_pb2.WatchChangesResponse]:
+        yield config_pb2.WatchChangesResponse()
+        yield config_pb2.WatchChangesResponse(settings=["orgs/acme/settings/a", "orgs/umbrella/settings/b"])
+        raise Unavailable("changes are not heard")
+
+
+async def test_config_tells_keys_leases_and_changes(reach: Reach) -> None:
+    config = GrpcConfig(await reach((config_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigUnit())))  # type: ignore[abstract]
+    settings = SettingsName("acme", "weather")
+    assert await config.configured(settings) == {"UNITS", "API_KEY"}
+    lease = await config.lease(settings)
+    assert (lease.token, lease.expires_at) == (f"lease of {settings}", LATER)
+    changes = config.changes()
+    assert await anext(changes) == ()
+    assert await anext(changes) == (SettingsName("acme", "a"), SettingsName("umbrella", "b"))
+    with pytest.raises(Unavailable):
+        await anext(changes)
+
+
+class MarketplaceUnit(marketplace_pb2_grpc.MarketplaceServiceServicer):
+    def __init__(self) -> None:
+        self.recorded: list[tuple[str, str, str]] = []
+
+    async def RecordInstallation(self, request: Any, context: Any) -> marketplace_pb2.RecordInstallationResponse:
+        self.recorded.append((caller(context).org, request.installation, request.capability))
+        return marketplace_pb2.RecordInstallationResponse()
+
+
+async def test_the_marketplace_is_told_of_an_installation(reach: Reach) -> None:
+    played = MarketplaceUnit()  # type: ignore[abstract]
+    opened = await reach((marketplace_pb2_grpc.add_MarketplaceServiceServicer_to_server, played))
+    await GrpcMarketplace(opened).record_installation(
+        InstallationName("acme", "weather"), CapabilityName("publisher", "weather")
+    )
+    assert played.recorded == [("acme", "orgs/acme/installations/weather", "orgs/publisher/capabilities/weather")]
