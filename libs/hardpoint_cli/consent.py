@@ -15,10 +15,10 @@ def asked_table(manifest: manifest_pb2.Manifest, granted: manifest_pb2.Authority
     """Permissions with what they mean, hosts, secrets and settings; with what of it is granted, where that is known."""
     rows: list[tuple[RenderableType, ...]] = []
     for permission in manifest.authority.permissions:
-        held = granted and permission in granted.permissions
+        held = None if granted is None else permission in granted.permissions
         rows.append((permission, PERMISSIONS.get(permission, "a permission that this CLI does not know"), _tick(held)))
     for host in manifest.authority.hosts:
-        held = granted and host in granted.hosts
+        held = None if granted is None else host in granted.hosts
         reach = "Reach every host of this name" if host.startswith("*.") else "Reach this host"
         rows.append((f"host {host}", reach, _tick(held)))
     for requirement in manifest.requirements:

@@ -184,7 +184,8 @@ async def _served_files(client: Hardpoint, unit: str, service: str) -> list[File
     async def asked() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
         yield reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)
 
-    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel(unit))
+    channel: Any = client.channel(unit)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     async for answer in stub.ServerReflectionInfo(asked(), timeout=PATIENCE_SECONDS):
         return [FileDescriptorProto.FromString(file) for file in answer.file_descriptor_response.file_descriptor_proto]
     return []
@@ -194,7 +195,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 async def _health(client: Hardpoint, unit: str, service: str) -> int:
-    stub = health_pb2_grpc.HealthStub(client.channel(unit))
+    stub: Any = health_pb2_grpc.HealthStub(client.channel(unit))
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE_SECONDS)
     return int(answer.status)
 

@@ -26,6 +26,7 @@ def _whole(value: Any) -> Any:
 def word(message: Message, field: str) -> str:
     """The value of an enum field in small letters, without the enum's name before it."""
     enum = message.DESCRIPTOR.fields_by_name[field].enum_type
+    assert enum is not None
     name = enum.values_by_number[getattr(message, field)].name
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
     return str(name.removeprefix(prefix).lower())

@@ -3,19 +3,21 @@
 import typer
 
 from hardpoint_cli.commands import agents, authoring, calls, doctor, installations, market, releases, runs, settings
-from hardpoint_cli.shell import Program
+from hardpoint_cli.shell import Program, paragraphs
 
 app = typer.Typer(
     cls=Program,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="""Give agents capabilities: write them, publish them, install them, decide what they may do.
+    help=paragraphs(
+        """Give agents capabilities: write them, publish them, install them, decide what they may do.
 
-    The server and your token come from HARDPOINT_ADDRESS and HARDPOINT_TOKEN, or from the server on this machine.
-    Every command takes --json. Names are short: weather-lookup is your own org's, acme/weather-lookup another's.
-    """,
-    epilog="New here? [cyan]hardpoint doctor[/] tells whether all is well; [cyan]hardpoint new http weather[/] starts you off.",
+        The server and your token come from HARDPOINT_ADDRESS and HARDPOINT_TOKEN, or from the server on this machine.
+        Every command takes --json. Names are short: weather-lookup is your own org's, acme/weather-lookup another's.
+        """
+    ),
+    epilog="New here? [cyan]hardpoint doctor[/] says whether all is well, [cyan]hardpoint new http weather[/] starts.",
 )
 
 for _noun in (authoring, releases, market, installations, settings, agents, calls, runs, doctor):

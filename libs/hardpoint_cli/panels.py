@@ -5,3 +5,4 @@ FIND = "Find and install"
 SET = "Give it settings and secrets"
 AGENTS = "Let agents use it"
 WATCH = "See what happens"
+ORDER = (WRITE, FIND, SET, AGENTS, WATCH)

@@ -34,7 +34,7 @@ def nobody_at(places: tuple[str, ...]) -> Exception:
 
     return Unavailable(
         f"no server answers at {', '.join(places)}",
-        fix="start one with `make up`, or set HARDPOINT_ADDRESS to the host:port of yours; `hardpoint doctor` tells more",
+        fix="start one with `make up`, or set HARDPOINT_ADDRESS to yours; `hardpoint doctor` tells more",
         place=", ".join(places),
     )
 

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from hardpoint_cli import screen
+from hardpoint_cli.panels import ORDER
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 JSON = "--json"
@@ -62,14 +63,26 @@ def command(
         )
         run.__annotations__ = {**work.__annotations__, "as_json": _as_json}
         epilog = "\n\n".join(["[bold]Examples[/]", *(f"[dim]$[/] {line}" for line in examples)]) if examples else None
-        app.command(name, rich_help_panel=panel, epilog=epilog, **options)(run)
+        app.command(name, help=paragraphs(work.__doc__ or ""), rich_help_panel=panel, epilog=epilog, **options)(run)
         return work
 
     return register
 
 
+def paragraphs(text: str) -> str:
+    """A text whose lines end where the terminal does, and not where the source's did."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
+
+
 class Program(TyperGroup):
     """The root of the commands: whatever goes wrong below becomes words, a JSON document and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands in the order of their panels."""
+        panels: dict[str, Any] = {
+            name: getattr(found, "rich_help_panel", None) for name, found in self.commands.items()
+        }
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(panels[name]))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
         """Run the command that the arguments name, and exit."""
@@ -90,7 +103,7 @@ class Program(TyperGroup):
             sys.exit(FAILED)
 
 
-def _say_misused(error: TyperException, as_json: bool) -> None:
+def _say_misused(error: Any, as_json: bool) -> None:
     if as_json:
         screen.print_json(
             {"error": {**screen.NO_ERROR, "reason": "INVALID_ARGUMENT", "message": error.format_message()}}

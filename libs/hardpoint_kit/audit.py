@@ -75,7 +75,7 @@ class AuditRpc(audit_pb2_grpc.AuditServiceServicer):
         """Answer one page of events."""
         org = OrgName.parse(request.parent, "parent").org
         query = query_fingerprint(request)
-        (before,) = PageToken.decode(request.page_token, query) or (_NEWEST,)
+        (before,) = PageToken.decode(request.page_token, query, int) or (_NEWEST,)
         size = page_size(request.page_size)
         async with self._database.transaction(org) as connection:
             rows = (

@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from hardpoint_kit.errors import InvalidArgument
 
 T = TypeVar("T")
-Cursor = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +32,25 @@ class PageToken:
         return base64.urlsafe_b64encode(json.dumps([fingerprint, *cursor]).encode()).decode().rstrip("=")
 
     @staticmethod
-    def decode(token: str, fingerprint: str) -> Cursor | None:
-        """Read the cursor back, None for the first page; raises InvalidArgument PAGE_TOKEN_MISMATCH for a token of
-        another query or of nobody."""
+    def decode(token: str, fingerprint: str, *shape: type[str] | type[int]) -> Any:
+        """Read the cursor back, None for the first page: a tuple of the types in `shape`, fit for a query.
+
+        Raises InvalidArgument PAGE_TOKEN_MISMATCH for a token of another query or of nobody.
+        """
         if not token:
             return None
         try:
             parts = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
         except (binascii.Error, ValueError, RecursionError):
             parts = None
-        if not isinstance(parts, list) or not all(type(part) in (str, int) for part in parts):
+        if not isinstance(parts, list) or not parts or not isinstance(parts[0], str):
             raise _mismatch("is not a page token of ours")
-        if parts[:1] != [fingerprint]:
+        if parts[0] != fingerprint:
             raise _mismatch("belongs to a list with other parameters")
-        return tuple(parts[1:])
+        cursor = tuple(parts[1:])
+        if [type(part) for part in cursor] != list(shape) or not all(map(_fits, cursor)):
+            raise _mismatch("is not a page token of ours")
+        return cursor
 
 
 def query_fingerprint(request: Message) -> str:
@@ -70,6 +74,11 @@ def page_size(requested: int, default: int = 50, maximum: int = 200) -> int:
     if requested < 0:
         raise InvalidArgument({"page_size": "must not be negative"})
     return min(requested or default, maximum)
+
+
+def _fits(part: str | int) -> bool:
+    """Whether the database can compare with it: no zero character, no more than 64 bits."""
+    return "\0" not in part if isinstance(part, str) else abs(part) < 2**63
 
 
 def _mismatch(problem: str) -> InvalidArgument:

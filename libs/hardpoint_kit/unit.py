@@ -22,13 +22,15 @@ async def always_ready() -> list[str]:
 class Unit:
     """A service ready to be started: its gRPC services and the life of what they stand on.
 
-    `services` pairs each generated `add_..._to_server` with its servicer. `ready` returns the reasons why the unit
-    cannot serve now; an empty list means SERVING. The server asks it every second or so, each time with a deadline.
+    `services` pairs each generated `add_..._to_server` with its servicer. `drain` is
+    called when no new calls are taken: it ends the streams that would go on for ever. `ready` returns the reasons why
+    the unit cannot serve now; an empty list means SERVING. The server asks it every second or so, with a deadline.
     """
 
     name: str
     services: list[tuple[AddService, Any]]
     start: Callable[[], Awaitable[None]] = nothing
+    drain: Callable[[], Awaitable[None]] = nothing
     stop: Callable[[], Awaitable[None]] = nothing
     ready: Callable[[], Awaitable[list[str]]] = always_ready
     handlers: dict[str, grpc.GenericRpcHandler] = field(init=False)

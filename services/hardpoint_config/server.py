@@ -55,6 +55,7 @@ def build(options: Options, platform: Platform) -> Unit:
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],
         start=life.start,
+        drain=life.drain,
         stop=life.stop,
         ready=life.reasons_not_ready,
     )
@@ -75,6 +76,9 @@ class _Life:
         await migrate(self.url, "hardpoint_config")
         self.problems = await self._problems_with_keys()
         await self.changes.start()
+
+    async def drain(self) -> None:
+        await self.changes.stop()
 
     async def stop(self) -> None:
         await self.changes.stop()

@@ -7,11 +7,11 @@ from datetime import datetime
 from hardpoint_kit.audit import record
 from hardpoint_kit.caller import ANY_ORG, Caller
 from hardpoint_kit.clock import Clock
-from hardpoint_kit.errors import AlreadyExists, DeadlineExceeded, InvalidArgument, NotFound, Unavailable
+from hardpoint_kit.errors import AlreadyExists, DeadlineExceeded, NotFound, Unavailable
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.masks import check_etag
-from hardpoint_kit.names import CapabilityName, InstallationName, ListingName, ReleaseName, is_id
-from hardpoint_kit.paging import Cursor, Page, PageToken, page_size
+from hardpoint_kit.names import CapabilityName, InstallationName, ListingName, ReleaseName
+from hardpoint_kit.paging import Page, PageToken, page_size
 from hardpoint_marketplace.domain import Details, Listing, ListingQuery, Position
 from hardpoint_marketplace.peers import Capabilities, Releases
 from hardpoint_marketplace.store import Store, Transaction
@@ -68,7 +68,8 @@ class MarketplaceService:
     ) -> Page[Listing]:
         """Return one page of what is listed: by rank of the words, else featured first; then by installs."""
         size = page_size(size)
-        after = _position(PageToken.decode(token, fingerprint))
+        cursor = PageToken.decode(token, fingerprint, int, int, str, str)
+        after = Position(*cursor) if cursor else None
         async with self.store.transaction(caller.org) as tx:
             found = await tx.search(query, after, size + 1)
         more = PageToken.encode(fingerprint, astuple(found[size - 1].position)) if len(found) > size else ""
@@ -128,13 +129,3 @@ async def _existing(tx: Transaction, name: ListingName, *, lock: bool = False) -
     if listing is None:
         raise NotFound("listing", name)
     return listing
-
-
-def _position(cursor: Cursor | None) -> Position | None:
-    match cursor:
-        case None:
-            return None
-        case (int(score), int(install_count), str(org), str(capability)) if is_id(org) and is_id(capability):
-            if max(abs(score), abs(install_count)) < 2**62:
-                return Position(score, install_count, org, capability)
-    raise InvalidArgument({"page_token": "is not a page token of ours"}, reason="PAGE_TOKEN_MISMATCH")

@@ -12,7 +12,7 @@ from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.names import CapabilityName, OrgName, ReleaseName
-from hardpoint_kit.paging import Cursor, Page, PageToken, page_size
+from hardpoint_kit.paging import Page, PageToken, page_size
 from hardpoint_registry.checks import check_submission, invalid_manifest
 from hardpoint_registry.domain import (
     Artifact,
@@ -41,17 +41,6 @@ class PageRequest:
     size: int = 0
     token: str = ""
 
-    def cursor(self, *parts: type) -> Cursor | None:
-        """Return where the page starts, None for the first one; raises InvalidArgument PAGE_TOKEN_MISMATCH."""
-        cursor = PageToken.decode(self.token, self.query)
-        if cursor is None or ([type(part) for part in cursor] == list(parts) and "\0" not in "".join(map(str, cursor))):
-            return cursor
-        raise InvalidArgument(
-            {"page_token": "is not a page token of ours"},
-            reason="PAGE_TOKEN_MISMATCH",
-            fix="start again without page_token",
-        )
-
 
 class Registry:
     """Capabilities and their releases."""
@@ -68,7 +57,7 @@ class Registry:
     async def capabilities(self, caller: Caller, parent: OrgName, query: str, page: PageRequest) -> Page[Capability]:
         """Return what the caller sees of an org's capabilities: by id, or best first when words are asked for."""
         view, size = View.of(caller, parent.org), page_size(page.size)
-        rank, after = _rank_and_id(page.cursor(int, str))
+        rank, after = PageToken.decode(page.token, page.query, int, str) or (_TOP_RANK, "")
         async with self._store.transaction(caller.org) as tx:
             if plain_text("query", query).strip():
                 found = await tx.search(parent.org, view, query, (rank, after), size + 1)
@@ -141,7 +130,7 @@ class Registry:
 
     async def releases(self, caller: Caller, parent: CapabilityName, page: PageRequest) -> Page[Release]:
         """Return what the caller sees of a capability's releases, highest version first."""
-        view, (before,) = View.of(caller, parent.org), page.cursor(str) or (HIGHEST,)
+        view, (before,) = View.of(caller, parent.org), PageToken.decode(page.token, page.query, str) or (HIGHEST,)
         async with self._store.transaction(caller.org) as tx:
             await tx.capability(parent, view)
             found, more = await tx.releases(parent, view, str(before), page_size(page.size))
@@ -276,13 +265,6 @@ async def _locked_release(tx: Transaction, name: ReleaseName) -> Release:
 
 def _in(wanted: ReleaseState, versions: dict[str, ReleaseState]) -> list[str]:
     return [version for version, state in versions.items() if state is wanted]
-
-
-def _rank_and_id(cursor: Cursor | None) -> tuple[int, str]:
-    if cursor is None:
-        return _TOP_RANK, ""
-    rank, after = cursor
-    return int(rank), str(after)
 
 
 def _exists(other: Release) -> AlreadyExists:

@@ -153,9 +153,8 @@ class GrpcExecutor:
         await self._reach()
         began = False
         ended: Ended | None = None
-        call = self._stub.Execute(request, timeout=execution.timeout)
         try:
-            async for event in call:
+            async for event in self._stub.Execute(request, timeout=execution.timeout):
                 began = True
                 if event.HasField("finished"):
                     ended = _ended(event.finished)
@@ -163,8 +162,6 @@ class GrpcExecutor:
             if not began:
                 raise self._named(error) from error
             return ended or _lost(error)
-        finally:
-            call.cancel()
         return ended or _lost(Unavailable("the stream ended early"))
 
     async def _reach(self) -> None:

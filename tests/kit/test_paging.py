@@ -13,12 +13,13 @@ from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.paging import PageToken, page_size, query_fingerprint
 
-cursors = st.lists(st.text(st.characters(exclude_categories=["Cs"])) | st.integers(), max_size=3).map(tuple)
+cursors = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.integers(-(2**62), 2**62), max_size=3).map(tuple)
 
 
 @given(st.text(max_size=10), cursors)
 def test_token_and_back_is_the_same_cursor(query: str, cursor: tuple[str | int, ...]) -> None:
-    assert PageToken.decode(PageToken.encode(query, cursor), query) == cursor
+    shape = [type(part) for part in cursor]
+    assert PageToken.decode(PageToken.encode(query, cursor), query, *shape) == cursor
 
 
 @given(st.text(max_size=10), st.text(max_size=10), cursors)
@@ -39,6 +40,17 @@ def test_token_of_another_query_is_refused(query: str, other: str, cursor: tuple
 def test_invented_tokens_are_refused(token: str) -> None:
     with pytest.raises(InvalidArgument):
         PageToken.decode(token, "query")
+
+
+@pytest.mark.parametrize("cursor", [("a",), (1, 2), ("1",), (), (2**63,)])
+def test_a_cursor_of_another_shape_is_refused(cursor: tuple[str | int, ...]) -> None:
+    with pytest.raises(InvalidArgument):
+        PageToken.decode(PageToken.encode("query", cursor), "query", int)
+
+
+def test_a_zero_character_in_a_cursor_is_refused() -> None:
+    with pytest.raises(InvalidArgument):
+        PageToken.decode(PageToken.encode("query", ("a\0",)), "query", str)
 
 
 def test_no_token_is_the_first_page() -> None:

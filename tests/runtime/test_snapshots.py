@@ -4,13 +4,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.database import Database
 from hardpoint_kit.names import AgentName
 from hardpoint_runtime.domain.agents import AgentState
+from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store
 from runtime.conftest import AGENT, Client, Query
-from runtime.fakes import SetClock
+from runtime.fakes import FakeConfig, SetClock
 
 HELPER = AgentName("acme", "helper")
 PAUSE_UNHEARD = "UPDATE agents SET state = 'PAUSED'"
@@ -56,3 +58,16 @@ async def test_whoever_missed_something_believes_nothing(snapshots: Snapshots, q
     await query(PAUSE_UNHEARD)
     snapshots.listen(hearing)
     assert await state(snapshots) is AgentState.PAUSED
+
+
+async def test_a_process_sees_its_own_changes_at_once(url: str, client: Client, clock: SetClock) -> None:
+    await client.create_agent()
+    database = Database(url)
+    store = Store(database)
+    snapshots = Snapshots(store, clock)
+    store.on_change = snapshots.hear
+    snapshots.listen(True)
+    assert await state(snapshots) is AgentState.ACTIVE
+    await Agents(store, FakeConfig(), clock).pause_agent(SYSTEM("acme"), HELPER, "")
+    assert await state(snapshots) is AgentState.PAUSED
+    await database.close()

@@ -1,6 +1,6 @@
 """Agents and what they use: `agent`, `attach`, `detach`, `tools`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group
@@ -9,10 +9,6 @@ from hardpoint_cli.arguments import Agent, Installation
 from hardpoint_cli.panels import AGENTS
 from hardpoint_cli.screen import done, next_steps, table
 from hardpoint_cli.shell import Answer, command
-
-if TYPE_CHECKING:
-    from hardpoint.runtime.v1 import agent_pb2
-    from hardpoint_client import Hardpoint
 
 
 def add(app: typer.Typer) -> None:
@@ -62,13 +58,13 @@ async def list_agents() -> Answer:
     async with connect() as client:
         found = await collect(client.agents.ListAgents, agent_pb2.ListAgentsRequest(parent=client.org), "agents")
         rows = [
-            [
+            (
                 short(one.name, client.org),
                 word(one, "state"),
                 one.display_name,
                 one.description,
                 moment(one.create_time),
-            ]
+            )
             for one in found
         ]
         shown = table(
@@ -128,13 +124,13 @@ async def tools(agent: Agent) -> Answer:
     async with connect() as client:
         found = await client.tools(agent)
         rows = [
-            [
+            (
                 one.name,
                 signature(one.input_schema),
                 word(one, "effect"),
                 short(one.release, client.org),
                 one.description,
-            ]
+            )
             for one in found
         ]
         empty = f"{agent} can call nothing. Attach something: hardpoint attach {agent} INSTALLATION"

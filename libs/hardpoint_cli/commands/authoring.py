@@ -27,7 +27,7 @@ def add(app: typer.Typer) -> None:
         "test",
         panel=WRITE,
         examples=["hardpoint test weather.yaml --settings weather-lookup", "hardpoint test cleaner.py"],
-    )(test)
+    )(run_examples)
 
 
 async def new(
@@ -44,11 +44,8 @@ async def new(
             {"id": f'"{id}" is no id'}, fix="use 1 to 63 lower-case letters, digits and single hyphens between them"
         )
     file = Path(f"{id}{ENDINGS[kind]}")
-    try:
-        with file.open("w" if force else "x", encoding="utf-8") as opened:
-            opened.write(scaffold(kind, id))
-    except FileExistsError:
-        raise AlreadyExists(f"{file} exists", fix="choose another id, or overwrite it with --force") from None
+    if not _written(file, scaffold(kind, id), force):
+        raise AlreadyExists(f"{file} exists", fix="choose another id, or overwrite it with --force")
     steps = next_steps(f"hardpoint check {file}", f"hardpoint test {file}", f"hardpoint push {file} --publish")
     return Answer({"file": str(file), "kind": kind, "id": id}, Group(done(f"wrote {file}"), steps))
 
@@ -66,7 +63,7 @@ async def check(file: File) -> Answer:
     return Answer(found.document, found.shown, found.report.ok)
 
 
-async def test(
+async def run_examples(
     file: File,
     settings: Annotated[
         str, typer.Option(help="Settings and secrets to use: those of an installation, or of a name of your own.")
@@ -98,6 +95,16 @@ async def test(
     verdict = f"{len(results) - failed} of {len(results)} examples hold"
     lines = [*map(_shown, results), Text.assemble(("✗ ", "red") if failed else ("✓ ", "green"), verdict)]
     return Answer({"release": release, "ok": not failed, "examples": results}, Group(*lines), not failed)
+
+
+def _written(file: Path, text: str, force: bool) -> bool:
+    """Write a file; false when it is there and may not be overwritten."""
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        return False
+    return True
 
 
 async def _tried(client: "Hardpoint", release: str, example: "Example", settings: str) -> dict[str, Any]:

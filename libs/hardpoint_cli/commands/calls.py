@@ -64,9 +64,8 @@ async def call(
         with working(f"calling {action}"):
             response = await client.call(agent, action, params)
         output = output_of(response)
-        note(
-            f"{short(response.release, client.org)}, {duration(response.usage.wall_ms)}, run {short(response.run, client.org)}"
-        )
+        release, run = short(response.release, client.org), short(response.run, client.org)
+        note(f"{release}, {duration(response.usage.wall_ms)}, run {run}")
         return Answer({**document(response), "output": output}, _shown(output))
 
 

@@ -31,7 +31,7 @@ async def doctor() -> Answer:
 
 
 def _shown(checks: "list[Check]", ok: bool) -> RenderableType:
-    rows = [[Text("✓", "green") if one.ok else Text("✗", "red"), one.name, one.found] for one in checks]
+    rows = [(Text("✓", "green") if one.ok else Text("✗", "red"), one.name, one.found) for one in checks]
     todo = [Text.assemble((f"  {one.name}: ", "bold"), one.fix) for one in checks if not one.ok and one.fix]
     verdict = Text("All is well.", "green") if ok else Text("What to do:" if todo else "Not all is well.", "bold red")
     return Group(table(["", "what", "found"], rows, ""), Text(), verdict, *todo)

@@ -88,14 +88,14 @@ async def installed() -> Answer:
         request = installation_pb2.ListInstallationsRequest(parent=client.org)
         found = await collect(client.installations.ListInstallations, request, "installations")
         rows = [
-            [
+            (
                 short(one.name, client.org),
                 short(one.release, client.org),
                 word(one, "state"),
                 ", ".join([*one.grants.permissions, *one.grants.hosts]) or "nothing",
                 str(one.counters.execution_count),
                 moment(one.counters.last_used) or "never",
-            ]
+            )
             for one in found
         ]
         head = ["installation", "release", "state", "granted", "calls", "last used"]
@@ -130,7 +130,6 @@ class _Wanted:
 def _consented(client: "Hardpoint", release: "registry_pb2.Release") -> "manifest_pb2.Authority":
     """All that the release asks for, if the person at the terminal says yes."""
     from hardpoint_cli.consent import asked_table
-    from hardpoint_cli.names import short
 
     show(Group(_title(client, release), asked_table(release.manifest), Text()), stderr=True)
     if not sys.stdin.isatty():

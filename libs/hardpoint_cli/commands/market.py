@@ -163,7 +163,7 @@ def _price(text: str) -> "marketplace_pb2.Price | None":
     found = _PRICE.fullmatch(text.strip())
     if found is None:
         raise typer.BadParameter('write it as "9 USD/month", "0.02 EUR/call" or "49 USD"', param_hint="--price")
-    period = marketplace_pb2.Period.Value(f"PERIOD_{(found['period'] or 'once').upper()}")
+    period = f"PERIOD_{(found['period'] or 'once').upper()}"
     return marketplace_pb2.Price(amount=found["amount"], currency=found["currency"].upper(), period=period)
 
 
@@ -245,7 +245,7 @@ def _page(
         if listing
         else ""
     )
-    about = {
+    about: dict[str, RenderableType] = {
         "capability": Text(short(capability.name, client.org), "bold"),
         "name": " ".join(filter(None, [capability.icon, capability.display_name])),
         "about": capability.description,
@@ -258,7 +258,7 @@ def _page(
     parts: list[RenderableType] = [fields(about)]
     if release is not None:
         manifest = release.manifest
-        rows = [[action.id, signature(action.input_schema), action.description] for action in manifest.actions]
+        rows = [(action.id, signature(action.input_schema), action.description) for action in manifest.actions]
         actions = table(["action", "input", "what it does"], rows, "It has no actions.")
         parts += [Text(), Text(f"{short(release.name, client.org)} offers", "bold"), actions]
         parts += [Text(), Text("and asks for", "bold"), asked_table(manifest)]

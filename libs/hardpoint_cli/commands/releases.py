@@ -162,7 +162,8 @@ async def _draft(client: "Hardpoint", text: str) -> "ReleaseName":
 def _visibility(word: Visibility | None) -> "registry_pb2.Visibility":
     from hardpoint.registry.v1 import registry_pb2
 
-    return registry_pb2.Visibility.Value(f"VISIBILITY_{(word or 'unspecified').upper()}")
+    named: registry_pb2.Visibility = getattr(registry_pb2, f"VISIBILITY_{(word or 'unspecified').upper()}")
+    return named
 
 
 async def _show_to(client: "Hardpoint", name: str, visibility: "registry_pb2.Visibility") -> None:

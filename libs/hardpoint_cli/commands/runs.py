@@ -47,7 +47,7 @@ async def runs(
         )
         found = await collect(client.runs.ListRuns, request, "runs", limit)
         rows = [
-            [
+            (
                 short(one.name, client.org),
                 moment(one.start_time),
                 _state(one),
@@ -55,7 +55,7 @@ async def runs(
                 short(one.agent, client.org) or "test",
                 duration(one.duration_ms),
                 one.reason,
-            ]
+            )
             for one in found
         ]
         shown = table(["run", "started", "state", "action", "agent", "took", "reason"], rows, "Nothing ran.")
@@ -75,7 +75,7 @@ async def run(
         name = names.run(run, client.org)
         found = await client.runs.GetRun(run_pb2.GetRunRequest(name=name))
         steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=name))).steps
-        about = {
+        about: dict[str, RenderableType] = {
             "run": names.short(found.name, client.org),
             "state": _state(found),
             "action": found.action,
@@ -86,22 +86,22 @@ async def run(
             "took": duration(found.duration_ms),
             "used": _usage(found.usage),
             "trace": found.trace_id,
-            "reason": Text(found.reason, "red"),
+            "reason": Text(found.reason, "red") if found.reason else "",
             "message": found.message,
             "at": found.place,
             "fix": found.fix,
         }
         rows = [
-            [
+            (
                 names.short(one.name, client.org),
                 _state(one),
                 one.action,
                 duration(one.duration_ms),
                 one.reason or one.message,
-            ]
+            )
             for one in steps
         ]
-        shown: list[RenderableType] = [fields({label: value for label, value in about.items() if str(value)})]
+        shown: list[RenderableType] = [fields(about)]
         if len(rows) > 1:
             shown += [Text(), table(["step", "state", "action", "took", "why"], rows, "")]
         return Answer({"run": document(found), "steps": [document(one) for one in steps]}, Group(*shown))
@@ -113,12 +113,14 @@ async def events(
     limit: Limit = 20,
 ) -> Answer:
     """List what was done in a unit and by whom: its audit log. For admins."""
+    from hardpoint.audit.v1 import audit_pb2
     from hardpoint_cli.documents import document, moment
     from hardpoint_cli.names import short
     from hardpoint_cli.session import connect
 
     async with connect() as client:
-        found, token = [], ""
+        found: list[audit_pb2.Event] = []
+        token = ""
         while len(found) < limit:
             page = await client.events(unit, resource=resource, page_token=token)
             found.extend(page.events)
@@ -127,13 +129,13 @@ async def events(
                 break
         found = found[:limit]
         rows = [
-            [
+            (
                 moment(one.create_time),
                 one.subject + (f" via {one.via}" if one.via else ""),
                 one.action,
                 short(one.resource, client.org),
                 " ".join(f"{key}={value}" for key, value in sorted(one.facts.items())),
-            ]
+            )
             for one in found
         ]
         shown = table(["when", "who", "what", "on", "facts"], rows, "Nothing happened.")

@@ -76,7 +76,7 @@ async def list_secrets() -> Answer:
         request = config_pb2.ListSecretsRequest(parent=client.org)
         secrets = await collect(client.config.ListSecrets, request, "secrets")
         rows = [
-            [short(one.name, client.org), one.description, str(one.version), moment(one.rotate_time or one.create_time)]
+            (short(one.name, client.org), one.description, str(one.version), moment(one.rotate_time or one.create_time))
             for one in secrets
         ]
         shown = table(["secret", "for", "version", "set at"], rows, "There are no secrets.")
@@ -145,9 +145,7 @@ async def _declared(
         found = await client.installations.GetInstallation(installation_pb2.GetInstallationRequest(name=name))
     except NotFound:
         if not quiet:
-            note(
-                f"nothing is installed as {installation}; a test can use it: hardpoint test FILE --settings {installation}"
-            )
+            note(f"nothing is installed as {installation}; a test can use it: --settings {installation}")
         return None
     try:
         release = await client.registry.GetRelease(registry_pb2.GetReleaseRequest(name=found.release))

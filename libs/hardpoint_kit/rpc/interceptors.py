@@ -242,6 +242,25 @@ class ValidationInterceptor(_RequestInterceptor):
         violations = self._validator.collect_violations(request)
         if violations:
             raise InvalidArgument({_path(violation): violation.proto.message for violation in violations})
+        if b"\0" in request.SerializeToString() and (place := _zero_character(request)):
+            raise InvalidArgument({place: "holds a zero character, which no text may"}, fix="remove it")
+
+
+def _zero_character(message: Message) -> str:
+    """The first text field of a message or of those inside it that holds a zero character: no database keeps one.
+
+    Documents (Struct, Value) are left to those who store them: what is only passed on may hold any text.
+    """
+    for field, value in message.ListFields():
+        if field.message_type is not None and field.message_type.full_name.startswith("google.protobuf."):
+            continue
+        entries = value.items() if hasattr(value, "items") else enumerate(value) if field.is_repeated else [("", value)]
+        for _, item in entries:
+            if isinstance(item, str) and "\0" in item:
+                return str(field.name)
+            if isinstance(item, Message) and (inner := _zero_character(item)):
+                return f"{field.name}.{inner}"
+    return ""
 
 
 def _path(violation: protovalidate.Violation) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import structlog
@@ -106,14 +106,21 @@ class Server:
                 await self._watching
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
-            await self._server.stop(grace)
+            stopping = asyncio.create_task(self._server.stop(grace))
+            await asyncio.sleep(0)  # from here on no call is taken, so a stream that is ended cannot begin anew
+            await asyncio.gather(*(self._bounded(unit, unit.drain) for unit in self._started))
+            await stopping
         while self._started:
             unit = self._started.pop()
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await unit.stop()
-            except Exception:
-                _log.exception("unit did not stop cleanly", unit=unit.name)
+            await self._bounded(unit, unit.stop)
+
+    async def _bounded(self, unit: Unit, end: Callable[[], Awaitable[None]]) -> None:
+        """Let a unit end something, for a while; what goes wrong is logged, since everything else must end too."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await end()
+        except Exception:
+            _log.exception("unit did not stop cleanly", unit=unit.name)
 
     async def _watch_health(self) -> None:
         while True:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.paging import Page, PageToken, page_size
 
 T = TypeVar("T")
@@ -21,10 +20,8 @@ class Window:
     @classmethod
     def of(cls, size: int, token: str, query: str) -> "Window":
         """Read what a list request asks for; raises InvalidArgument."""
-        cursor = PageToken.decode(token, query) or ("",)
-        if len(cursor) != 1 or not isinstance(cursor[0], str):
-            raise InvalidArgument({"page_token": "is not a page token of ours"}, reason="PAGE_TOKEN_MISMATCH")
-        return cls(page_size(size), cursor[0], query)
+        (after,) = PageToken.decode(token, query, str) or ("",)
+        return cls(page_size(size), after, query)
 
     @property
     def limit(self) -> int:

@@ -16,6 +16,7 @@ from hardpoint_runtime.store.store import CHANGES
 
 CONNECT_SECONDS = 2
 BEAT_SECONDS = 1.0
+UNACKNOWLEDGED_MILLISECONDS = 1000
 RECONNECT_SECONDS = 0.25
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -49,7 +50,7 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except (psycopg.Error, TimeoutError) as error:
+            except psycopg.Error as error:
                 log = _log.warning if self._hears else _log.debug
                 log("changes by other processes are not heard", error=str(error).strip())
             finally:
@@ -58,7 +59,11 @@ class Listener:
 
     async def _listen(self) -> None:
         connection = await psycopg.AsyncConnection.connect(
-            self._conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS
+            self._conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            # The kernel gives up on a sign of life that nobody acknowledges; no timeout of ours could end the wait.
+            tcp_user_timeout=UNACKNOWLEDGED_MILLISECONDS,
         )
         async with connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANGES)))
@@ -66,8 +71,7 @@ class Listener:
             while True:
                 async for notification in connection.notifies(timeout=BEAT_SECONDS):
                     self._on_change(notification.payload)
-                async with asyncio.timeout(BEAT_SECONDS):
-                    await connection.execute("SELECT 1")
+                await connection.execute("SELECT 1")
 
     def _set_hears(self, hears: bool) -> None:
         self._hears = hears

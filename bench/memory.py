@@ -1,0 +1,57 @@
+"""What processes hold in memory, as the kernel counts it."""
+
+import re
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+_LANGUAGES = {"python": b"hardpoint_sdk.boot", "javascript": b"boot.mjs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """MiB: `pss` shares out what several processes hold together, `rss` counts it for each."""
+
+    pss: float
+    rss: float
+
+    def __add__(self, other: "Memory") -> "Memory":
+        return Memory(self.pss + other.pss, self.rss + other.rss)
+
+
+def memory_of(pid: int) -> Memory:
+    """The memory of one process; raises OSError when the kernel does not tell us."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    pss, rss = (re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE) for name in ("Pss", "Rss"))
+    assert pss
+    assert rss
+    return Memory(int(pss[1]) / 1024, int(rss[1]) / 1024)
+
+
+def waiting_jails(daemon: int) -> dict[str, Memory]:
+    """By language, the memory of one jail that waits below this process: its supervisor and its interpreter."""
+    parents = dict(filter(None, map(_parent, Path("/proc").glob("[0-9]*"))))
+    found: dict[str, list[Memory]] = {language: [] for language in _LANGUAGES}
+    for pid, supervisor in parents.items():
+        if parents.get(supervisor) != daemon:
+            continue
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            for language, word in _LANGUAGES.items():
+                if word in command:
+                    found[language].append(memory_of(supervisor) + memory_of(pid))
+        except OSError:
+            continue  # it has ended meanwhile, or the kernel does not tell us
+    return {
+        language: Memory(statistics.median(m.pss for m in jails), statistics.median(m.rss for m in jails))
+        for language, jails in found.items()
+        if jails
+    }
+
+
+def _parent(process: Path) -> tuple[int, int] | None:
+    try:
+        stat = (process / "stat").read_text()
+    except OSError:
+        return None
+    return int(process.name), int(stat.rpartition(")")[2].split()[1])

@@ -1,0 +1,183 @@
+"""The figures of Hardpoint, taken from a real deployment next to a bare gRPC echo in the same run."""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from functools import partial
+
+import grpc.aio
+import httpx
+import uvloop
+from rich.console import Console
+
+from bench.deployment import HOST, Measured, measured
+from bench.measure import Probe, at_once, one_by_one
+from bench.memory import memory_of, waiting_jails
+from bench.report import Report
+from bench.servers import ECHO, Servers, servers
+from hardpoint.registry.v1 import registry_pb2
+from hardpoint_kit.errors import HardpointError
+
+CALL = ("weather-lookup.get-weather", {"location": "New York"})
+GOAL = 4.0
+"""CallAction of an http action: at most so many echoes, plus the upstream itself."""
+WARM_UP_CALLS = 50
+REFILL_SECONDS = 0.08
+"""Between calls of code at idle rate: longer than a jail takes to start."""
+PUBLISHED = 10
+ECHOED = b"x" * 150
+"""About as long as a CallAction request."""
+
+console = Console(highlight=False)
+
+
+class Suite:
+    """One run against one deployment; every method takes one part of the figures."""
+
+    def __init__(self, run: Measured, echo: grpc.aio.Channel, upstream: httpx.AsyncClient) -> None:
+        self.report = Report()
+        self._run = run
+        self._echo: Probe = partial(echo.unary_unary(ECHO), ECHOED)
+        self._upstream: Probe = partial(
+            upstream.get, "/v1/current", params={"location": "New York"}, headers={"Authorization": "Bearer x"}
+        )
+        self._call: Probe = partial(run.call, *CALL)
+
+    async def take(self) -> None:
+        """Take every figure."""
+        for probe in (self._echo, self._upstream, self._call):
+            for _ in range(WARM_UP_CALLS):
+                await probe()
+        for part in (self.memory, self.calls, self.rates, self.code, self.registry, self.publishing):
+            began = time.perf_counter()
+            console.print(f"[dim]{part.__name__} ...[/]", end="")
+            await part()
+            console.print(f"[dim] {time.perf_counter() - began:.0f} s[/]")
+
+    async def memory(self) -> None:
+        """The daemon and its waiting jails before there is load."""
+        await asyncio.sleep(2 * REFILL_SECONDS)
+        held = {"daemon": memory_of(self._run.daemon)}
+        held |= {f"jail_{language}": jail for language, jail in waiting_jails(self._run.daemon).items()}
+        self.report.heading("memory when idle")
+        for name, memory in held.items():
+            self.report.add(f"memory.{name}.pss", memory.pss, "MiB")
+            self.report.add(f"memory.{name}.rss", memory.rss, "MiB")
+
+    async def calls(self) -> None:
+        """One call after the other, of an http action and of what it is made of."""
+        probes = {"echo": self._echo, "upstream": self._upstream, "call_http": self._call}
+        times = await one_by_one(probes, turns=40, calls_per_turn=10)
+        self.report.heading("one call at a time")
+        for name, taken in times.items():
+            echo = None if name == "echo" else "echo"
+            self.report.add(f"{name}.p50", taken.p50, "ms", echo and "echo.p50")
+            self.report.add(f"{name}.p99", taken.p99, "ms", echo and "echo.p99")
+        self.report.add("call_http.beyond_upstream", times["call_http"].p50 - times["upstream"].p50, "ms", "echo.p50")
+        ratio = self.report.figures["call_http.beyond_upstream"].ratio or 0.0
+        self.report.goal(
+            f"CallAction http takes at most {GOAL:g} echoes beyond its upstream, and took {ratio:g}", ratio <= GOAL
+        )
+
+    async def rates(self) -> None:
+        """Many callers at once."""
+        callers = (1, 8, 32)
+        kinds = {"echo": self._echo, "call_http": self._call}
+        rates = await at_once(
+            {f"{kind}.rate_{number}": (probe, number) for number in callers for kind, probe in kinds.items()},
+            turns=3,
+            seconds=1.5,
+        )
+        self.report.heading("callers at once")
+        for number in callers:
+            self.report.add(f"echo.rate_{number}", rates[f"echo.rate_{number}"], "calls/s")
+            self.report.add(
+                f"call_http.rate_{number}", rates[f"call_http.rate_{number}"], "calls/s", f"echo.rate_{number}"
+            )
+
+    async def code(self) -> None:
+        """Code in fresh jails: with pauses in which a jail is started ahead, and without."""
+        jails: dict[str, Probe] = {f"execute_{name}": partial(self._run.execute, name) for name in self._run.executions}
+        for probe in jails.values():
+            await probe()
+        times = await one_by_one({"echo_idle": self._echo} | jails, turns=100, pause=REFILL_SECONDS)
+        self.report.heading("code, a fresh jail for every call")
+        for name, taken in times.items():
+            echo = None if name == "echo_idle" else "echo_idle"
+            self.report.add(f"{name}.p50", taken.p50, "ms", echo and "echo_idle.p50")
+            self.report.add(f"{name}.p99", taken.p99, "ms", echo and "echo_idle.p99")
+        rates = await at_once({name: (probe, 4) for name, probe in jails.items()}, turns=2, seconds=3)
+        for name, rate in rates.items():
+            self.report.add(f"{name}.rate_4", rate, "calls/s", "echo.rate_8")
+
+    async def registry(self) -> None:
+        """Reads of a release."""
+        release = self._run.releases["http"].name
+        stub = self._run.client.registry
+        constraint = registry_pb2.ResolveReleaseRequest(capability=release.partition("/releases/")[0], constraint="^1")
+        probes: dict[str, Probe] = {
+            "echo": self._echo,
+            "get_release": partial(stub.GetRelease, registry_pb2.GetReleaseRequest(name=release)),
+            "resolve_release": partial(stub.ResolveRelease, constraint),
+        }
+        await one_by_one(probes, turns=2, calls_per_turn=10)
+        times = await one_by_one(probes, turns=20, calls_per_turn=10)
+        self.report.heading("registry")
+        self.report.add("echo_beside.p50", times["echo"].p50, "ms")
+        for name in ("get_release", "resolve_release"):
+            self.report.add(f"{name}.p50", times[name].p50, "ms", "echo_beside.p50")
+
+    async def publishing(self) -> None:
+        """From a file to the first answer of its action, with a new capability each time."""
+        taken = []
+        for number in range(PUBLISHED):
+            started = time.perf_counter()
+            await self._run.add(_fresh(number), "capability.json")
+            await self._run.call(f"fresh-{number}.get", {})
+            taken.append((time.perf_counter() - started) * 1000)
+        self.report.heading("publishing")
+        self.report.add("publish_to_callable.p50", statistics.median(taken), "ms")
+
+
+def _fresh(number: int) -> bytes:
+    capability = {
+        "id": f"fresh-{number}",
+        "name": "Fresh",
+        "version": "1.0.0",
+        "description": "Published by the bench",
+        "actions": [{"id": "get", "name": "Get"}],
+        "integration": {"type": "api", "endpoint": f"https://{HOST}/v1/current", "method": "GET"},
+        "permissions": ["network.http.get"],
+    }
+    return json.dumps({"capability": capability}).encode()
+
+
+async def _take(at: Servers) -> Report:
+    async with (
+        measured(at) as run,
+        grpc.aio.insecure_channel(at.echo) as echo,
+        httpx.AsyncClient(base_url=f"http://{at.upstream}", trust_env=False) as upstream,
+    ):
+        suite = Suite(run, echo, upstream)
+        await suite.take()
+        return suite.report
+
+
+async def _main() -> None:
+    began = time.perf_counter()
+    console.print("[dim]starting five units in one process, with an embedded PostgreSQL ...[/]")
+    async with servers() as at:
+        report = await _take(at)
+    report.save()
+    report.show(console, time.perf_counter() - began)
+
+
+def main() -> None:
+    """Run the suite and report; a failure has a word and an exit status."""
+    try:
+        uvloop.run(_main())
+    except (HardpointError, RuntimeError) as error:
+        console.print(f"[red]error[/]: {error}")
+        sys.exit(1)

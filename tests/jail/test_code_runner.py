@@ -1,0 +1,87 @@
+"""How a run in the jail ended becomes an output, or an error with its reason, place and facts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from executor.brokers import broker_of, client_of
+from hardpoint_executor import domain
+from hardpoint_executor.artifacts import Code
+from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.runners.code import CodeRunner
+from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, InvalidArgument
+from hardpoint_manifest.authority import Authority
+from jail.programs import PYTHON_HEADER, python
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[Broker]:
+    async with client_of({}) as client:
+        yield broker_of(client, secrets={"API_KEY": "value"})
+
+
+async def run(jails, broker: Broker, body: str, **limits):
+    call = python(body)
+    execution = domain.Execution(
+        org="acme",
+        id="e1",
+        release="orgs/acme/capabilities/tested/releases/1.0.0",
+        artifact=domain.Artifact("sha256:0", call.filename, ""),
+        action=call.action,
+        output_schema={},
+        input={"n": 1},
+        authority=Authority.of({"data.read"}),
+        lease_token="",
+        requirements=(),
+        limits=domain.Limits(),
+    )
+    events: asyncio.Queue[domain.Event] = asyncio.Queue()
+    code = Code(call.language, call.source)
+    output, usage = await CodeRunner(jails).run(code, execution, {"unit": "C"}, broker, domain.Limits(**limits), events)
+    return output, usage, [events.get_nowait() for _ in range(events.qsize())]
+
+
+async def test_an_output_comes_with_its_events_and_usage(jails, broker: Broker) -> None:
+    body = "self.log('a'); self.progress(0.5)\nreturn [input, dict(self.config), list(self.permissions)]"
+    output, usage, events = await run(jails, broker, body)
+    assert output == [{"n": 1}, {"unit": "C", "API_KEY": broker.secrets.handles["API_KEY"]}, ["data.read"]]
+    assert "value" not in repr(output)
+    assert events == [domain.Log("info", "a"), domain.Progress(0.5, "")]
+    assert usage.wall_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "limits", "kind", "reason", "facts"),
+    [
+        ("raise KeyError('x')", {}, ActionFailed, "USER_ERROR", {"name": "KeyError"}),
+        ("while True: pass", {"wall_seconds": 0.2}, DeadlineExceeded, "TIMEOUT", {}),
+        ("return len(bytearray(1 << 30))", {}, ActionFailed, "MEMORY", {"name": "MemoryError"}),
+        ("import ctypes; ctypes.string_at(1, 8)", {}, ActionFailed, "CRASH", {"signal": "SIGSEGV"}),
+        ("import os; os.setuid(0)", {}, ActionFailed, "VIOLATION", {"signal": "SIGSYS"}),
+        ("import os; os._exit(0)", {}, ActionFailed, "PROTOCOL", {}),
+        ("return 'A' * 5000", {"output_bytes": 1000}, ActionFailed, "OUTPUT_LIMIT", {}),
+        ("while True: self.log('x')", {}, ActionFailed, "BUDGET", {"budget": "log_bytes"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isupper() else "",
+)
+async def test_every_other_end_is_an_error_with_its_reason(
+    jails, broker: Broker, body: str, limits: dict, kind: type, reason: str, facts: dict
+) -> None:
+    with pytest.raises(kind) as failed:
+        await run(jails, broker, body, **limits)
+    assert (failed.value.reason, failed.value.metadata) == (reason, facts)
+
+
+async def test_an_error_of_the_author_names_his_line(jails, broker: Broker) -> None:
+    with pytest.raises(ActionFailed, match="KeyError: 'x'") as failed:
+        await run(jails, broker, "raise KeyError('x')")
+    assert failed.value.place == "plugin.py:5:5"
+
+
+async def test_a_header_is_read_or_refused_with_its_place(jails) -> None:
+    runner = CodeRunner(jails)
+    assert await runner.describe("python", PYTHON_HEADER, "x.py") == {"id": "tested", "actions": []}
+    with pytest.raises(InvalidArgument, match="SyntaxError") as refused:
+        await runner.describe("javascript", "export default {\n  async actions: {} };", "x.js")
+    assert (refused.value.reason, refused.value.place) == ("HEADER_UNREADABLE", "x.js:2:16")
