@@ -6,12 +6,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import grpc
 import grpc.aio
 import uvloop
 
 ECHO = "/bench.Echo/Echo"
+START_SECONDS = 20.0
 _ANSWER = json.dumps({"temp": 72, "weather": [{"main": "Sunny"}], "main": {"humidity": 45}}).encode()
 _HTTP = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(_ANSWER), _ANSWER)
 
@@ -33,8 +35,9 @@ async def servers() -> AsyncIterator[Servers]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
-            yield Servers(**json.loads(await process.stdout.readline()))
+        async with asyncio.timeout(START_SECONDS):
+            said = json.loads(await process.stdout.readline())
+        yield Servers(**said)
     finally:
         process.stdin.close()
         await process.wait()
@@ -57,8 +60,7 @@ class _WebApi(asyncio.Protocol):
         self._unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         *requests, self._unread = (self._unread + data).split(b"\r\n\r\n")

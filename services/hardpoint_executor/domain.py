@@ -141,6 +141,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of running code: what it used, and its output or the error with which it ended."""
+
+    usage: Usage
+    output: Any = None
+    error: HardpointError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A runner took the execution."""
 

@@ -152,7 +152,10 @@ class Executor:
                         broker, execution.input, settings, limits.output_bytes
                     )
             else:
-                output, usage = await self._code.run(program, execution, settings, broker, limits, events)
+                ran = await self._code.run(program, execution, settings, broker, limits, events)
+                usage, output = ran.usage, ran.output
+                if ran.error is not None:
+                    raise ran.error
             return Finished(Outcome.OK, _used(usage, broker, started), output)
         except TimeoutError:
             late = DeadlineExceeded(f"the action took longer than {limits.wall_seconds:g} s", reason="TIMEOUT")

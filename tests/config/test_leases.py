@@ -62,7 +62,7 @@ async def test_how_long_is_an_option(make_unit: MakeUnit, serve: Serve, dial: Di
 
 async def test_an_unknown_token_opens_nothing(runtime: Any) -> None:
     await lease(runtime)
-    for token in ("guess", "A" * 43, "\0", "é"):
+    for token in ("guess", "A" * 43, "é"):
         with pytest.raises(Unauthenticated) as refused:
             await redeem(runtime, token)
         assert refused.value.reason == "TICKET_INVALID"

@@ -146,7 +146,7 @@ async def test_a_page_token_of_another_list_is_refused(config: Any, server: Serv
 
 async def test_a_made_up_page_token_is_refused(config: Any) -> None:
     query = query_fingerprint(config_pb2.ListSecretsRequest(parent="orgs/acme"))
-    for cursor in ((), (1,), ("a", "b"), ("\0",), ("",)):
+    for cursor in ((), (1,), ("a", "b"), ("\0",)):
         with pytest.raises(InvalidArgument) as refused:
             await config.ListSecrets(
                 config_pb2.ListSecretsRequest(parent="orgs/acme", page_token=PageToken.encode(query, cursor))

@@ -21,7 +21,7 @@ async def broker() -> AsyncIterator[Broker]:
         yield broker_of(client, secrets={"API_KEY": "value"})
 
 
-async def run(jails, broker: Broker, body: str, **limits):
+async def run(jails, broker: Broker, body: str, schema=None, **limits):
     call = python(body)
     execution = domain.Execution(
         org="acme",
@@ -29,7 +29,7 @@ async def run(jails, broker: Broker, body: str, **limits):
         release="orgs/acme/capabilities/tested/releases/1.0.0",
         artifact=domain.Artifact("sha256:0", call.filename, ""),
         action=call.action,
-        output_schema={},
+        output_schema=schema or {},
         input={"n": 1},
         authority=Authority.of({"data.read"}),
         lease_token="",
@@ -38,17 +38,18 @@ async def run(jails, broker: Broker, body: str, **limits):
     )
     events: asyncio.Queue[domain.Event] = asyncio.Queue()
     code = Code(call.language, call.source)
-    output, usage = await CodeRunner(jails).run(code, execution, {"unit": "C"}, broker, domain.Limits(**limits), events)
-    return output, usage, [events.get_nowait() for _ in range(events.qsize())]
+    ran = await CodeRunner(jails).run(code, execution, {"unit": "C"}, broker, domain.Limits(**limits), events)
+    return ran, [events.get_nowait() for _ in range(events.qsize())]
 
 
 async def test_an_output_comes_with_its_events_and_usage(jails, broker: Broker) -> None:
     body = "self.log('a'); self.progress(0.5)\nreturn [input, dict(self.config), list(self.permissions)]"
-    output, usage, events = await run(jails, broker, body)
-    assert output == [{"n": 1}, {"unit": "C", "API_KEY": broker.secrets.handles["API_KEY"]}, ["data.read"]]
-    assert "value" not in repr(output)
+    ran, events = await run(jails, broker, body)
+    assert ran.error is None
+    assert ran.output == [{"n": 1}, {"unit": "C", "API_KEY": broker.secrets.handles["API_KEY"]}, ["data.read"]]
+    assert "value" not in repr(ran.output)
     assert events == [domain.Log("info", "a"), domain.Progress(0.5, "")]
-    assert usage.wall_ms > 0
+    assert ran.usage.wall_ms > 0
 
 
 @pytest.mark.parametrize(
@@ -68,15 +69,24 @@ async def test_an_output_comes_with_its_events_and_usage(jails, broker: Broker) 
 async def test_every_other_end_is_an_error_with_its_reason(
     jails, broker: Broker, body: str, limits: dict, kind: type, reason: str, facts: dict
 ) -> None:
-    with pytest.raises(kind) as failed:
-        await run(jails, broker, body, **limits)
-    assert (failed.value.reason, failed.value.metadata) == (reason, facts)
+    ran, _ = await run(jails, broker, body, **limits)
+    assert isinstance(ran.error, kind)
+    assert (ran.error.reason, ran.error.metadata) == (reason, facts)
+    assert ran.usage.wall_ms > 0, "what a failed run used is metered too"
 
 
 async def test_an_error_of_the_author_names_his_line(jails, broker: Broker) -> None:
-    with pytest.raises(ActionFailed, match="KeyError: 'x'") as failed:
-        await run(jails, broker, "raise KeyError('x')")
-    assert failed.value.place == "plugin.py:5:5"
+    ran, _ = await run(jails, broker, "raise KeyError('x')")
+    assert "KeyError: 'x'" in ran.error.message
+    assert ran.error.place == "plugin.py:5:5"
+
+
+async def test_an_output_is_held_to_what_is_declared(jails, broker: Broker) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "number"}}, "additionalProperties": False}
+    ran, _ = await run(jails, broker, "return {'n': '72'}", schema)
+    assert (ran.error.reason, ran.error.place) == ("TYPE_MISMATCH", "outputs.n")
+    ran, _ = await run(jails, broker, "return {'n': 72}", schema)
+    assert ran.output == {"n": 72}
 
 
 async def test_a_header_is_read_or_refused_with_its_place(jails) -> None:

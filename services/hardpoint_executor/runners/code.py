@@ -42,8 +42,11 @@ class CodeRunner:
         broker: Broker,
         limits: domain.Limits,
         events: "asyncio.Queue[domain.Event | None]",
-    ) -> tuple[Any, domain.Usage]:
-        """Return the action's output and what it used. Raises ActionFailed or DeadlineExceeded by how it ended."""
+    ) -> domain.Ran:
+        """Run the action; how it ended is an ActionFailed or DeadlineExceeded in the answer, with what it used.
+
+        Raises Unavailable and ResourceExhausted when there was no jail to run it in.
+        """
 
         async def pass_on(event: Event) -> None:
             if isinstance(event, Log):
@@ -53,10 +56,8 @@ class CodeRunner:
 
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
-        if not outcome.ok:
-            raise _error(outcome)
-        _check_output(outcome.value, execution.output_schema)
-        return outcome.value, _usage(outcome)
+        error = _wrong_output(outcome.value, execution.output_schema) if outcome.ok else _error(outcome)
+        return domain.Ran(_usage(outcome), None if error else outcome.value, error)
 
     def _call(
         self,
@@ -100,19 +101,19 @@ class CodeRunner:
         )
 
 
-def _check_output(output: Any, schema: Mapping[str, Any]) -> None:
-    """Hold an output to the action's declared outputs; raises ActionFailed TYPE_MISMATCH. No declaration, no check."""
+def _wrong_output(output: Any, schema: Mapping[str, Any]) -> ActionFailed | None:
+    """The error of an output that is not what the action declares; without a declaration any output is right."""
     if "properties" not in schema:
-        return
-    error = best_match(Draft202012Validator(dict(schema)).iter_errors(output))
-    if error is not None:
-        place = "outputs" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-        raise ActionFailed(
-            f"the output is not what the action declares: {error.message[:300]}",
-            reason="TYPE_MISMATCH",
-            place=place,
-            fix="return what `outputs` says, or declare what is returned",
-        )
+        return None
+    wrong = best_match(Draft202012Validator(dict(schema)).iter_errors(output))
+    if wrong is None:
+        return None
+    return ActionFailed(
+        f"the output is not what the action declares: {wrong.message[:300]}",
+        reason="TYPE_MISMATCH",
+        place="outputs" + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in wrong.absolute_path),
+        fix="return what `outputs` says, or declare what is returned",
+    )
 
 
 def _error(outcome: Outcome) -> HardpointError:

@@ -1,0 +1,116 @@
+"""Agents, attachments, tools and calls from the command line."""
+
+import json
+
+import pytest
+from cli.conftest import Run
+from cli.fakes import World
+
+from hardpoint_kit.documents import from_struct
+from hardpoint_kit.errors import ActionFailed
+
+
+def test_an_agent_is_made_paused_and_resumed(cli: Run, world: World) -> None:
+    made = cli("agent", "create", "helper", "--name", "Helper", "--json").json["agent"]
+    assert made["name"] == "orgs/acme/agents/helper"
+    assert made["display_name"] == "Helper"
+    assert cli("agent", "pause", "helper", "--json").json["agent"]["state"] == "AGENT_STATE_PAUSED"
+    assert "agent helper is active" in cli("agent", "resume", "helper").out
+    assert [agent["name"] for agent in cli("agent", "list", "--json").json["agents"]] == ["orgs/acme/agents/helper"]
+
+
+def test_lists_print_short_names(cli: Run, attached: World) -> None:
+    said = cli("agent", "list").out
+    assert "helper" in said
+    assert "orgs/acme" not in said
+    said = cli("tools", "helper").out
+    assert "weather-lookup.get-weather   location: string, days?: integer   read" in said
+    assert "weather-lookup@1.0.0" in said
+
+
+def test_attaching_says_what_can_be_called(cli: Run, published: World) -> None:
+    cli("agent", "create", "helper")
+    cli("install", "weather-lookup", "--grant-all")
+    said = cli("attach", "helper", "weather-lookup", "--priority", "3").out
+    assert "helper can use weather-lookup: weather-lookup.get-weather" in said
+    assert "$ hardpoint call helper weather-lookup.get-weather" in said
+    assert published.asked["AttachCapability"][0].priority == 3
+
+
+def test_detaching(cli: Run, attached: World) -> None:
+    assert cli("detach", "helper", "weather-lookup", "--json").json == {
+        "agent": "helper",
+        "installation": "weather-lookup",
+    }
+    assert cli("tools", "helper", "--json").json == {"tools": []}
+    assert "helper can call nothing" in cli("tools", "helper").out
+
+
+def test_a_call_reads_values_as_the_schema_says(cli: Run, attached: World) -> None:
+    said = cli("call", "helper", "weather-lookup.get-weather", "location=7", "days=3", "--json")
+    assert from_struct(attached.asked["CallAction"][0].input) == {"location": "7", "days": 3}
+    assert said.json["output"] == {"temperature": 72, "condition": "Sunny"}
+    assert said.json["run"] == "orgs/acme/runs/run-1"
+
+
+def test_a_call_shows_the_output_alone_on_stdout(cli: Run, attached: World) -> None:
+    said = cli("call", "helper", "get-weather", "location=Rome")
+    assert json.loads(said.out) == {"temperature": 72, "condition": "Sunny"}
+    assert "weather-lookup@1.0.0, 12 ms, run run-1" in said.err
+    assert attached.asked["CallAction"][0].action == "weather-lookup.get-weather"
+
+
+@pytest.mark.parametrize(("argument", "stdin"), [('{"location": "Rome"}', None), ("-", '{"location": "Rome"}')])
+def test_a_call_takes_the_whole_input_as_json(argument: str, stdin: str | None, cli: Run, attached: World) -> None:
+    assert cli("call", "helper", "weather-lookup.get-weather", "--input", argument, stdin=stdin).code == 0
+    assert from_struct(attached.asked["CallAction"][0].input) == {"location": "Rome"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["location"], "not of the form key=value"),
+        (["days=soon"], "days must be an integer"),
+        (["days=1.5"], "days must be an integer"),
+        (["days=true"], "days must be an integer"),
+        (["--input", "{"], "--input is not JSON"),
+        (["--input", "[1]"], "--input must be a JSON object"),
+        (["--input", '{"a": NaN}'], "--input is not JSON"),
+        (["a=1", "--input", "{}"], "not both"),
+    ],
+)
+def test_a_call_that_is_typed_wrongly_is_not_made(
+    arguments: list[str], complaint: str, cli: Run, attached: World
+) -> None:
+    said = cli("call", "helper", "weather-lookup.get-weather", *arguments, "--json")
+    assert said.code == 2
+    assert complaint in said.json["error"]["message"]
+    assert not attached.asked["CallAction"]
+
+
+@pytest.mark.parametrize("name", ["x);process.exit(1)//", "__proto__", "weather-lookup.gone"])
+def test_what_an_action_may_be_called_is_the_servers_to_say(name: str, cli: Run, attached: World) -> None:
+    assert cli("call", "helper", name, "location=Rome").code == 0
+    assert attached.asked["CallAction"][0].action == name
+
+
+def test_a_failed_call_says_why_where_and_what_to_do(cli: Run, attached: World) -> None:
+    attached.errors["CallAction"] = ActionFailed(
+        "data.temp is not in the answer",
+        reason="MAPPING_MISSING",
+        place="response_mapping.temperature",
+        fix="correct the path",
+        run="orgs/acme/runs/run-9",
+    )
+    said = cli("call", "helper", "get-weather", "location=Rome")
+    assert said.code == 1
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "error: data.temp is not in the answer  [MAPPING_MISSING]",
+        "  at:    response_mapping.temperature",
+        "  fix:   correct the path",
+        "  run:   run-9",
+    ]
+    said = cli("call", "helper", "get-weather", "location=Rome", "--json")
+    assert said.json["error"]["reason"] == "MAPPING_MISSING"
+    assert said.json["error"]["metadata"] == {"run": "orgs/acme/runs/run-9"}
