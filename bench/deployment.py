@@ -60,8 +60,8 @@ class Measured:
 
     async def execute(self, language: str) -> None:
         """Run the code action of this language as the runtime would have it run; raises RuntimeError unless it is OK."""
-        request = self.executions[language]
-        request.execution_id = uuid.uuid4().hex
+        request = executor_pb2.ExecuteRequest(execution_id=uuid.uuid4().hex)
+        request.MergeFrom(self.executions[language])
         metadata = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
         finished = None
         async for event in self.executor.Execute(request, timeout=30, metadata=metadata):

@@ -23,7 +23,8 @@ def asked_table(manifest: manifest_pb2.Manifest, granted: manifest_pb2.Authority
         rows.append((f"host {host}", reach, _tick(held)))
     for requirement in manifest.requirements:
         need = "required" if requirement.required else "optional"
-        meaning = ", ".join(filter(None, [requirement.label or requirement.description, need, requirement.help_url]))
+        label = requirement.label if requirement.label != requirement.key else requirement.description
+        meaning = ", ".join(filter(None, [label, need, requirement.help_url]))
         rows.append((f"{'secret' if requirement.type == 'secret' else 'setting'} {requirement.key}", meaning, ""))
     head = ("asks for", "what it means", "" if granted is None else "granted")
     return table(head, rows, "It asks for nothing: no permission, no host, no setting.")

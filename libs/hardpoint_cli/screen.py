@@ -90,7 +90,8 @@ def show_error(error: "HardpointError", as_json: bool) -> None:
     lines = [Text.assemble(("error: ", "bold red"), _summary(error), (f"  [{error.reason}]", "dim"))]
     if len(error.violations) > 1:
         lines += [Text(f"  {path}: {problem}") for path, problem in error.violations.items()]
-    facts = {"at": error.place, "fix": error.fix, "run": error.metadata.get("run", "").rpartition("/")[2]}
+    place = "" if error.message.startswith(f"{error.place}: ") else error.place
+    facts = {"at": place, "fix": error.fix, "run": error.metadata.get("run", "").rpartition("/")[2]}
     if error.metadata.get("trace"):
         facts["trace"] = error.metadata["trace"]
     if error.retry_after:

@@ -10,11 +10,13 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
+from hardpoint_kit.errors import InvalidArgument
+
 LARGEST_WHOLE = 2.0**53
 
 
 def from_struct(struct: Struct) -> dict[str, Any]:
-    """The object that a Struct holds."""
+    """The object that a Struct holds; raises InvalidArgument for a number that JSON cannot hold."""
     return {key: from_value(value) for key, value in struct.fields.items()}
 
 
@@ -25,6 +27,8 @@ def from_value(value: Value) -> Any:
         return value.string_value
     if kind == "number_value":
         number = value.number_value
+        if not math.isfinite(number):
+            raise InvalidArgument(f"{number} is not a JSON number", fix="send finite numbers")
         return int(number) if number.is_integer() and abs(number) <= LARGEST_WHOLE else number
     if kind == "bool_value":
         return value.bool_value

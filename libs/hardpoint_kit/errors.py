@@ -98,8 +98,11 @@ class NotFound(HardpointError):
     code = grpc.StatusCode.NOT_FOUND
     default_reason = "NOT_FOUND"
 
-    def __init__(self, kind: str, name: object) -> None:
-        super().__init__(f'{kind} "{name}" not found', resource=name)
+    def __init__(
+        self, kind: str, name: object, *, message: str = "", reason: str = "", fix: str = "", **metadata: object
+    ) -> None:
+        super().__init__(message or f'{kind} "{name}" not found', reason=reason, fix=fix)
+        self.metadata = {key: str(value) for key, value in {"resource": name, **metadata}.items()}
 
 
 class AlreadyExists(HardpointError):

@@ -1,15 +1,17 @@
 """The executor's view of other units: bytes from the registry, values from config. Both are asked with tickets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import grpc.aio
-from google.protobuf import json_format
 
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
+from hardpoint_kit.documents import from_struct
+from hardpoint_kit.errors import Unauthenticated
 
 PEER_SECONDS = 5.0
 
@@ -43,6 +45,15 @@ class Leases(Protocol):
         """The values of a lease; raises Unauthenticated for an unknown or expired token, Unavailable."""
 
 
+@contextmanager
+def _refused_ticket() -> Iterator[None]:
+    """Say that a ticket is no good as our own error: whoever gave it to us can give us another."""
+    try:
+        yield
+    except Unauthenticated as error:
+        raise Unauthenticated(error.message, reason="TICKET_INVALID", fix="ask for a fresh one") from error
+
+
 class RegistryArtifacts:
     """Artifacts of the registry."""
 
@@ -52,7 +63,8 @@ class RegistryArtifacts:
     async def read(self, digest: str, ticket: str) -> bytes:
         """See Artifacts."""
         request = registry_pb2.ReadArtifactRequest(digest=digest, ticket=ticket)
-        return b"".join([part.chunk async for part in self._stub.ReadArtifact(request, timeout=PEER_SECONDS)])
+        with _refused_ticket():
+            return b"".join([part.chunk async for part in self._stub.ReadArtifact(request, timeout=PEER_SECONDS)])
 
 
 class ConfigLeases:
@@ -63,9 +75,10 @@ class ConfigLeases:
 
     async def redeem(self, token: str) -> Values:
         """See Leases."""
-        leased = await self._stub.RedeemLease(config_pb2.RedeemLeaseRequest(token=token), timeout=PEER_SECONDS)
+        with _refused_ticket():
+            leased = await self._stub.RedeemLease(config_pb2.RedeemLeaseRequest(token=token), timeout=PEER_SECONDS)
         return Values(
-            settings=json_format.MessageToDict(leased.values),
+            settings=from_struct(leased.values),
             secrets={key: value.decode() for key, value in leased.secrets.items()},
             expire_time=leased.expire_time.ToDatetime(tzinfo=UTC),
         )

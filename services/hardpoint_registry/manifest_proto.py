@@ -1,10 +1,8 @@
 """Owns how a manifest and its findings travel: from the models of `hardpoint_manifest` to their protos."""
 
-from typing import Any
-
-from google.protobuf import json_format, struct_pb2
 
 from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_manifest.finding import Finding, Severity
 from hardpoint_manifest.model import Action, Example, Kind, Manifest, Requirement
 
@@ -52,8 +50,8 @@ def action_to_proto(action: Action) -> manifest_pb2.Action:
         id=action.id,
         name=action.name,
         description=action.description,
-        input_schema=_struct(action.input_schema()),
-        output_schema=_struct(action.output_schema()),
+        input_schema=to_struct(action.input_schema()),
+        output_schema=to_struct(action.output_schema()),
         effect=_EFFECTS[action.effect],
     )
 
@@ -65,7 +63,7 @@ def requirement_to_proto(requirement: Requirement) -> manifest_pb2.Requirement:
         label=requirement.label,
         type=requirement.type,
         required=requirement.required,
-        default_value=None if requirement.default is None else _value(requirement.default),
+        default_value=None if requirement.default is None else to_value(requirement.default),
         description=requirement.description,
         help_url=requirement.help_url,
     )
@@ -74,7 +72,7 @@ def requirement_to_proto(requirement: Requirement) -> manifest_pb2.Requirement:
 def example_to_proto(example: Example) -> manifest_pb2.Example:
     """Convert an example."""
     return manifest_pb2.Example(
-        action=example.action, input=_struct(example.input), expected_output=_value(example.expected_output)
+        action=example.action, input=to_struct(example.input), expected_output=to_value(example.expected_output)
     )
 
 
@@ -88,13 +86,5 @@ def finding_to_proto(finding: Finding) -> manifest_pb2.Finding:
         column=finding.column,
         message=finding.message,
         fix=finding.fix,
-        patch=[manifest_pb2.PatchOperation(op=p.op, path=p.path, value=_value(p.value)) for p in finding.patch],
+        patch=[manifest_pb2.PatchOperation(op=p.op, path=p.path, value=to_value(p.value)) for p in finding.patch],
     )
-
-
-def _struct(value: dict[str, Any]) -> struct_pb2.Struct:
-    return json_format.ParseDict(value, struct_pb2.Struct())
-
-
-def _value(value: Any) -> struct_pb2.Value:
-    return json_format.ParseDict(value, struct_pb2.Value())

@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from google.protobuf import json_format
 
 from hardpoint.registry.v1 import registry_pb2 as pb
 from hardpoint.registry.v1 import registry_pb2_grpc
 from hardpoint_kit.caller import caller
-from hardpoint_kit.errors import InvalidArgument
+from hardpoint_kit.documents import from_struct
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.masks import etag
 from hardpoint_kit.names import CapabilityName, OrgName, ReleaseName
@@ -181,11 +180,8 @@ def part_from_proto(request: pb.UploadArtifactRequest) -> Announcement | bytes:
 
 
 def submission_from_proto(request: pb.CreateReleaseRequest) -> Submission:
-    """Read what is to be released; raises InvalidArgument for a header that is no JSON."""
-    try:
-        header = json_format.MessageToDict(request.header) if request.HasField("header") else None
-    except ValueError as error:
-        raise InvalidArgument({"header": str(error)}, fix="export finite numbers") from error
+    """Read what is to be released; raises InvalidArgument for a number that JSON cannot hold."""
+    header = from_struct(request.header) if request.HasField("header") else None
     return Submission(
         digest=request.digest,
         filename=request.filename,

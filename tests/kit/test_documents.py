@@ -3,10 +3,12 @@
 import math
 
 import pytest
+from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
+from hardpoint_kit.errors import InvalidArgument
 
 json_values = st.recursive(
     st.none()
@@ -26,6 +28,12 @@ def test_an_object_survives_the_wire(document):
 
 def test_a_whole_number_stays_whole():
     assert repr(from_value(to_value([5, 1.5]))) == "[5, 1.5]"
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_is_none_is_refused_on_the_way_in(number):
+    with pytest.raises(InvalidArgument):
+        from_struct(Struct(fields={"n": Value(number_value=number)}))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 10**400, b"bytes", {1: "key"}, {"deep": [object()]}])

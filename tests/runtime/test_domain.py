@@ -112,7 +112,7 @@ def test_a_wrong_field_is_named_wherever_it_lies() -> None:
         },
     }
     with pytest.raises(InvalidArgument) as refused:
-        InputCheck(schema).refuse(PLACE, {"items": [{"name": 1}, {}, 3], "name": "ab"})
+        InputCheck(schema).admit(PLACE, {"items": [{"name": 1}, {}, 3], "name": "ab"})
     assert refused.value.violations == {
         "input.items[1].name": "is required",
         "input.items[2]": "must be object",
@@ -123,13 +123,13 @@ def test_a_wrong_field_is_named_wherever_it_lies() -> None:
 def test_no_input_makes_an_endless_answer() -> None:
     closed = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
     with pytest.raises(InvalidArgument) as refused:
-        InputCheck(closed).refuse(PLACE, {"x" * 10_000 + str(i): i for i in range(1000)})
+        InputCheck(closed).admit(PLACE, {"x" * 10_000 + str(i): i for i in range(1000)})
     assert len(refused.value.violations) <= MOST_VIOLATIONS
     assert len(refused.value.message) < 10_000
 
 
 def test_a_whole_number_is_an_integer_and_5_0_is_whole() -> None:
-    InputCheck({"properties": {"n": {"type": "integer"}}}).refuse(PLACE, {"n": 5.0})
+    InputCheck({"properties": {"n": {"type": "integer"}}}).admit(PLACE, {"n": 5.0})
 
 
 def test_a_requirement_is_missing_without_value_and_default() -> None:
@@ -196,3 +196,9 @@ def test_a_failure_keeps_what_can_be_stored() -> None:
     kept = Failure.of(ActionFailed("a\0b" + "x" * 5000, place="p", fix="f"))
     assert kept.message.startswith("a\ufffdb")
     assert len(kept.message) == 2000
+
+
+def test_declared_defaults_stand_in_for_what_is_absent() -> None:
+    check = InputCheck({"properties": {"unit": {"type": "string", "default": "C"}, "n": {"type": "integer"}}})
+    assert check.admit(PLACE, {"n": 1}) == {"n": 1, "unit": "C"}
+    assert check.admit(PLACE, {"n": 1, "unit": "F"}) == {"n": 1, "unit": "F"}

@@ -118,7 +118,10 @@ async def _tried(client: "Hardpoint", release: str, example: "Example", settings
     except (Unauthenticated, Unavailable):
         raise  # says nothing about the example
     except HardpointError as error:
-        told = {"reason": error.reason, "message": error.message, "place": error.place, "fix": error.fix}
+        fix = error.fix
+        if error.reason == "SETTINGS_MISSING" and not settings:
+            fix += "; then test with --settings and the name that you gave"
+        told = {"reason": error.reason, "message": error.message, "place": error.place, "fix": fix}
         return {**result, "ok": False, "output": None, "differences": [], "error": told}
     output = output_of(response)
     found = list(differences(example.expected_output, output)) if example.expected_output is not None else []

@@ -203,7 +203,7 @@ def _own_table(client: "Hardpoint", capabilities: "list[registry_pb2.Capability]
         for c in capabilities
     ]
     return table(
-        ["capability", "latest", "seen by", "state", "description"], rows, "Nothing found. Make one: hardpoint new"
+        ["capability", "latest", "visibility", "state", "description"], rows, "Nothing found. Make one: hardpoint new"
     )
 
 
@@ -249,7 +249,7 @@ def _page(
         "capability": Text(short(capability.name, client.org), "bold"),
         "name": " ".join(filter(None, [capability.icon, capability.display_name])),
         "about": capability.description,
-        "seen by": word(capability, "visibility"),
+        "visibility": word(capability, "visibility"),
         "state": "" if state == "active" else f"{state} {capability.deprecation_note}".strip(),
         "offered": offered,
         "releases": ", ".join(f"{one.name.rpartition('/')[2]} ({word(one, 'state')})" for one in releases)

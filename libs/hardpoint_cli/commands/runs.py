@@ -134,12 +134,17 @@ async def events(
                 one.subject + (f" via {one.via}" if one.via else ""),
                 one.action,
                 short(one.resource, client.org),
-                " ".join(f"{key}={value}" for key, value in sorted(one.facts.items())),
+                " ".join(f"{key}={_cut(value)}" for key, value in sorted(one.facts.items())),
             )
             for one in found
         ]
         shown = table(["when", "who", "what", "on", "facts"], rows, "Nothing happened.")
         return Answer({"unit": unit, "events": [document(one) for one in found]}, shown)
+
+
+def _cut(fact: str) -> str:
+    """A fact without the tail of a digest."""
+    return f"{fact[:19]}…" if fact.startswith("sha256:") else fact
 
 
 def _state(record: "run_pb2.Run | run_pb2.Step") -> Text:

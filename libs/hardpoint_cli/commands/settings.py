@@ -32,7 +32,7 @@ def add(app: typer.Typer) -> None:
             "hardpoint secret set weather-lookup API_KEY < key.txt",
         ],
         # Whatever follows the key is taken in, so that no message of the parser repeats a value.
-        context_settings={"ignore_unknown_options": True},
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )(set_secret)
     command(secret, "list", examples=["hardpoint secret list"])(list_secrets)
     command(setting, "set", examples=["hardpoint setting set weather-lookup UNITS=metric TIMEOUT=5"])(set_settings)
@@ -40,9 +40,9 @@ def add(app: typer.Typer) -> None:
 
 
 async def set_secret(
+    context: typer.Context,
     installation: Installation,
     key: Annotated[str, typer.Argument(help="The key, as the capability declares it.", show_default=False)],
-    _value: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> Answer:
     """Give an installation a secret. It is asked for without an echo, or read from what is piped in.
 
@@ -50,7 +50,7 @@ async def set_secret(
     """
     from hardpoint_cli.session import connect
 
-    if _value or "=" in key:
+    if context.args or "=" in key:
         raise typer.BadParameter(
             "a secret is never an argument: your shell would keep it. Leave it out, and you are asked for it. "
             "Consider the one you typed as seen, and replace it."
@@ -76,7 +76,12 @@ async def list_secrets() -> Answer:
         request = config_pb2.ListSecretsRequest(parent=client.org)
         secrets = await collect(client.config.ListSecrets, request, "secrets")
         rows = [
-            (short(one.name, client.org), one.description, str(one.version), moment(one.rotate_time or one.create_time))
+            (
+                short(one.name, client.org),
+                one.description,
+                str(one.version),
+                moment(one.rotate_time if one.HasField("rotate_time") else one.create_time),
+            )
             for one in secrets
         ]
         shown = table(["secret", "for", "version", "set at"], rows, "There are no secrets.")

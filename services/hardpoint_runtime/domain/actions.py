@@ -42,15 +42,21 @@ class ActionName:
 
 
 class InputCheck:
-    """An action's input schema, compiled; `refuse` is what every call's input passes through."""
+    """An action's input schema, compiled; `admit` is what every call's input passes through."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._validator = Draft202012Validator(dict(schema))
+        declared = schema.get("properties", {})
+        self._defaults = {name: inner["default"] for name, inner in declared.items() if "default" in inner}
 
-    def refuse(self, action: ActionName, value: Mapping[str, Any]) -> None:
-        """Raise InvalidArgument INPUT_INVALID with every wrong field by path; texts hold no part of the input."""
+    def admit(self, action: ActionName, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the input with the declared defaults of what is absent.
+
+        Raises InvalidArgument INPUT_INVALID with every wrong field by path; texts hold no part of the input.
+        """
+        completed = {**self._defaults, **value}
         violations: dict[str, str] = {}
-        for error in self._validator.iter_errors(value):
+        for error in self._validator.iter_errors(completed):
             for path, problem in _violations(error):
                 violations.setdefault(path, problem)
             if len(violations) >= MOST_VIOLATIONS:
@@ -59,6 +65,7 @@ class InputCheck:
             raise InvalidArgument(
                 violations, reason="INPUT_INVALID", fix=f"see the input schema of {action} in ListTools", action=action
             )
+        return completed
 
 
 def _violations(error: ValidationError) -> Iterator[tuple[str, str]]:

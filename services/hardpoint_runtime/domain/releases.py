@@ -64,10 +64,9 @@ class Release:
         for action in self.actions:
             if action.id == action_id:
                 return action
-        error = NotFound("action", f"{self.name.capability}.{action_id}")
         meant = nearest(action_id, [action.id for action in self.actions])
-        error.fix = f"did you mean {meant}?" if meant else f"it has {', '.join(a.id for a in self.actions)}"
-        raise error
+        fix = f"did you mean {meant}?" if meant else f"it has {', '.join(a.id for a in self.actions)}"
+        raise NotFound("action", f"{self.name.capability}.{action_id}", fix=fix)
 
     def check_grants(self, grants: Authority) -> None:
         """Refuse grants wider than what the release asks; raises InvalidArgument GRANT_NOT_ASKED naming each."""

@@ -100,12 +100,16 @@ class Snapshot:
     def _not_attached(self, name: ActionName) -> NotFound:
         meant = nearest(str(name), [str(offer.name) for offer in self.tools()])
         attach = f"attach it: hardpoint attach {self.agent.agent} {name.capability}"
-        error = NotFound("action", name)
-        error.reason = "ACTION_NOT_ATTACHED"
-        error.message = f"agent {self.agent} has no action {name}: not attached, switched off, or misspelt"
-        error.fix = f"did you mean {meant}? Or {attach}" if meant else attach
-        error.metadata = {"action": str(name), "agent": str(self.agent)} | ({"nearest": meant} if meant else {})
-        return error
+        return NotFound(
+            "action",
+            name,
+            message=f"agent {self.agent} has no action {name}: not attached, switched off, or misspelt",
+            reason="ACTION_NOT_ATTACHED",
+            fix=f"did you mean {meant}? Or {attach}" if meant else attach,
+            action=name,
+            agent=self.agent,
+            **({"nearest": meant} if meant else {}),
+        )
 
 
 def _offers(attached: Attached) -> Iterable[Offer]:

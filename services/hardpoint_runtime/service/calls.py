@@ -94,7 +94,7 @@ class Calls:
         """
         name = ActionName.parse(action)
         offer = (await self._snapshots.get(agent)).admit(name)
-        offer.input.refuse(name, value)
+        value = offer.input.admit(name, value)
         attached = offer.attached
         release = attached.release
         installation = attached.installation
@@ -117,7 +117,7 @@ class Calls:
             raise NotFound("settings", settings)
         release = await self._peers.registry.release(name)
         action = release.action(action_id)
-        InputCheck(action.input_schema).refuse(action_name, value)
+        value = InputCheck(action.input_schema).admit(action_name, value)
         configured = await self._peers.config.configured(settings) if settings else frozenset()
         release.check_settings(configured, settings.installation if settings else name.capability)
         plan = Plan(action_name, None, release, action, release.asks, settings, None)
