@@ -42,6 +42,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
 }
 """The contracts that each unit serves."""
 
+_NEW_TOKEN = "set HARDPOINT_TOKEN to a new one; on this machine `hardpointd token` prints one"
 _PROBE = b'from hardpoint_sdk import action, capability\ncapability(id="doctor", name="Doctor", version="1.0.0")\n'
 
 
@@ -67,9 +68,15 @@ async def diagnose() -> list[Check]:
     async with Hardpoint(login) as client:
         places = {login.address_of(unit): await _reach(client, unit) for unit in _one_for_each_address(login)}
         checks += places.values()
-        for unit in UNITS:
-            if places[login.address_of(unit)].ok:
-                checks += [await _unit(client, unit), await _contracts(client, unit)]
+        answering = [unit for unit in UNITS if places[login.address_of(unit)].ok]
+        for unit in answering:
+            try:
+                checks.append(await _unit(client, unit))
+            except Unauthenticated as error:
+                checks.append(Check(unit, True, "serving; not tried further: your token is refused"))
+                checks[0] = Check("token", False, error.message, _NEW_TOKEN)
+        if answering:
+            checks.append(await _contracts(client, answering))
     return checks
 
 
@@ -85,8 +92,7 @@ def _token(claims: Mapping[str, Any]) -> Check:
         return Check("token", False, f"{who}; it says not when it ends", "use a token of Hardpoint's issuer")
     left = claims["exp"] - time.time()
     if left <= 0:
-        fix = "set HARDPOINT_TOKEN to a new one; on this machine `hardpointd token` prints one"
-        return Check("token", False, f"{who}; expired {_span(-left)} ago", fix)
+        return Check("token", False, f"{who}; expired {_span(-left)} ago", _NEW_TOKEN)
     return Check("token", True, f"{who}; good for {_span(left)}")
 
 
@@ -106,7 +112,7 @@ async def _reach(client: Hardpoint, unit: str) -> Check:
 
 
 async def _unit(client: Hardpoint, unit: str) -> Check:
-    """Whether a unit is healthy by its own word, and does a small piece of real work."""
+    """Whether a unit is healthy by its own word, and does a small piece of real work; raises Unauthenticated."""
     address = client.login.address_of(unit)
     try:
         unwell = [name for name in SERVICES[unit] if await _health(client, unit, name) != _SERVING]
@@ -119,6 +125,8 @@ async def _unit(client: Hardpoint, unit: str) -> Check:
         worked = await _probe(client, unit)
     except PermissionDenied:
         worked = "not tried further: your roles do not allow it"
+    except Unauthenticated:
+        raise
     except HardpointError as error:
         return _failed(unit, error)
     if unwell:
@@ -151,20 +159,20 @@ async def _probe(client: Hardpoint, unit: str) -> str:
             return "listed agents"
 
 
-async def _contracts(client: Hardpoint, unit: str) -> Check:
-    """Whether the server knows every method and field of a unit's contracts that this CLI knows."""
-    name = f"{unit} contracts"
+async def _contracts(client: Hardpoint, units: Iterable[str]) -> Check:
+    """Whether the servers know every method and field of the contracts that this program knows."""
     lacking: list[str] = []
     try:
-        for service in SERVICES[unit]:
-            lacking += lacks(await _served_files(client, unit, service), service)
+        for unit in units:
+            for service in SERVICES[unit]:
+                lacking += lacks(await _served_files(client, unit, service), service)
     except HardpointError as error:
-        return Check(name, True, f"not compared: {error.message}")
+        return Check("contracts", True, f"not compared: {error.message}")
     if lacking:
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         fix = "the server is older than this CLI: update it, or use the CLI of its release"
-        return Check(name, False, f"the server lacks {', '.join(lacking[:3])}{more}", fix)
-    return Check(name, True, "the server knows all that this CLI does")
+        return Check("contracts", False, f"the server lacks {', '.join(lacking[:3])}{more}", fix)
+    return Check("contracts", True, "the server knows all that this CLI does")
 
 
 def lacks(served: Iterable[FileDescriptorProto], service: str) -> list[str]:

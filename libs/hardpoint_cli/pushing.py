@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from hardpoint.registry.v1 import registry_pb2
-from hardpoint_cli.screen import note
 from hardpoint_kit.errors import AlreadyExists
 
 if TYPE_CHECKING:
@@ -17,15 +16,18 @@ async def push_draft(
     client: "Hardpoint",
     checked: "Checked",
     visibility: registry_pb2.Visibility = registry_pb2.VISIBILITY_UNSPECIFIED,
-) -> registry_pb2.CreateReleaseResponse:
-    """Push a file; a draft of its version that has other bytes is deleted first, a published release never is."""
+) -> tuple[registry_pb2.CreateReleaseResponse, bool]:
+    """Push a file, and tell whether a draft of its version that had other bytes gave way to it.
+
+    A release that was published never does: raises AlreadyExists.
+    """
     from hardpoint_client.client import new_request_id
 
     async def push() -> registry_pb2.CreateReleaseResponse:
         return await client.push(checked.data, checked.file.name, visibility=visibility, header=checked.header)
 
     try:
-        return await push()
+        return await push(), False
     except AlreadyExists as error:
         other = error.metadata.get("release", "")
         if error.reason != "RELEASE_EXISTS" or not other:
@@ -35,5 +37,4 @@ async def push_draft(
             raise
         request = registry_pb2.DeleteReleaseRequest(name=other, request_id=new_request_id())
         await client.registry.DeleteRelease(request)
-        note("replacing the draft of this version, which had other bytes")
-        return await push()
+        return await push(), True

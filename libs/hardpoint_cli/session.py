@@ -17,7 +17,7 @@ async def connect() -> AsyncIterator["Hardpoint"]:
     # The transport reports what a call raises anyway, on stderr and in words for its own developers.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from hardpoint_client import Hardpoint
-    from hardpoint_kit.errors import DeadlineExceeded, Unavailable
+    from hardpoint_kit.errors import DeadlineExceeded, Unavailable, Unimplemented
 
     async with Hardpoint.connect() as client:
         try:
@@ -25,6 +25,9 @@ async def connect() -> AsyncIterator["Hardpoint"]:
         except (Unavailable, DeadlineExceeded) as error:
             if places := client.unreachable():
                 raise nobody_at(places) from error
+            raise
+        except Unimplemented as error:
+            error.fix = error.fix or "the server does not offer this, or is no Hardpoint server: see `hardpoint doctor`"
             raise
 
 
@@ -35,7 +38,6 @@ def nobody_at(places: tuple[str, ...]) -> Exception:
     return Unavailable(
         f"no server answers at {', '.join(places)}",
         fix="start one with `make up`, or set HARDPOINT_ADDRESS to yours; `hardpoint doctor` tells more",
-        place=", ".join(places),
     )
 
 

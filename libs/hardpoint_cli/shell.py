@@ -89,8 +89,12 @@ class Program(TyperGroup):
         as_json = JSON in (sys.argv[1:] if args is None else args)
         options["standalone_mode"] = False
         try:
-            sys.exit(super().main(args, *rest, **options) or 0)
+            code = super().main(args, *rest, **options) or 0
+            if code == INTERRUPTED:
+                raise typer.Abort
+            sys.exit(code)
         except typer.Abort:
+            _say_interrupted(as_json)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
             screen.drop_output()
@@ -101,6 +105,12 @@ class Program(TyperGroup):
         except Exception as error:
             screen.show_error(_explained(error), as_json)
             sys.exit(FAILED)
+
+
+def _say_interrupted(as_json: bool) -> None:
+    from hardpoint_kit.errors import Cancelled
+
+    screen.show_error(Cancelled("interrupted"), as_json)
 
 
 def _say_misused(error: Any, as_json: bool) -> None:

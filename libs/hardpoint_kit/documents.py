@@ -15,27 +15,35 @@ from hardpoint_kit.errors import InvalidArgument
 LARGEST_WHOLE = 2.0**53
 
 
-def from_struct(struct: Struct) -> dict[str, Any]:
-    """The object that a Struct holds; raises InvalidArgument for a number that JSON cannot hold."""
-    return {key: from_value(value) for key, value in struct.fields.items()}
+def from_struct(struct: Struct, place: str = "document") -> dict[str, Any]:
+    """The object that a Struct holds; raises InvalidArgument that names `place`, for a number JSON cannot hold."""
+    try:
+        return {key: _plain(value) for key, value in struct.fields.items()}
+    except ValueError as error:
+        raise InvalidArgument({place: str(error)}, fix="send finite numbers") from None
 
 
-def from_value(value: Value) -> Any:
-    """The JSON value that a Value holds; an unset one is None."""
+def from_value(value: Value, place: str = "document") -> Any:
+    """The JSON value that a Value holds, None for an unset one; raises as from_struct does."""
+    try:
+        return _plain(value)
+    except ValueError as error:
+        raise InvalidArgument({place: str(error)}, fix="send finite numbers") from None
+
+
+def _plain(value: Value) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         return value.string_value
     if kind == "number_value":
-        number = value.number_value
-        if not math.isfinite(number):
-            raise InvalidArgument(f"{number} is not a JSON number", fix="send finite numbers")
+        number = _number(value.number_value)
         return int(number) if number.is_integer() and abs(number) <= LARGEST_WHOLE else number
     if kind == "bool_value":
         return value.bool_value
     if kind == "struct_value":
-        return from_struct(value.struct_value)
+        return {key: _plain(inner) for key, inner in value.struct_value.fields.items()}
     if kind == "list_value":
-        return [from_value(item) for item in value.list_value.values]
+        return [_plain(item) for item in value.list_value.values]
     return None
 
 

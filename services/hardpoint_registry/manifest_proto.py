@@ -1,6 +1,5 @@
 """Owns how a manifest and its findings travel: from the models of `hardpoint_manifest` to their protos."""
 
-
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_manifest.finding import Finding, Severity

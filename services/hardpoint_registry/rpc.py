@@ -181,7 +181,7 @@ def part_from_proto(request: pb.UploadArtifactRequest) -> Announcement | bytes:
 
 def submission_from_proto(request: pb.CreateReleaseRequest) -> Submission:
     """Read what is to be released; raises InvalidArgument for a number that JSON cannot hold."""
-    header = from_struct(request.header) if request.HasField("header") else None
+    header = from_struct(request.header, "header") if request.HasField("header") else None
     return Submission(
         digest=request.digest,
         filename=request.filename,

@@ -13,7 +13,8 @@ from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.paging import PageToken, page_size, query_fingerprint
 
-cursors = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.integers(-(2**62), 2**62), max_size=3).map(tuple)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+cursors = st.lists(texts | st.integers(-(2**62), 2**62), max_size=3).map(tuple)
 
 
 @given(st.text(max_size=10), cursors)

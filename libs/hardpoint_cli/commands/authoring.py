@@ -86,7 +86,8 @@ async def run_examples(
         raise Conflict(f"{file} has no examples, so there is nothing to test", fix="add `examples` to it")
     async with connect() as client:
         with working("pushing the draft"):
-            release = (await push_draft(client, found)).release.name
+            pushed, _ = await push_draft(client, found)
+            release = pushed.release.name
         results = []
         for number, example in enumerate(examples, 1):
             with working(f"running example {number} of {len(examples)}"):

@@ -130,6 +130,7 @@ class _Wanted:
 def _consented(client: "Hardpoint", release: "registry_pb2.Release") -> "manifest_pb2.Authority":
     """All that the release asks for, if the person at the terminal says yes."""
     from hardpoint_cli.consent import asked_table
+    from hardpoint_kit.errors import Cancelled
 
     show(Group(_title(client, release), asked_table(release.manifest), Text()), stderr=True)
     if not sys.stdin.isatty():
@@ -137,7 +138,7 @@ def _consented(client: "Hardpoint", release: "registry_pb2.Release") -> "manifes
             "say what it may do: --grant-all, or --grant for each permission and host", param_hint="--grant"
         )
     if not typer.confirm("Grant all of this, and install it?", default=False, err=True):
-        raise typer.Exit(1)
+        raise Cancelled("nothing was installed", fix="to allow less, name it with --grant")
     return release.manifest.authority
 
 

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 
 from hardpoint_cli.arguments import Capability, File
 from hardpoint_cli.panels import WRITE
-from hardpoint_cli.screen import done, next_steps, working
+from hardpoint_cli.screen import done, next_steps, note, working
 from hardpoint_cli.shell import Answer, command
 
 if TYPE_CHECKING:
@@ -64,9 +64,11 @@ async def push(
     async with connect() as client:
         wanted = _visibility(visibility)
         with working(f"uploading {file.name}"):
-            pushed = await push_draft(client, found, wanted)
+            pushed, replaced = await push_draft(client, found, wanted)
             if wanted:
                 await _show_to(client, pushed.release.name.partition("/releases/")[0], wanted)
+        if replaced:
+            note("this replaces the draft of the same version")
         state = word(pushed.release, "state")
         if publish and state == "draft":
             return await _published(client, pushed.release.name)
