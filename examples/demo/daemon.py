@@ -99,14 +99,18 @@ class Deployment:
         return {unit: process.address for unit, process in self.processes.items()}
 
     async def start(self) -> None:
-        """Start every process and wait until all serve."""
+        """Start every process and wait until all serve; when one does not, none is left running."""
         self.state.mkdir(parents=True, exist_ok=True)
         groups = [(unit,) for unit in UNITS] if self.separate else [UNITS]
         places = {unit: f"127.0.0.1:{port}" for group in groups for port in [free_port()] for unit in group}
         for group in groups:
             process = Process(group, places[group[0]], self._environment(places, group), self.state / f"{group[0]}.log")
             self.processes.update(dict.fromkeys(group, process))
-        await asyncio.gather(*(process.start() for process in self._distinct()))
+        try:
+            await asyncio.gather(*(process.start() for process in self._distinct()))
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop every process."""

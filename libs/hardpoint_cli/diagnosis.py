@@ -42,7 +42,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
 }
 """The contracts that each unit serves."""
 
-_NEW_TOKEN = "set HARDPOINT_TOKEN to a new one; on this machine `hardpointd token` prints one"
+_FIX_LOGIN = "set HARDPOINT_TOKEN to a new one; on this machine `hardpointd token` prints one"
 _PROBE = b'from hardpoint_sdk import action, capability\ncapability(id="doctor", name="Doctor", version="1.0.0")\n'
 
 
@@ -74,7 +74,7 @@ async def diagnose() -> list[Check]:
                 checks.append(await _unit(client, unit))
             except Unauthenticated as error:
                 checks.append(Check(unit, True, "serving; not tried further: your token is refused"))
-                checks[0] = Check("token", False, error.message, _NEW_TOKEN)
+                checks[0] = Check("token", False, error.message, _FIX_LOGIN)
         if answering:
             checks.append(await _contracts(client, answering))
     return checks
@@ -92,7 +92,7 @@ def _token(claims: Mapping[str, Any]) -> Check:
         return Check("token", False, f"{who}; it says not when it ends", "use a token of Hardpoint's issuer")
     left = claims["exp"] - time.time()
     if left <= 0:
-        return Check("token", False, f"{who}; expired {_span(-left)} ago", _NEW_TOKEN)
+        return Check("token", False, f"{who}; expired {_span(-left)} ago", _FIX_LOGIN)
     return Check("token", True, f"{who}; good for {_span(left)}")
 
 

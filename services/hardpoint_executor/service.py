@@ -73,7 +73,7 @@ class Executor:
         self._running: dict[tuple[str, str], _Running] = {}
 
     async def execute(self, _caller: Caller, execution: Execution) -> AsyncIterator[Event]:
-        """Run an action; the last event is Finished. Raises only for an execution that never began.
+        """Run an action: Started first, Finished last. Raises instead of Started for an execution that never began.
 
         Closing the iterator kills the execution.
         """
@@ -82,7 +82,6 @@ class Executor:
             raise AlreadyExists(f"execution {execution.id} is running", place="execution_id")
         program = await self._programs.get(execution.artifact)
         values = await self._redeemed(execution.lease_token)
-        yield Started(_runner_name(program))
         # The queue needs no bound of its own: what an action may log has one.
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         run = _Running(asyncio.create_task(self._finish(execution, program, values, events)))
@@ -147,6 +146,7 @@ class Executor:
         usage = Usage()
         try:
             if isinstance(program, Calls):
+                events.put_nowait(Started("http"))
                 async with asyncio.timeout(limits.wall_seconds):
                     output = await program.plan(execution.action).run(
                         broker, execution.input, settings, limits.output_bytes
@@ -201,7 +201,3 @@ def _used(usage: Usage, broker: Broker, started: float) -> Usage:
         bytes_out=broker.usage.bytes_sent,
         bytes_in=broker.usage.bytes_received,
     )
-
-
-def _runner_name(program: Program) -> str:
-    return f"code/{program.language}" if isinstance(program, Code) else "http"

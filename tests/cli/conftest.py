@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli import fakes
 from typer.testing import CliRunner
 
+from cli import fakes
 from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from hardpoint.config.v1.config_pb2_grpc import add_ConfigServiceServicer_to_server
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+
 from cli.conftest import Run
 from cli.fakes import World
-
 from hardpoint_kit.documents import from_struct
 from hardpoint_kit.errors import ActionFailed
 

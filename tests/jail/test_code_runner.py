@@ -48,7 +48,7 @@ async def test_an_output_comes_with_its_events_and_usage(jails, broker: Broker) 
     assert ran.error is None
     assert ran.output == [{"n": 1}, {"unit": "C", "API_KEY": broker.secrets.handles["API_KEY"]}, ["data.read"]]
     assert "value" not in repr(ran.output)
-    assert events == [domain.Log("info", "a"), domain.Progress(0.5, "")]
+    assert events == [domain.Started("code/python"), domain.Log("info", "a"), domain.Progress(0.5, "")]
     assert ran.usage.wall_ms > 0
 
 

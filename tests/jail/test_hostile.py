@@ -34,6 +34,7 @@ async def attack(self, input):
     ".js": "\nexport default { id: 'hostile', actions: { async attack(input) { return run(input); } } };\n",
 }
 AT_ONCE = 5
+pytestmark = pytest.mark.xdist_group("siege")  # the siege is held once, and watches the whole machine
 
 
 @dataclass
@@ -64,15 +65,15 @@ async def siege(tmp_path_factory: pytest.TempPathFactory) -> Siege:
     sources = {program: program.read_text() for program in PROGRAMS}
     before = supervisors()
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as abstract:
-        abstract.bind("\0hp-canary")
-        abstract.listen()
         port = str(listener.getsockname()[1])
+        abstract.bind(f"\0hp-canary-{port}")
+        abstract.listen()
         await jails.start()
         assert jails.reasons_not_ready() == []
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def attack(program: Path) -> tuple[Outcome, Outcome]:
-            source = sources[program].replace("CANARY_FILE", str(canary)).replace("CANARY_PORT", port)
+            source = sources[program].replace("CANARY_FILE", str(canary)).replace("CANARY_PORT", port).replace("hp-canary", f"hp-canary-{port}")
             seconds = 1.5 if "timeout" in expected(program) else 20.0
             language, benign = ("python", python("return input", 1)), ("javascript", javascript("return input", 1))
             name, after = language if program.suffix == ".py" else benign

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hardpoint_executor.jail import Event, Frame, Limits, Log, OutcomeKind, Progress, SingleUseJails
+from hardpoint_executor.jail import Event, Frame, Limits, Log, OutcomeKind, Progress, SingleUseJails, Taken
 from hardpoint_kit.errors import InvalidArgument
 
 from .conftest import RecordedDoor
@@ -108,10 +108,10 @@ async def test_log_progress_and_print_are_heard_in_order(jails, door) -> None:
         heard.append(event)
 
     await jails.run(python("print('printed')\nself.log('a', 'warning')\nself.progress(2, 'half')"), door, hear)
-    assert heard == [Log("warning", "a"), Progress(1.0, "half"), Log("info", "printed")]
+    assert heard == [Taken(), Log("warning", "a"), Progress(1.0, "half"), Log("info", "printed")]
     heard.clear()
     await jails.run(javascript("console.error('b', {c: 1}); this.log('d'); this.progress(0.5);"), door, hear)
-    assert heard == [Log("error", 'b {"c":1}'), Log("info", "d"), Progress(0.5, "")]
+    assert heard == [Taken(), Log("error", 'b {"c":1}'), Log("info", "d"), Progress(0.5, "")]
 
 
 async def test_nothing_of_one_call_is_there_in_the_next(jails, door) -> None:

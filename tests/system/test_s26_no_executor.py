@@ -43,7 +43,7 @@ async def test_stopped_and_busy(apart):
     done, running = await asyncio.wait(calls, timeout=8, return_when=asyncio.FIRST_COMPLETED)
     refused = [task.result() for task in done]
     assert refused, "with one jail and a queue of one, four of six calls have to be refused"
-    assert {error.reason for error, _ in refused} == {"QUEUE_FULL"}
+    assert {error.reason for error, _ in refused} == {"QUEUE_FULL"}, refused
     assert all(error.code.name == "RESOURCE_EXHAUSTED" and error.retry_after for error, _ in refused)
     for task in running:
         task.cancel()

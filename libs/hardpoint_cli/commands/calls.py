@@ -53,6 +53,7 @@ async def call(
     from hardpoint_cli.names import short
     from hardpoint_cli.session import connect
     from hardpoint_client.client import output_of
+    from hardpoint_kit.errors import InvalidArgument
 
     if values and input:
         raise typer.BadParameter("give the input as key=value or with --input, not both")
@@ -61,8 +62,12 @@ async def call(
         if values or "." not in action:
             action, schema = await _tool(client, agent, action)
             params = params or by_schema(values or [], schema)
-        with working(f"calling {action}"):
-            response = await client.call(agent, action, params)
+        try:
+            with working(f"calling {action}"):
+                response = await client.call(agent, action, params)
+        except InvalidArgument as error:
+            error.fix = f"`hardpoint tools {agent}` shows the actions and what they take"
+            raise
         output = output_of(response)
         release, run = short(response.release, client.org), short(response.run, client.org)
         note(f"{release}, {duration(response.usage.wall_ms)}, run {run}")

@@ -19,6 +19,7 @@ from .interface import (
     Outcome,
     OutcomeKind,
     Progress,
+    Taken,
     ignore,
 )
 from .pool import PoolOptions
@@ -42,5 +43,6 @@ __all__ = [
     "PoolOptions",
     "Progress",
     "SingleUseJails",
+    "Taken",
     "ignore",
 ]

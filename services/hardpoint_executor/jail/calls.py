@@ -7,7 +7,7 @@ from hardpoint_kit.errors import InvalidArgument, Unavailable
 
 from . import frames
 from .conversation import Conversation
-from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, ignore
+from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, Taken, ignore
 from .pool import Pool
 
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -52,6 +52,7 @@ class Calls:
         first = _encoded(frame)
         process = await self.pool.take()
         try:
+            await on_event(Taken())
             outcome = await Conversation(process, limits, door, on_event).hold(first, answer)
         finally:
             self.pool.discard(process)

@@ -88,6 +88,11 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A jail took the call: from here on it may have effects."""
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """A line that the plugin logged or printed."""
 
@@ -103,7 +108,7 @@ class Progress:
     message: str
 
 
-Event = Log | Progress
+Event = Taken | Log | Progress
 OnEvent = Callable[[Event], Awaitable[None]]
 """Takes an event; a jail whose listener is slow waits for it, within its deadline."""
 

@@ -11,7 +11,18 @@ from jsonschema.exceptions import best_match
 from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
 from hardpoint_executor.broker.broker import Broker
-from hardpoint_executor.jail.interface import Event, Frame, Jail, JailCall, Limits, Log, Outcome, OutcomeKind
+from hardpoint_executor.jail.interface import (
+    Event,
+    Frame,
+    Jail,
+    JailCall,
+    Limits,
+    Log,
+    Outcome,
+    OutcomeKind,
+    Progress,
+    Taken,
+)
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import inject, tracer
 from hardpoint_manifest.load import jail_error
@@ -49,10 +60,13 @@ class CodeRunner:
         """
 
         async def pass_on(event: Event) -> None:
-            if isinstance(event, Log):
-                await events.put(domain.Log(event.level, event.message))
-            else:
-                await events.put(domain.Progress(event.fraction, event.message))
+            match event:
+                case Taken():
+                    await events.put(domain.Started(f"code/{code.language}"))
+                case Log():
+                    await events.put(domain.Log(event.level, event.message))
+                case Progress():
+                    await events.put(domain.Progress(event.fraction, event.message))
 
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
