@@ -73,7 +73,8 @@ async def siege(tmp_path_factory: pytest.TempPathFactory) -> Siege:
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def attack(program: Path) -> tuple[Outcome, Outcome]:
-            source = sources[program].replace("CANARY_FILE", str(canary)).replace("CANARY_PORT", port).replace("hp-canary", f"hp-canary-{port}")
+            source = sources[program].replace("CANARY_FILE", str(canary)).replace("CANARY_PORT", port)
+            source = source.replace("hp-canary", f"hp-canary-{port}")
             seconds = 1.5 if "timeout" in expected(program) else 20.0
             language, benign = ("python", python("return input", 1)), ("javascript", javascript("return input", 1))
             name, after = language if program.suffix == ".py" else benign
