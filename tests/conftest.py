@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
+from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.database import migrate
+from hardpoint_kit.options import Options
+from hardpoint_kit.rpc.server import Server
+from hardpoint_kit.telemetry import setup
+from hardpoint_kit.unit import Unit
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
+from serving import Serve, SetClock
 
 STATE_FOLDER = pytest.StashKey[Path]()
 
@@ -95,3 +102,35 @@ async def database_url(
         yield url
         for database in made:
             await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> DevKeys:
+    """The issuer of the tests' tokens."""
+    return DevKeys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+async def cleanup() -> AsyncIterator[AsyncExitStack]:
+    """What is to be undone after the test."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def serve(keys: DevKeys, cleanup: AsyncExitStack) -> Serve:
+    """`await serve(unit)` is a running server of it, stopped after the test."""
+
+    async def serve(unit: Unit) -> Server:
+        options = Options(listen="127.0.0.1:0")
+        server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
+        await server.start()
+        cleanup.push_async_callback(server.stop, 0)
+        return server
+
+    return serve

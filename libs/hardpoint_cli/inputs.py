@@ -1,11 +1,12 @@
 """Inputs and settings as they are typed: `key=value`, read as the type that the schema declares."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
+
+from hardpoint_cli.prompts import piped
 
 
 def pairs(words: Sequence[str]) -> dict[str, str]:
@@ -44,7 +45,7 @@ def by_schema(words: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]
 def whole(text: str) -> dict[str, Any]:
     """The input given as one JSON object, `-` meaning what comes on stdin."""
     try:
-        value = json.loads(sys.stdin.read() if text == "-" else text, parse_constant=_no_constant)
+        value = json.loads(piped() if text == "-" else text, parse_constant=_no_constant)
     except ValueError as error:
         raise typer.BadParameter(f"--input is not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -14,8 +14,8 @@ _HTTP: Final = """\
 #
 # Change the lines marked EDIT. `${...}` is an expression: settings by their key, inputs as input.<name>.
 capability:
-  id: my-capability
-  name: My Capability
+  id: "my-capability"
+  name: "My Capability"
   version: 0.1.0
   description: Looks something up                            # EDIT: one sentence for people
 
@@ -127,7 +127,7 @@ from hardpoint_sdk import action, capability
     examples=[{"action": "greet", "input": {"name": "Ada"}, "expected_output": {"text": "Hello, Ada!"}}],
     permissions=["compute.light"],
 )
-class MyCapability:
+class Actions:
     @action(
         description="Greet somebody by name",  # EDIT: a model chooses the action by this sentence
         inputs={"name": {"type": "string", "required": True, "description": "Whom to greet"}},
@@ -143,5 +143,4 @@ _TEMPLATES: Final = {"http": _HTTP, "javascript": _JAVASCRIPT, "python": _PYTHON
 def scaffold(kind: Kind, capability: str) -> str:
     """The text of a new capability's file."""
     title = capability.replace("-", " ").title()
-    named = _TEMPLATES[kind].replace("my-capability", capability).replace("My Capability", title)
-    return named.replace("MyCapability", "".join(part for part in title.split() if part) or "Capability")
+    return _TEMPLATES[kind].replace("my-capability", capability).replace("My Capability", title)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,6 +100,11 @@ class Said:
     out: str
     err: str
     error: BaseException | None
+
+    @property
+    def table(self) -> str:
+        """Stdout with one bar between columns, however wide they are."""
+        return "\n".join(re.sub(" {2,}", " | ", line.strip()) for line in self.out.splitlines())
 
     @property
     def json(self) -> Any:

@@ -23,9 +23,8 @@ def test_lists_print_short_names(cli: Run, attached: World) -> None:
     said = cli("agent", "list").out
     assert "helper" in said
     assert "orgs/acme" not in said
-    said = cli("tools", "helper").out
-    assert "weather-lookup.get-weather   location: string, days?: integer   read" in said
-    assert "weather-lookup@1.0.0" in said
+    said = cli("tools", "helper").table
+    assert "weather-lookup.get-weather | location: string, days?: integer | read | weather-lookup@1.0.0" in said
 
 
 def test_attaching_says_what_can_be_called(cli: Run, published: World) -> None:

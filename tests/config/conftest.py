@@ -1,10 +1,8 @@
 """Fixtures for tests of config: the unit served on a port, over a database of its own and a clock that is set."""
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +12,14 @@ from hardpoint.audit.v1.audit_pb2 import ListEventsRequest
 from hardpoint.audit.v1.audit_pb2_grpc import AuditServiceStub
 from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
 from hardpoint_config.server import Options, build
-from hardpoint_kit.auth import DevKeys, Verifier
+from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
-from hardpoint_kit.telemetry import setup
 from hardpoint_kit.unit import Unit
+from serving import Serve, SetClock
 
 KEYS = f"k1:{base64.b64encode(bytes(range(32))).decode()}"
-
-
-@dataclass
-class SetClock:
-    """A clock that stands still until it is moved."""
-
-    time: datetime = field(default_factory=lambda: datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))
-
-    def now(self) -> datetime:
-        return self.time
-
-    def move(self, **by: float) -> None:
-        self.time += timedelta(**by)
-
-
-@pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> DevKeys:
-    return DevKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-async def cleanup() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as stack:
-        yield stack
 
 
 def no_peer(name: str) -> Any:
@@ -75,23 +44,6 @@ def make_unit(url: str, clock: SetClock, tmp_path: Path) -> MakeUnit:
         return build(Options(**told), Platform(clock=clock, channel=no_peer, state=tmp_path))
 
     return make_unit
-
-
-Serve = Callable[[Unit], Awaitable[Server]]
-
-
-@pytest.fixture
-def serve(keys: DevKeys, cleanup: AsyncExitStack) -> Serve:
-    """`await serve(unit)` is a running server of it, stopped after the test."""
-
-    async def serve(unit: Unit) -> Server:
-        options = Options(listen="127.0.0.1:0")
-        server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
-        await server.start()
-        cleanup.push_async_callback(server.stop, 0)
-        return server
-
-    return serve
 
 
 @pytest.fixture

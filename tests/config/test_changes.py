@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import text
 
 from config.calls import NAME, TOKEN, create, delete, read_settings, rotate, update
-from config.conftest import Dial, MakeUnit, Serve
+from config.conftest import Dial, MakeUnit
 from hardpoint.config.v1 import config_pb2
 from hardpoint_config.changes import MOST_NAMES, Changes, announce
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import PermissionDenied, StaleEtag, Unavailable
 from hardpoint_kit.names import SettingsName
 from hardpoint_kit.rpc.server import Server
+from serving import Serve
 
 SECONDS = 20.0
 OTHER = "orgs/acme/settings/other"

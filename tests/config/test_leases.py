@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import text
 
 from config.calls import TOKEN, create, lease, redeem, rotate, update
-from config.conftest import Dial, MakeUnit, Serve, SetClock
+from config.conftest import Dial, MakeUnit
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import NotFound, PermissionDenied, Unauthenticated
 from hardpoint_kit.rpc.server import Server
+from serving import Serve, SetClock
 
 
 async def test_the_holder_of_a_token_reads_values_and_secrets(

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from sqlalchemy import text
 
 from config.calls import TOKEN, create, delete, leased, read, read_settings, rotate, update
-from config.conftest import Dial, MakeUnit, Serve, SetClock
+from config.conftest import Dial, MakeUnit
 from hardpoint.config.v1 import config_pb2
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import (
@@ -22,6 +22,7 @@ from hardpoint_kit.errors import (
 )
 from hardpoint_kit.paging import PageToken, query_fingerprint
 from hardpoint_kit.rpc.server import Server
+from serving import Serve, SetClock
 
 
 async def test_a_secret_is_known_without_its_value(config: Any, clock: SetClock) -> None:

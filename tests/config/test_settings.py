@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from config.calls import NAME, create, lease, read_settings, settings, update
-from config.conftest import Dial, SetClock
+from config.conftest import Dial
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, StaleEtag
 from hardpoint_kit.rpc.server import Server
+from serving import SetClock
 
 DOCUMENT = {"TIMEOUT": 30, "RATIO": 0.5, "DEEP": {"zz": [1, None, True], "a": {"b": "ü"}}, "LONG_KEY": "", "B": 1e300}
 

@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +10,15 @@ import pytest
 from hardpoint.audit.v1.audit_pb2 import ListEventsRequest
 from hardpoint.audit.v1.audit_pb2_grpc import AuditServiceStub
 from hardpoint.marketplace.v1.marketplace_pb2_grpc import MarketplaceServiceStub
-from hardpoint_kit.auth import DevKeys, Verifier
+from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.database import Database
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
-from hardpoint_kit.telemetry import setup
 from hardpoint_kit.unit import Unit
 from hardpoint_marketplace.server import Options, build
 from marketplace.fakes import Registry
-
-
-@dataclass
-class SetClock:
-    """A clock that stands still until it is moved."""
-
-    time: datetime = field(default_factory=lambda: datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))
-
-    def now(self) -> datetime:
-        return self.time
-
-    def move(self, **by: float) -> None:
-        self.time += timedelta(**by)
-
-
-@pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> DevKeys:
-    return DevKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-async def cleanup() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as stack:
-        yield stack
+from serving import SetClock
 
 
 @pytest.fixture
@@ -63,18 +32,6 @@ async def database(url: str) -> AsyncIterator[Database]:
     database = Database(url)
     yield database
     await database.close()
-
-
-@pytest.fixture
-def serve(keys: DevKeys, cleanup: AsyncExitStack) -> Callable[[Unit], Awaitable[Server]]:
-    async def serve(unit: Unit) -> Server:
-        options = Options(listen="127.0.0.1:0")
-        server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
-        await server.start()
-        cleanup.push_async_callback(server.stop, 0)
-        return server
-
-    return serve
 
 
 @pytest.fixture

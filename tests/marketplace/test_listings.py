@@ -11,8 +11,9 @@ from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, PermissionDenied, StaleEtag
 from marketplace.calls import LISTING, WEATHER, create, hide, install, read, search, show, update
-from marketplace.conftest import Dial, SetClock
+from marketplace.conftest import Dial
 from marketplace.fakes import Registry
+from serving import SetClock
 
 MANIFEST = {
     "name": "Weather Lookup",

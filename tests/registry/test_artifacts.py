@@ -17,7 +17,8 @@ from hardpoint_registry.domain import Artifact
 from hardpoint_registry.store import Store
 from hardpoint_registry.upload import Announcement
 from registry.client import Client, chunks, digest_of, header, weather
-from registry.conftest import Dial, Serve, SetClock
+from registry.conftest import Dial, MakeUnit
+from serving import Serve, SetClock
 
 BUILDER = Caller("ada", "acme", frozenset({"builder"}))
 
@@ -155,8 +156,10 @@ async def test_whoever_holds_a_ticket_reads_without_a_token(builder: Client, dia
     assert b"".join(await nobody.read(release.artifact.digest, ticket)) == weather()
 
 
-async def test_replicas_read_each_others_tickets(builder: Client, serve: Serve, dial: Dial) -> None:
+async def test_replicas_read_each_others_tickets(
+    builder: Client, serve: Serve, make_unit: MakeUnit, dial: Dial
+) -> None:
     release = await builder.draft(weather())
     ticket = (await builder.ticket(release.name)).ticket
-    other = dial("acme", to=await serve())
+    other = dial("acme", to=await serve(make_unit()))
     assert b"".join(await other.read(release.artifact.digest, ticket)) == weather()

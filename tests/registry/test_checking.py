@@ -18,7 +18,8 @@ from hardpoint_registry.service import Registry
 from hardpoint_registry.store import Store
 from hardpoint_registry.upload import digest_of
 from registry.client import Client, weather
-from registry.conftest import Dial, Serve
+from registry.conftest import Dial, MakeUnit
+from serving import Serve
 
 NAME = ReleaseName("acme", "weather", "1.0.0")
 BUILDER = Caller("ada", "acme", frozenset({"builder"}))
@@ -47,12 +48,12 @@ async def state(store: Store, name: ReleaseName = NAME) -> ReleaseState:
 
 
 async def test_a_release_left_in_checking_is_published_by_the_next_start(
-    builder: Client, store: Store, serve: Serve, dial: Dial
+    builder: Client, store: Store, serve: Serve, make_unit: MakeUnit, dial: Dial
 ) -> None:
     await builder.draft(weather())
     await interrupt(store)
     assert (await builder.release(str(NAME))).state == pb.RELEASE_STATE_CHECKING
-    await serve()
+    await serve(make_unit())
     assert (await builder.release(str(NAME))).state == pb.RELEASE_STATE_PUBLISHED
     assert (await builder.capability()).latest_version == "1.0.0"
     event = (await dial("acme", "admin").events())[0]
@@ -112,7 +113,7 @@ async def test_a_check_that_another_replica_is_at_is_left_to_it(
 
 
 async def test_a_check_that_breaks_does_not_keep_the_others(
-    builder: Client, store: Store, monkeypatch: pytest.MonkeyPatch, serve: Serve
+    builder: Client, store: Store, monkeypatch: pytest.MonkeyPatch, serve: Serve, make_unit: MakeUnit
 ) -> None:
     other = ReleaseName("acme", "other", "1.0.0")
     await builder.draft(weather())
@@ -127,7 +128,7 @@ async def test_a_check_that_breaks_does_not_keep_the_others(
         return await finish(self, tx, caller, release)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Registry, "_finish", breaks)
-    await serve()
+    await serve(make_unit())
     assert await state(store) is ReleaseState.CHECKING
     assert await state(store, other) is ReleaseState.PUBLISHED
 

@@ -1,7 +1,7 @@
 """Fixtures for tests of the runtime: the unit served on a port, on a database of its own, among fakes of its peers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,16 +18,16 @@ from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
 from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
-from hardpoint_kit.auth import DevKeys, Verifier
+from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.documents import to_struct
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
-from hardpoint_kit.telemetry import setup
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.server import Options, assemble
 from runtime.factories import release
-from runtime.fakes import FakeConfig, FakeExecutor, FakeMarketplace, FakeRegistry, SetClock
+from runtime.fakes import FakeConfig, FakeExecutor, FakeMarketplace, FakeRegistry
+from serving import Serve, SetClock
 
 AGENT = "orgs/acme/agents/helper"
 INSTALLATION = "orgs/acme/installations/weather"
@@ -107,49 +107,25 @@ def fakes() -> Fakes:
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> DevKeys:
-    return DevKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-async def cleanup() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
 async def url(database_url: Callable[[str], Awaitable[str]]) -> str:
     """A fresh database of the runtime."""
     return await database_url("hardpoint_runtime")
 
 
-Serve = Callable[[], Awaitable[Server]]
+Another = Callable[[], Awaitable[Server]]
 Dial = Callable[..., Client]
 
 
 @pytest.fixture
-def serve(url: str, fakes: Fakes, clock: SetClock, keys: DevKeys, cleanup: AsyncExitStack) -> Serve:
-    """`await serve()` is one more running runtime; all share the database and the peers."""
-
-    async def serve() -> Server:
-        options = Options(listen="127.0.0.1:0", runtime_database_url=url)
-        unit = assemble(options, clock, fakes.peers())
-        server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
-        await server.start()
-        cleanup.push_async_callback(server.stop, 0)
-        return server
-
-    return serve
+def another(url: str, fakes: Fakes, clock: SetClock, serve: Serve) -> Another:
+    """`await another()` is one more running runtime; all share the database and the peers."""
+    options = Options(runtime_database_url=url)
+    return lambda: serve(assemble(options, clock, fakes.peers()))
 
 
 @pytest.fixture
-async def server(serve: Serve) -> Server:
-    return await serve()
+async def server(another: Another) -> Server:
+    return await another()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from hardpoint_kit.caller import current_caller
 from hardpoint_kit.errors import HardpointError, NotFound, Unavailable
@@ -152,19 +152,6 @@ class Gate:
             self.cancelled.set()
             raise
         return await succeed(execution)
-
-
-class SetClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-    def move(self, **by: float) -> None:
-        self.time += timedelta(**by)
 
 
 _registry: type[Registry] = FakeRegistry

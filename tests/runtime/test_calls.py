@@ -23,7 +23,8 @@ from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.executions import Ended, Execution
 from runtime.conftest import AGENT, TOOL, Client, Fakes, Query, eventually
 from runtime.factories import API_KEY, action, release
-from runtime.fakes import Gate, SetClock, failing, raising, succeed
+from runtime.fakes import Gate, failing, raising, succeed
+from serving import SetClock
 
 
 async def test_an_answer_has_output_run_release_and_usage(attached: Client, fakes: Fakes) -> None:

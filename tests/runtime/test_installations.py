@@ -11,7 +11,7 @@ from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument, NotFo
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority as Asked
 from hardpoint_runtime.domain.releases import Release
-from runtime.conftest import INSTALLATION, Client, Fakes, Query, Serve, eventually
+from runtime.conftest import INSTALLATION, Another, Client, Fakes, Query, eventually
 from runtime.factories import API_KEY, UNITS, release
 
 WEATHER = "orgs/acme/capabilities/weather"
@@ -121,7 +121,7 @@ async def test_the_marketplace_is_told_once_it_can_hear(
 
 
 async def test_what_a_killed_process_left_unsaid_is_said_at_the_next_start(
-    client: Client, weather: Release, fakes: Fakes, serve: Serve
+    client: Client, weather: Release, fakes: Fakes, another: Another
 ) -> None:
     fakes.marketplace.failing = True
     await client.install()
@@ -131,7 +131,7 @@ async def test_what_a_killed_process_left_unsaid_is_said_at_the_next_start(
 
     await eventually(tried)
     fakes.marketplace.failing = False
-    await serve()
+    await another()
 
     async def told() -> bool:
         return (INSTALLATION, WEATHER) in fakes.marketplace.recorded

@@ -8,16 +8,16 @@ from sqlalchemy import make_url
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint_kit.errors import NotFound
 from hardpointd.postgres import EmbeddedPostgres
-from runtime.conftest import AGENT, INSTALLATION, TOOL, Client, Dial, Serve, eventually
-from runtime.fakes import SetClock
+from runtime.conftest import AGENT, INSTALLATION, TOOL, Another, Client, Dial, eventually
+from serving import SetClock
 
 PROMISED_SECONDS = 2.0
 
 
 @pytest.fixture
-async def other(attached: Client, serve: Serve, dial: Dial) -> Client:
+async def other(attached: Client, another: Another, dial: Dial) -> Client:
     """A client of a second process that knows the agent already."""
-    client = dial(await serve())
+    client = dial(await another())
     assert await client.tools() == [TOOL]
     return client
 

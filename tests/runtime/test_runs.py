@@ -22,9 +22,10 @@ from hardpoint_runtime.domain.runs import RunState
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.store import Store
 from hardpoint_runtime.store.rows import COUNTERS, counters
-from runtime.conftest import AGENT, ATTACHMENT, INSTALLATION, TOOL, Client, Dial, Fakes, Query, Serve
-from runtime.fakes import SetClock, failing, succeed
+from runtime.conftest import AGENT, ATTACHMENT, INSTALLATION, TOOL, Another, Client, Dial, Fakes, Query
+from runtime.fakes import failing, succeed
 from runtime.test_domain import OUTCOMES, record
+from serving import SetClock
 
 CALLS = 200
 
@@ -70,8 +71,8 @@ async def test_counters_of_attachment_and_installation(attached: Client, fakes: 
     assert whole.counters == counters
 
 
-async def test_counters_are_summed_over_processes(attached: Client, serve: Serve, dial: Dial) -> None:
-    other = dial(await serve())
+async def test_counters_are_summed_over_processes(attached: Client, another: Another, dial: Dial) -> None:
+    other = dial(await another())
     await attached.call()
     await other.call()
     shown = await attached.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=ATTACHMENT))

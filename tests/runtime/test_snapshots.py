@@ -12,7 +12,8 @@ from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store
 from runtime.conftest import AGENT, Client, Query
-from runtime.fakes import FakeConfig, SetClock
+from runtime.fakes import FakeConfig
+from serving import SetClock
 
 HELPER = AgentName("acme", "helper")
 PAUSE_UNHEARD = "UPDATE agents SET state = 'PAUSED'"

@@ -1,6 +1,5 @@
 """Capabilities made usable in the org: `install`, `installed`, `uninstall`."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +8,7 @@ from rich.text import Text
 
 from hardpoint_cli.arguments import Installation
 from hardpoint_cli.panels import FIND
+from hardpoint_cli.prompts import confirmed, on_terminal
 from hardpoint_cli.screen import done, next_steps, show, table, warn, working
 from hardpoint_cli.shell import Answer, command
 
@@ -133,11 +133,11 @@ def _consented(client: "Hardpoint", release: "registry_pb2.Release") -> "manifes
     from hardpoint_kit.errors import Cancelled
 
     show(Group(_title(client, release), asked_table(release.manifest), Text()), stderr=True)
-    if not sys.stdin.isatty():
+    if not on_terminal():
         raise typer.BadParameter(
             "say what it may do: --grant-all, or --grant for each permission and host", param_hint="--grant"
         )
-    if not typer.confirm("Grant all of this, and install it?", default=False, err=True):
+    if not confirmed("Grant all of this, and install it?"):
         raise Cancelled("nothing was installed", fix="to allow less, name it with --grant")
     return release.manifest.authority
 

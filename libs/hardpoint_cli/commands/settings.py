@@ -1,7 +1,6 @@
 """What installations are given: `secret` and `setting`."""
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.console import Group
 from hardpoint_cli.arguments import Installation
 from hardpoint_cli.inputs import pairs, typed
 from hardpoint_cli.panels import SET
+from hardpoint_cli.prompts import hidden
 from hardpoint_cli.screen import done, note, table
 from hardpoint_cli.shell import Answer, command
 
@@ -58,7 +58,7 @@ async def set_secret(
     async with connect() as client:
         declared = await _declared(client, installation)
         _require_declared(declared, installation, key, secret=True)
-        value = _read_secret(f"{key} of {installation}")
+        value = hidden(f"{key} of {installation}")
         if not value:
             raise typer.BadParameter("the secret is empty")
         await client.set_secret(installation, key, value)
@@ -128,13 +128,6 @@ async def list_settings(installation: Installation) -> Answer:
             rows.setdefault(key, [key, "not set", ""])[2] = "required" if requirement.required else ""
         shown = Group(table(["key", "value", ""], rows.values(), f"{installation} has no settings."))
         return Answer({"settings": document(settings)}, shown)
-
-
-def _read_secret(what: str) -> str:
-    """The value, without the newline that ends it."""
-    if sys.stdin.isatty():
-        return str(typer.prompt(what, hide_input=True, err=True, default="", show_default=False))
-    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
 
 
 async def _declared(

@@ -1,0 +1,43 @@
+"""What a person or a pipe is asked for. Questions go to stderr: stdout is for the answer."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+def on_terminal() -> bool:
+    """Whether somebody sits there who can be asked."""
+    return sys.stdin.isatty()
+
+
+def confirmed(question: str) -> bool:
+    """Ask for a yes; no is what an empty answer means."""
+    with _interruptible():
+        return typer.confirm(question, default=False, err=True)
+
+
+def hidden(what: str) -> str:
+    """Ask for a value without an echo; without a terminal, what is piped in, less the newline at its end."""
+    with _interruptible():
+        if on_terminal():
+            return str(typer.prompt(what, hide_input=True, err=True, default="", show_default=False))
+        return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+
+
+def piped() -> str:
+    """All that comes on stdin."""
+    with _interruptible():
+        return sys.stdin.read()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a read that blocks: asyncio would cancel the command, which the read never lets notice."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

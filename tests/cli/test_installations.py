@@ -1,0 +1,119 @@
+"""Installing: nothing is granted that nobody allowed."""
+
+import pytest
+from cli.conftest import Run
+from cli.fakes import WEATHER, World, release
+
+from hardpoint.manifest.v1.manifest_pb2 import Authority
+from hardpoint.registry.v1 import registry_pb2
+
+
+def granted(world: World) -> Authority:
+    return world.installations["orgs/acme/installations/weather-lookup"].grants
+
+
+def test_without_a_terminal_somebody_must_say_what_it_may_do(cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup")
+    assert said.code == 2
+    assert "Make HTTP GET requests" in said.err
+    assert "host api.weather.com" in said.err
+    assert "--grant-all" in said.err
+    assert not published.asked["CreateInstallation"]
+
+
+def test_everything_can_be_granted(cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup", "--grant-all")
+    assert granted(published) == Authority(permissions=["network.http.get"], hosts=["api.weather.com"])
+    assert said.out.splitlines() == [
+        "✓ weather-lookup@1.0.0 is installed, as weather-lookup",
+        "It needs:",
+        "  $ hardpoint secret set weather-lookup API_KEY",
+        "  $ hardpoint attach AGENT weather-lookup",
+    ]
+
+
+def test_a_part_can_be_granted(cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup", "--grant", "network.http.get")
+    assert granted(published) == Authority(permissions=["network.http.get"])
+    assert "not granted: api.weather.com" in said.err
+
+
+def test_a_host_within_what_is_asked_for_can_be_granted(cli: Run, published: World) -> None:
+    published.releases[f"{WEATHER}/releases/1.0.0"].manifest.authority.hosts[:] = ["*.weather.com"]
+    assert cli("install", "weather-lookup", "--grant", "api.weather.com").code == 0
+    assert granted(published) == Authority(hosts=["api.weather.com"])
+
+
+@pytest.mark.parametrize(
+    ("grant", "hint"),
+    [
+        ("network.http.gets", "did you mean network.http.get?"),
+        ("evil.test", "it asks for network.http.get, api.weather.com"),
+        ("*.com", "is not asked for"),
+        ("data.write", "is not asked for"),
+    ],
+)
+def test_what_is_not_asked_for_cannot_be_granted(grant: str, hint: str, cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup", "--grant", grant, "--json")
+    assert said.code == 2
+    assert hint in said.json["error"]["message"]
+    assert not published.asked["CreateInstallation"]
+
+
+def test_what_asks_for_nothing_is_installed_without_a_word(cli: Run, published: World) -> None:
+    published.releases[f"{WEATHER}/releases/1.0.0"].manifest.ClearField("authority")
+    assert cli("install", "weather-lookup").code == 0
+
+
+def test_a_dry_run_installs_nothing(cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup", "--grant", "network.http.get", "--dry-run")
+    assert "network.http.get | Make HTTP GET requests | ✓" in said.table
+    assert "host api.weather.com | Reach this host | no" in said.table
+    assert "would be installed as weather-lookup. Nothing was done." in said.out
+    assert not published.installations
+    assert cli("install", "weather-lookup", "--dry-run", "--json").json["dry_run"] is True
+
+
+def test_a_constraint_and_an_id_of_its_own(cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup@^1.0", "--as", "weather", "--grant-all", "--json")
+    assert published.asked["ResolveRelease"][0].constraint == "^1.0"
+    assert said.json["installation"]["name"] == "orgs/acme/installations/weather"
+    assert said.json["installation"]["constraint"] == "^1.0"
+    assert said.json["next"] == ["hardpoint secret set weather API_KEY"]
+
+
+def test_installing_again_changes_version_and_grants(cli: Run, published: World) -> None:
+    cli("install", "weather-lookup", "--grant", "network.http.get")
+    said = cli("install", "weather-lookup@^1.0", "--grant-all")
+    assert "was installed already" in said.out
+    request = published.asked["UpdateInstallation"][0]
+    assert list(request.update_mask.paths) == ["constraint", "grants"]
+    assert granted(published).hosts == ["api.weather.com"]
+
+
+def test_an_id_that_is_taken_by_another_capability(cli: Run, published: World) -> None:
+    name = "orgs/globex/capabilities/weather-lookup"
+    published.capabilities[name] = registry_pb2.Capability(name=name, latest_version="2.0.0")
+    published.releases[f"{name}/releases/2.0.0"] = release(name, "2.0.0")
+    cli("install", "weather-lookup", "--grant-all")
+    said = cli("install", "globex/weather-lookup", "--grant-all")
+    assert said.code == 1
+    assert "give this one another id with --as" in said.err
+    assert not published.asked["UpdateInstallation"]
+    assert cli("install", "globex/weather-lookup", "--as", "other", "--grant-all").code == 0
+
+
+def test_what_is_installed(cli: Run, attached: World) -> None:
+    said = cli("installed")
+    assert "weather-lookup | weather-lookup@1.0.0 | active | network.http.get, api.weather.com | 0 | never" in said.table
+    assert len(cli("installed", "--json").json["installations"]) == 1
+
+
+def test_uninstalling(cli: Run, attached: World) -> None:
+    said = cli("uninstall", "weather-lookup")
+    assert said.code == 1
+    assert "fix:   detach it first" in said.err
+    cli("detach", "helper", "weather-lookup")
+    assert cli("uninstall", "weather-lookup", "--json").json == {
+        "installation": "orgs/acme/installations/weather-lookup"
+    }

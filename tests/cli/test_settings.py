@@ -1,0 +1,105 @@
+"""Secrets go in and never come out; settings are what the capability declares."""
+
+import pytest
+from cli.conftest import Run
+from cli.fakes import World
+
+from hardpoint_kit.documents import from_struct
+
+CANARY = "sk-canary-7f3a91"
+
+
+@pytest.fixture
+def installed(cli: Run, published: World) -> World:
+    """The weather capability, installed."""
+    cli("install", "weather-lookup", "--grant-all")
+    return published
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_is_read_from_what_is_piped(end: str, cli: Run, installed: World) -> None:
+    said = cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY + end)
+    assert said.code == 0, said.err
+    assert installed.secret_values == {"orgs/acme/secrets/weather-lookup-api-key": CANARY.encode()}
+    bound = installed.settings["orgs/acme/settings/weather-lookup"].secrets
+    assert dict(bound) == {"API_KEY": "orgs/acme/secrets/weather-lookup-api-key"}
+
+
+def test_no_command_ever_prints_a_secret(cli: Run, installed: World) -> None:
+    said = [
+        cli("secret", "set", "weather-lookup", "API_KEY", "--json", stdin=CANARY),
+        cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY),
+        cli("secret", "set", "weather-lookup", "API_KEY", CANARY),
+        cli("secret", "set", "weather-lookup", "API_KEY", f"--{CANARY}"),
+        cli("secret", "set", "weather-lookup", f"API_KEY={CANARY}"),
+        cli("secret", "set", "weather-lookup", "API_KEY", CANARY, "--json"),
+        cli("setting", "set", "weather-lookup", f"API_KEY={CANARY}"),
+        cli("setting", "set", "weather-lookup", CANARY),
+        cli("setting", "list", "weather-lookup"),
+        cli("setting", "list", "weather-lookup", "--json"),
+        cli("secret", "list"),
+        cli("secret", "list", "--json"),
+    ]
+    assert not [one for one in said if CANARY in one.out + one.err]
+    assert [one.code for one in said] == [0, 0, 2, 2, 2, 2, 1, 2, 0, 0, 0, 0]
+
+
+def test_a_secret_as_an_argument_is_refused_with_the_reason(cli: Run, installed: World) -> None:
+    said = cli("secret", "set", "weather-lookup", "API_KEY", CANARY, "--json")
+    assert said.code == 2
+    assert "a secret is never an argument" in said.json["error"]["message"]
+    assert not installed.secret_values
+
+
+def test_an_empty_secret_is_refused(cli: Run, installed: World) -> None:
+    assert cli("secret", "set", "weather-lookup", "API_KEY", stdin="\n").code == 2
+    assert not installed.secret_values
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (["secret", "set", "weather-lookup", "API_KEYS"], "did you mean API_KEY?"),
+        (["secret", "set", "weather-lookup", "TIMEOUT"], "hardpoint setting set weather-lookup TIMEOUT=..."),
+        (["setting", "set", "weather-lookup", "TIMEOTU=5"], "did you mean TIMEOUT?"),
+        (["setting", "set", "weather-lookup", "API_KEY=x"], "hardpoint secret set weather-lookup API_KEY"),
+    ],
+)
+def test_a_key_that_is_not_declared_is_refused(arguments: list[str], fix: str, cli: Run, installed: World) -> None:
+    said = cli(*arguments, "--json", stdin="x")
+    assert said.code == 1
+    assert fix in said.json["error"]["fix"]
+    assert not installed.settings
+
+
+def test_settings_are_read_as_the_declared_type(cli: Run, installed: World) -> None:
+    said = cli("setting", "set", "weather-lookup", "TIMEOUT=5", "--json")
+    assert said.json["settings"]["values"] == {"TIMEOUT": 5}
+    said = cli("setting", "set", "weather-lookup", "TIMEOUT=soon")
+    assert said.code == 2
+    assert "TIMEOUT must be a number" in said.err
+
+
+def test_settings_without_an_installation_are_for_tests(cli: Run, world: World) -> None:
+    said = cli("setting", "set", "trial", "A=1", "B=text", 'C={"d": true}')
+    assert "nothing is installed as trial" in said.err
+    assert from_struct(world.settings["orgs/acme/settings/trial"].values) == {"A": 1, "B": "text", "C": {"d": True}}
+    assert cli("secret", "set", "trial", "API_KEY", stdin=CANARY).code == 0
+
+
+def test_the_list_shows_what_is_set_and_what_is_missing(cli: Run, installed: World) -> None:
+    said = cli("setting", "list", "weather-lookup").table
+    assert "API_KEY | not set | required" in said
+    assert "TIMEOUT | not set" in said
+    cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY)
+    cli("setting", "set", "weather-lookup", "TIMEOUT=5")
+    said = cli("setting", "list", "weather-lookup").table
+    assert "API_KEY | secret weather-lookup-api-key | required" in said
+    assert "TIMEOUT | 5" in said
+
+
+def test_the_list_of_secrets(cli: Run, installed: World) -> None:
+    assert "There are no secrets." in cli("secret", "list").out
+    cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY)
+    cli("secret", "set", "weather-lookup", "API_KEY", stdin="another")
+    assert "weather-lookup-api-key | API_KEY of weather-lookup | 2" in cli("secret", "list").table
