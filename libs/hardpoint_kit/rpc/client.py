@@ -44,6 +44,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    # A new channel must not begin with what an earlier one learnt of another server at the same address.
+    ("grpc.use_local_subchannel_pool", 1),
     # A restarted peer is found again within a second, not within the two minutes of the default.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
