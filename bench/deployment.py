@@ -38,7 +38,8 @@ class Measured:
     agent: Agent
     daemon: int
     """The id of the daemon's process."""
-    executor: ExecutorServiceStub
+    executor: Any
+    """The executor's stub, as a unit of Hardpoint has it."""
     releases: dict[str, registry_pb2.Release] = field(default_factory=dict)
     executions: dict[str, executor_pb2.ExecuteRequest] = field(default_factory=dict)
 
@@ -59,7 +60,7 @@ class Measured:
         return await self.client.call(self.agent.id, action, params)
 
     async def execute(self, language: str) -> None:
-        """Run the code action of this language as the runtime would have it run; raises RuntimeError unless it is OK."""
+        """Run this language's action as the runtime has it run; raises RuntimeError unless it ends well."""
         request = executor_pb2.ExecuteRequest(execution_id=uuid.uuid4().hex)
         request.MergeFrom(self.executions[language])
         metadata = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
@@ -106,9 +107,7 @@ async def _set_up(client: Hardpoint, service: grpc.aio.Channel, daemon: int) -> 
 
 async def _execution(client: Hardpoint, release: registry_pb2.Release) -> executor_pb2.ExecuteRequest:
     """What the runtime asks of the executor for a call of the release's first action."""
-    ticket = await client.artifacts.CreateArtifactTicket(
-        registry_pb2.CreateArtifactTicketRequest(release=release.name)
-    )
+    ticket = await client.artifacts.CreateArtifactTicket(registry_pb2.CreateArtifactTicketRequest(release=release.name))
     action = release.manifest.actions[0]
     return executor_pb2.ExecuteRequest(
         org=client.org,

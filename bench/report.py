@@ -28,6 +28,7 @@ class Figure:
 class Report:
     """Figures by name, in the order in which they were taken, under headings."""
 
+    machine: str = field(default_factory=lambda: _machine())
     figures: dict[str, Figure] = field(default_factory=dict)
     goals: list[str] = field(default_factory=list)
     _headings: dict[str, str] = field(default_factory=dict)
@@ -51,19 +52,21 @@ class Report:
 
     def show(self, console: Console, seconds: float) -> None:
         """Print everything."""
-        table = Table(title=f"Hardpoint on {machine()}", title_justify="left", title_style="bold", box=None)
-        for title, justify in (("", "left"), ("figure", "left"), ("value", "right"), ("", "left"), ("ratio", "left")):
-            table.add_column(title, justify=justify)  # type: ignore[arg-type]
-        last = ""
+        console.print(f"\n[bold]Hardpoint[/] on {self.machine}")
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("figure", no_wrap=True)
+        table.add_column("value", justify="right", no_wrap=True)
+        table.add_column("")
+        table.add_column("ratio", style="dim", no_wrap=True)
+        heading = ""
         for name, figure in self.figures.items():
-            heading = self._headings[name]
-            if heading != last:
-                table.add_section()
+            if self._headings[name] != heading:
+                heading = self._headings[name]
+                table.add_row()
+                table.add_row(f"[bold]{heading}[/]")
             ratio = "" if figure.ratio is None else f"{figure.ratio:g} x {figure.ratio_to}"
-            shown = f"[bold]{heading}[/]" if heading != last else ""
-            table.add_row(shown, name, f"{figure.value:,g}", figure.unit, f"[dim]{ratio}[/]")
-            last = heading
-        console.print(table)
+            table.add_row(f"  {name}", f"{figure.value:,g}", figure.unit, ratio)
+        console.print(table, "")
         for goal in self.goals:
             console.print(goal)
         console.print(f"[dim]{seconds:.0f} s; {LATEST}[/]")
@@ -76,7 +79,7 @@ class Report:
         fresh.replace(LATEST)
 
 
-def machine() -> str:
+def _machine() -> str:
     """What the figures were taken on, and how busy it was."""
     facts: Sequence[str] = (
         f"{len(os.sched_getaffinity(0))} cores",

@@ -1,4 +1,4 @@
-"""What the figures are compared with: a bare gRPC echo and a web API on loopback, served by one process of their own."""
+"""What the figures are compared with: a bare gRPC echo and a web API on loopback, in a process of their own."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ async def servers() -> AsyncIterator[Servers]:
 
 
 class _Echo(grpc.GenericRpcHandler):
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler | None":
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         del handler_call_details
         return grpc.unary_unary_rpc_method_handler(_echo)
 

@@ -73,6 +73,7 @@ def _say_served(daemon: Daemon) -> None:
             title="Hardpoint is up",
         )
     )
+    console.print(f"[dim]token for other clients, good for 30 days:[/]\n{minted}", soft_wrap=True)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ class World:
     settings: dict[str, config_pb2.Settings] = field(default_factory=dict)
     secrets: dict[str, config_pb2.Secret] = field(default_factory=dict)
     secret_values: dict[str, bytes] = field(default_factory=dict)
+    rejected_for: list[manifest_pb2.Finding] = field(default_factory=list)
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
     output: Any = field(default_factory=lambda: {"temperature": 72, "condition": "Sunny"})
@@ -150,6 +151,10 @@ class Registry(Fake, registry_pb2_grpc.RegistryServiceServicer):
     async def PublishRelease(self, request, context):
         self.world.ask("PublishRelease", request)
         found = known(self.world.releases, "release", request.name)
+        if self.world.rejected_for:
+            found.state = registry_pb2.RELEASE_STATE_REJECTED
+            found.findings.extend(self.world.rejected_for)
+            return found
         found.state = registry_pb2.RELEASE_STATE_PUBLISHED
         name, _, version = request.name.partition("/releases/")
         self.world.capabilities[name].latest_version = version

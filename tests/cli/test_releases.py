@@ -83,16 +83,8 @@ def test_a_release_has_several_spellings(text: str, cli: Run, published: World) 
     assert published.asked["PublishRelease"][0].name == f"{WEATHER}/releases/1.0.0"
 
 
-def test_a_rejected_release_shows_its_findings(cli: Run, published: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cli import fakes
-
-    async def rejected(self, request, context):
-        finding = manifest_pb2.Finding(line=3, column=7, message="a key in the text", fix="remove it")
-        return registry_pb2.Release(
-            name=request.name, state=registry_pb2.RELEASE_STATE_REJECTED, findings=[finding]
-        )
-
-    monkeypatch.setattr(fakes.Registry, "PublishRelease", rejected)
+def test_a_rejected_release_shows_its_findings(cli: Run, published: World) -> None:
+    published.rejected_for = [manifest_pb2.Finding(line=3, column=7, message="a key in the text", fix="remove it")]
     said = cli("publish", "weather-lookup@1.0.0")
     assert said.code == 1
     assert "✗ weather-lookup@1.0.0 is rejected:" in said.out

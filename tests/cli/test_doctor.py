@@ -1,0 +1,138 @@
+"""The doctor finds what is wrong and says what to do."""
+
+from typing import Any
+
+import pytest
+from cli.conftest import Run, Serving
+from cli.fakes import World
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from hardpoint.config.v1 import config_pb2
+from hardpoint_cli.diagnosis import SERVICES, lacks
+from hardpoint_client import Hardpoint
+from hardpoint_kit.auth import DevKeys
+from hardpoint_kit.errors import Unavailable
+
+
+def check(document: Any, name: str) -> Any:
+    return next(one for one in document["checks"] if one["name"].startswith(name))
+
+
+def test_all_is_well(cli: Run, world: World) -> None:
+    said = cli("doctor")
+    assert said.code == 0, said.out
+    assert "All is well." in said.out
+    assert "✓ | token | ada of acme, admin; good for 60 minutes" in said.table
+    assert "✓ | executor | serving; ran Python in a jail" in said.table
+    document = cli("doctor", "--json").json
+    assert document["ok"] is True
+    assert [one["name"].split()[0] for one in document["checks"]] == [
+        "token",
+        "server",
+        "config",
+        "registry",
+        "marketplace",
+        "executor",
+        "runtime",
+        "contracts",
+    ]
+
+
+def test_a_unit_that_cannot_work_says_why(cli: Run, world: World) -> None:
+    world.errors["ReadHeader"] = Unavailable("no user namespaces", reason="JAIL_UNAVAILABLE", fix="allow them")
+    said = cli("doctor")
+    assert said.code == 1
+    assert "✗ | executor | no user namespaces [JAIL_UNAVAILABLE]" in said.table
+    assert "executor: allow them" in said.out
+
+
+def test_a_unit_that_is_not_ready(cli: Run, serving: Serving, world: World) -> None:
+    serving.not_ready["marketplace"] = ["its database is away"]
+    serving.report_health()
+    found = check(cli("doctor", "--json").json, "marketplace")
+    assert not found["ok"]
+    assert found["found"] == "says that it is not ready"
+    serving.not_ready.clear()
+    serving.report_health()
+
+
+def test_roles_that_allow_little_are_no_illness(cli: Run, world: World) -> None:
+    said = cli("doctor", "--json", roles=("viewer",))
+    assert said.code == 0
+    assert "your roles do not allow it" in check(said.json, "config")["found"]
+
+
+def test_nobody_answers(run: Run, keys: DevKeys) -> None:
+    environment = {"HARDPOINT_ADDRESS": "127.0.0.1:1", "HARDPOINT_TOKEN": keys.mint("ada", "acme", ["admin"])}
+    said = run("doctor", env=environment)
+    assert said.code == 1
+    assert "✗ | server 127.0.0.1:1 | does not answer" in said.table
+    assert "make up" in said.out
+
+
+def test_nobody_is_logged_in(run: Run) -> None:
+    said = run("doctor", "--json")
+    assert said.code == 1
+    assert check(said.json, "login")["fix"]
+
+
+def test_a_token_that_has_expired(run: Run, serving: Serving, keys: DevKeys, world: World) -> None:
+    token = keys.mint("ada", "acme", ["admin"], ttl=-7200)
+    said = run("doctor", "--json", env={"HARDPOINT_ADDRESS": f"127.0.0.1:{serving.port}", "HARDPOINT_TOKEN": token})
+    assert said.code == 1
+    assert check(said.json, "token")["fix"].startswith("set HARDPOINT_TOKEN")
+    assert [one["name"] for one in said.json["checks"] if not one["ok"]] == ["token"]
+    assert token not in said.out
+
+
+def test_a_unit_that_is_served_elsewhere(run: Run, serving: Serving, keys: DevKeys, world: World) -> None:
+    address = f"127.0.0.1:{serving.port}"
+    environment = {
+        "HARDPOINT_ADDRESS": address,
+        "HARDPOINT_TOKEN": keys.mint("ada", "acme", ["admin"]),
+        "HARDPOINT_CONFIG_ADDRESS": "127.0.0.1:1",
+    }
+    document = run("doctor", "--json", env=environment).json
+    assert check(document, f"server {address}")["ok"]
+    assert not check(document, "server 127.0.0.1:1")["ok"]
+    assert check(document, "registry")["ok"]
+
+
+def test_an_older_server_is_found_out() -> None:
+    served = FileDescriptorProto()
+    config_pb2.DESCRIPTOR.CopyToProto(served)
+    service = SERVICES["config"][0]
+    assert lacks([served], service) == []
+    kept = [method for method in served.service[0].method if method.name != "ListSecrets"]
+    del served.service[0].method[:]
+    served.service[0].method.extend(kept)
+    message = next(one for one in served.message_type if one.name == "Secret")
+    del message.field[0]
+    assert lacks([served], service) == ["ConfigService.ListSecrets", "Secret.name"]
+    assert "ConfigService.GetSettings" in lacks([], service)
+
+
+def test_every_contract_of_the_client_is_looked_at() -> None:
+    stubs = {
+        stub.__module__.removesuffix("_pb2_grpc").rpartition(".")[0] + "." + type(stub).__name__.removesuffix("Stub")
+        for stub in vars(Hardpoint(_Login())).values()
+        if type(stub).__name__.endswith("Stub")
+    }
+    assert stubs == {service for services in SERVICES.values() for service in services}
+
+
+def _Login() -> Any:
+    from hardpoint_client import Login
+
+    return Login("127.0.0.1:1", DevKeysToken.text)
+
+
+class DevKeysToken:
+    """A token with nothing but an org."""
+
+    text = "e30.eyJvcmciOiJhY21lIn0.e30"
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["doctor", "--json"]])
+def test_the_token_is_never_shown(arguments: list[str], cli: Run, world: World) -> None:
+    assert cli(*arguments).code == 0  # `cli` itself looks for the token in what is said

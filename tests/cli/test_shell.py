@@ -1,0 +1,219 @@
+"""What holds for every command: help, JSON, errors, exit codes, and what reaches the terminal."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli import fakes
+from cli.conftest import Run, Serving
+from cli.fakes import World
+
+from hardpoint_cli.main import app
+from hardpoint_kit.auth import DevKeys
+from hardpoint_kit.errors import HardpointError, InvalidArgument, ResourceExhausted, Unauthenticated
+from typer.main import get_command
+
+HEAVY = {"grpc", "google.protobuf", "pydantic", "hardpoint_client", "hardpoint_manifest", "hardpoint_kit"}
+COMMANDS = {
+    ("new", "http", "x"): {"file", "kind", "id"},
+    ("installed",): {"installations"},
+    ("search",): {"listings"},
+    ("search", "--mine"): {"capabilities"},
+    ("show", "weather-lookup"): {"capability", "release", "releases", "listing"},
+    ("offer", "weather-lookup"): {"listing"},
+    ("publish", "weather-lookup@1.0.0"): {"release"},
+    ("yank", "weather-lookup@1.0.0"): {"release"},
+    ("deprecate", "weather-lookup"): {"capability"},
+    ("install", "weather-lookup", "--grant-all", "--as", "other"): {"installation", "next"},
+    ("install", "weather-lookup", "--dry-run"): {"dry_run", "installation", "asked"},
+    ("secret", "list"): {"secrets"},
+    ("setting", "set", "weather-lookup", "TIMEOUT=1"): {"settings"},
+    ("setting", "list", "weather-lookup"): {"settings"},
+    ("agent", "create", "other"): {"agent"},
+    ("agent", "list"): {"agents"},
+    ("agent", "pause", "helper"): {"agent"},
+    ("agent", "resume", "helper"): {"agent"},
+    ("attach", "helper", "weather-lookup"): {"attachment"},
+    ("detach", "helper", "weather-lookup"): {"agent", "installation"},
+    ("tools", "helper"): {"tools"},
+    ("call", "helper", "get-weather", "location=Rome"): {"output", "run", "release", "usage"},
+    ("runs",): {"runs"},
+    ("events", "registry"): {"unit", "events"},
+    ("doctor",): {"ok", "checks"},
+}
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[Any]:
+    for name, found in (group or get_command(app)).commands.items():
+        if hasattr(found, "commands"):
+            yield from commands(found, (*path, name))
+        else:
+            yield pytest.param((*path, name), found, id=" ".join((*path, name)))
+
+
+@pytest.mark.parametrize(("arguments", "keys"), COMMANDS.items(), ids=map(" ".join, COMMANDS))
+def test_json_is_one_document_of_this_shape(arguments: Any, keys: set[str], cli: Run, attached: World) -> None:
+    said = cli(*arguments, "--json")
+    assert said.code == 0, said.out + said.err
+    assert set(said.json) == keys
+
+
+@pytest.mark.parametrize(("path", "command"), [*commands()])
+def test_every_command_teaches(path: tuple[str, ...], command: Any, run: Run) -> None:
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}
+    said = run(*path, "--help")
+    assert said.code == 0
+    assert f"$ hardpoint {' '.join(path)}" in said.out
+
+
+def test_the_commands_stand_in_groups(run: Run) -> None:
+    said = run("--help").out
+    titles = ["Write and publish", "Find and install", "Give it settings", "Let agents use it", "See what happens"]
+    assert sorted(titles, key=said.index) == titles
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = "import sys, hardpoint_cli.main; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_path()).stdout
+    assert not HEAVY & set(out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["agents"], ["attach", "helper"], ["runs", "--limit", "0"], ["events", "moon"], ["check"], ["tools", "--x"]]
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], run: Run) -> None:
+    said = run(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert "Usage: " in said.err
+    document = run(*arguments, "--json").json
+    assert document["error"]["reason"] == "INVALID_ARGUMENT"
+    assert document["error"]["message"]
+
+
+def test_an_error_has_the_same_keys_wherever_it_comes_from(cli: Run, run: Run, world: World) -> None:
+    keys = {"reason", "message", "place", "fix", "metadata", "violations", "retry_after"}
+    world.errors["ListAgents"] = ResourceExhausted("too many", retry_after=1.5, limit="10")
+    from_server = cli("agent", "list", "--json")
+    assert from_server.json["error"] == {
+        "reason": "RESOURCE_EXHAUSTED",
+        "message": "too many",
+        "place": "",
+        "fix": "",
+        "metadata": {"limit": "10"},
+        "violations": {},
+        "retry_after": 1.5,
+    }
+    assert set(run("agent", "list", "--json").json["error"]) == keys
+    assert set(run("agent", "--json").json["error"]) == keys
+    assert set(run("new", "http", "A", "--json").json["error"]) == keys
+
+
+def test_several_problems_are_told_one_by_one(cli: Run, world: World) -> None:
+    world.errors["ListAgents"] = InvalidArgument({"a": "is wrong", "b.c": "is missing"}, fix="put it right")
+    assert cli("agent", "list").err.splitlines() == [
+        "error: 2 problems  [INVALID_ARGUMENT]",
+        "  a: is wrong",
+        "  b.c: is missing",
+        "  fix:   put it right",
+    ]
+
+
+def test_nobody_answers(run: Run, keys: DevKeys) -> None:
+    environment = {"HARDPOINT_ADDRESS": "127.0.0.1:1", "HARDPOINT_TOKEN": keys.mint("ada", "acme", ["admin"])}
+    said = run("agent", "list", env=environment)
+    assert said.code == 1
+    assert said.err.splitlines()[0] == "error: no server answers at 127.0.0.1:1  [UNAVAILABLE]"
+    assert "make up" in said.err
+
+
+def test_a_server_of_something_else(run: Run, keys: DevKeys) -> None:
+    async def silent() -> Any:
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        environment = {"HARDPOINT_ADDRESS": f"127.0.0.1:{port}", "HARDPOINT_TOKEN": keys.mint("a", "acme", ["admin"])}
+        async with server:
+            return await asyncio.to_thread(run, "agent", "list", env=environment)
+
+    said = asyncio.run(silent())
+    assert said.code == 1
+    assert "error: no server answers at 127.0.0.1:" in said.err
+
+
+def test_a_wrong_token_is_refused_and_not_repeated(run: Run, serving: Serving) -> None:
+    token = "e30.eyJvcmciOiJhY21lIn0.e30"
+    said = run("agent", "list", env={"HARDPOINT_ADDRESS": f"127.0.0.1:{serving.port}", "HARDPOINT_TOKEN": token})
+    assert said.code == 1
+    assert "[UNAUTHENTICATED]" in said.err
+    assert token not in said.err
+
+
+def test_a_defect_of_ours_is_no_traceback(cli: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardpoint_cli.documents.document", lambda message: 1 / 0)
+    world.agents["orgs/acme/agents/a"] = fakes.agent_pb2.Agent(name="orgs/acme/agents/a")
+    said = cli("agent", "list")
+    assert said.code == 1
+    assert "error: ZeroDivisionError: division by zero  [INTERNAL]" in said.err
+    assert "this is a defect of the CLI" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_texts_of_others_cannot_drive_the_terminal(cli: Run, world: World) -> None:
+    name = "orgs/acme/agents/a"
+    evil = "\x1b]0;owned\x07\x1b[2J[red]red[/red] :bomb: \u202egnp.exe\x9b31m"
+    world.agents[name] = fakes.agent_pb2.Agent(name=name, display_name=evil)
+    said = cli("agent", "list").out
+    assert "]0;owned[2J[red]red[/red] :bomb: gnp.exe31m" in said
+    assert not set("\x1b\x07\x9b\u202e") & set(said)
+    said = cli("agent", "list", "--json")
+    assert not set("\x1b\x07\x9b\u202e") & set(said.out)
+    assert said.json["agents"][0]["display_name"] == evil
+    world.errors["ListAgents"] = Unauthenticated(evil, fix=evil)
+    assert not set("\x1b\x07\x9b\u202e") & set(cli("agent", "list").err)
+
+
+def test_piped_output_is_not_wrapped(cli: Run, world: World) -> None:
+    name = "orgs/acme/agents/a"
+    world.agents[name] = fakes.agent_pb2.Agent(name=name, description="word " * 150 + "end")
+    assert len(cli("agent", "list").out.splitlines()) == 2
+
+
+def test_a_reader_that_goes_away_is_no_defect(serving: Serving, keys: DevKeys, world: World) -> None:
+    for number in range(2000):
+        name = f"orgs/acme/agents/a{number}"
+        world.agents[name] = fakes.agent_pb2.Agent(name=name, description="long " * 20)
+    program = f"{sys.executable} -m hardpoint_cli.main agent list | head -1"
+    environment = _path() | {
+        "HARDPOINT_ADDRESS": f"127.0.0.1:{serving.port}",
+        "HARDPOINT_TOKEN": keys.mint("ada", "acme", ["admin"]),
+    }
+    ended = subprocess.run(program, shell=True, capture_output=True, text=True, env=environment, check=True)
+    assert ended.stdout.split()[0] == "agent"
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("fake", [one for one in vars(fakes).values() if isinstance(one, type) and issubclass(one, fakes.Fake)])
+def test_the_stand_ins_keep_to_the_contracts(fake: type) -> None:
+    mine = {name for name in vars(fake) if name[0].isupper()}
+    contract = {name for base in fake.__mro__ if base.__name__.endswith("Servicer") for name in vars(base)}
+    assert mine <= contract
+
+
+def _path() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "libs")}
+
+
+def test_errors_of_every_kind_survive_the_way_to_json(cli: Run, world: World) -> None:
+    for kind in HardpointError.__subclasses__():
+        error = HardpointError.__new__(kind)
+        HardpointError.__init__(error, "what", reason="", fix="how", place="where")
+        world.errors["ListAgents"] = error
+        said = cli("agent", "list", "--json")
+        assert said.code == 1
+        assert json.loads(said.out)["error"]["message"] == "what", kind
