@@ -63,13 +63,12 @@ def _say_served(daemon: Daemon) -> None:
     console.print(
         Panel.fit(
             f"[bold]{', '.join(daemon.units)}[/] on [cyan]{daemon.address}[/]\n"
-            f"org [cyan]{DEV_ORG}[/], role admin; the CLI on this machine is logged in (token in {login})\n\n"
+            f"org [cyan]{DEV_ORG}[/], role admin; the CLI on this machine is logged in\n\n"
             "Next, in another terminal:\n"
-            "  [green].venv/bin/hardpoint doctor[/]                                is all well?\n"
-            "  [green].venv/bin/hardpoint push examples/weather-capability.yaml[/]  upload a capability\n"
-            "  [green].venv/bin/hardpoint --help[/]                                everything else\n\n"
-            "Stop with Ctrl-C. State stays in "
-            f"{options.state}.",
+            "  [green].venv/bin/hardpoint doctor[/]\n"
+            "  [green].venv/bin/hardpoint push examples/weather-capability.yaml --publish[/]\n"
+            "  [green].venv/bin/hardpoint --help[/]\n\n"
+            f"Stop with Ctrl-C. State stays in {options.state}.",
             title="Hardpoint is up",
         )
     )

@@ -9,7 +9,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from hardpoint.config.v1 import config_pb2
 from hardpoint_cli.diagnosis import SERVICES, lacks
-from hardpoint_client import Hardpoint
+from hardpoint_client import Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import Unavailable
 
@@ -112,25 +112,11 @@ def test_an_older_server_is_found_out() -> None:
     assert "ConfigService.GetSettings" in lacks([], service)
 
 
-def test_every_contract_of_the_client_is_looked_at() -> None:
-    stubs = {
-        stub.__module__.removesuffix("_pb2_grpc").rpartition(".")[0] + "." + type(stub).__name__.removesuffix("Stub")
-        for stub in vars(Hardpoint(_Login())).values()
-        if type(stub).__name__.endswith("Stub")
-    }
-    assert stubs == {service for services in SERVICES.values() for service in services}
-
-
-def _Login() -> Any:
-    from hardpoint_client import Login
-
-    return Login("127.0.0.1:1", DevKeysToken.text)
-
-
-class DevKeysToken:
-    """A token with nothing but an org."""
-
-    text = "e30.eyJvcmciOiJhY21lIn0.e30"
+async def test_every_contract_of_the_client_is_looked_at() -> None:
+    async with Hardpoint(Login("127.0.0.1:1", "e30.eyJvcmciOiJhY21lIn0.e30")) as client:
+        stubs = [type(stub) for stub in vars(client).values() if type(stub).__name__.endswith("Stub")]
+    names = {f"{stub.__module__.rpartition('.')[0]}.{stub.__name__.removesuffix('Stub')}" for stub in stubs}
+    assert names == {service for services in SERVICES.values() for service in services}
 
 
 @pytest.mark.parametrize("arguments", [["doctor"], ["doctor", "--json"]])

@@ -56,11 +56,11 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[Any]:
             yield pytest.param((*path, name), found, id=" ".join((*path, name)))
 
 
-@pytest.mark.parametrize(("arguments", "keys"), COMMANDS.items(), ids=map(" ".join, COMMANDS))
-def test_json_is_one_document_of_this_shape(arguments: Any, keys: set[str], cli: Run, attached: World) -> None:
+@pytest.mark.parametrize(("arguments", "expected"), COMMANDS.items(), ids=map(" ".join, COMMANDS))
+def test_json_is_one_document_of_this_shape(arguments: Any, expected: set[str], cli: Run, attached: World) -> None:
     said = cli(*arguments, "--json")
     assert said.code == 0, said.out + said.err
-    assert set(said.json) == keys
+    assert set(said.json) == expected
 
 
 @pytest.mark.parametrize(("path", "command"), [*commands()])
