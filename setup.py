@@ -4,16 +4,8 @@ import runpy
 from pathlib import Path
 
 from setuptools import setup
-from setuptools.command.build_py import build_py
 
+# Before setup(): it collects the packages, and the generated ones have to be there by then.
+runpy.run_path(str(Path(__file__).parent / "protos" / "generate.py"))["generate"]()
 
-class BuildWithContracts(build_py):
-    """Generate the contracts before the packages are collected."""
-
-    def run(self) -> None:
-        """Generate, then build as usual."""
-        runpy.run_path(str(Path(__file__).parent / "protos" / "generate.py"))["generate"]()
-        super().run()
-
-
-setup(cmdclass={"build_py": BuildWithContracts})
+setup()

@@ -69,7 +69,7 @@ class Suite:
     async def calls(self) -> None:
         """One call after the other, of an http action and of what it is made of."""
         probes = {"echo": self._echo, "upstream": self._upstream, "call_http": self._call}
-        times = await one_by_one(probes, turns=40, calls_per_turn=10)
+        times = await one_by_one(probes, turns=400)
         self.report.heading("one call at a time")
         for name, taken in times.items():
             echo = None if name == "echo" else "echo"
@@ -124,8 +124,8 @@ class Suite:
             "get_release": partial(stub.GetRelease, registry_pb2.GetReleaseRequest(name=release)),
             "resolve_release": partial(stub.ResolveRelease, constraint),
         }
-        await one_by_one(probes, turns=2, calls_per_turn=10)
-        times = await one_by_one(probes, turns=20, calls_per_turn=10)
+        await one_by_one(probes, turns=20)
+        times = await one_by_one(probes, turns=200)
         self.report.heading("registry")
         self.report.add("echo_beside.p50", times["echo"].p50, "ms")
         for name in ("get_release", "resolve_release"):

@@ -48,14 +48,6 @@ def chosen(asked: manifest_pb2.Authority, grants: Sequence[str], everything: boo
     return manifest_pb2.Authority(permissions=permissions, hosts=hosts)
 
 
-def left_out(asked: manifest_pb2.Authority, granted: manifest_pb2.Authority) -> list[str]:
-    """What is asked for and not granted."""
-    missing = Authority.of(asked.permissions, asked.hosts).missing_from(
-        Authority.of(granted.permissions, granted.hosts)
-    )
-    return [*sorted(missing.permissions), *sorted(missing.hosts)]
-
-
 def setting_commands(installation: str, missing: Iterable[manifest_pb2.Requirement]) -> list[str]:
     """The commands that give an installation the values it lacks."""
     return [

@@ -20,7 +20,7 @@ from typer.exceptions import TyperException
 from hardpoint_cli import screen
 from hardpoint_cli.panels import ORDER
 
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130
 JSON = "--json"
 
 
@@ -78,11 +78,13 @@ class Program(TyperGroup):
     """The root of the commands: whatever goes wrong below becomes words, a JSON document and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The commands in the order of their panels."""
-        panels: dict[str, Any] = {
-            name: getattr(found, "rich_help_panel", None) for name, found in self.commands.items()
-        }
-        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(panels[name]))
+        """The commands in the order of their panels, groups first."""
+
+        def place(name: str) -> tuple[int, bool]:
+            found: Any = self.commands[name]
+            return ORDER.index(found.rich_help_panel), not isinstance(found, TyperGroup)
+
+        return sorted(super().list_commands(ctx), key=place)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
         """Run the command that the arguments name, and exit."""

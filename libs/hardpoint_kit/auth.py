@@ -29,6 +29,8 @@ from hardpoint_kit.errors import InvalidArgument, NotFound, PermissionDenied, Un
 from hardpoint_kit.names import is_id, kind_of, org_of
 
 ALGORITHMS = ["ES256", "RS256"]
+KEPT_TOKEN_SECONDS = 60.0
+MOST_KEPT_TOKENS = 1024
 ORG_METADATA = "hardpoint-org"
 SUBJECT_METADATA = "hardpoint-subject"
 
@@ -163,6 +165,7 @@ class Verifier:
         self._refetch_seconds = refetch_seconds
         self._keys: KeySet | None = None
         self._read_at = float("-inf")
+        self._kept: dict[str, tuple[Caller, float]] = {}
         self._reading = asyncio.Lock()
         self._claims = jwt.JWTClaimsRegistry(
             leeway=30,
@@ -191,7 +194,21 @@ class Verifier:
         )
 
     async def verify(self, token: str) -> Caller:
-        """Return whom a token stands for; raises Unauthenticated, or Unavailable while the keys cannot be read."""
+        """Return whom a token stands for; raises Unauthenticated, or Unavailable while the keys cannot be read.
+
+        A token that verified is believed for `KEPT_TOKEN_SECONDS` without another look, never beyond its expiry: a
+        signature costs more than all else that happens around a call.
+        """
+        kept = self._kept.get(token)
+        if kept is not None and time.time() < kept[1]:
+            return kept[0]
+        caller, expires_at = await self._verified(token)
+        self._kept[token] = caller, min(expires_at, time.time() + KEPT_TOKEN_SECONDS)
+        while len(self._kept) > MOST_KEPT_TOKENS:
+            del self._kept[next(iter(self._kept))]
+        return caller
+
+    async def _verified(self, token: str) -> tuple[Caller, float]:
         try:
             kid = extract_compact(token.encode()).headers().get("kid")
             verified = jwt.decode(token, await self._keys_for(kid), algorithms=ALGORITHMS)
@@ -204,7 +221,7 @@ class Verifier:
             raise _refused("claim roles must be a list of names")
         if not claims["sub"] or not isinstance(claims.get("org"), str) or not is_id(claims["org"]):
             raise _refused("claims sub and org must name a subject and an org")
-        return Caller(subject=claims["sub"], org=claims["org"], roles=frozenset(roles))
+        return Caller(subject=claims["sub"], org=claims["org"], roles=frozenset(roles)), float(claims["exp"])
 
     async def _keys_for(self, kid: str | None) -> KeySet:
         async with self._reading:

@@ -342,12 +342,17 @@ class Installations(Fake, installation_pb2_grpc.InstallationServiceServicer):
         if name in self.world.installations:
             raise AlreadyExists("is installed", resource=name)
         pinned = self.world.releases[f"{capability.name}/releases/{capability.latest_version}"]
+        asked = pinned.manifest.authority
         made = installation_pb2.Installation(
             name=name,
             capability=capability.name,
             constraint=request.constraint,
             release=pinned.name,
             grants=request.grants,
+            ungranted=manifest_pb2.Authority(
+                permissions=[one for one in asked.permissions if one not in request.grants.permissions],
+                hosts=[one for one in asked.hosts if one not in request.grants.hosts],
+            ),
             state=installation_pb2.INSTALLATION_STATE_ACTIVE,
             missing_settings=[one for one in pinned.manifest.requirements if one.required],
         )

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cli.conftest import Run
 from cli.fakes import World
-
 from hardpoint_cli.scaffolds import ENDINGS, scaffold
 from hardpoint_kit.errors import ActionFailed, InvalidArgument, Unavailable
 from hardpoint_manifest.check import check
@@ -224,7 +224,9 @@ def test_an_example_that_fails_says_why(cli: Run, world: World, greeter: str) ->
 
 
 def test_without_settings_the_way_to_them_is_told(cli: Run, world: World, greeter: str) -> None:
-    world.errors["TestAction"] = ActionFailed("needs API_KEY", reason="SETTINGS_MISSING", fix="hardpoint secret set x K")
+    world.errors["TestAction"] = ActionFailed(
+        "needs API_KEY", reason="SETTINGS_MISSING", fix="hardpoint secret set x K"
+    )
     assert "fix: hardpoint secret set x K; then test with --settings" in cli("test", greeter).out
 
 

@@ -3,9 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-from cli.conftest import Run, Serving
-from cli.fakes import World
 
+from cli.conftest import Run
+from cli.fakes import World
+from cli.serving import Serving
 from hardpoint_cli import completion
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import Internal

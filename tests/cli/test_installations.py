@@ -1,9 +1,9 @@
 """Installing: nothing is granted that nobody allowed."""
 
 import pytest
+
 from cli.conftest import Run
 from cli.fakes import WEATHER, World, release
-
 from hardpoint.manifest.v1.manifest_pb2 import Authority
 from hardpoint.registry.v1 import registry_pb2
 
@@ -85,7 +85,7 @@ def test_a_constraint_and_an_id_of_its_own(cli: Run, published: World) -> None:
 def test_installing_again_changes_version_and_grants(cli: Run, published: World) -> None:
     cli("install", "weather-lookup", "--grant", "network.http.get")
     said = cli("install", "weather-lookup@^1.0", "--grant-all")
-    assert "was installed already" in said.out
+    assert "✓ weather-lookup is weather-lookup@1.0.0 now, with the grants you gave" in said.out
     request = published.asked["UpdateInstallation"][0]
     assert list(request.update_mask.paths) == ["constraint", "grants"]
     assert granted(published).hosts == ["api.weather.com"]
@@ -105,7 +105,9 @@ def test_an_id_that_is_taken_by_another_capability(cli: Run, published: World) -
 
 def test_what_is_installed(cli: Run, attached: World) -> None:
     said = cli("installed")
-    assert "weather-lookup | weather-lookup@1.0.0 | active | network.http.get, api.weather.com | 0 | never" in said.table
+    assert (
+        "weather-lookup | weather-lookup@1.0.0 | active | network.http.get, api.weather.com | 0 | never" in said.table
+    )
     assert len(cli("installed", "--json").json["installations"]) == 1
 
 

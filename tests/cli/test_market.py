@@ -1,9 +1,9 @@
 """Finding and offering capabilities from the command line."""
 
 import pytest
+
 from cli.conftest import Run
 from cli.fakes import WEATHER, World, release
-
 from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint.registry.v1 import registry_pb2
 

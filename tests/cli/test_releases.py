@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from cli.conftest import Run
 from cli.fakes import WEATHER, World
-
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
 

@@ -1,9 +1,9 @@
 """What happened, from the command line."""
 
 import pytest
+
 from cli.conftest import Run
 from cli.fakes import WEATHER, World
-
 from hardpoint.manifest.v1.manifest_pb2 import Usage
 from hardpoint.runtime.v1 import run_pb2
 

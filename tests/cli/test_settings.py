@@ -1,9 +1,9 @@
 """Secrets go in and never come out; settings are what the capability declares."""
 
 import pytest
+
 from cli.conftest import Run
 from cli.fakes import World
-
 from hardpoint_kit.documents import from_struct
 
 CANARY = "sk-canary-7f3a91"

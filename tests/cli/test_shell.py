@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli import fakes
-from cli.conftest import Run, Serving
-from cli.fakes import World
+from typer.main import get_command
 
+from cli import fakes
+from cli.conftest import Run
+from cli.fakes import World
+from cli.serving import Serving
 from hardpoint_cli.main import app
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError, InvalidArgument, ResourceExhausted, Unauthenticated
-from typer.main import get_command
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "hardpoint_client", "hardpoint_manifest", "hardpoint_kit"}
 COMMANDS = {
@@ -79,12 +80,15 @@ def test_the_commands_stand_in_groups(run: Run) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     program = "import sys, hardpoint_cli.main; print(*sys.modules)"
-    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_path()).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_path()
+    ).stdout
     assert not HEAVY & set(out.split())
 
 
 @pytest.mark.parametrize(
-    "arguments", [["agents"], ["attach", "helper"], ["runs", "--limit", "0"], ["events", "moon"], ["check"], ["tools", "--x"]]
+    "arguments",
+    [["agents"], ["attach", "helper"], ["runs", "--limit", "0"], ["events", "moon"], ["check"], ["tools", "--x"]],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], run: Run) -> None:
     said = run(*arguments)
@@ -196,7 +200,9 @@ def test_a_reader_that_goes_away_is_no_defect(serving: Serving, keys: DevKeys, w
     assert ended.stderr == ""
 
 
-@pytest.mark.parametrize("fake", [one for one in vars(fakes).values() if isinstance(one, type) and issubclass(one, fakes.Fake)])
+@pytest.mark.parametrize(
+    "fake", [one for one in vars(fakes).values() if isinstance(one, type) and issubclass(one, fakes.Fake)]
+)
 def test_the_stand_ins_keep_to_the_contracts(fake: type) -> None:
     mine = {name for name in vars(fake) if name[0].isupper()}
     contract = {name for base in fake.__mro__ if base.__name__.endswith("Servicer") for name in vars(base)}

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.conftest import Serving
-from cli.fakes import World
 
+from cli.fakes import World
+from cli.serving import Serving
 from hardpoint_kit.auth import DevKeys
 
 CANARY = "sk-canary-51d0"

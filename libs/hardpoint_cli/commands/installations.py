@@ -1,5 +1,6 @@
 """Capabilities made usable in the org: `install`, `installed`, `uninstall`."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,7 +75,7 @@ async def install(
             return await _tried(client, wanted, release)
         with working("installing"):
             made, words = await _installed(client, wanted)
-        return _answer(client, made, release, words)
+        return _answer(client, made, words)
 
 
 async def installed() -> Answer:
@@ -117,14 +118,14 @@ async def uninstall(installation: Installation) -> Answer:
         return Answer({"installation": name}, done(f"{short(name, client.org)} is uninstalled"))
 
 
+@dataclass(frozen=True, slots=True)
 class _Wanted:
     """What the user decided on."""
 
-    def __init__(self, capability: str, constraint: str, id: str, grants: "manifest_pb2.Authority") -> None:
-        self.capability = capability
-        self.constraint = constraint
-        self.id = id
-        self.grants = grants
+    capability: str
+    constraint: str
+    id: str
+    grants: "manifest_pb2.Authority"
 
 
 def _consented(client: "Hardpoint", release: "registry_pb2.Release") -> "manifest_pb2.Authority":
@@ -143,14 +144,14 @@ def _consented(client: "Hardpoint", release: "registry_pb2.Release") -> "manifes
 
 
 async def _installed(client: "Hardpoint", wanted: _Wanted) -> tuple["installation_pb2.Installation", str]:
-    """The installation, made or changed to what is wanted, and which of both."""
+    """The installation, made or changed to what is wanted, and in which words to say so."""
     from hardpoint_kit.errors import AlreadyExists
 
     try:
         made = await client.install(
             wanted.capability, constraint=wanted.constraint, installation_id=wanted.id, grants=wanted.grants
         )
-        return made, "is installed"
+        return made, "{release} is installed, as {id}"
     except AlreadyExists as error:
         current = await _current(client, wanted)
         if current.capability != wanted.capability:
@@ -159,7 +160,7 @@ async def _installed(client: "Hardpoint", wanted: _Wanted) -> tuple["installatio
                 fix="give this one another id with --as",
                 resource=current.name,
             ) from error
-        return await _changed(client, current, wanted), "was installed already; version and grants are as you said"
+        return await _changed(client, current, wanted), "{id} is {release} now, with the grants you gave"
 
 
 async def _changed(
@@ -213,18 +214,16 @@ async def _tried(client: "Hardpoint", wanted: _Wanted, release: "registry_pb2.Re
     )
 
 
-def _answer(
-    client: "Hardpoint", made: "installation_pb2.Installation", release: "registry_pb2.Release", words: str
-) -> Answer:
-    from hardpoint_cli.consent import left_out, setting_commands
+def _answer(client: "Hardpoint", made: "installation_pb2.Installation", words: str) -> Answer:
+    from hardpoint_cli.consent import setting_commands
     from hardpoint_cli.documents import document
     from hardpoint_cli.names import short
 
     id = short(made.name, client.org)
-    if refused := left_out(release.manifest.authority, made.grants):
-        warn(f"not granted: {', '.join(refused)}; actions that need it will be refused")
+    if refused := [*made.ungranted.permissions, *made.ungranted.hosts]:
+        warn(f"not granted: {', '.join(refused)}; what needs it will be refused")
     steps = setting_commands(id, made.missing_settings)
-    parts: list[RenderableType] = [done(f"{short(made.release, client.org)} {words}, as {id}")]
+    parts: list[RenderableType] = [done(words.format(release=short(made.release, client.org), id=id))]
     if steps:
         parts.append("It needs:")
     parts.append(next_steps(*steps, f"hardpoint attach AGENT {id}"))

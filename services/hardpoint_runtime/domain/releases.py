@@ -45,7 +45,7 @@ class Requirement:
         """What a person types to provide it."""
         if self.type == "secret":
             return f"hardpoint secret set {installation} {self.key}"
-        return f"hardpoint settings set {installation} {self.key}=..."
+        return f"hardpoint setting set {installation} {self.key}=..."
 
 
 @dataclass(frozen=True, slots=True)
