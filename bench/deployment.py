@@ -17,10 +17,11 @@ from hardpoint.executor.v1.executor_pb2_grpc import ExecutorServiceStub
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Agent, Hardpoint, Login
-from hardpoint_kit.auth import ORG_METADATA, SUBJECT_METADATA, DevKeys
+from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.documents import to_struct
-from hardpoint_kit.options import default_state_folder
 from hardpoint_kit.rpc.client import channel
+from hardpoint_kit.rpc.wire import ORG_METADATA, SUBJECT_METADATA
+from hardpoint_kit.state import default_state_folder
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ORG = "bench"

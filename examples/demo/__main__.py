@@ -25,7 +25,8 @@ from hardpoint.runtime.v1 import installation_pb2
 from hardpoint_client import Agent, AgentResponse, Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError, InvalidArgument
-from hardpoint_kit.options import Options, default_state_folder
+from hardpoint_kit.options import Options
+from hardpoint_kit.state import default_state_folder
 from hardpoint_kit.telemetry import setup, tracer
 from hardpoint_manifest.check import check
 from hardpoint_manifest.finding import apply_patch

@@ -32,7 +32,7 @@ from hardpoint_client.login import UNITS, Login
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.errors import AlreadyExists
 from hardpoint_kit.rpc.client import channel
-from hardpoint_kit.rpc.server import UNIT_METADATA
+from hardpoint_kit.rpc.wire import UNIT_METADATA
 
 CODE_SUFFIXES = frozenset({".js", ".mjs", ".py"})
 CHUNK_BYTES = 64 * 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hardpoint_kit.errors import Unauthenticated
-from hardpoint_kit.options import default_state_folder
+from hardpoint_kit.state import default_state_folder
 
 UNITS = ("config", "registry", "marketplace", "executor", "runtime")
 

@@ -27,12 +27,11 @@ from hardpoint.auth.v1 import rule_pb2
 from hardpoint_kit.caller import SERVICE_ROLE, Caller
 from hardpoint_kit.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from hardpoint_kit.names import is_id, kind_of, org_of
+from hardpoint_kit.rpc.wire import ORG_METADATA, SUBJECT_METADATA
 
 ALGORITHMS = ["ES256", "RS256"]
 KEPT_TOKEN_SECONDS = 60.0
 MOST_KEPT_TOKENS = 1024
-ORG_METADATA = "hardpoint-org"
-SUBJECT_METADATA = "hardpoint-subject"
 
 _READ = frozenset({"registry.*.read", "marketplace.*.read", "runtime.*.read", "runtime.tools.list"})
 

@@ -1,19 +1,9 @@
 """Owns process configuration: environment variables `HARDPOINT_*`, read once at the start."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-
-def default_state_folder() -> Path:
-    """Where state of this user is kept: HARDPOINT_STATE, else what the system has for it."""
-    if chosen := os.environ.get("HARDPOINT_STATE"):
-        return Path(chosen)
-    if os.geteuid() == 0:
-        return Path("/var/lib/hardpoint")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hardpoint"
 
 
 class Options(BaseSettings):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from hardpoint_kit.options import Options, default_state_folder
+from hardpoint_kit.options import Options
+from hardpoint_kit.state import default_state_folder
 
 
 class DaemonOptions(Options):

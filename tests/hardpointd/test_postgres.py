@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 
 from hardpoint_kit.errors import Unavailable
-from hardpoint_kit.options import default_state_folder
+from hardpoint_kit.state import default_state_folder
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
 from hardpointd.postgres.account import Account
 from hardpointd.postgres.binaries import SYSTEM, Binaries, find_binaries
@@ -286,7 +286,7 @@ async def test_binaries_in_a_closed_folder_are_copied_and_the_folder_stays_close
 ORDINARY_USER = """
 import asyncio, concurrent.futures.thread, os, sys
 from pathlib import Path
-from hardpoint_kit.options import default_state_folder
+from hardpoint_kit.state import default_state_folder
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
 from hardpointd.postgres.binaries import Binaries
 

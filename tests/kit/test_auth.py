@@ -14,6 +14,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from hardpoint.audit.v1 import audit_pb2
 from hardpoint_kit.auth import DevKeys, Verifier, allows, rules
 from hardpoint_kit.errors import PermissionDenied, Unauthenticated, Unavailable
 from kit.echo import ECHO, UNRULED
@@ -212,6 +213,19 @@ async def test_dev_token_runs_out(keys: DevKeys, verifier: Verifier) -> None:
         ({"hardpoint-org": "acme"}, "acme", "runtime", "runtime"),
     ],
 )
+async def test_a_token_is_believed_again_until_it_expires(
+    keys: DevKeys, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = keys.mint("ada", "acme", ["viewer"], ttl=30)
+    caller = await verifier.verify(token)
+    monkeypatch.setattr(Verifier, "_verified", None)  # a second look would fail
+    assert await verifier.verify(token) == caller
+    now = time.time()
+    monkeypatch.setattr("hardpoint_kit.auth.time.time", lambda: now + 31)
+    with pytest.raises(TypeError):
+        await verifier.verify(token)
+
+
 async def test_unit_acts_for_somebody(
     metadata: dict[str, str], org: str, subject: str, via: str, keys: DevKeys, verifier: Verifier
 ) -> None:
@@ -266,6 +280,6 @@ def test_service_without_rules_is_refused_by_name() -> None:
         rules([UNRULED])
 
 
-@pytest.mark.parametrize("service", ["hardpoint.audit.v1.AuditService", ECHO])
+@pytest.mark.parametrize("service", [audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name, ECHO])
 def test_every_method_has_its_rule(service: str) -> None:
     assert all(rule.permission and rule.resource for rule in rules([service]).values())

@@ -18,7 +18,7 @@ from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Agent, Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
-from hardpoint_kit.options import default_state_folder
+from hardpoint_kit.state import default_state_folder
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WEATHER_KEY = "system-weather-key-91c2"

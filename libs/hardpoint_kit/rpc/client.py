@@ -19,11 +19,10 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
-from hardpoint_kit.auth import ORG_METADATA, SUBJECT_METADATA
 from hardpoint_kit.caller import ANY_ORG, current_caller
 from hardpoint_kit.errors import HardpointError, Unavailable
-from hardpoint_kit.rpc.server import LARGEST_MESSAGE
 from hardpoint_kit.rpc.status import from_rpc_error
+from hardpoint_kit.rpc.wire import LARGEST_MESSAGE, ORG_METADATA, SUBJECT_METADATA
 
 CALL_SECONDS = 10.0
 UPLOAD_SECONDS = 120.0

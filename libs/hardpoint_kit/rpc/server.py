@@ -15,11 +15,10 @@ from hardpoint_kit.auth import Verifier, rules
 from hardpoint_kit.errors import Conflict
 from hardpoint_kit.options import Options
 from hardpoint_kit.rpc.interceptors import CallerInterceptor, Handler, OutcomeInterceptor, ValidationInterceptor
+from hardpoint_kit.rpc.wire import LARGEST_MESSAGE, UNIT_METADATA
 from hardpoint_kit.telemetry import Telemetry
 from hardpoint_kit.unit import Unit
 
-LARGEST_MESSAGE = 8 * 1024 * 1024
-UNIT_METADATA = "hardpoint-unit"
 READY_SECONDS = 1.0
 STOP_SECONDS = 10.0
 
