@@ -180,6 +180,8 @@ def main() -> None:
     """Run the suite and report; a failure has a word and an exit status."""
     try:
         uvloop.run(_main())
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (HardpointError, RuntimeError) as error:
         console.print(f"[red]error[/]: {error}")
         sys.exit(1)

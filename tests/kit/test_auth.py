@@ -200,19 +200,6 @@ def test_dev_key_that_others_can_read_is_refused(state: Path) -> None:
     assert caught.value.fix == f"chmod 600 {file}"
 
 
-async def test_dev_token_runs_out(keys: DevKeys, verifier: Verifier) -> None:
-    with pytest.raises(Unauthenticated):
-        await verifier.verify(keys.mint("ada", "acme", ["admin"], ttl=-120))
-
-
-@pytest.mark.parametrize(
-    ("metadata", "org", "subject", "via"),
-    [
-        ({}, "hardpoint", "runtime", ""),
-        ({"hardpoint-org": "acme", "hardpoint-subject": "ada"}, "acme", "ada", "runtime"),
-        ({"hardpoint-org": "acme"}, "acme", "runtime", "runtime"),
-    ],
-)
 async def test_a_token_is_believed_again_until_it_expires(
     keys: DevKeys, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +213,19 @@ async def test_a_token_is_believed_again_until_it_expires(
         await verifier.verify(token)
 
 
+async def test_dev_token_runs_out(keys: DevKeys, verifier: Verifier) -> None:
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(keys.mint("ada", "acme", ["admin"], ttl=-120))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "org", "subject", "via"),
+    [
+        ({}, "hardpoint", "runtime", ""),
+        ({"hardpoint-org": "acme", "hardpoint-subject": "ada"}, "acme", "ada", "runtime"),
+        ({"hardpoint-org": "acme"}, "acme", "runtime", "runtime"),
+    ],
+)
 async def test_unit_acts_for_somebody(
     metadata: dict[str, str], org: str, subject: str, via: str, keys: DevKeys, verifier: Verifier
 ) -> None:
