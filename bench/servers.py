@@ -30,7 +30,7 @@ class Servers:
 async def servers() -> AsyncIterator[Servers]:
     """Serve both in a process that ends with this block, and with this process."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable, __file__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -39,7 +39,8 @@ class Suite:
     def __init__(self, run: Measured, echo: grpc.aio.Channel, upstream: httpx.AsyncClient) -> None:
         self.report = Report()
         self._run = run
-        self._echo: Probe = partial(echo.unary_unary(ECHO), ECHOED)
+        call_echo: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = echo.unary_unary(ECHO)
+        self._echo: Probe = partial(call_echo, ECHOED)
         self._upstream: Probe = partial(
             upstream.get, "/v1/current", params={"location": "New York"}, headers={"Authorization": "Bearer x"}
         )

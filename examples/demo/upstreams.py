@@ -40,6 +40,9 @@ def upstream(answer: Answer) -> Iterator[Upstream]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body leave together: in two packets the second would wait 40 ms for the reader's acknowledgement.
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def _answer(self) -> None:
             parts = urlsplit(self.path)

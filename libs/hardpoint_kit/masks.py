@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -33,8 +34,17 @@ def apply_mask(current: T, patch: T, paths: Iterable[str], allowed: Collection[s
 
 
 def etag(resource: "DataclassInstance") -> str:
-    """Return a short text that changes whenever a field of the dataclass does."""
-    return hashlib.sha256(TypeAdapter(type(resource)).dump_json(resource)).hexdigest()[:16]
+    """Return a short text that changes whenever a field of the dataclass does.
+
+    The order of a set differs between processes: a dataclass that holds one has no etag here.
+    """
+    return hashlib.sha256(_adapter(type(resource)).dump_json(resource)).hexdigest()[:16]
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """The adapter of a class, which takes a millisecond to make."""
+    return TypeAdapter(kind)
 
 
 def check_etag(sent: str, current: str) -> None:

@@ -5,6 +5,7 @@
 
 import re
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import ClassVar, Self
 
 from hardpoint_kit.errors import InvalidArgument
@@ -76,6 +77,7 @@ def org_of(text: str) -> str | None:
     return (found["org"] or found["owner"]) if found else None
 
 
+@cache
 def _shape(pattern: str) -> re.Pattern[str]:
     return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]*?)", pattern.replace(".", r"\.")))
 

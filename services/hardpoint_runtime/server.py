@@ -24,7 +24,7 @@ from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
-from hardpoint_runtime.store import Store
+from hardpoint_runtime.store import RunLog, Store
 from hardpoint_runtime.store.listener import Listener
 
 
@@ -57,7 +57,7 @@ def assemble(options: Options, clock: Clock, peers: Peers) -> Unit:
     store.on_change = snapshots.hear
     listener = Listener(url, snapshots.hear, snapshots.listen)
     tickets = Tickets(peers.registry, peers.config, clock)
-    recorder = Recorder(store)
+    recorder = Recorder(RunLog(url))
     announcer = Announcer(store, peers.marketplace)
 
     calls = Calls(snapshots, tickets, recorder, peers, clock, options.runtime_action_seconds)

@@ -143,8 +143,10 @@ class Gate:
         self.begun = asyncio.Event()
         self.released = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.running = 0
 
     async def __call__(self, execution: Execution) -> Ended:
+        self.running += 1
         self.begun.set()
         try:
             await self.released.wait()

@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import secrets
 from dataclasses import dataclass, field
 
 import structlog
 
-from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.errors import HardpointError, Unavailable
 from hardpoint_runtime.domain.runs import Record
-from hardpoint_runtime.store import Store
+from hardpoint_runtime.store import RunLog
 
 CAPACITY = 10_000
 LARGEST_BATCH = 500
@@ -32,9 +30,8 @@ class Recorder:
     acknowledged and leaves no run: nobody was told that it ran.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._writer = secrets.token_hex(8)
+    def __init__(self, log: RunLog) -> None:
+        self._log = log
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(CAPACITY)
         self._writing: asyncio.Task[None] | None = None
 
@@ -49,6 +46,7 @@ class Recorder:
             self._writing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writing
+        await self._log.close()
 
     async def record(self, record: Record) -> None:
         """Return when the run is on disk; raises Unavailable when it is not within seconds."""
@@ -84,8 +82,7 @@ class Recorder:
 
     async def _write(self, batch: list[_Waiting]) -> None:
         try:
-            async with self._store.transaction(SYSTEM()) as tx:
-                await tx.runs.write([waiting.record for waiting in batch], self._writer)
+            await self._log.write([waiting.record for waiting in batch])
         except HardpointError as error:
             _log.error("runs not recorded", runs=len(batch), reason=error.reason, problem=error.message)
             _settle(batch, False)

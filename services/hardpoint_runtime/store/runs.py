@@ -1,5 +1,7 @@
 """Owns the tables of runs, steps and counters: written together, many calls at a time."""
 
+import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,29 +10,38 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import ReleaseName, RunName, StepName
+from hardpoint_kit.writer import Writer
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.domain.runs import Failure, Record, Run, RunState, Step, sum_by_attachment
 from hardpoint_runtime.store.rows import USAGE
 
-_INSERT_RUN = text("""
-    INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, started_at, duration_us,
-        usage, trace_id, subject)
-    VALUES (:org, :run, :agent, :action, :release, :state, :reason, :message, :place, :fix, :started_at, :duration_us,
-        CAST(:usage AS jsonb), :trace_id, :subject)
-""")
-_INSERT_STEP = text("""
-    INSERT INTO steps (org, run, step, action, release, state, reason, message, started_at, duration_us, usage)
-    VALUES (:org, :run, :step, :action, :release, :state, :reason, :message, :started_at, :duration_us,
-        CAST(:usage AS jsonb))
-""")
-_COUNT = text("""
+# One statement: a batch is one round trip and one commit. It may run twice: what is written is not counted again.
+_WRITE = """
+    WITH given AS (
+        SELECT * FROM jsonb_to_recordset(%(runs)s::jsonb) AS given (org text, run text, step text, agent text,
+            action text, release text, state text, reason text, message text, place text, fix text,
+            started_at timestamptz, duration_us bigint, usage jsonb, trace_id text, subject text)
+    ), written AS (
+        INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, started_at,
+            duration_us, usage, trace_id, subject)
+        SELECT org, run, agent, action, release, state, reason, message, place, fix, started_at, duration_us, usage,
+            trace_id, subject
+        FROM given ON CONFLICT DO NOTHING RETURNING org, run
+    ), stepped AS (
+        INSERT INTO steps (org, run, step, action, release, state, reason, message, started_at, duration_us, usage)
+        SELECT org, run, step, action, release, state, reason, message, started_at, duration_us, usage
+        FROM given JOIN written USING (org, run)
+    )
     INSERT INTO usage_counters AS c (org, attachment, installation, writer, executions, errors, usages, total_us,
         last_used)
-    VALUES (:org, :attachment, :installation, :writer, :executions, :errors, :usages, :total_us, :last_used)
+    SELECT org, attachment, installation, %(writer)s, executions, errors, usages, total_us, last_used
+    FROM jsonb_to_recordset(%(counters)s::jsonb) AS counted (org text, attachment text, installation text,
+        executions bigint, errors bigint, usages bigint, total_us bigint, last_used timestamptz)
+    WHERE EXISTS (SELECT FROM written)
     ON CONFLICT (attachment, writer) DO UPDATE SET executions = c.executions + EXCLUDED.executions,
         errors = c.errors + EXCLUDED.errors, usages = c.usages + EXCLUDED.usages,
         total_us = c.total_us + EXCLUDED.total_us, last_used = greatest(c.last_used, EXCLUDED.last_used)
-""")
+"""
 _GET = text("SELECT *, CAST(usage AS text) AS usage_json FROM runs WHERE org = :org AND run = :run")
 _LIST = """
     SELECT *, CAST(usage AS text) AS usage_json FROM runs WHERE org = :org AND (:after = '' OR run < :after) {filters}
@@ -41,34 +52,43 @@ _LIST_STEPS = text("""
 """)
 
 
+class RunLog:
+    """Writes runs with their steps, and adds them to the counters as `process`, which no other process is."""
+
+    def __init__(self, url: str, process: str = "") -> None:
+        self._writer = Writer(url)
+        self._process = process or secrets.token_hex(8)
+
+    async def write(self, records: Sequence[Record]) -> None:
+        """Write runs together, all or none; they are on disk when this returns. Raises as Writer.write does."""
+        runs = [_columns(record.run) for record in records]
+        counters = [
+            {
+                "org": org,
+                "attachment": key.attachment,
+                "installation": key.installation,
+                "executions": counted.executions,
+                "errors": counted.errors,
+                "usages": counted.usages,
+                "total_us": counted.total_us,
+                "last_used": counted.last_used.isoformat() if counted.last_used else None,
+            }
+            for (org, key), counted in sum_by_attachment(records).items()
+        ]
+        await self._writer.write(
+            _WRITE, {"runs": json.dumps(runs), "counters": json.dumps(counters), "writer": self._process}
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._writer.close()
+
+
 class Runs:
     """Runs and steps, over one connection."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-
-    async def write(self, records: Sequence[Record], writer: str) -> None:
-        """Write runs with their steps, and add them to the counters as `writer`, which only one process is."""
-        runs = [record.run for record in records]
-        await self._connection.execute(_INSERT_RUN, [_run_columns(run) for run in runs])
-        await self._connection.execute(_INSERT_STEP, [_step_columns(run.only_step()) for run in runs])
-        sums = sum_by_attachment(records)
-        if sums:
-            rows = [
-                {
-                    "org": org,
-                    "attachment": key.attachment,
-                    "installation": key.installation,
-                    "writer": writer,
-                    "executions": counted.executions,
-                    "errors": counted.errors,
-                    "usages": counted.usages,
-                    "total_us": counted.total_us,
-                    "last_used": counted.last_used,
-                }
-                for (org, key), counted in sums.items()
-            ]
-            await self._connection.execute(_COUNT, rows)
 
     async def get(self, name: RunName) -> Run:
         """Read a run; raises NotFound."""
@@ -90,34 +110,25 @@ class Runs:
         return [_step(row) for row in rows]
 
 
-def _shared_columns(of: Run | Step) -> dict[str, Any]:
+def _columns(run: Run) -> dict[str, Any]:
     return {
-        "org": of.name.org,
-        "run": of.name.run,
-        "action": of.action,
-        "release": str(of.release),
-        "state": of.state,
-        "reason": of.failure.reason,
-        "message": of.failure.message,
-        "started_at": of.started_at,
-        "duration_us": of.duration_us,
-        "usage": USAGE.dump_json(of.usage).decode(),
-    }
-
-
-def _run_columns(run: Run) -> dict[str, Any]:
-    return {
-        **_shared_columns(run),
+        "org": run.name.org,
+        "run": run.name.run,
+        "step": run.only_step().name.step,
         "agent": run.agent,
+        "action": run.action,
+        "release": str(run.release),
+        "state": run.state,
+        "reason": run.failure.reason,
+        "message": run.failure.message,
         "place": run.failure.place,
         "fix": run.failure.fix,
+        "started_at": run.started_at.isoformat(),
+        "duration_us": run.duration_us,
+        "usage": USAGE.dump_python(run.usage, mode="json"),
         "trace_id": run.trace_id,
         "subject": run.subject,
     }
-
-
-def _step_columns(step: Step) -> dict[str, Any]:
-    return {**_shared_columns(step), "step": step.name.step}
 
 
 def _run(row: Row[Any]) -> Run:
