@@ -41,11 +41,6 @@ Run = Callable[..., Said]
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> DevKeys:
-    return DevKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="session")
 def serving(keys: DevKeys) -> Iterator[Serving]:
     serving = Serving(keys)
     serving.start()

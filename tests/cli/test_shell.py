@@ -135,15 +135,12 @@ def test_nobody_answers(run: Run, keys: DevKeys) -> None:
     assert "make up" in said.err
 
 
-def test_a_server_of_something_else(run: Run, keys: DevKeys) -> None:
-    async def silent() -> Any:
-        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        environment = {"HARDPOINT_ADDRESS": f"127.0.0.1:{port}", "HARDPOINT_TOKEN": keys.mint("a", "acme", ["admin"])}
-        async with server:
-            return await asyncio.to_thread(run, "agent", "list", env=environment)
-
-    said = asyncio.run(silent())
+async def test_a_server_of_something_else(run: Run, keys: DevKeys) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    environment = {"HARDPOINT_ADDRESS": f"127.0.0.1:{port}", "HARDPOINT_TOKEN": keys.mint("a", "acme", ["admin"])}
+    async with server:
+        said = await asyncio.to_thread(run, "agent", "list", env=environment)
     assert said.code == 1
     assert "error: no server answers at 127.0.0.1:" in said.err
 

@@ -67,19 +67,19 @@ def dial(keys: DevKeys, cleanup: AsyncExitStack) -> Dial:
 
 
 @pytest.fixture
-def config(server: Server, dial: Dial) -> Any:
+async def config(server: Server, dial: Dial) -> Any:
     """Config as an operator of acme calls it."""
     return dial(server)
 
 
 @pytest.fixture
-def runtime(server: Server, dial: Dial) -> Any:
+async def runtime(server: Server, dial: Dial) -> Any:
     """Config as the runtime calls it for acme."""
     return dial(server, role="service")
 
 
 @pytest.fixture
-def audit(server: Server, dial: Dial) -> Callable[[], Awaitable[Any]]:
+async def audit(server: Server, dial: Dial) -> Callable[[], Awaitable[Any]]:
     """`await audit()` lists the events of acme, newest first."""
 
     async def events() -> Any:

@@ -74,13 +74,13 @@ def dial(server: Server, keys: DevKeys, cleanup: AsyncExitStack) -> Dial:
 
 
 @pytest.fixture
-def builder(dial: Dial) -> Any:
+async def builder(dial: Dial) -> Any:
     """The marketplace as a builder of acme calls it."""
     return dial()
 
 
 @pytest.fixture
-def audit(dial: Dial) -> Callable[[str], Awaitable[Any]]:
+async def audit(dial: Dial) -> Callable[[str], Awaitable[Any]]:
     """`await audit("acme")` lists the events of an org, newest first."""
 
     async def events(org: str = "acme") -> Any:

@@ -71,6 +71,6 @@ def dial(server: Server, keys: DevKeys, cleanup: AsyncExitStack) -> Dial:
 
 
 @pytest.fixture
-def builder(dial: Dial) -> Client:
+async def builder(dial: Dial) -> Client:
     """A builder of the org acme."""
     return dial()

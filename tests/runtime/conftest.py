@@ -141,7 +141,7 @@ def dial(keys: DevKeys, cleanup: AsyncExitStack) -> Dial:
 
 
 @pytest.fixture
-def client(server: Server, dial: Dial) -> Client:
+async def client(server: Server, dial: Dial) -> Client:
     """An admin of acme."""
     return dial(server)
 

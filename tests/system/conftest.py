@@ -159,7 +159,7 @@ def org() -> str:
 
 
 @pytest.fixture
-def client(system: System, org: str) -> Hardpoint:
+async def client(system: System, org: str) -> Hardpoint:
     """An admin of the test's org."""
     return system.client(org)
 
