@@ -1,11 +1,13 @@
 """Owns the use cases of bytes: uploading them, and reading them with a ticket. Calls nobody."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from hardpoint_kit.audit import record
 from hardpoint_kit.caller import ANY_ORG, Caller
 from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import ReleaseName
 from hardpoint_registry.domain import Artifact, View
 from hardpoint_registry.store import Store
@@ -13,6 +15,7 @@ from hardpoint_registry.tickets import Ticket, Tickets
 from hardpoint_registry.upload import Announcement, receive
 
 UPLOAD_SECONDS = 60.0
+READ_ON_SECONDS = 1.0
 
 
 class Artifacts:
@@ -25,8 +28,12 @@ class Artifacts:
 
     async def upload(self, caller: Caller, parts: AsyncIterator[Announcement | bytes]) -> Artifact:
         """Keep the bytes of an org once all of them came, in time; the same bytes again change nothing."""
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            upload = await receive(parts)
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                upload = await receive(parts)
+        except HardpointError:
+            await _read_on(parts)
+            raise
         data, parent, artifact = upload.complete(), upload.announced.parent, upload.announced.artifact
         async with self._store.transaction(caller.org) as tx:
             if await tx.blobs.add(parent.org, artifact, data):
@@ -51,3 +58,11 @@ class Artifacts:
             async with self._store.transaction(ANY_ORG) as tx:
                 self._known_tickets = Tickets(await tx.ticket_key())
         return self._known_tickets
+
+
+async def _read_on(parts: AsyncIterator[Announcement | bytes]) -> None:
+    """Read what is still coming, for a moment: a sender in the middle of its stream would not hear the refusal."""
+    with contextlib.suppress(HardpointError, TimeoutError):
+        async with asyncio.timeout(READ_ON_SECONDS):
+            async for _ in parts:
+                pass
