@@ -30,7 +30,7 @@ from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
 from hardpoint_client.login import UNITS, Login
 from hardpoint_kit.documents import from_value, to_struct
-from hardpoint_kit.errors import AlreadyExists
+from hardpoint_kit.errors import AlreadyExists, OutOfRange
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.wire import UNIT_METADATA
 
@@ -98,7 +98,20 @@ class Hardpoint:
         return name if name.startswith("orgs/") else f"{self.org}/{collection}/{name}"
 
     async def upload(self, data: bytes) -> registry_pb2.Artifact:
-        """Store bytes and answer with their digest; the same bytes again are no new artifact."""
+        """Store bytes and answer with their digest; the same bytes again are no new artifact.
+
+        Raises OutOfRange for more than an artifact may have, before anything is sent: gRPC loses the server's refusal
+        while a stream is still being written.
+        """
+        from hardpoint_manifest.load import MAX_BYTES  # here, since it brings all of the manifest language
+
+        if len(data) > MAX_BYTES:
+            raise OutOfRange(
+                f"the file has {len(data):,} bytes; an artifact has at most {MAX_BYTES:,}",
+                reason="ARTIFACT_TOO_LARGE",
+                fix="make the file smaller; data belongs in settings or files, not in a capability",
+                limit_bytes=MAX_BYTES,
+            )
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         header = registry_pb2.UploadArtifactRequest.Header(parent=self.org, digest=digest, size_bytes=len(data))
 
