@@ -27,6 +27,8 @@ class Options(kit.Options):
     """Jails of each language that may run at once."""
     executor_queue: int = 32
     """Calls of each language that may wait for a jail; more are refused at once."""
+    executor_require_cgroups: bool = False
+    """Refuse to serve where a jail's memory and processes are bounded by rlimits alone."""
     executor_wall_seconds: float = 30.0
     executor_memory_bytes: int = 128 * 1024 * 1024
     executor_output_bytes: int = 1024 * 1024
@@ -51,7 +53,9 @@ def build(options: Options, platform: Platform) -> Unit:
     pool = PoolOptions(
         waiting=options.executor_jails_waiting, running=options.executor_jails_running, queue=options.executor_queue
     )
-    jail = SingleUseJails(JailOptions(folder=options.executor_rootfs, pool=pool))
+    jail = SingleUseJails(
+        JailOptions(folder=options.executor_rootfs, require_cgroups=options.executor_require_cgroups, pool=pool)
+    )
     http = HttpClient(parse_aliases(options.executor_host_aliases))
     executor = Executor(
         RegistryArtifacts(platform.channel("registry")),

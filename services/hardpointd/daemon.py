@@ -85,7 +85,8 @@ class Daemon:
 
     def _platform(self, unit: str) -> Platform:
         # The executor shows no token: it runs beside strangers' code, and all it may do is in the tickets it is given.
-        token = None if unit in WITHOUT_DATABASE else self.laptop.service_token(f"units/{unit}")
+        silent = unit in WITHOUT_DATABASE or not PEERS[unit]
+        token = None if silent else self.laptop.service_token(f"units/{unit}")
 
         def to_peer(peer: str) -> grpc.aio.Channel:
             address = self.options.address_of(peer) or self.address

@@ -13,6 +13,7 @@ from typing import Any
 
 from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.caller import SERVICE_ROLE
+from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.options import Options
 from hardpointd.options import DaemonOptions
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
@@ -51,9 +52,17 @@ class Laptop:
         return Verifier(jwks, self._options.issuer, self._options.audience)
 
     def service_token(self, subject: str) -> Callable[[], str]:
-        """What this process shows to its peers: the configured file's content, else a token of this machine's key."""
+        """What this process shows to its peers: the configured file's content, else a token of this machine's key.
+
+        Raises InvalidArgument when tokens are verified against another issuer's keys and no file is configured.
+        """
         if self._options.service_token_file is not None:
             return self._options.service_token
+        if self._options.jwks:
+            raise InvalidArgument(
+                f"{subject} calls other units, and has no token that they would believe",
+                fix="set HARDPOINT_SERVICE_TOKEN_FILE to a file with a token of the issuer behind HARDPOINT_JWKS",
+            )
         keys = self.dev_keys()
         minted: tuple[str, float] = ("", 0.0)
 

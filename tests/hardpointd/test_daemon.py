@@ -1,0 +1,64 @@
+"""The daemon's own decisions: which units, whose peers, whose tokens."""
+
+from pathlib import Path
+
+import pytest
+
+from hardpoint_kit.errors import InvalidArgument
+from hardpointd.catalog import PEERS, UNITS, chosen
+from hardpointd.daemon import Daemon
+from hardpointd.defaults import Laptop, key_encryption_key
+from hardpointd.options import DaemonOptions
+
+
+def options(state: Path, **more: object) -> DaemonOptions:
+    return DaemonOptions(state=state, listen="127.0.0.1:0", **more)  # type: ignore[arg-type]
+
+
+def test_units_start_after_those_they_call():
+    for place, unit in enumerate(UNITS):
+        assert set(PEERS[unit]) <= set(UNITS[:place])
+
+
+def test_no_name_means_all_and_a_wrong_name_is_refused():
+    assert chosen([]) == UNITS
+    assert chosen(["runtime", "config"]) == ("config", "runtime")
+    with pytest.raises(InvalidArgument, match="no unit is called registri"):
+        chosen(["registri"])
+
+
+async def test_a_peer_that_is_nowhere_is_named_before_anything_starts(tmp_path):
+    with pytest.raises(InvalidArgument, match="marketplace calls registry") as refused:
+        await Daemon(("marketplace",), options(tmp_path)).start()
+    assert "HARDPOINT_REGISTRY_ADDRESS" in refused.value.fix
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_with_another_issuer_a_service_token_is_required(tmp_path):
+    laptop = Laptop(options(tmp_path, jwks=str(tmp_path / "jwks.json")))
+    with pytest.raises(InvalidArgument, match="no token that they would believe"):
+        laptop.service_token("units/runtime")
+    assert not (tmp_path / "keys").exists(), "no key is made that nobody believes"
+
+
+def test_a_service_token_file_is_read_again_for_every_call(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    token = Laptop(options(tmp_path, service_token_file=file)).service_token("units/runtime")
+    assert token() == "one"
+    file.write_text("two\n")
+    assert token() == "two"
+
+
+async def test_a_laptop_token_is_minted_once_and_believed(tmp_path):
+    laptop = Laptop(options(tmp_path))
+    token = laptop.service_token("units/runtime")
+    assert token() == token()
+    caller = await laptop.verifier().verify(token())
+    assert (caller.subject, caller.roles) == ("units/runtime", {"service"})
+
+
+def test_the_encryption_key_is_made_once_and_private(tmp_path):
+    first = key_encryption_key(tmp_path).read_text()
+    assert key_encryption_key(tmp_path).read_text() == first
+    assert key_encryption_key(tmp_path).stat().st_mode & 0o077 == 0
