@@ -179,6 +179,12 @@ class EmbeddedPostgres:
     def _launch(self, deadline: float) -> None:
         """Start the server once; returns without one when only something passing is in the way."""
         account = Account.choose(self._data)
+        if account.run(deadline, Path("/usr/bin/test"), "-x", str(self.folder)) is not None:
+            raise Unavailable(
+                "the user that runs PostgreSQL for root cannot enter the state folder",
+                place=str(self.folder),
+                fix="set HARDPOINT_STATE to a folder that any user may pass through, such as /var/lib/hardpoint",
+            )
         binaries = self._runnable(account, deadline)
         if not self._data.exists():
             self._initialise(account, binaries, deadline)
@@ -207,12 +213,6 @@ class EmbeddedPostgres:
 
     def _initialise(self, account: Account, binaries: Binaries, deadline: float) -> None:
         """Make the data folder; it is whole or not there."""
-        if account.run(deadline, Path("/usr/bin/test"), "-x", str(self.folder)) is not None:
-            raise Unavailable(
-                "the user that runs PostgreSQL for root cannot enter the state folder",
-                place=str(self.folder),
-                fix="set HARDPOINT_STATE to a folder that any user may pass through, such as /var/lib/hardpoint",
-            )
         for leftover in self.folder.glob("data.*"):
             shutil.rmtree(leftover, ignore_errors=True)
         # A name of its own: initdb outlives a starter that is killed, and may still be writing to the folder it had.
