@@ -15,6 +15,7 @@ from hardpoint.runtime.v1 import run_pb2
 from hardpoint_client import Agent, Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError
+from hardpointd.postgres import EmbeddedPostgres
 
 from .conftest import Programmable, add_file, eventually, http_capability, new_deployment, remove
 
@@ -149,8 +150,6 @@ async def test_the_database_goes_away_and_comes_back(own):
     with pytest.raises(HardpointError) as error:
         await client.registry.ListCapabilities(registry_pb2.ListCapabilitiesRequest(parent=client.org), timeout=8)
     assert error.value.code.name == "UNAVAILABLE"
-
-    from hardpointd.postgres import EmbeddedPostgres
 
     async with EmbeddedPostgres(deployment.state):
 

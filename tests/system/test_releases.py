@@ -2,6 +2,7 @@
 
 import pytest
 
+from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_kit.errors import AlreadyExists
 
 from .conftest import EXAMPLES
@@ -20,8 +21,6 @@ async def test_the_same_version_with_other_bytes_is_refused(client):
 
 
 async def test_a_request_that_is_repeated_has_one_effect(client):
-    from hardpoint.runtime.v1 import agent_pb2
-
     request = agent_pb2.CreateAgentRequest(parent=client.org, agent_id="once", request_id="the-same-id")
     first = await client.agents.CreateAgent(request)
     second = await client.agents.CreateAgent(request)

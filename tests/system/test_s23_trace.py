@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from hardpoint.runtime.v1 import run_pb2
 
-from .conftest import System, eventually, http_capability
+from .conftest import System, add_file, eventually, http_capability
 
 PLACE = "Ushuaia-canary"
 CODE = b"""
@@ -73,8 +73,6 @@ async def test_http_call(system, client, agent, add):
 
 @pytest.mark.jail
 async def test_jailed_call(system, client, agent):
-    from .conftest import add_file
-
     await add_file(client, agent, CODE, "fetcher.js")
     url = system.upstream.serve((200, {"ok": True}))
     tracer = TracerProvider().get_tracer("test")
