@@ -44,7 +44,11 @@ async def cut_off(url: str) -> None:
     database = Database(url)
     async with database.transaction("*") as connection:
         cut = await connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+            # Of this database alone: other tests listen beside us, as the same role.
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+            )
         )
         assert cut.rowcount > 0
     await database.close()

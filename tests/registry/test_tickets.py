@@ -49,7 +49,7 @@ def test_any_other_ticket_is_refused(ticket: str, digest: str) -> None:
     assert refused.value.fix
 
 
-@given(st.integers(0, len(TICKET) - 1), st.characters())
+@given(st.integers(0, len(TICKET) - 1), st.characters(exclude_categories=["Cs"]))
 def test_a_changed_character_makes_it_worthless(position: int, character: str) -> None:
     assume(TICKET[position] != character)
     with pytest.raises(Unauthenticated):

@@ -12,7 +12,7 @@ from hardpoint_kit.errors import ActionFailed
 from hardpoint_kit.options import Options
 from hardpoint_kit.telemetry import setup
 from hardpoint_runtime.service import calls
-from runtime.conftest import AGENT, TOOL, Client, Fakes
+from runtime.conftest import AGENT, TOOL, Client, Fakes, eventually
 from runtime.fakes import failing
 
 
@@ -89,13 +89,16 @@ async def test_durations_are_measured_by_capability_and_action(
 async def test_a_warm_call_uses_the_database_for_nothing_but_its_record(
     attached: Client, spans: InMemorySpanExporter
 ) -> None:
-    await attached.call()
-    spans.clear()
-    answer = await attached.call()
-    (call,) = tool_spans(spans)
-    assert call.context is not None
-    assert answer.run
-    within = [
-        span for span in spans.get_finished_spans() if span.context and span.context.trace_id == call.context.trace_id
-    ]
-    assert [span.name for span in within if span.name == "transaction"] == []
+    """Word of the attachment may still be on its way at the first calls, which then read it again."""
+
+    async def warm() -> bool:
+        spans.clear()
+        await attached.call()
+        (call,) = tool_spans(spans)
+        assert call.context is not None
+        trace = call.context.trace_id
+        finished = [span for span in spans.get_finished_spans() if span.context and span.context.trace_id == trace]
+        return "transaction" not in {span.name for span in finished}
+
+    await eventually(warm)
+    assert [await warm() for _ in range(5)] == [True] * 5
