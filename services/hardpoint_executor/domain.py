@@ -12,7 +12,6 @@ from hardpoint_kit.errors import HardpointError
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority
 
 DEFAULT_COMPUTE = "light"
-BACKSTOP_REASONS = frozenset({"INTERNAL", "UNKNOWN"})
 
 
 class Outcome(StrEnum):

@@ -6,7 +6,7 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hardpoint_executor import peers
@@ -45,12 +45,6 @@ from hardpoint_manifest.load import language
 MOST_LEASES = 4096
 
 
-@dataclass(slots=True)
-class _Running:
-    task: asyncio.Task[Finished]
-    cancelled: bool = False
-
-
 class Executor:
     """Runs actions, one broker and, for code, one fresh jail each."""
 
@@ -66,41 +60,38 @@ class Executor:
         self._programs = Programs(artifacts, clock)
         self._leases = leases
         self._values: Kept[Values] = Kept(clock, MOST_LEASES)
-        self._jail = jail
         self._code = CodeRunner(jail)
         self._http = http
         self._limits = limits
-        self._running: dict[tuple[str, str], _Running] = {}
+        self._running: dict[tuple[str, str], asyncio.Task[Finished]] = {}
 
     async def execute(self, _caller: Caller, execution: Execution) -> AsyncIterator[Event]:
         """Run an action: Started first, Finished last. Raises instead of Started for an execution that never began.
 
         Closing the iterator kills the execution.
         """
+        program = await self._programs.get(execution.artifact)
+        values = await self._redeemed(execution.lease_token)
         key = (execution.org, execution.id)
         if key in self._running:
             raise AlreadyExists(f"execution {execution.id} is running", place="execution_id")
-        program = await self._programs.get(execution.artifact)
-        values = await self._redeemed(execution.lease_token)
         # The queue needs no bound of its own: what an action may log has one.
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = _Running(asyncio.create_task(self._finish(execution, program, values, events)))
-        self._running[key] = run
+        run = self._running[key] = asyncio.create_task(self._finish(execution, program, values, events))
         try:
-            async for event in _until_done(events, run.task):
+            async for event in _until_done(events, run):
                 yield event
-            yield self._ended(run)
+            yield _ended(run)
         finally:
             del self._running[key]
-            run.task.cancel()
+            run.cancel()
 
     async def cancel(self, _caller: Caller, org: str, execution_id: str) -> None:
         """Kill a running execution; its stream ends as CANCELLED. Raises NotFound."""
         run = self._running.get((org, execution_id))
         if run is None:
             raise NotFound("execution", execution_id)
-        run.cancelled = True
-        run.task.cancel()
+        run.cancel()
 
     async def read_header(self, _caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
         """What a code file exports, by loading it in the jail; raises InvalidArgument HEADER_UNREADABLE."""
@@ -165,10 +156,11 @@ class Executor:
         except HardpointError as error:
             return Finished(outcome_of(error), _used(usage, broker, started), error=error)
 
-    def _ended(self, run: _Running) -> Finished:
-        if run.task.cancelled():
-            return Finished(Outcome.CANCELLED, Usage(), error=Cancelled("the execution was cancelled"))
-        return run.task.result()
+
+def _ended(run: asyncio.Task[Finished]) -> Finished:
+    if run.cancelled():
+        return Finished(Outcome.CANCELLED, Usage(), error=Cancelled("the execution was cancelled"))
+    return run.result()
 
 
 async def _until_done(events: "asyncio.Queue[Event | None]", task: asyncio.Task[Finished]) -> AsyncIterator[Event]:

@@ -1,0 +1,77 @@
+"""The use cases of the executor: an execution that is cancelled ends as such, and its id is free again."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from executor.brokers import client_of
+from executor.upstream import Seen, Upstream
+from hardpoint_executor.domain import Artifact, Execution, Finished, Limits, Outcome, Started
+from hardpoint_executor.jail import SingleUseJails
+from hardpoint_executor.peers import Values
+from hardpoint_executor.service import Executor
+from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.clock import SystemClock
+from hardpoint_kit.errors import AlreadyExists, NotFound
+from hardpoint_manifest.authority import Authority
+
+MANIFEST = {
+    "capability": {
+        "id": "probe",
+        "name": "Probe",
+        "version": "1.0.0",
+        "actions": [{"id": "get", "name": "Get"}],
+        "integration": {"type": "api", "endpoint": "https://api.example.com/x", "method": "GET"},
+        "permissions": ["network.http.get"],
+    }
+}
+EXECUTION = Execution(
+    org="acme",
+    id="e1",
+    release="orgs/acme/capabilities/probe/releases/1.0.0",
+    artifact=Artifact("sha256:0", "probe.json", "ticket"),
+    action="get",
+    output_schema={},
+    input={},
+    authority=Authority(frozenset({"network.http.get"}), frozenset({"api.example.com"})),
+    lease_token="",
+    requirements=(),
+    limits=Limits(),
+)
+
+
+class Registry:
+    async def read(self, digest: str, ticket: str) -> bytes:
+        return json.dumps(MANIFEST).encode()
+
+
+class Config:
+    async def redeem(self, token: str) -> Values:
+        return Values({}, {}, datetime.now(UTC))
+
+
+async def silence(_seen: Seen) -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+async def test_a_cancelled_execution_ends_as_such_and_frees_its_id() -> None:
+    async with Upstream(silence) as silent, client_of({"api.example.com": silent}) as http:
+        executor = Executor(Registry(), Config(), SingleUseJails(), http, SystemClock(), Limits())
+        events = executor.execute(SYSTEM("acme"), EXECUTION)
+        assert await anext(events) == Started("http")
+        with pytest.raises(AlreadyExists):
+            await anext(executor.execute(SYSTEM("acme"), EXECUTION))
+        with pytest.raises(NotFound):
+            await executor.cancel(SYSTEM("other"), "other", "e1")
+        await executor.cancel(SYSTEM("acme"), "acme", "e1")
+        finished = await asyncio.wait_for(anext(events), 5)
+        assert isinstance(finished, Finished)
+        assert finished.outcome is Outcome.CANCELLED
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+        with pytest.raises(NotFound):
+            await executor.cancel(SYSTEM("acme"), "acme", "e1")
