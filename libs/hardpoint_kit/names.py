@@ -4,7 +4,7 @@
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Self
 
@@ -38,13 +38,13 @@ class Name:
         _kinds[cls.kind] = cls
 
     def __post_init__(self) -> None:
-        for part in fields(self):
-            value = getattr(self, part.name)
-            if len(value) > _LONGEST_PART or not _PART.get(part.name, _ID).fullmatch(value):
-                raise InvalidArgument({part.name: f'"{value}" {_HELP.get(part.name, _ID_HELP)}'})
+        for part in self.__match_args__:
+            value = getattr(self, part)
+            if len(value) > _LONGEST_PART or not _PART.get(part, _ID).fullmatch(value):
+                raise InvalidArgument({part: f'"{value}" {_HELP.get(part, _ID_HELP)}'})
 
     def __str__(self) -> str:
-        return self.pattern.format(**{part.name: getattr(self, part.name) for part in fields(self)})
+        return self.pattern.format(**{part: getattr(self, part) for part in self.__match_args__})
 
     @classmethod
     def parse(cls, text: str, place: str = "name") -> Self:

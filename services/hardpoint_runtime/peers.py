@@ -5,7 +5,7 @@ Services depend on the Protocols; the classes below speak to the units over gRPC
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC
 from typing import Protocol
 
@@ -166,6 +166,8 @@ class GrpcExecutor:
 
     async def _reach(self) -> None:
         """Wait for a connection that is being made, but not long; a broken one fails the call by itself."""
+        if self._channel.get_state() is grpc.ChannelConnectivity.READY:
+            return
         try:
             async with asyncio.timeout(REACH_SECONDS):
                 state = self._channel.get_state(try_to_connect=True)
@@ -239,6 +241,7 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
     )
 
 
+_USAGE = tuple(field.name for field in fields(Usage))
 _STATES = {
     executor_pb2.OUTCOME_OK: RunState.SUCCEEDED,
     executor_pb2.OUTCOME_CANCELLED: RunState.CANCELLED,
@@ -247,7 +250,7 @@ _STATES = {
 
 def _ended(finished: executor_pb2.Finished) -> Ended:
     state = _STATES.get(finished.outcome, RunState.FAILED)
-    usage = Usage(**{field: getattr(finished.usage, field) for field in asdict(Usage())})
+    usage = Usage(*(getattr(finished.usage, field) for field in _USAGE))
     if state is RunState.SUCCEEDED:
         return Ended(state, from_value(finished.output), None, usage)
     error = from_status(finished.error)

@@ -71,7 +71,7 @@ class Daemon:
 
     async def _serve(self, units: list[Unit]) -> None:
         assert self._telemetry is not None
-        self._server = Server(self.options, units, self.laptop.verifier(), self._telemetry)
+        self._server = Server(self.options, units, self.laptop.verifier())
         await self._server.start()
 
     def _check_peers(self) -> None:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpcore
 import pytest
 import structlog
 from cryptography import x509
@@ -97,11 +96,11 @@ async def test_every_address_of_a_name_must_be_public(addresses: list[str]) -> N
 async def test_a_name_is_resolved_once_and_connected_by_the_address_found(monkeypatch: pytest.MonkeyPatch) -> None:
     dialled: list[tuple[str, int]] = []
 
-    async def connect(self: object, host: str, port: int, *_: object) -> None:
+    async def connect(host: str, port: int) -> None:
         dialled.append((host, port))
-        raise httpcore.ConnectError
+        raise ConnectionRefusedError
 
-    monkeypatch.setattr("httpcore.AnyIOBackend.connect_tcp", connect)
+    monkeypatch.setattr("asyncio.open_connection", connect)
     async with client_of({}, resolving(["93.184.215.14"], ["127.0.0.1"])) as client:
         assert await code_of(broker_of(client), FetchRequest("GET", URL)) == DenialCode.UPSTREAM_UNREACHABLE
     assert dialled == [("93.184.215.14", 443)]

@@ -51,7 +51,7 @@ def serve(verifier: Verifier, telemetry: Telemetry, cleanup: AsyncExitStack) -> 
     """`await serve(unit, ...)` is a running server of these units, stopped after the test."""
 
     async def serve(*units: Any, listen: str = "127.0.0.1:0") -> Server:
-        server = Server(Options(listen=listen), units, verifier, telemetry)
+        server = Server(Options(listen=listen), units, verifier)
         await server.start()
         cleanup.push_async_callback(server.stop, 0)
         return server

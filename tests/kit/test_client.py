@@ -145,8 +145,8 @@ async def test_stream_can_be_left(method: str, server: Any, servicer: Any, dial:
         stub = channel.unary_stream(path, Echo.SerializeToString, Echo.FromString)(Echo(name=MINE, text="stay"))
     else:
         stub = channel.stream_stream(path, Echo.SerializeToString, Echo.FromString)(requests())
-    assert (await anext(aiter(stub))).name == MINE
-    stub.cancel()
+    assert (await anext(stub)).name == MINE
+    await stub.aclose()
     await asyncio.wait_for(ended.wait(), 10)
 
 

@@ -133,7 +133,7 @@ async def test_defect_tells_the_trace_and_nothing_else(
         await call(dial(server), method, Echo(name="orgs/acme/agents/a"))
     assert "hunter2" not in str(known(caught.value))
     assert len(caught.value.metadata["trace"]) == 32
-    (line,) = (record for record in caplog.records if record.name == "hardpoint_kit.rpc.interceptors")
+    (line,) = (record for record in caplog.records if record.name == "hardpoint_kit.rpc.gate")
     assert "hunter2" in str(line.msg["exc_info"])
 
 

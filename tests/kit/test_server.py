@@ -172,7 +172,7 @@ async def test_health_follows_the_unit(serve: Any, dial: Any, monkeypatch: pytes
     reasons.clear()
     assert (await anext(statuses)).status == SERVING
     assert await health(channel) == SERVING
-    watch.cancel()
+    await watch.aclose()
 
 
 async def test_readiness_that_raises_is_not_serving(serve: Any, dial: Any) -> None:

@@ -24,7 +24,6 @@ from hardpoint_kit.options import Options
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
 from hardpoint_kit.rpc.status import to_status
-from hardpoint_kit.telemetry import setup
 from hardpoint_kit.unit import Unit
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.executions import Execution
@@ -58,7 +57,7 @@ def reach(keys: DevKeys, cleanup: AsyncExitStack) -> Reach:
     async def reach(*services: Any) -> Any:
         options = Options(listen="127.0.0.1:0")
         units = [Unit("peer", list(services))]
-        server = Server(options, units, Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
+        server = Server(options, units, Verifier(keys.jwks(), issuer="hardpoint"))
         await server.start()
         cleanup.push_async_callback(server.stop, 0)
         token = keys.mint("runtime", "hardpoint", {"service"})

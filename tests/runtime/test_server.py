@@ -11,7 +11,6 @@ from hardpoint_kit.errors import Unavailable
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
-from hardpoint_kit.telemetry import setup
 from hardpoint_runtime.server import Options, build
 from runtime.conftest import Dial
 
@@ -21,7 +20,7 @@ async def test_the_runtime_serves_without_its_peers(url: str, keys: DevKeys, tmp
     async with channel("127.0.0.1:1") as nowhere:
         unit = build(options, Platform(SystemClock(), lambda peer: nowhere, tmp_path))
         assert unit.name == "runtime"
-        server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"), setup("tests", options))
+        server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"))
         await server.start()
         try:
             client = dial(server)

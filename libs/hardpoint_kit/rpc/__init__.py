@@ -1,1 +1,1 @@
-"""gRPC edges: errors as statuses, the server with its interceptors, the client channel."""
+"""gRPC edges: errors as statuses, the server with its gate, the client channel."""

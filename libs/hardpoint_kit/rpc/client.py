@@ -9,18 +9,19 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
-from opentelemetry.instrumentation.grpc import aio_client_interceptors
+from opentelemetry.trace import StatusCode
 
 from hardpoint_kit.caller import ANY_ORG, current_caller
 from hardpoint_kit.errors import HardpointError, Unavailable
+from hardpoint_kit.rpc.spans import CODE, client_span
 from hardpoint_kit.rpc.status import from_rpc_error
 from hardpoint_kit.rpc.wire import LARGEST_MESSAGE, ORG_METADATA, SUBJECT_METADATA
 
@@ -30,9 +31,8 @@ ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.1
 
 Token = Callable[[], str] | str | None
-Details = Any
-Call = Any
-Continuation = Callable[[Details, Any], Awaitable[Call]]
+Wire = Callable[..., Any]
+Pairs = Sequence[tuple[str, Any]]
 
 _CHANNEL_OPTIONS = (
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
@@ -58,19 +58,95 @@ def channel(address: str, *, token: Token = None, act_for: bool = False) -> grpc
     `token` is shown as the bearer token; a callable is asked for every call, so that the token can be rotated.
     With `act_for`, calls name the current caller's org and subject, which the peer believes of units only. Unary calls
     without a timeout get one; those without side effects, or with a request id, are repeated while the peer is
-    UNAVAILABLE and time is left.
+    UNAVAILABLE and time is left. Streams that are answered are generators: they call when they are first read.
     """
-    shown = _Shown(token, act_for)
-    interceptors = [
-        _UnaryUnary(shown),
-        _UnaryStream(shown),
-        _StreamUnary(shown),
-        _StreamStream(shown),
-        *aio_client_interceptors(),  # type: ignore[no-untyped-call]
-        _UnaryUnaryEnd(),
-        _StreamUnaryEnd(),
-    ]
-    return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS, interceptors=interceptors)
+    return _Channel(grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS), _Shown(token, act_for))
+
+
+class _Channel(grpc.aio.Channel):
+    """Wraps the calls themselves: interceptors of the library would make tasks and wrappers anew for every call."""
+
+    def __init__(self, wire: grpc.aio.Channel, shown: "_Shown") -> None:
+        self._wire = wire
+        self._shown = shown
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Close the channel; calls under way may end within `grace` seconds."""
+        await self._wire.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """The state of the connection."""
+        return self._wire.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Return when the state is another."""
+        await self._wire.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Return when there is a connection."""
+        await self._wire.channel_ready()
+
+    def unary_unary(self, method: str, *serializers: Any, **options: Any) -> Any:
+        """A method of one message each way."""
+        return self._repeated(method, self._wire.unary_unary(method, *serializers, **options))
+
+    def stream_unary(self, method: str, *serializers: Any, **options: Any) -> Any:
+        """A method that is sent many messages and answers one."""
+        return self._once(method, self._wire.stream_unary(method, *serializers, **options))
+
+    def unary_stream(self, method: str, *serializers: Any, **options: Any) -> Any:
+        """A method that answers many messages."""
+        return self._streamed(method, self._wire.unary_stream(method, *serializers, **options))
+
+    def stream_stream(self, method: str, *serializers: Any, **options: Any) -> Any:
+        """A method of many messages each way."""
+        return self._streamed(method, self._wire.stream_stream(method, *serializers, **options))
+
+    def _repeated(self, method: str, call: Wire) -> Wire:
+        once = self._once(method, call)
+
+        async def make(request: Any, *, timeout: float | None = None, **options: Any) -> Any:
+            timeout = CALL_SECONDS if timeout is None else timeout
+            ends = time.monotonic() + timeout
+            attempts = ATTEMPTS if repeatable(method, request) else 1
+            for attempt in range(1, attempts + 1):
+                try:
+                    return await once(request, timeout=max(0.0, ends - time.monotonic()), **options)
+                except Unavailable as error:
+                    pause = _pause(attempt, error)
+                    if attempt == attempts or time.monotonic() + pause >= ends:
+                        raise
+                await asyncio.sleep(pause)
+            raise AssertionError("unreachable: the last attempt returns or raises")
+
+        return make
+
+    def _once(self, method: str, call: Wire) -> Wire:
+        async def make(request: Any, *, timeout: float | None = None, metadata: Pairs = (), **options: Any) -> Any:
+            timeout = UPLOAD_SECONDS if timeout is None else timeout
+            with _span(method) as carried:
+                shown = self._shown.beside(metadata, carried)
+                return await call(request, timeout=timeout, metadata=shown, **options)
+
+        return make
+
+    def _streamed(self, method: str, call: Wire) -> Wire:
+        async def make(request: Any, *, metadata: Pairs = (), **options: Any) -> AsyncIterator[Any]:
+            with _span(method) as carried:
+                answers = call(request, metadata=self._shown.beside(metadata, carried), **options)
+                try:
+                    while (answer := await answers.read()) is not grpc.aio.EOF:
+                        yield answer
+                finally:
+                    answers.cancel()  # nothing to a call that ended; the end of one whose reader went away
+
+        return make
 
 
 class _Shown:
@@ -80,122 +156,34 @@ class _Shown:
         self._token = token
         self._act_for = act_for
 
-    def on(self, details: Details, timeout: float | None) -> Details:
-        """Return the call's details with a timeout and the metadata of who calls."""
-        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+    def beside(self, metadata: Pairs, carried: dict[str, str]) -> list[tuple[str, Any]]:
+        """Return a call's own metadata, what is carried for its span, and who calls."""
         token = self._token() if callable(self._token) else self._token
         if token:
-            metadata["authorization"] = f"Bearer {token}"
+            carried["authorization"] = f"Bearer {token}"
         who = current_caller()
         if self._act_for and who is not None and who.org not in ("", ANY_ORG):
-            metadata[ORG_METADATA] = who.org
-            metadata[SUBJECT_METADATA] = who.subject
-        return details._replace(timeout=timeout, metadata=metadata)
+            carried[ORG_METADATA] = who.org
+            carried[SUBJECT_METADATA] = who.subject
+        return [*metadata, *carried.items()]
 
 
-class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, shown: _Shown) -> None:
-        self._shown = shown
-
-    async def intercept_unary_unary(
-        self, continuation: Continuation, client_call_details: Details, request: Any
-    ) -> Call:
-        """Make the call, again while that may help."""
-        timeout = CALL_SECONDS if client_call_details.timeout is None else client_call_details.timeout
-        ends = time.monotonic() + timeout
-        attempts = ATTEMPTS if repeatable(_text(client_call_details.method), request) else 1
-        for attempt in range(1, attempts + 1):
-            try:
-                return await _finished(
-                    continuation(self._shown.on(client_call_details, max(0.0, ends - time.monotonic())), request)
-                )
-            except Unavailable as error:
-                pause = _pause(attempt, error)
-                if attempt == attempts or time.monotonic() + pause >= ends:
-                    raise
-            await asyncio.sleep(pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
-    def __init__(self, shown: _Shown) -> None:
-        self._shown = shown
-
-    async def intercept_stream_unary(
-        self, continuation: Continuation, client_call_details: Details, request_iterator: Any
-    ) -> Call:
-        """Make the call."""
-        timeout = UPLOAD_SECONDS if client_call_details.timeout is None else client_call_details.timeout
-        return await _finished(continuation(self._shown.on(client_call_details, timeout), request_iterator))
-
-
-class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, shown: _Shown) -> None:
-        self._shown = shown
-
-    async def intercept_unary_stream(
-        self, continuation: Continuation, client_call_details: Details, request: Any
-    ) -> AsyncIterator[Any]:
-        """Make the call."""
-        return _messages(await continuation(self._shown.on(client_call_details, client_call_details.timeout), request))
-
-
-class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
-    def __init__(self, shown: _Shown) -> None:
-        self._shown = shown
-
-    async def intercept_stream_stream(
-        self, continuation: Continuation, client_call_details: Details, request_iterator: Any
-    ) -> AsyncIterator[Any]:
-        """Make the call."""
-        details = self._shown.on(client_call_details, client_call_details.timeout)
-        return _messages(await continuation(details, request_iterator))
-
-
-class _UnaryUnaryEnd(grpc.aio.UnaryUnaryClientInterceptor):
-    """Waits for the answer next to the wire: a caller cancelled inside the instrumentation would leave the call be."""
-
-    async def intercept_unary_unary(
-        self, continuation: Continuation, client_call_details: Details, request: Any
-    ) -> Call:
-        """Make the call."""
-        return await _ended(await continuation(client_call_details, request))
-
-
-class _StreamUnaryEnd(grpc.aio.StreamUnaryClientInterceptor):
-    """The same for client streams."""
-
-    async def intercept_stream_unary(
-        self, continuation: Continuation, client_call_details: Details, request_iterator: Any
-    ) -> Call:
-        """Make the call."""
-        return await _ended(await continuation(client_call_details, request_iterator))
-
-
-async def _ended(call: Call) -> Call:
-    with contextlib.suppress(grpc.aio.AioRpcError):
-        await call
-    return call
-
-
-async def _finished(calling: Awaitable[Call]) -> Call:
-    """Return the call when its answer is there; raises what the server raised."""
+@contextlib.contextmanager
+def _span(method: str) -> Iterator[dict[str, str]]:
+    """The span of a call as the metadata that carries it, ended with its status; raises what the server raised."""
+    span, carried = client_span(method)
+    code = grpc.StatusCode.CANCELLED
     try:
-        call = await calling
-        await call
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from None
-    return call
-
-
-async def _messages(call: Call) -> AsyncIterator[Any]:
-    try:
-        async for message in call:
-            yield message
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from None
+        yield carried
+        code = grpc.StatusCode.OK
+    except grpc.aio.AioRpcError as failed:
+        code = failed.code()
+        error = from_rpc_error(failed)
+        span.set_status(StatusCode.ERROR, error.reason)
+        raise error from None
     finally:
-        call.cancel()  # nothing to a call that ended; the end of one whose reader went away
+        span.set_attribute(CODE, code.value[0])
+        span.end()
 
 
 def repeatable(method: str, request: Message) -> bool:
@@ -216,7 +204,3 @@ def _without_side_effects(method: str) -> bool:
 def _pause(attempt: int, error: HardpointError) -> float:
     jittered: float = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
     return max(jittered, error.retry_after or 0.0)
-
-
-def _text(method: str | bytes) -> str:
-    return method.decode() if isinstance(method, bytes) else method

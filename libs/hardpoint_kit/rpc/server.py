@@ -9,14 +9,12 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
-from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from hardpoint_kit.auth import Verifier, rules
 from hardpoint_kit.errors import Conflict
 from hardpoint_kit.options import Options
-from hardpoint_kit.rpc.interceptors import CallerInterceptor, Handler, OutcomeInterceptor, ValidationInterceptor
+from hardpoint_kit.rpc.gate import Gate, Handler
 from hardpoint_kit.rpc.wire import LARGEST_MESSAGE, UNIT_METADATA
-from hardpoint_kit.telemetry import Telemetry
 from hardpoint_kit.unit import Unit
 
 READY_SECONDS = 1.0
@@ -46,19 +44,12 @@ class Server:
     apart by the metadata `hardpoint-unit`; without it the first unit answers.
     """
 
-    def __init__(self, options: Options, units: Sequence[Unit], verifier: Verifier, telemetry: Telemetry) -> None:
+    def __init__(self, options: Options, units: Sequence[Unit], verifier: Verifier) -> None:
         self.port = 0
         self._options = options
         self._units = units
         self._services = {name for unit in units for name in unit.handlers}
-        self._interceptors = [
-            aio_server_interceptor(  # type: ignore[no-untyped-call]
-                telemetry.tracer_provider, filters.negate(filters.health_check())
-            ),
-            OutcomeInterceptor(),
-            CallerInterceptor(verifier, rules(sorted(self._services))),
-            ValidationInterceptor(),
-        ]
+        self._gate = Gate(verifier, rules(sorted(self._services)))
         self._health = health.HealthServicer()
         self._reasons: dict[str, list[str]] = {}
         self._started: list[Unit] = []
@@ -70,14 +61,16 @@ class Server:
 
         A unit's start must not wait for a peer, which may be in this very process. Raises Conflict for a taken port.
         """
-        self._server = server = grpc.aio.server(interceptors=self._interceptors, options=_CHANNEL_OPTIONS)
+        self._server = server = grpc.aio.server(options=_CHANNEL_OPTIONS)
         try:
             self.port = server.add_insecure_port(self._options.listen)
         except RuntimeError as error:
             raise Conflict(
                 f"cannot listen on {self._options.listen}", fix="stop what uses the port, or set HARDPOINT_LISTEN"
             ) from error
-        server.add_generic_rpc_handlers(tuple(_ServiceOfUnits(name, self._units) for name in sorted(self._services)))
+        server.add_generic_rpc_handlers(
+            tuple(_ServiceOfUnits(name, self._units, self._gate) for name in sorted(self._services))
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([*self._services, _HEALTH, reflection.SERVICE_NAME], server)
         try:
@@ -151,14 +144,26 @@ class Server:
 class _ServiceOfUnits(grpc.GenericRpcHandler):
     """Finds the handler of a call to one service, in the unit that the call names when several offer the service."""
 
-    def __init__(self, name: str, units: Sequence[Unit]) -> None:
+    def __init__(self, name: str, units: Sequence[Unit], gate: Gate) -> None:
         self._prefix = f"/{name}/"
+        self._gate = gate
         self._by_unit = {unit.name: unit.handlers[name] for unit in units if name in unit.handlers}
-        self._first = next(iter(self._by_unit.values()))
+        self._first = next(iter(self._by_unit))
+        self._guarded: dict[tuple[str, str], Handler] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
-        """Return the handler, None for a method of another service."""
-        if not handler_call_details.method.startswith(self._prefix):
+        """Return the handler behind the gate, None for a method of another service."""
+        method = handler_call_details.method
+        if not method.startswith(self._prefix):
             return None
-        asked = dict(handler_call_details.invocation_metadata).get(UNIT_METADATA)
-        return self._by_unit.get(str(asked), self._first).service(handler_call_details)
+        unit = self._first
+        if len(self._by_unit) > 1:
+            asked = str(dict(handler_call_details.invocation_metadata).get(UNIT_METADATA))
+            unit = asked if asked in self._by_unit else unit
+        guarded = self._guarded.get((unit, method))
+        if guarded is None:
+            handler = self._by_unit[unit].service(handler_call_details)
+            if handler is None:
+                return None
+            guarded = self._guarded[unit, method] = self._gate.guard(method, handler)
+        return guarded

@@ -16,6 +16,7 @@ import structlog
 
 from hardpoint_executor.broker.address import public_address
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.stream import Stream
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +24,6 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to every address of the name, in the order to try; raises OSError when there is none."""
 
 RESOLVE_SECONDS = 2.0
-CONNECT_SECONDS = 2.0
 MAX_ADDRESSES_TRIED = 3
 
 
@@ -73,7 +73,6 @@ class GuardedDialler(httpcore.AsyncNetworkBackend):
     def __init__(self, resolve: Resolve, aliases: Mapping[str, Alias]) -> None:
         self._resolve = resolve
         self._aliases = aliases
-        self._sockets = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -84,12 +83,13 @@ class GuardedDialler(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Resolve `host` once, refuse it unless every address is public, and connect to one of those addresses."""
+        del timeout, local_address, socket_options
         if alias := self._aliases.get(host):
-            return await self._sockets.connect_tcp(alias.address, alias.port, timeout)
+            return await Stream.connect(alias.address, alias.port)
         refused: Exception | None = None
         for address in (await self._public_addresses(host, port))[:MAX_ADDRESSES_TRIED]:
             try:
-                return await self._sockets.connect_tcp(address, port, CONNECT_SECONDS, local_address, socket_options)
+                return await Stream.connect(address, port)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 refused = error
         raise unreachable(host) from refused

@@ -1,7 +1,8 @@
 """One request to one host over kept connections: no cookies, no proxies, no redirects, every byte counted.
 
-Connections are shared by the executions of one capability of one org, never more widely. `httpx` gets a URL without
-the path and the query, so that neither its log lines nor its errors can hold a secret; the path travels beside it.
+Connections are shared by the executions of one capability of one org, never more widely. The layer of connections is
+used without a client above it, which would only bring what is refused here: cookies, redirects, proxies of the
+environment, log lines with URLs.
 """
 
 import asyncio
@@ -11,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpcore
 import httpx
@@ -35,6 +35,8 @@ KEPT_SECONDS = 30.0
 MAX_ANSWER_HEADERS = 128
 MAX_ANSWER_HEADER_BYTES = 64 * 1024
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -56,7 +58,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Pool:
-    client: httpx.AsyncClient
+    connections: httpcore.AsyncConnectionPool
     users: int = 0
 
 
@@ -93,7 +95,9 @@ class HttpClient:
         ) as span:
             try:
                 with _denials(target.host):
-                    answer = await self._exchange(owner, self._request(method, target, headers, body), response_bytes)
+                    answer = await self._exchange(
+                        owner, target.host, self._request(method, target, headers, body), response_bytes
+                    )
             except BrokerDenied as denied:
                 _failed(span, denied.code)
                 raise
@@ -109,41 +113,41 @@ class HttpClient:
         """Close every connection; requests under way fail."""
         while self._pools:
             _, pool = self._pools.popitem()
-            await pool.client.aclose()
+            await pool.connections.aclose()
         self._resolver.close()
 
-    def _request(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> httpx.Request:
-        scheme = "http" if target.host in self._aliases else target.scheme
-        ours = {"host": target.authority, "accept-encoding": "identity"}
-        carrier: dict[str, str] = {}
-        TraceContextTextMapPropagator().inject(carrier)
-        if traceparent := carrier.get("traceparent"):
-            ours["traceparent"] = traceparent
-        return httpx.Request(
-            method,
-            f"{scheme}://{target.host}:{target.port}/",
-            headers={"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()} | ours,
+    def _request(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> httpcore.Request:
+        scheme = b"http" if target.host in self._aliases else target.scheme.encode("ascii")
+        sent = {"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()}
+        sent |= {"host": target.authority, "accept-encoding": "identity"}
+        if body is not None or method in _WITH_BODY:
+            sent["content-length"] = str(len(body or b""))
+        TraceContextTextMapPropagator().inject(sent)
+        return httpcore.Request(
+            method.encode("ascii"),
+            httpcore.URL(scheme=scheme, host=target.host.encode("ascii"), port=target.port, target=b"/"),
+            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()],
             content=body,
             extensions={"target": target.path.encode("ascii")},
         )
 
-    async def _exchange(self, owner: Owner, request: httpx.Request, response_bytes: int) -> Answer:
-        async with self._client(owner) as client:
-            response = await client.send(request, stream=True)
+    async def _exchange(self, owner: Owner, host: str, request: httpcore.Request, response_bytes: int) -> Answer:
+        async with self._connections(owner) as connections:
+            response = await connections.handle_async_request(request)
             try:
-                return await _read(response, request.url.host, response_bytes)
+                return await _read(response, request.method == b"HEAD", host, response_bytes)
             finally:
                 await response.aclose()
 
     @asynccontextmanager
-    async def _client(self, owner: Owner) -> AsyncIterator[httpx.AsyncClient]:
+    async def _connections(self, owner: Owner) -> AsyncIterator[httpcore.AsyncConnectionPool]:
         pool = self._pools.get(owner)
         if pool is None:
-            pool = self._pools[owner] = _Pool(self._new_client())
+            pool = self._pools[owner] = _Pool(self._new_connections())
         self._pools.move_to_end(owner)
         pool.users += 1
         try:
-            yield pool.client
+            yield pool.connections
         finally:
             pool.users -= 1
             await self._shrink()
@@ -154,76 +158,49 @@ class HttpClient:
             idle = next((owner for owner, pool in self._pools.items() if pool.users == 0), None)
             if idle is None:
                 return
-            await self._pools.pop(idle).client.aclose()
+            await self._pools.pop(idle).connections.aclose()
 
-    def _new_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=_Transport(self._dialler, self._tls),
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
-            trust_env=False,
-            timeout=None,  # noqa: S113 - the whole call has one deadline, set by the broker
-        )
-
-
-class _Transport(httpx.AsyncBaseTransport):
-    """A pool of connections that are made by the guarded dialler."""
-
-    def __init__(self, dialler: GuardedDialler, tls: ssl.SSLContext) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
+    def _new_connections(self) -> httpcore.AsyncConnectionPool:
+        """Waits of it have no deadline: the whole call has one, set by the broker."""
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self._tls,
             max_connections=CONNECTIONS_PER_POOL,
             max_keepalive_connections=KEPT_PER_POOL,
             keepalive_expiry=KEPT_SECONDS,
-            network_backend=dialler,
+            network_backend=self._dialler,
         )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = httpcore.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=b"/")
-        response = await self._pool.handle_async_request(
-            httpcore.Request(
-                request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
-            )
-        )
-        return _Response(
-            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
-        )
 
-    async def aclose(self) -> None:
-        await self._pool.aclose()
-
-
-class _Response(httpx.Response):
-    @property
-    def has_redirect_location(self) -> bool:
-        """False: the broker follows redirects, and no client parses their location before it does."""
-        return False
-
-
-@dataclass(slots=True)
-class _Body(httpx.AsyncByteStream):
-    response: httpcore.Response
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self.response.aiter_stream()
-
-    async def aclose(self) -> None:
-        await self.response.aclose()
-
-
-async def _read(response: httpx.Response, host: str, limit: int) -> Answer:
-    raw = response.headers.raw
+async def _read(response: httpcore.Response, bodiless: bool, host: str, limit: int) -> Answer:
+    raw = response.headers
     if len(raw) > MAX_ANSWER_HEADERS or sum(len(name) + len(value) for name, value in raw) > MAX_ANSWER_HEADER_BYTES:
         raise BrokerDenied(
             DenialCode.RESPONSE_TOO_LARGE, f"host {host} answered with too many headers", "ask for something smaller"
         )
-    body = _BoundedBody(host, response.headers.get("content-encoding", "identity").strip().lower(), limit)
-    announced = response.headers.get("content-length", "")
-    if response.request.method != "HEAD" and announced.isdecimal() and int(announced) > limit:
+    headers = _joined(raw)
+    body = _BoundedBody(host, headers.get("content-encoding", "identity").strip().lower(), limit)
+    announced = headers.get("content-length", "")
+    if not bodiless and announced.isdecimal() and int(announced) > limit:
         raise body.too_large()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_stream():
         body.feed(chunk)
-    return Answer(response.status_code, dict(response.headers), bytes(body.data), body.received)
+    return Answer(response.status, headers, bytes(body.data), body.received)
+
+
+def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name; a repeated one is one list, as HTTP has it."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("ascii").lower(), _text(value)
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 @dataclass(slots=True)
@@ -275,7 +252,7 @@ def _denials(host: str) -> Iterator[None]:
         yield
     except (httpcore.NetworkError, httpcore.TimeoutException) as error:
         raise _unreachable(host, error) from None
-    except (httpcore.ProtocolError, httpx.HTTPError):
+    except httpcore.ProtocolError:
         raise _not_http(host) from None
 
 
