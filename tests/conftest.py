@@ -20,6 +20,7 @@ from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.database import migrate
 from hardpoint_kit.options import Options
 from hardpoint_kit.rpc.server import Server
+from hardpoint_kit.telemetry import setup
 from hardpoint_kit.unit import Unit
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
 from serving import Serve, SetClock
@@ -127,6 +128,7 @@ def serve(keys: DevKeys, cleanup: AsyncExitStack) -> Serve:
 
     async def serve(unit: Unit) -> Server:
         options = Options(listen="127.0.0.1:0")
+        setup("tests", options)
         server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"))
         await server.start()
         cleanup.push_async_callback(server.stop, 0)

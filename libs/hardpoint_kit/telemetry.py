@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, SamplingResult
 
 from hardpoint_kit.caller import current_caller
 from hardpoint_kit.options import Options
@@ -27,15 +28,31 @@ tracer = trace.get_tracer("hardpoint")
 meter = metrics.get_meter("hardpoint")
 
 
+class _WhenHeard(Sampler):
+    """Records spans once there is somewhere to send them; until then a trace is an id in log lines and runs."""
+
+    heard = False
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        """Record all or nothing."""
+        return (ALWAYS_ON if self.heard else ALWAYS_OFF).should_sample(*args, **kwargs)
+
+    def get_description(self) -> str:
+        """Name the sampler."""
+        return "WhenHeard"
+
+
 @dataclass(frozen=True, slots=True)
 class Telemetry:
     """The process's providers; what was recorded last leaves with `shutdown`."""
 
     tracer_provider: TracerProvider
     meter_provider: MeterProvider
+    sampler: _WhenHeard
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Send ended spans to one more place, such as a test's or a demo's memory."""
+        self.sampler.heard = True
         self.tracer_provider.add_span_processor(processor)
 
     def shutdown(self) -> None:
@@ -60,14 +77,16 @@ def setup(service_name: str, options: Options) -> Telemetry:
         _setup_logging(options)
         resource = Resource.create({SERVICE_NAME: service_name})
         readers: list[MetricReader] = []
-        tracer_provider = TracerProvider(resource=resource)
+        sampler = _WhenHeard()
+        tracer_provider = TracerProvider(resource=resource, sampler=ParentBased(sampler))
         if options.otlp_endpoint:
+            sampler.heard = True
             tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=options.otlp_endpoint)))
             readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=options.otlp_endpoint)))
         meter_provider = MeterProvider(resource=resource, metric_readers=readers)
         trace.set_tracer_provider(tracer_provider)
         metrics.set_meter_provider(meter_provider)
-        _telemetry = Telemetry(tracer_provider, meter_provider)
+        _telemetry = Telemetry(tracer_provider, meter_provider, sampler)
     return _telemetry
 
 

@@ -4,6 +4,7 @@ Services depend on the Protocols; the classes below speak to the units over gRPC
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields
 from datetime import UTC
@@ -146,23 +147,31 @@ class GrpcExecutor:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
         self._stub = executor_pb2_grpc.ExecutorServiceStub(channel)
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def execute(self, execution: Execution) -> Ended:
         """See Executor."""
         request = _request(execution)
         await self._reach()
         began = False
-        ended: Ended | None = None
+        events = aiter(self._stub.Execute(request, timeout=execution.timeout))
         try:
-            async for event in self._stub.Execute(request, timeout=execution.timeout):
+            async for event in events:
                 began = True
                 if event.HasField("finished"):
-                    ended = _ended(event.finished)
+                    self._leave(events)
+                    return _ended(event.finished)
         except HardpointError as error:
             if not began:
                 raise self._named(error) from error
-            return ended or _lost(error)
-        return ended or _lost(Unavailable("the stream ended early"))
+            return _lost(error)
+        return _lost(Unavailable("the stream ended early"))
+
+    def _leave(self, events: AsyncIterator[executor_pb2.ExecuteResponse]) -> None:
+        """Let a stream that said its last word end while its run is recorded."""
+        ending = asyncio.create_task(_exhaust(events))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
     async def _reach(self) -> None:
         """Wait for a connection that is being made, but not long; a broken one fails the call by itself."""
@@ -181,6 +190,12 @@ class GrpcExecutor:
         """Tell an executor that cannot be reached from one that says that it cannot serve."""
         connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
         return error if connected or not isinstance(error, Unavailable) else _no_executor()
+
+
+async def _exhaust(events: AsyncIterator[executor_pb2.ExecuteResponse]) -> None:
+    with contextlib.suppress(HardpointError):
+        async for _ in events:
+            pass
 
 
 def _no_executor() -> Unavailable:

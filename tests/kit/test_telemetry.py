@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import structlog
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from hardpoint_kit.caller import Caller, acting_as
@@ -153,3 +155,16 @@ def test_secrets_are_redacted_however_deep() -> None:
     cleaned = redact(None, "info", event)
     assert "hunter2" not in str(cleaned)
     assert "Oslo" in str(cleaned)
+
+
+def test_spans_are_recorded_once_somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardpoint_kit.telemetry._telemetry", None)
+    fresh = setup("fresh", Options())
+    mine = fresh.tracer_provider.get_tracer("test")
+    unheard = mine.start_span("unheard")
+    assert unheard.get_span_context().is_valid
+    assert not unheard.is_recording()
+    exporter = InMemorySpanExporter()
+    fresh.add_span_processor(SimpleSpanProcessor(exporter))
+    mine.start_span("heard").end()
+    assert [span.name for span in exporter.get_finished_spans()] == ["heard"]

@@ -1,10 +1,10 @@
 """Owns the tables of runs, steps and counters: written together, many calls at a time."""
 
-import json
 import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -71,13 +71,11 @@ class RunLog:
                 "errors": counted.errors,
                 "usages": counted.usages,
                 "total_us": counted.total_us,
-                "last_used": counted.last_used.isoformat() if counted.last_used else None,
+                "last_used": counted.last_used,
             }
             for (org, key), counted in sum_by_attachment(records).items()
         ]
-        await self._writer.write(
-            _WRITE, {"runs": json.dumps(runs), "counters": json.dumps(counters), "writer": self._process}
-        )
+        await self._writer.write(_WRITE, {"runs": _json(runs), "counters": _json(counters), "writer": self._process})
 
     async def close(self) -> None:
         """Close the connection."""
@@ -110,6 +108,10 @@ class Runs:
         return [_step(row) for row in rows]
 
 
+def _json(rows: list[dict[str, Any]]) -> str:
+    return to_json(rows).decode()
+
+
 def _columns(run: Run) -> dict[str, Any]:
     return {
         "org": run.name.org,
@@ -123,9 +125,9 @@ def _columns(run: Run) -> dict[str, Any]:
         "message": run.failure.message,
         "place": run.failure.place,
         "fix": run.failure.fix,
-        "started_at": run.started_at.isoformat(),
+        "started_at": run.started_at,
         "duration_us": run.duration_us,
-        "usage": USAGE.dump_python(run.usage, mode="json"),
+        "usage": run.usage,
         "trace_id": run.trace_id,
         "subject": run.subject,
     }
