@@ -19,6 +19,8 @@ UNITS = ("config", "registry", "marketplace", "executor", "runtime")
 START_SECONDS = 90.0
 """The first start on a machine builds the jails' root folders."""
 STOP_SECONDS = 20.0
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass
@@ -31,18 +33,19 @@ class Process:
     log: Path
     running: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        """Start it and wait until it serves; raises RuntimeError with the end of its log when it does not."""
+    async def start(self, status: int = SERVING) -> None:
+        """Start it and wait until its health has a status; raises RuntimeError with the end of its log without one."""
         with self.log.open("ab") as log:
             self.running = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "hardpointd", "serve", *self.units, env=self.environment, stdout=log, stderr=log
             )
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._serving()
+                await self._says(status)
         except (TimeoutError, ChildProcessError):
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            raise RuntimeError(f"hardpointd {' '.join(self.units)} does not serve:\n{tail}") from None
+            wanted = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+            raise RuntimeError(f"hardpointd {' '.join(self.units)} does not say {wanted}:\n{tail}") from None
 
     async def stop(self) -> None:
         """Ask it to end, and wait."""
@@ -64,7 +67,7 @@ class Process:
             self.running.kill()
             await self.running.wait()
 
-    async def _serving(self) -> None:
+    async def _says(self, status: int) -> None:
         assert self.running is not None
         async with grpc.aio.insecure_channel(self.address) as channel:
             health = health_pb2_grpc.HealthStub(channel)
@@ -73,7 +76,7 @@ class Process:
                     raise ChildProcessError
                 try:
                     answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=1)
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    if answer.status == status:
                         return
                 except grpc.aio.AioRpcError:
                     pass

@@ -60,6 +60,7 @@ class Executor:
         self._programs = Programs(artifacts, clock)
         self._leases = leases
         self._values: Kept[Values] = Kept(clock, MOST_LEASES)
+        self._jail = jail
         self._code = CodeRunner(jail)
         self._http = http
         self._limits = limits
@@ -68,8 +69,9 @@ class Executor:
     async def execute(self, _caller: Caller, execution: Execution) -> AsyncIterator[Event]:
         """Run an action: Started first, Finished last. Raises instead of Started for an execution that never began.
 
-        Closing the iterator kills the execution.
+        Closing the iterator kills the execution. Raises Unavailable JAIL_UNAVAILABLE where the jail is not ready.
         """
+        self._fail_closed()
         program = await self._programs.get(execution.artifact)
         values = await self._redeemed(execution.lease_token)
         key = (execution.org, execution.id)
@@ -94,7 +96,11 @@ class Executor:
         run.cancel()
 
     async def read_header(self, _caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
-        """What a code file exports, by loading it in the jail; raises InvalidArgument HEADER_UNREADABLE."""
+        """What a code file exports, by loading it in the jail.
+
+        Raises InvalidArgument HEADER_UNREADABLE, and Unavailable JAIL_UNAVAILABLE where the jail is not ready.
+        """
+        self._fail_closed()
         written_in = language(filename)
         if not written_in:
             raise InvalidArgument(
@@ -107,6 +113,17 @@ class Executor:
                 f"{filename} is not UTF-8 text (byte {error.start})", reason="HEADER_UNREADABLE", place=filename
             ) from None
         return await self._code.describe(written_in, text, filename)
+
+    def _fail_closed(self) -> None:
+        """Refuse whatever is asked while the unit says that it is not ready, requests without code too."""
+        reasons = self._jail.reasons_not_ready()
+        if reasons:
+            raise Unavailable(
+                f"the executor runs nothing while its jail is not ready: {'; '.join(reasons)}",
+                reason="JAIL_UNAVAILABLE",
+                fix="repair what is named on the executor's machine and start the executor again; then ask the doctor",
+                check=reasons[0],
+            )
 
     async def _redeemed(self, token: str) -> Values | None:
         if not token:

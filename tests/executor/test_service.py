@@ -10,12 +10,13 @@ import pytest
 from executor.brokers import client_of
 from executor.upstream import Seen, Upstream
 from hardpoint_executor.domain import Artifact, Execution, Finished, Limits, Outcome, Started
-from hardpoint_executor.jail import SingleUseJails
+from hardpoint_executor.jail import JailOptions, SingleUseJails
+from hardpoint_executor.jail.pool import PoolOptions
 from hardpoint_executor.peers import Values
 from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
-from hardpoint_kit.errors import AlreadyExists, NotFound
+from hardpoint_kit.errors import AlreadyExists, NotFound, Unavailable
 from hardpoint_manifest.authority import Authority
 
 MANIFEST = {
@@ -58,9 +59,40 @@ async def silence(_seen: Seen) -> AsyncIterator[bytes]:
     yield b""
 
 
-async def test_a_cancelled_execution_ends_as_such_and_frees_its_id() -> None:
+@pytest.fixture
+async def jails() -> AsyncIterator[SingleUseJails]:
+    started = SingleUseJails(JailOptions(languages=("python",), pool=PoolOptions(waiting=1)))
+    await started.start()
+    assert started.reasons_not_ready() == []
+    yield started
+    await started.stop()
+
+
+@pytest.mark.jail
+async def test_nothing_runs_while_the_jail_is_not_ready(jails: SingleUseJails) -> None:
+    async with Upstream() as upstream, client_of({"api.example.com": upstream}) as http:
+        executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits())
+        finished = [event async for event in executor.execute(SYSTEM("acme"), EXECUTION)][-1]
+        assert isinstance(finished, Finished)
+        assert finished.outcome is Outcome.OK
+        assert len(upstream.seen) == 1
+        jails._calls["python"].pool.failure = "the kernel refuses"
+        with pytest.raises(Unavailable) as refused:
+            await anext(executor.execute(SYSTEM("acme"), EXECUTION))
+        with pytest.raises(Unavailable) as unread:
+            await executor.read_header(SYSTEM("acme"), "plugin.js", b"export default {}")
+        for error in (refused.value, unread.value):
+            assert error.reason == "JAIL_UNAVAILABLE"
+            assert "python jails do not start: the kernel refuses" in error.message
+            assert error.metadata["check"] == jails.reasons_not_ready()[0]
+            assert error.fix
+        assert len(upstream.seen) == 1
+
+
+@pytest.mark.jail
+async def test_a_cancelled_execution_ends_as_such_and_frees_its_id(jails: SingleUseJails) -> None:
     async with Upstream(silence) as silent, client_of({"api.example.com": silent}) as http:
-        executor = Executor(Registry(), Config(), SingleUseJails(), http, SystemClock(), Limits())
+        executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits())
         events = executor.execute(SYSTEM("acme"), EXECUTION)
         assert await anext(events) == Started("http")
         with pytest.raises(AlreadyExists):

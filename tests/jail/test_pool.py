@@ -75,6 +75,15 @@ async def test_many_calls_share_few_jails(small: SingleUseJails, door) -> None:
         assert [outcome.value for outcome in outcomes] == [0, 1], batch
 
 
+async def test_a_failed_start_is_tried_again_though_enough_jails_wait(small: SingleUseJails) -> None:
+    pool = small._calls["python"].pool
+    await pool.fill()
+    pool._failed("no memory for a moment")
+    assert small.reasons_not_ready() == ["python jails do not start: no memory for a moment"]
+    await pool.fill()
+    assert small.reasons_not_ready() == []
+
+
 async def test_stopping_leaves_no_process_and_refuses_calls(door) -> None:
     jails = SingleUseJails(JailOptions(languages=("python",)))
     await jails.start()

@@ -137,6 +137,8 @@ class Pool:
         room = max(0, self._options.running - len(self._taken))
         wanted = max(self._options.waiting, min(len(self._callers), room))
         missing = wanted - len(self._waiting) - len(self._starts)
+        if self.failure and not self._starts:
+            missing = max(missing, 1)  # nobody is let in while a start has failed, so only another start ends that
         for _ in range(min(missing, self._options.starting - len(self._starts))):
             start = asyncio.create_task(self._start())
             self._starts.add(start)
