@@ -85,11 +85,12 @@ class Process:
 
 @dataclass
 class Deployment:
-    """A whole Hardpoint: one process, or one for each unit, over one state folder."""
+    """A Hardpoint, whole unless `units` says less: one process, or one for each unit, over one state folder."""
 
     state: Path
     separate: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    units: Sequence[str] = UNITS
     processes: dict[str, Process] = field(default_factory=dict)
 
     @property
@@ -104,7 +105,7 @@ class Deployment:
     async def start(self) -> None:
         """Start every process and wait until all serve; when one does not, none is left running."""
         self.state.mkdir(parents=True, exist_ok=True)
-        groups = [(unit,) for unit in UNITS] if self.separate else [UNITS]
+        groups = [(unit,) for unit in self.units] if self.separate else [self.units]
         places = {unit: f"127.0.0.1:{port}" for group in groups for port in [free_port()] for unit in group}
         for group in groups:
             process = Process(group, places[group[0]], self._environment(places, group), self.state / f"{group[0]}.log")
