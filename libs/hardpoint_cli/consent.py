@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_cli.screen import table
-from hardpoint_manifest.authority import PERMISSIONS, Authority, nearest
+from hardpoint_manifest.authority import PERMISSIONS, SERVED, Authority, nearest
 
 
 def asked_table(manifest: manifest_pb2.Manifest, granted: manifest_pb2.Authority | None = None) -> RenderableType:
@@ -16,7 +16,7 @@ def asked_table(manifest: manifest_pb2.Manifest, granted: manifest_pb2.Authority
     rows: list[tuple[RenderableType, ...]] = []
     for permission in manifest.authority.permissions:
         held = None if granted is None else permission in granted.permissions
-        rows.append((permission, PERMISSIONS.get(permission, "a permission that this CLI does not know"), _tick(held)))
+        rows.append((permission, _meaning(permission), _tick(held)))
     for host in manifest.authority.hosts:
         held = None if granted is None else host in granted.hosts
         reach = "Reach every host of this name" if host.startswith("*.") else "Reach this host"
@@ -56,6 +56,12 @@ def setting_commands(installation: str, missing: Iterable[manifest_pb2.Requireme
         else f"hardpoint setting set {installation} {requirement.key}=<{requirement.type}>"
         for requirement in missing
     ]
+
+
+def _meaning(permission: str) -> str:
+    if permission not in PERMISSIONS:
+        return "a permission that this CLI does not know"
+    return PERMISSIONS[permission] + ("" if permission in SERVED else " (opens nothing yet)")
 
 
 def _is_host_within(grant: str, wanted: Authority) -> bool:

@@ -103,8 +103,8 @@ def _finding(file: str, finding: Finding) -> RenderableType:
     if finding.fix:
         lines.append(Text.assemble(("  fix:   ", "bold"), finding.fix))
     for operation in finding.patch:
-        value = json.dumps(operation.value, ensure_ascii=False)
-        lines.append(Text.assemble(("  patch: ", "bold"), f"{operation.op} {operation.path} {value}"))
+        value = "" if operation.op == "remove" else f" {json.dumps(operation.value, ensure_ascii=False)}"
+        lines.append(Text.assemble(("  patch: ", "bold"), f"{operation.op} {operation.path}{value}"))
     return Group(*lines)
 
 

@@ -1,6 +1,6 @@
 """Findings: what a check has to say about a document, where, and how to put it right.
 
-A fix that a machine can apply travels as a JSON Patch (RFC 6902: add and replace) against the document's data.
+A fix that a machine can apply travels as a JSON Patch (RFC 6902: add, replace and remove) against the document's data.
 """
 
 import copy
@@ -22,11 +22,11 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PatchOp:
-    """One operation of a JSON Patch; `path` is a JSON Pointer into the document's data."""
+    """One operation of a JSON Patch; `path` is a JSON Pointer into the document's data, and `remove` has no value."""
 
-    op: Literal["add", "replace"]
+    op: Literal["add", "replace", "remove"]
     path: str
-    value: Any
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ def apply_patch(data: Any, patch: Iterable[PatchOp]) -> Any:
 
 def _put(target: Any, key: str, operation: PatchOp) -> None:
     value = copy.deepcopy(operation.value)
-    if isinstance(target, list) and operation.op == "add":
+    if operation.op == "remove":
+        del target[int(key) if isinstance(target, list) else key]
+    elif isinstance(target, list) and operation.op == "add":
         target.insert(len(target) if key == "-" else int(key), value)
     elif isinstance(target, list):
         target[int(key)] = value

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule, nearest
+from hardpoint_manifest.authority import (
+    COMPUTE_SECONDS,
+    HTTP_METHODS,
+    PERMISSIONS,
+    SERVED,
+    Authority,
+    HostRule,
+    http_permission,
+    nearest,
+)
 
 HOSTS = st.sampled_from(
     [
@@ -134,3 +143,8 @@ def test_what_is_no_host_rule(text):
 )
 def test_the_nearest_permission(name, close):
     assert nearest(name) == close
+
+
+def test_what_is_served_is_requests_and_time():
+    assert {*map(http_permission, HTTP_METHODS), *(f"compute.{tier}" for tier in COMPUTE_SECONDS)} == SERVED
+    assert set(PERMISSIONS) > SERVED

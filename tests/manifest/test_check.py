@@ -142,6 +142,22 @@ def test_findings_say_where_and_what_in_one_line():
     )
 
 
+def test_a_permission_that_opens_nothing_is_said():
+    source = document(http(permissions=["ai.call", "network.http.get", "data.read", "compute.light", "ai.call"]))
+    found = check(source)
+    finding = only(found.findings, "permission-not-supported")
+    assert found.ok
+    assert (finding.severity, finding.path) == ("warning", "capability.permissions[0]")
+    assert finding.message == (
+        "ai.call will open: Call AI/LLM services; data.read will open: Read data from databases;"
+        " nothing of this version serves it"
+    )
+    assert finding.fix == "remove ai.call, data.read, or keep asking for a version that serves it"
+    after = patched(source, finding).manifest
+    assert after is not None
+    assert after.permissions == ("network.http.get", "compute.light")
+
+
 SECRET = {"key": "API_KEY", "type": "secret", "required": True}
 FAULTS = {
     "undeclared-name": integration(params={"q": "${input.x} ${FOO}"}),
@@ -151,6 +167,7 @@ FAULTS = {
     "no-actions": http(actions=[]),
     "no-api": {"capability": {"id": "x", "endpoints": [{"id": "a", "path": "/"}]}},
     "unknown-permission": http(permissions=["network.http.get", "network.http.gett"]),
+    "permission-not-supported": http(permissions=["network.http.get", "ai.call"]),
     "missing-permission": integration(method="DELETE"),
     "invalid-host": http(hosts=["localhost"]),
     "invalid-url": integration(endpoint="https://${input.q}.example.com/"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from hardpoint_manifest import source as written
-from hardpoint_manifest.authority import COMPUTE_SECONDS, PERMISSIONS, HostRule, http_permission, nearest
+from hardpoint_manifest.authority import COMPUTE_SECONDS, PERMISSIONS, SERVED, HostRule, http_permission, nearest
 from hardpoint_manifest.finding import Finding, PatchOp, pointer
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import Kind
@@ -14,6 +14,7 @@ from hardpoint_manifest.rules.subject import Subject
 def check(subject: Subject) -> Iterator[Finding]:
     """Permissions, hosts and limits."""
     yield from _unknown_permissions(subject)
+    yield from _unserved_permissions(subject)
     yield from _missing_permissions(subject)
     yield from _declared_hosts(subject)
     yield from _derived_hosts(subject)
@@ -34,6 +35,28 @@ def _unknown_permissions(subject: Subject) -> Iterator[Finding]:
             yield subject.error(
                 "unknown-permission", path, f"there is no permission {name!r}", f"did you mean {close}?", (patch,)
             )
+
+
+def _unserved_permissions(subject: Subject) -> Iterator[Finding]:
+    unserved = {
+        index: name
+        for index, name in enumerate(subject.source.permissions)
+        if name in PERMISSIONS and name not in SERVED
+    }
+    if not unserved:
+        return
+    names = dict.fromkeys(unserved.values())
+    # The last one first, so that no removal moves what another one names.
+    patch = tuple(
+        PatchOp("remove", pointer(subject.at("permissions", index))) for index in sorted(unserved, reverse=True)
+    )
+    yield subject.warning(
+        "permission-not-supported",
+        subject.at("permissions", min(unserved)),
+        f"{'; '.join(f'{name} will open: {PERMISSIONS[name]}' for name in names)}; nothing of this version serves it",
+        f"remove {', '.join(names)}, or keep asking for a version that serves it",
+        patch,
+    )
 
 
 def _missing_permissions(subject: Subject) -> Iterator[Finding]:
