@@ -37,6 +37,14 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         )
         return settings_to_proto(settings)
 
+    async def DeleteSettings(
+        self, request: config_pb2.DeleteSettingsRequest, context: Context
+    ) -> config_pb2.DeleteSettingsResponse:
+        await self._service.delete_settings(
+            caller(context), SettingsName.parse(request.name), request_fingerprint(request)
+        )
+        return config_pb2.DeleteSettingsResponse()
+
     async def CreateSecret(self, request: config_pb2.CreateSecretRequest, context: Context) -> config_pb2.Secret:
         secret = await self._service.create_secret(
             caller(context),

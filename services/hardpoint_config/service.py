@@ -63,6 +63,17 @@ class ConfigService:
 
             return await once(tx.connection, caller, "UpdateSettings", fingerprint, Settings, update)
 
+    async def delete_settings(self, caller: Caller, name: SettingsName, fingerprint: str) -> None:
+        """Remove a settings document and tell its watchers; one that is not there is removed already."""
+        async with self.store.transaction(caller.org) as tx:
+
+            async def delete() -> None:
+                if await tx.delete_settings(name):
+                    await record(tx.connection, caller, "settings.delete", name)
+                    await announce(tx.connection, [name])
+
+            await once(tx.connection, caller, "DeleteSettings", fingerprint, type(None), delete)
+
     async def create_secret(
         self, caller: Caller, name: SecretName, description: str, value: SecretValue, fingerprint: str
     ) -> Secret:

@@ -29,6 +29,7 @@ _MAKE_SETTINGS = text("INSERT INTO settings (org, id) VALUES (:org, :id) ON CONF
 _SAVE_SETTINGS = text(
     "UPDATE settings SET document = CAST(:document AS json), updated_at = :at WHERE org = :org AND id = :id"
 )
+_DELETE_SETTINGS = text("DELETE FROM settings WHERE org = :org AND id = :id")
 _CLEAR_BINDINGS = text("DELETE FROM bindings WHERE org = :org AND settings = :id")
 _BIND = text("INSERT INTO bindings (org, settings, key, secret) VALUES (:org, :id, :key, :secret)")
 _BOUND_TO = text("SELECT DISTINCT settings FROM bindings WHERE org = :org AND secret = :id ORDER BY settings")
@@ -90,8 +91,11 @@ class Transaction:
 
     async def locked_settings(self, name: SettingsName) -> Settings:
         """Return a settings document that nobody else changes before this transaction ends."""
-        await self.connection.execute(_MAKE_SETTINGS, _key_of(name))
-        return _settings(name, (await self.connection.execute(_LOCK_SETTINGS, _key_of(name))).one())
+        row = None
+        while row is None:  # again when somebody deleted it between the two
+            await self.connection.execute(_MAKE_SETTINGS, _key_of(name))
+            row = (await self.connection.execute(_LOCK_SETTINGS, _key_of(name))).one_or_none()
+        return _settings(name, row)
 
     async def save_settings(self, settings: Settings) -> None:
         """Write a document that this transaction locked; its secrets must exist."""
@@ -104,6 +108,15 @@ class Transaction:
             await self.connection.execute(
                 _BIND, [{**key, "key": bound, "secret": secret.secret} for bound, secret in settings.secrets.items()]
             )
+
+    async def delete_settings(self, name: SettingsName) -> bool:
+        """Remove a document and its bindings; False when there is none."""
+        key = _key_of(name)
+        if (await self.connection.execute(_LOCK_SETTINGS, key)).one_or_none() is None:
+            return False
+        await self.connection.execute(_CLEAR_BINDINGS, key)
+        await self.connection.execute(_DELETE_SETTINGS, key)
+        return True
 
     async def missing_secrets(self, org: str, wanted: Iterable[SecretName]) -> set[SecretName]:
         """Return those that do not exist; the others go on existing until this transaction ends."""

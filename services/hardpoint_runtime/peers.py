@@ -5,6 +5,7 @@ Services depend on the Protocols; the classes below speak to the units over gRPC
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields
 from datetime import UTC
@@ -27,6 +28,8 @@ from hardpoint_runtime.domain.releases import Action, Effect, Release, Requireme
 from hardpoint_runtime.domain.runs import RunState, Usage
 
 REACH_SECONDS = 0.8
+DELETE_SECONDS = 3.0
+"""A row is locked meanwhile."""
 
 
 class Registry(Protocol):
@@ -50,6 +53,9 @@ class Config(Protocol):
 
     async def lease(self, settings: SettingsName) -> Ticket:
         """A ticket to the values of a settings document."""
+
+    async def delete(self, settings: SettingsName) -> None:
+        """Remove a settings document; one that is not there is removed already."""
 
     def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
         """The documents that change from the first message on, which names none and comes at once."""
@@ -122,6 +128,11 @@ class GrpcConfig:
         """See Config."""
         lease = await self._stub.CreateLease(config_pb2.CreateLeaseRequest(settings=str(settings)))
         return Ticket(lease.token, lease.expire_time.ToDatetime(tzinfo=UTC))
+
+    async def delete(self, settings: SettingsName) -> None:
+        """See Config."""
+        request = config_pb2.DeleteSettingsRequest(name=str(settings), request_id=uuid.uuid4().hex)
+        await self._stub.DeleteSettings(request, timeout=DELETE_SECONDS)
 
     async def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
         """See Config."""

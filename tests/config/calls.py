@@ -22,6 +22,10 @@ async def read_settings(config: Any, name: str = NAME) -> Any:
     return await config.GetSettings(config_pb2.GetSettingsRequest(name=name))
 
 
+async def delete_settings(config: Any, name: str = NAME, **more: Any) -> None:
+    await config.DeleteSettings(config_pb2.DeleteSettingsRequest(name=name, **more))
+
+
 async def create(config: Any, secret: str = "token", value: bytes = b"one", **more: Any) -> Any:
     request = config_pb2.CreateSecretRequest(parent="orgs/acme", secret_id=secret, value=value, **more)
     return await config.CreateSecret(request)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from config.calls import NAME, TOKEN, create, delete, read_settings, rotate, update
+from config.calls import NAME, TOKEN, create, delete, delete_settings, read_settings, rotate, update
 from config.conftest import Dial, MakeUnit
 from hardpoint.config.v1 import config_pb2
 from hardpoint_config.changes import MOST_NAMES, Changes, announce
@@ -57,6 +57,14 @@ async def cut_off(url: str) -> None:
 async def test_an_update_is_told_by_name(config: Any, runtime: Any) -> None:
     watch = await watching(runtime)
     await update(config, {"A": 1})
+    assert await watch.next() == [NAME]
+
+
+async def test_a_deletion_is_told_by_name(config: Any, runtime: Any) -> None:
+    await update(config, {"A": 1})
+    watch = await watching(runtime)
+    await delete_settings(config, OTHER)
+    await delete_settings(config)
     assert await watch.next() == [NAME]
 
 

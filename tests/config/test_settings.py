@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from config.calls import NAME, create, lease, read_settings, settings, update
+from config.calls import NAME, create, delete, delete_settings, lease, read_settings, redeem, settings, update
 from config.conftest import Dial
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, StaleEtag
@@ -101,6 +101,37 @@ async def test_a_repeated_request_is_answered_and_not_done_again(config: Any) ->
     assert refused.value.reason == "REQUEST_ID_REUSED"
 
 
+async def test_a_deleted_document_is_as_if_never_set_and_its_secrets_are_free(
+    config: Any, runtime: Any, audit: Callable[[], Any]
+) -> None:
+    never_set = await read_settings(config)
+    secret = (await create(config)).name
+    await update(config, {"A": 1}, {"KEY": secret})
+    opened = await lease(runtime)
+    await delete_settings(config, request_id="r1")
+    assert await read_settings(config) == never_set
+    values = await redeem(runtime, opened.token)
+    assert (len(values.values), len(values.secrets)) == (0, 0)
+    await delete(config, secret)
+    events = [(event.action, event.resource) for event in await audit()]
+    assert events[:2] == [("secret.delete", secret), ("settings.delete", NAME)]
+
+
+async def test_a_document_that_is_not_there_is_deleted_already(config: Any, audit: Callable[[], Any]) -> None:
+    await delete_settings(config)
+    assert list(await audit()) == []
+    await update(config, {"A": 1})
+    await delete_settings(config, request_id="r1")
+    await update(config, {"A": 2})
+    await delete_settings(config, request_id="r1")
+    assert (await read_settings(config)).values["A"] == 2, "a repeated request is answered and not done again"
+
+
+async def test_deletions_and_updates_at_once_both_end_well(config: Any) -> None:
+    for number in range(10):
+        await asyncio.gather(*(update(config, {"A": number}), delete_settings(config), update(config, {"B": number})))
+
+
 async def test_another_orgs_document_does_not_exist(config: Any, server: Server, dial: Dial) -> None:
     await update(config, {"A": 1})
     other = dial(server, "other")
@@ -108,6 +139,9 @@ async def test_another_orgs_document_does_not_exist(config: Any, server: Server,
         await read_settings(other)
     with pytest.raises(NotFound):
         await update(other, {"A": 2})
+    with pytest.raises(NotFound):
+        await delete_settings(other)
+    assert (await read_settings(config)).values["A"] == 1
 
 
 async def test_only_operators_see_settings(server: Server, dial: Dial) -> None:

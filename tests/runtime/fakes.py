@@ -60,6 +60,8 @@ class FakeConfig:
         self.expires = FAR
         self.watchers: list[asyncio.Queue[tuple[SettingsName, ...] | HardpointError]] = []
         self.watch_refused = False
+        self.deleted: list[str] = []
+        self.away = False
 
     async def configured(self, settings: SettingsName) -> frozenset[str]:
         return frozenset(self.keys.get(str(settings), ()))
@@ -67,6 +69,15 @@ class FakeConfig:
     async def lease(self, settings: SettingsName) -> Ticket:
         self.leased.append(str(settings))
         return Ticket(f"lease-{len(self.leased)}", self.expires)
+
+    async def delete(self, settings: SettingsName) -> None:
+        who = current_caller()
+        assert who is not None
+        assert who.org == settings.org
+        if self.away:
+            raise Unavailable("config is away")
+        self.deleted.append(str(settings))
+        self.keys.pop(str(settings), None)
 
     async def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
         if self.watch_refused:

@@ -7,7 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from hardpoint.manifest.v1.manifest_pb2 import Authority
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2
-from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, StaleEtag
+from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, StaleEtag, Unavailable
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority as Asked
 from hardpoint_runtime.domain.releases import Release
@@ -184,6 +184,29 @@ async def test_an_installation_in_use_is_not_deleted(attached: Client) -> None:
     await attached.installations.DeleteInstallation(remove)
     with pytest.raises(NotFound):
         await attached.installations.DeleteInstallation(remove)
+
+
+async def test_the_settings_of_an_installation_go_with_it(client: Client, fakes: Fakes, weather: Release) -> None:
+    await client.install()
+    settings = INSTALLATION.replace("installations", "settings")
+    fakes.config.keys[settings] = {"API_KEY"}
+    remove = installation_pb2.DeleteInstallationRequest(name=INSTALLATION, request_id="r1")
+    fakes.config.away = True
+    with pytest.raises(Unavailable):
+        await client.installations.DeleteInstallation(remove)
+    assert (await get(client)).name == INSTALLATION
+    fakes.config.away = False
+    await client.installations.DeleteInstallation(remove)
+    assert fakes.config.deleted == [settings]
+    await client.install()
+    await client.installations.DeleteInstallation(remove)
+    assert fakes.config.deleted == [settings], "a repeated request is answered and deletes no other's settings"
+
+
+async def test_an_installation_in_use_keeps_its_settings(attached: Client, fakes: Fakes) -> None:
+    with pytest.raises(Conflict):
+        await attached.installations.DeleteInstallation(installation_pb2.DeleteInstallationRequest(name=INSTALLATION))
+    assert fakes.config.deleted == []
 
 
 async def test_a_deleted_agent_frees_its_installations(attached: Client) -> None:

@@ -294,6 +294,14 @@ async def test_a_release_is_resolved_as_the_caller(reach: Reach) -> None:
 
 
 class ConfigUnit(config_pb2_grpc.ConfigServiceServicer):
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    async def DeleteSettings(self, request: Any, context: Any) -> config_pb2.DeleteSettingsResponse:
+        assert request.request_id
+        self.deleted.append(request.name)
+        return config_pb2.DeleteSettingsResponse()
+
     async def GetSettings(self, request: Any, context: Any) -> config_pb2.Settings:
         return config_pb2.Settings(
             name=request.name, values=to_struct({"UNITS": "metric", "GONE": None}), secrets={"API_KEY": "orgs/acme/x"}
@@ -309,11 +317,14 @@ class ConfigUnit(config_pb2_grpc.ConfigServiceServicer):
 
 
 async def test_config_tells_keys_leases_and_changes(reach: Reach) -> None:
-    config = GrpcConfig(await reach((config_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigUnit())))  # type: ignore[abstract]
+    played = ConfigUnit()  # type: ignore[abstract]
+    config = GrpcConfig(await reach((config_pb2_grpc.add_ConfigServiceServicer_to_server, played)))
     settings = SettingsName("acme", "weather")
     assert await config.configured(settings) == {"UNITS", "API_KEY"}
     lease = await config.lease(settings)
     assert (lease.token, lease.expires_at) == (f"lease of {settings}", LATER)
+    await config.delete(settings)
+    assert played.deleted == [str(settings)]
     changes = config.changes()
     assert await anext(changes) == ()
     assert await anext(changes) == (SettingsName("acme", "a"), SettingsName("umbrella", "b"))

@@ -105,7 +105,7 @@ async def installed() -> Answer:
 
 
 async def uninstall(installation: Installation) -> Answer:
-    """Remove an installation. It must not be attached to an agent; its settings and secrets stay."""
+    """Remove an installation. It must not be attached to an agent; its settings go with it, secrets stay."""
     from hardpoint.runtime.v1 import installation_pb2
     from hardpoint_cli.names import short
     from hardpoint_cli.session import connect

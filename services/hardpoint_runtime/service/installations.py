@@ -6,7 +6,7 @@ from dataclasses import replace
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.masks import check_etag
-from hardpoint_kit.names import CapabilityName, InstallationName, OrgName
+from hardpoint_kit.names import CapabilityName, InstallationName, OrgName, SettingsName
 from hardpoint_kit.paging import Page
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.installations import Installation, InstallationView, Patch
@@ -134,11 +134,17 @@ class Installations:
         return await self._shown(done)
 
     async def delete_installation(self, caller: Caller, name: InstallationName, fingerprint: str) -> None:
-        """Remove an installation that no agent uses; raises NotFound, Conflict naming the agents."""
+        """Remove an installation that no agent uses, and its settings; raises NotFound, Conflict naming the agents.
+
+        The settings go first, while the row is locked: what ends in between leaves an installation that lacks settings,
+        that nobody uses, and that can be deleted again. The other way round they would be left to the next one of
+        its name, whose capability might send their secrets elsewhere.
+        """
 
         async def delete(tx: Transaction) -> None:
             installation = (await tx.installations.get(name, lock=True)).installation
             installation.check_deletable(await tx.installations.agents(name))
+            await self._config.delete(SettingsName(name.org, name.installation))
             await tx.installations.delete(name)
             await tx.audit("installation.delete", name)
 
