@@ -1,5 +1,6 @@
 """Owns what the marketplace asks of the registry, and how: in the caller's name, with short deadlines."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
@@ -14,6 +15,10 @@ class Capabilities(Protocol):
 
     async def get(self, name: CapabilityName) -> Capability:
         """Return a capability; raises NotFound, Unavailable."""
+        ...
+
+    async def get_all(self, names: Sequence[CapabilityName]) -> Mapping[CapabilityName, Capability]:
+        """Return those of the capabilities that are there and seen; raises Unavailable."""
         ...
 
 
@@ -34,11 +39,13 @@ class RegistryCapabilities:
     async def get(self, name: CapabilityName) -> Capability:
         """Return a capability; raises NotFound, Unavailable."""
         found = await self._stub.GetCapability(registry_pb2.GetCapabilityRequest(name=str(name)), timeout=SECONDS)
-        return Capability(
-            name=name,
-            is_public=found.visibility == registry_pb2.VISIBILITY_PUBLIC,
-            latest_version=found.latest_version,
-        )
+        return _capability(found)
+
+    async def get_all(self, names: Sequence[CapabilityName]) -> Mapping[CapabilityName, Capability]:
+        """Return those of the capabilities that are there and seen; raises Unavailable."""
+        request = registry_pb2.BatchGetCapabilitiesRequest(names=map(str, names))
+        answer = await self._stub.BatchGetCapabilities(request, timeout=SECONDS)
+        return {found.name: found for found in map(_capability, answer.capabilities)}
 
 
 class RegistryReleases:
@@ -62,3 +69,11 @@ class RegistryReleases:
             category=manifest.category,
             tags=manifest.tags,
         )
+
+
+def _capability(found: registry_pb2.Capability) -> Capability:
+    return Capability(
+        name=CapabilityName.parse(found.name),
+        is_public=found.visibility == registry_pb2.VISIBILITY_PUBLIC,
+        latest_version=found.latest_version,
+    )

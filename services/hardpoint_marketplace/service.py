@@ -1,6 +1,6 @@
 """Owns the use cases of the marketplace: offering a capability, finding one, counting installations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
@@ -15,6 +15,9 @@ from hardpoint_kit.paging import Page, PageToken, page_size
 from hardpoint_marketplace.domain import Details, Listing, ListingQuery, Position
 from hardpoint_marketplace.peers import Capabilities, Releases
 from hardpoint_marketplace.store import Store, Transaction
+
+MOST_SEARCHES = 5
+"""How often a page is filled up in place of listings that are not public any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +53,49 @@ class MarketplaceService:
             return await once(tx.connection, caller, "CreateListing", fingerprint, Listing, create)
 
     async def get_listing(self, caller: Caller, name: ListingName) -> Listing:
-        """Return a listing, a hidden one to its own org only; raises NotFound.
+        """Return a listing, with the version of now; raises NotFound, Unavailable.
 
-        Its version is the registry's of now. While that cannot be asked, and in search, where asking for each of a
-        page's listings would cost more than it tells, it is the one from when the listing was made.
+        One that is hidden, or whose capability is not public, is shown to its own org only. That org is shown it also
+        while the registry cannot be asked, with the version of when it was made.
         """
         async with self.store.transaction(caller.org) as tx:
             listing = await _existing(tx, name)
         try:
             capability = await self.capabilities.get(name.capability_name)
-        except (NotFound, Unavailable, DeadlineExceeded):
+        except NotFound as error:
+            if caller.org != name.org:
+                raise NotFound("listing", name) from error
+            return listing
+        except (Unavailable, DeadlineExceeded):
+            if caller.org != name.org:
+                raise
             return listing
         return replace(listing, latest_version=capability.latest_version)
 
     async def search_listings(
         self, caller: Caller, query: ListingQuery, size: int, token: str, fingerprint: str
     ) -> Page[Listing]:
-        """Return one page of what is listed: by rank of the words, else featured first; then by installs."""
+        """Return one page of what is listed and public: by rank of the words, else featured first; then by installs.
+
+        What is public is the registry's word of now, never ours of before. A page that lacks listings for it is
+        filled up from those that follow, a few times over, and is then short. Raises Unavailable.
+        """
         size = page_size(size)
         cursor = PageToken.decode(token, fingerprint, int, int, str, str)
         after = Position(*cursor) if cursor else None
-        async with self.store.transaction(caller.org) as tx:
-            found = await tx.search(query, after, size + 1)
-        more = PageToken.encode(fingerprint, astuple(found[size - 1].position)) if len(found) > size else ""
-        return Page(tuple(one.listing for one in found[:size]), more)
+        listings: list[Listing] = []
+        for _ in range(MOST_SEARCHES):
+            wanted = size - len(listings)
+            async with self.store.transaction(caller.org) as tx:
+                found = await tx.search(query, after, wanted + 1)
+            listings += await self._public([one.listing for one in found[:wanted]])
+            if len(found) <= wanted:
+                return Page(tuple(listings), "")
+            after = found[wanted - 1].position
+            if len(listings) == size:
+                break
+        assert after is not None
+        return Page(tuple(listings), PageToken.encode(fingerprint, astuple(after)))
 
     async def update_listing(
         self, caller: Caller, name: ListingName, patch: Details, paths: tuple[str, ...], etag: str, fingerprint: str
@@ -103,6 +125,16 @@ class MarketplaceService:
         async with self.store.transaction(ANY_ORG) as tx:
             if await tx.count(listing, installation):
                 await record(tx.connection, caller, "installation.count", installation, listing=listing)
+
+    async def _public(self, listings: Sequence[Listing]) -> list[Listing]:
+        """Return the listings of public capabilities, with their versions of now."""
+        if not listings:
+            return []
+        known = await self.capabilities.get_all([listing.name.capability_name for listing in listings])
+        capabilities = [(listing, known.get(listing.name.capability_name)) for listing in listings]
+        return [
+            replace(listing, latest_version=of.latest_version) for listing, of in capabilities if of and of.is_public
+        ]
 
     async def _change(
         self,

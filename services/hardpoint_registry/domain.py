@@ -59,6 +59,10 @@ class View:
             return cls(tuple(Visibility), drafts=True)
         return cls((Visibility.ORGANIZATION, Visibility.PUBLIC), drafts=True)
 
+    def shows(self, capability: "Capability") -> bool:
+        """Tell whether a capability of that org is in view."""
+        return capability.visibility in self.visibilities and (self.drafts or capability.published)
+
 
 EVERYTHING = View(tuple(Visibility), drafts=True)
 """What a unit's own work sees."""

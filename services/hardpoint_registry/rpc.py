@@ -60,6 +60,14 @@ class RegistryRpc(registry_pb2_grpc.RegistryServiceServicer):
         """See the proto."""
         return capability_to_proto(await self._registry.capability(caller(context), CapabilityName.parse(request.name)))
 
+    async def BatchGetCapabilities(
+        self, request: pb.BatchGetCapabilitiesRequest, context: Context
+    ) -> pb.BatchGetCapabilitiesResponse:
+        """See the proto."""
+        names = [CapabilityName.parse(name, f"names[{index}]") for index, name in enumerate(request.names)]
+        found = await self._registry.capabilities_named(caller(context), names)
+        return pb.BatchGetCapabilitiesResponse(capabilities=[capability_to_proto(capability) for capability in found])
+
     async def ListCapabilities(
         self, request: pb.ListCapabilitiesRequest, context: Context
     ) -> pb.ListCapabilitiesResponse:

@@ -1,6 +1,7 @@
 """Owns the registry's use cases: capabilities and releases; bytes are in `artifacts`. Calls nobody."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
 
@@ -53,6 +54,12 @@ class Registry:
         """Return a capability that the caller sees."""
         async with self._store.transaction(caller.org) as tx:
             return await tx.capability(name, View.of(caller, name.org))
+
+    async def capabilities_named(self, caller: Caller, names: Sequence[CapabilityName]) -> list[Capability]:
+        """Return those of the named capabilities that the caller sees, by name."""
+        async with self._store.transaction(caller.org) as tx:
+            found = await tx.capabilities_named(names)
+        return [one for one in found if View.of(caller, one.name.org).shows(one)]
 
     async def capabilities(self, caller: Caller, parent: OrgName, query: str, page: PageRequest) -> Page[Capability]:
         """Return what the caller sees of an org's capabilities: by id, or best first when words are asked for."""

@@ -7,7 +7,7 @@ Whoever writes to a capability or its releases locks the capability first, so th
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
 from secrets import token_bytes
@@ -42,6 +42,10 @@ _LOCK = "SELECT true FROM capabilities WHERE org = :org AND capability = :capabi
 _LOCK_CAPABILITY = text(_LOCK)
 _CLAIM_CAPABILITY = text(_LOCK + " SKIP LOCKED")
 _GET_CAPABILITY = text(f"SELECT c.* FROM capabilities c WHERE {_SEEN} AND c.capability = :capability")
+_GET_CAPABILITIES = text(
+    "SELECT c.* FROM capabilities c JOIN unnest(CAST(:orgs AS text[]), CAST(:capabilities AS text[]))"
+    " AS named (org, capability) USING (org, capability) ORDER BY c.org, c.capability"
+)
 _LIST_CAPABILITIES = text(
     f"SELECT c.* FROM capabilities c WHERE {_SEEN} AND c.capability > :after ORDER BY c.capability LIMIT :limit"
 )
@@ -156,6 +160,12 @@ class Transaction:
         if row is None:
             raise NotFound("capability", name)
         return _capability(row)
+
+    async def capabilities_named(self, names: Sequence[CapabilityName]) -> list[Capability]:
+        """Return those of the capabilities that the transaction's org may see at all, each once."""
+        wanted = sorted({(name.org, name.capability) for name in names})
+        asked = {"orgs": [org for org, _ in wanted], "capabilities": [capability for _, capability in wanted]}
+        return [_capability(row) for row in await self.connection.execute(_GET_CAPABILITIES, asked)]
 
     async def capabilities(self, org: str, view: View, after: str, limit: int) -> list[Capability]:
         """Return the capabilities of an org in the order of their ids, from behind `after`."""

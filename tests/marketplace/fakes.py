@@ -15,6 +15,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
 
     def __init__(self) -> None:
         self.down = False
+        self.batches = 0
         self._capabilities: dict[str, registry_pb2.Capability] = {}
         self._releases: dict[str, registry_pb2.Release] = {}
 
@@ -33,6 +34,13 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         if found is None:
             raise NotFound("capability", request.name)
         return found
+
+    async def BatchGetCapabilities(
+        self, request: registry_pb2.BatchGetCapabilitiesRequest, context: Any
+    ) -> registry_pb2.BatchGetCapabilitiesResponse:
+        self.batches += 1
+        found = [self._seen(name, context) for name in request.names]
+        return registry_pb2.BatchGetCapabilitiesResponse(capabilities=[one for one in found if one is not None])
 
     async def GetRelease(self, request: registry_pb2.GetReleaseRequest, context: Any) -> registry_pb2.Release:
         found = self._releases.get(request.name)

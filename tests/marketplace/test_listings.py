@@ -9,7 +9,15 @@ from sqlalchemy import text
 
 from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint_kit.database import Database
-from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, PermissionDenied, StaleEtag
+from hardpoint_kit.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    StaleEtag,
+    Unavailable,
+)
 from marketplace.calls import LISTING, WEATHER, create, hide, install, read, search, show, update
 from marketplace.conftest import Dial
 from marketplace.fakes import Registry
@@ -171,17 +179,39 @@ async def test_a_repeated_request_is_answered_and_not_done_again(builder: Any, r
     assert (await read(builder)).state == marketplace_pb2.LISTING_STATE_LISTED
 
 
-async def test_a_listing_tells_the_version_of_now_when_the_registry_can_be_asked(
-    listing: Any, dial: Dial, registry: Registry
-) -> None:
+async def test_a_listing_tells_the_version_of_now(listing: Any, dial: Dial, registry: Registry) -> None:
     other = dial("other")
     registry.publish(WEATHER, "1.3.0")
     assert (await read(other)).latest_version == "1.3.0"
+    (found,) = (await other.SearchListings(marketplace_pb2.SearchListingsRequest())).listings
+    assert found.latest_version == "1.3.0"
+
+
+async def test_a_capability_that_is_private_again_is_seen_in_the_marketplace_by_its_own_org_only(
+    listing: Any, builder: Any, dial: Dial, registry: Registry
+) -> None:
+    other = dial("other")
+    registry.publish(WEATHER, "1.2.0", public=False)
+    with pytest.raises(NotFound) as unseen:
+        await read(other)
+    assert unseen.value.message == f'listing "{LISTING}" not found'
+    for stub in (builder, other):
+        assert await search(stub) == await search(stub, "weather") == []
+    assert (await read(builder)).name == LISTING
+    registry.publish(WEATHER, "1.2.0")
+    assert (await read(other)).name == LISTING
+    assert await search(other) == ["weather-lookup"]
+
+
+async def test_what_the_registry_cannot_vouch_for_is_not_shown(
+    listing: Any, builder: Any, dial: Dial, registry: Registry
+) -> None:
+    other = dial("other")
     registry.down = True
-    assert (await read(other)).latest_version == "1.2.0"
-    registry.down = False
-    registry.publish(WEATHER, "1.3.0", public=False)
-    assert (await read(other)).latest_version == "1.2.0"
+    for ask in (read, search):
+        with pytest.raises(Unavailable):
+            await ask(other)
+    assert (await read(builder)).latest_version == "1.2.0"
 
 
 async def test_another_orgs_rows_stay_invisible_to_a_raw_query(

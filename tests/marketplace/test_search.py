@@ -13,6 +13,7 @@ from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.paging import PageToken, query_fingerprint
 from hardpoint_marketplace.domain import ListingQuery
 from hardpoint_marketplace.search import parts
+from hardpoint_marketplace.service import MOST_SEARCHES
 from hardpoint_marketplace.store import Store
 from marketplace.calls import hide, install, offer, search
 from marketplace.conftest import Dial
@@ -168,3 +169,29 @@ def test_what_callers_say_is_never_part_of_the_sql(words: str) -> None:
     built = parts(ListingQuery(f"{words}zzz", category="zzz", tag="zzz"))
     assert "zzz" not in f"{built.score} {built.conditions}"
     assert built.parameters["words"] == f"{words}zzz"
+
+
+async def test_pages_are_filled_up_past_what_is_private_again(builder: Any, registry: Registry) -> None:
+    for number in range(8):
+        await offer(builder, registry, f"c{number}")
+    for number in (0, 1, 2, 5):
+        registry.publish(f"orgs/acme/capabilities/c{number}", public=False)
+    request = marketplace_pb2.SearchListingsRequest(page_size=2)
+    pages = []
+    while not pages or request.page_token:
+        answer = await builder.SearchListings(request)
+        pages.append([listing.name.partition(".")[2] for listing in answer.listings])
+        request.page_token = answer.next_page_token
+    assert pages == [["c3", "c4"], ["c6", "c7"]]
+
+
+async def test_a_search_asks_the_registry_a_few_times_at_most(builder: Any, registry: Registry) -> None:
+    for number in range(MOST_SEARCHES + 2):
+        await offer(builder, registry, f"c{number}")
+        registry.publish(f"orgs/acme/capabilities/c{number}", public=number > MOST_SEARCHES)
+    request = marketplace_pb2.SearchListingsRequest(page_size=1)
+    first = await builder.SearchListings(request)
+    assert (list(first.listings), registry.batches) == ([], MOST_SEARCHES)
+    request.page_token = first.next_page_token
+    (found,) = (await builder.SearchListings(request)).listings
+    assert found.name == f"listings/acme.c{MOST_SEARCHES + 1}"

@@ -106,6 +106,11 @@ class Client:
     async def capability(self, name: str = CAPABILITY) -> pb.Capability:
         return await self.registry.GetCapability(pb.GetCapabilityRequest(name=name))
 
+    async def named(self, *names: str) -> list[str]:
+        """Those of the capabilities that are seen."""
+        answer = await self.registry.BatchGetCapabilities(pb.BatchGetCapabilitiesRequest(names=names))
+        return [capability.name for capability in answer.capabilities]
+
     async def resolve(self, constraint: str = "", name: str = CAPABILITY) -> pb.Release:
         return await self.registry.ResolveRelease(pb.ResolveReleaseRequest(capability=name, constraint=constraint))
 

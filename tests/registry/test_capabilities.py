@@ -43,6 +43,8 @@ async def test_visibility_decides_who_sees_a_release_by_any_way(
         client = dial(org, role)
         assert await client.ids() == (["weather"] if (org, role) in sees else [])
         assert await client.ids("weather") == (["weather"] if (org, role) in sees else [])
+        missing = f"{CAPABILITY}-x"
+        assert await client.named(missing, CAPABILITY, CAPABILITY) == ([CAPABILITY] if (org, role) in sees else [])
         for way, read in reads(client).items():
             if (org, role) in sees:
                 await read()
@@ -58,6 +60,7 @@ async def test_another_org_sees_what_was_published_and_no_draft(builder: Client,
     stranger = dial("globex", "admin")
     await builder.draft(weather("1.0.0", name="First"), visibility=pb.VISIBILITY_PUBLIC)
     assert await stranger.ids() == []
+    assert await stranger.named(CAPABILITY) == []
     for read in reads(stranger).values():
         with pytest.raises(NotFound):
             await read()

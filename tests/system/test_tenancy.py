@@ -60,7 +60,7 @@ VALUES = {
     "token": "x",
 }
 WITHOUT_A_NAME = {"SearchListings", "RedeemLease", "ReadArtifact", "WatchChanges"}
-EMPTY_FOR_OTHERS = {"ListCapabilities"}
+EMPTY_FOR_OTHERS = {"ListCapabilities", "BatchGetCapabilities"}
 """Lists what an org shows to all, which for a stranger is a list with nothing in it."""
 
 
@@ -93,6 +93,8 @@ def _fill(message: Any, method: MethodDescriptor, org: str, run: str) -> None:
             message.name = resource_of(method).format(org=org, run=run)
         elif field.name == "parent":
             message.parent = PARENTS.get(method.name, NAMES["parent"]).format(org=org, run=run)
+        elif field.name == "names":
+            message.names.append(NAMES["capability"].format(org=org))
         elif field.name == "action" and field.type == FieldDescriptor.TYPE_MESSAGE:
             message.action.id = "get-weather"
         elif field.name in NAMES and field.type == FieldDescriptor.TYPE_STRING:
