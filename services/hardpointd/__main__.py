@@ -48,6 +48,12 @@ def token(
     typer.echo(Laptop(DaemonOptions()).dev_keys().mint(subject, org, role or ["admin"], hours * 3600))
 
 
+@app.command()
+def jwks() -> None:
+    """Print the public keys of this machine's own tokens, as a JWKS for the HARDPOINT_JWKS of other processes."""
+    typer.echo(json.dumps(Laptop(DaemonOptions()).dev_keys().jwks()))
+
+
 def _say_served(daemon: Daemon) -> None:
     """Write where and how to reach the daemon for the CLI on this machine, and show it."""
     options = daemon.options

@@ -188,6 +188,18 @@ class Artifacts(Fake, registry_pb2_grpc.ArtifactServiceServicer):
 
 
 class Marketplace(Fake, marketplace_pb2_grpc.MarketplaceServiceServicer):
+    async def HideListing(self, request, context):
+        self.world.ask("HideListing", request)
+        found = known(self.world.listings, "listing", request.name)
+        found.state = marketplace_pb2.LISTING_STATE_HIDDEN
+        return found
+
+    async def ShowListing(self, request, context):
+        self.world.ask("ShowListing", request)
+        found = known(self.world.listings, "listing", request.name)
+        found.state = marketplace_pb2.LISTING_STATE_LISTED
+        return found
+
     async def CreateListing(self, request, context):
         self.world.ask("CreateListing", request)
         name = request.listing.capability.replace("orgs/", "listings/").replace("/capabilities/", ".")
@@ -244,6 +256,12 @@ class Config(Fake, config_pb2_grpc.ConfigServiceServicer):
         self.world.secret_values[request.name] = request.value
         return found
 
+    async def DeleteSecret(self, request, context):
+        self.world.ask("DeleteSecret", request)
+        known(self.world.secrets, "secret", request.name)
+        del self.world.secrets[request.name]
+        return config_pb2.DeleteSecretResponse()
+
     async def ListSecrets(self, request, context):
         self.world.ask("ListSecrets", request)
         return config_pb2.ListSecretsResponse(secrets=self.world.secrets.values())
@@ -279,6 +297,23 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
         self.world.ask("ResumeAgent", request)
         known(self.world.agents, "agent", request.name).state = agent_pb2.AGENT_STATE_ACTIVE
         return self.world.agents[request.name]
+
+    async def DeleteAgent(self, request, context):
+        self.world.ask("DeleteAgent", request)
+        known(self.world.agents, "agent", request.name)
+        del self.world.agents[request.name]
+        return agent_pb2.DeleteAgentResponse()
+
+    async def ListAttachments(self, request, context):
+        self.world.ask("ListAttachments", request)
+        found = [one for name, one in self.world.attachments.items() if name.startswith(f"{request.parent}/")]
+        return agent_pb2.ListAttachmentsResponse(attachments=found)
+
+    async def UpdateAttachment(self, request, context):
+        self.world.ask("UpdateAttachment", request)
+        found = known(self.world.attachments, "attachment", request.attachment.name)
+        request.update_mask.MergeMessage(request.attachment, found, replace_message_field=True)
+        return found
 
     async def AttachCapability(self, request, context):
         self.world.ask("AttachCapability", request)

@@ -45,6 +45,26 @@ def test_detaching(cli: Run, attached: World) -> None:
     assert "helper can call nothing" in cli("tools", "helper").out
 
 
+def test_an_agent_is_deleted(cli: Run, world: World) -> None:
+    cli("agent", "create", "helper")
+    assert cli("agent", "delete", "helper", "--json").json == {"agent": "orgs/acme/agents/helper"}
+    assert cli("agent", "list", "--json").json == {"agents": []}
+    said = cli("agent", "delete", "helper", "--json")
+    assert (said.code, said.json["error"]["reason"]) == (1, "NOT_FOUND")
+    assert all(request.request_id for request in world.asked["DeleteAgent"])
+
+
+def test_an_attachment_is_disabled_and_enabled_and_nothing_else_of_it_changes(cli: Run, attached: World) -> None:
+    cli("attach", "helper", "weather-lookup", "--priority", "3")
+    said = cli("attachment", "disable", "helper", "weather-lookup", "--json").json["attachment"]
+    assert (said["enabled"], said["priority"]) == (False, 3)
+    assert list(attached.asked["UpdateAttachment"][0].update_mask.paths) == ["enabled"]
+    assert "weather-lookup | no | 3 | weather-lookup@1.0.0" in cli("attachment", "list", "helper").table
+    assert "helper can use weather-lookup again" in cli("attachment", "enable", "helper", "weather-lookup").out
+    assert cli("attachment", "list", "helper", "--json").json["attachments"][0]["enabled"] is True
+    assert cli("attachment", "enable", "helper", "other").code == 1
+
+
 def test_a_call_reads_values_as_the_schema_says(cli: Run, attached: World) -> None:
     said = cli("call", "helper", "weather-lookup.get-weather", "location=7", "days=3", "--json")
     assert from_struct(attached.asked["CallAction"][0].input) == {"location": "7", "days": 3}

@@ -94,6 +94,16 @@ def test_a_second_offer_changes_what_is_given(cli: Run, published: World) -> Non
     assert len(published.asked["UpdateListing"]) == 1
 
 
+def test_a_listing_is_hidden_and_shown(cli: Run, published: World) -> None:
+    cli("offer", "weather-lookup")
+    hidden = cli("listing", "hide", "weather-lookup", "--json").json["listing"]
+    assert (hidden["name"], hidden["state"]) == ("listings/acme.weather-lookup", "LISTING_STATE_HIDDEN")
+    assert "the listing of weather-lookup is listed" in cli("listing", "show", "weather-lookup").out
+    said = cli("listing", "hide", "other", "--json")
+    assert (said.code, said.json["error"]["reason"]) == (1, "NOT_FOUND")
+    assert published.asked["HideListing"][0].request_id
+
+
 @pytest.mark.parametrize("price", ["9", "USD 9", "9 USD/week", "-9 USD", "9 dollars"])
 def test_a_price_that_is_none(price: str, cli: Run, published: World) -> None:
     said = cli("offer", "weather-lookup", f"--price={price}", "--json")

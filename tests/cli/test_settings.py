@@ -103,3 +103,12 @@ def test_the_list_of_secrets(cli: Run, installed: World) -> None:
     cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY)
     cli("secret", "set", "weather-lookup", "API_KEY", stdin="another")
     assert "weather-lookup-api-key | API_KEY of weather-lookup | 2" in cli("secret", "list").table
+
+
+def test_a_secret_is_deleted(cli: Run, installed: World) -> None:
+    cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY)
+    said = cli("secret", "delete", "weather-lookup-api-key", "--json").json
+    assert said == {"secret": "orgs/acme/secrets/weather-lookup-api-key"}
+    assert cli("secret", "list", "--json").json == {"secrets": []}
+    assert cli("secret", "delete", "weather-lookup-api-key").code == 1
+    assert all(request.request_id for request in installed.asked["DeleteSecret"])

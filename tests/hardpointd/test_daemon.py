@@ -1,10 +1,13 @@
 """The daemon's own decisions: which units, whose peers, whose tokens."""
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from hardpoint_kit.errors import InvalidArgument
+from hardpointd.__main__ import app
 from hardpointd.catalog import PEERS, UNITS, chosen
 from hardpointd.daemon import Daemon
 from hardpointd.defaults import Laptop, key_encryption_key
@@ -62,3 +65,15 @@ def test_the_encryption_key_is_made_once_and_private(tmp_path):
     first = key_encryption_key(tmp_path).read_text()
     assert key_encryption_key(tmp_path).read_text() == first
     assert key_encryption_key(tmp_path).stat().st_mode & 0o077 == 0
+
+
+async def test_the_printed_keys_verify_the_tokens_of_this_machine_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARDPOINT_STATE", str(tmp_path))
+    printed = CliRunner().invoke(app, ["jwks"])
+    assert printed.exit_code == 0
+    elsewhere = tmp_path / "jwks.json"
+    elsewhere.write_text(printed.stdout)
+    peer = Laptop(options(tmp_path / "peer", jwks=str(elsewhere)))
+    token = Laptop(options(tmp_path)).dev_keys().mint("ada", "acme", ["viewer"])
+    assert (await peer.verifier().verify(token)).subject == "ada"
+    assert "d" not in json.loads(printed.stdout)["keys"][0], "the private half stays"

@@ -1,4 +1,4 @@
-"""Agents and what they use: `agent`, `attach`, `detach`, `tools`."""
+"""Agents and what they use: `agent`, `attach`, `attachment`, `detach`, `tools`."""
 
 from typing import Annotated, Any
 
@@ -19,6 +19,12 @@ def add(app: typer.Typer) -> None:
     command(agent, "list", examples=["hardpoint agent list"])(list_agents)
     command(agent, "pause", examples=["hardpoint agent pause helper"])(pause)
     command(agent, "resume", examples=["hardpoint agent resume helper"])(resume)
+    command(agent, "delete", examples=["hardpoint agent delete helper"])(delete)
+    attachment = typer.Typer(help="What is switched on for an agent, and off for a while.")
+    app.add_typer(attachment, name="attachment", rich_help_panel=AGENTS, no_args_is_help=True)
+    command(attachment, "list", examples=["hardpoint attachment list helper"])(list_attachments)
+    command(attachment, "enable", examples=["hardpoint attachment enable helper weather-lookup"])(enable)
+    command(attachment, "disable", examples=["hardpoint attachment disable helper weather-lookup"])(disable)
     command(app, "attach", panel=AGENTS, examples=["hardpoint attach helper weather-lookup"])(attach)
     command(app, "detach", panel=AGENTS, examples=["hardpoint detach helper weather-lookup"])(detach)
     command(app, "tools", panel=AGENTS, examples=["hardpoint tools helper"])(tools)
@@ -87,6 +93,52 @@ async def resume(agent: Agent) -> Answer:
     return await _moved(agent, "ResumeAgent", agent_pb2.ResumeAgentRequest)
 
 
+async def delete(agent: Agent) -> Answer:
+    """Remove an agent with its attachments; installations and the records of its runs stay."""
+    from hardpoint.runtime.v1 import agent_pb2
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        name = client.named("agents", agent)
+        await client.agents.DeleteAgent(agent_pb2.DeleteAgentRequest(name=name, request_id=new_request_id()))
+        return Answer({"agent": name}, done(f"agent {agent} is gone"))
+
+
+async def list_attachments(agent: Agent) -> Answer:
+    """List what is attached to an agent, enabled or not."""
+    from hardpoint.runtime.v1 import agent_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import collect, connect
+
+    async with connect() as client:
+        request = agent_pb2.ListAttachmentsRequest(parent=client.named("agents", agent))
+        found = await collect(client.agents.ListAttachments, request, "attachments")
+        rows = [
+            (
+                one.name.rpartition("/")[2],
+                "yes" if one.enabled else "no",
+                str(one.priority),
+                short(one.release, client.org),
+            )
+            for one in found
+        ]
+        empty = f"{agent} can use nothing. Attach something: hardpoint attach {agent} INSTALLATION"
+        shown = table(["installation", "enabled", "priority", "release"], rows, empty)
+        return Answer({"attachments": [document(one) for one in found]}, shown)
+
+
+async def enable(agent: Agent, installation: Installation) -> Answer:
+    """Switch an attachment on again, with the priority it had."""
+    return await _switched(agent, installation, enabled=True)
+
+
+async def disable(agent: Agent, installation: Installation) -> Answer:
+    """Switch an attachment off and keep it; a running call ends normally, the next is refused."""
+    return await _switched(agent, installation, enabled=False)
+
+
 async def attach(
     agent: Agent,
     installation: Installation,
@@ -147,3 +199,23 @@ async def _moved(agent: str, method: str, request: Any) -> Answer:
         move = getattr(client.agents, method)
         moved = await move(request(name=client.named("agents", agent), request_id=new_request_id()))
         return Answer({"agent": document(moved)}, done(f"agent {agent} is {word(moved, 'state')}"))
+
+
+async def _switched(agent: str, installation: str, *, enabled: bool) -> Answer:
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    from hardpoint.runtime.v1 import agent_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        name = f"{client.named('agents', agent)}/attachments/{installation.rpartition('/')[2]}"
+        request = agent_pb2.UpdateAttachmentRequest(
+            attachment=agent_pb2.Attachment(name=name, enabled=enabled),
+            update_mask=FieldMask(paths=["enabled"]),
+            request_id=new_request_id(),
+        )
+        changed = await client.agents.UpdateAttachment(request)
+        words = f"{agent} can use {installation} again" if enabled else f"{agent} cannot use {installation} for now"
+        return Answer({"attachment": document(changed)}, done(words))

@@ -1,7 +1,7 @@
-"""Finding and offering: `search`, `show`, `offer`."""
+"""Finding and offering: `search`, `show`, `offer`, `listing`."""
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -38,6 +38,10 @@ def add(app: typer.Typer) -> None:
             "hardpoint offer cleaner",
         ],
     )(offer)
+    listing = typer.Typer(help="A capability's page in the marketplace, for every org to find.")
+    app.add_typer(listing, name="listing", rich_help_panel=FIND, no_args_is_help=True)
+    command(listing, "hide", examples=["hardpoint listing hide weather-lookup"])(hide_listing)
+    command(listing, "show", examples=["hardpoint listing show weather-lookup"])(show_listing)
 
 
 async def search(
@@ -135,6 +139,34 @@ async def offer(
         return Answer(
             {"listing": document(offered)}, Group(done(f"{short} {words}"), next_steps(f"hardpoint show {short}"))
         )
+
+
+async def hide_listing(capability: Capability) -> Answer:
+    """Take your capability's page out of the marketplace; what is installed keeps running."""
+    from hardpoint.marketplace.v1 import marketplace_pb2
+
+    return await _moved(capability, "HideListing", marketplace_pb2.HideListingRequest)
+
+
+async def show_listing(capability: Capability) -> Answer:
+    """Put a hidden page back; others find it while the capability is public."""
+    from hardpoint.marketplace.v1 import marketplace_pb2
+
+    return await _moved(capability, "ShowListing", marketplace_pb2.ShowListingRequest)
+
+
+async def _moved(capability: str, method: str, request: Any) -> Answer:
+    from hardpoint_cli import names
+    from hardpoint_cli.documents import document, word
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        name = names.capability(capability, client.org)
+        move = getattr(client.marketplace, method)
+        moved = await move(request(name=f"listings/{name.org}.{name.capability}", request_id=new_request_id()))
+        short = names.short(str(name), client.org)
+        return Answer({"listing": document(moved)}, done(f"the listing of {short} is {word(moved, 'state')}"))
 
 
 async def _changed(client: "Hardpoint", name: str, listing: "marketplace_pb2.Listing") -> "marketplace_pb2.Listing":

@@ -35,6 +35,7 @@ def add(app: typer.Typer) -> None:
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )(set_secret)
     command(secret, "list", examples=["hardpoint secret list"])(list_secrets)
+    command(secret, "delete", examples=["hardpoint secret delete weather-lookup-api-key"])(delete_secret)
     command(setting, "set", examples=["hardpoint setting set weather-lookup UNITS=metric TIMEOUT=5"])(set_settings)
     command(setting, "list", examples=["hardpoint setting list weather-lookup"])(list_settings)
 
@@ -86,6 +87,20 @@ async def list_secrets() -> Answer:
         ]
         shown = table(["secret", "for", "version", "set at"], rows, "There are no secrets.")
         return Answer({"secrets": [document(one) for one in secrets]}, shown)
+
+
+async def delete_secret(
+    secret: Annotated[str, typer.Argument(help="Its id, as `secret list` shows it.", show_default=False)],
+) -> Answer:
+    """Destroy a secret with all its versions. It must not be bound in the settings of an installation."""
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        name = client.named("secrets", secret)
+        await client.config.DeleteSecret(config_pb2.DeleteSecretRequest(name=name, request_id=new_request_id()))
+        return Answer({"secret": name}, done(f"secret {secret} is gone"))
 
 
 async def set_settings(
