@@ -1,5 +1,6 @@
-"""A unit served for a test, and a clock that the test moves."""
+"""A unit served for a test, a clock that the test moves, and waiting for what comes by itself."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,3 +22,10 @@ class SetClock:
 
     def move(self, **by: float) -> None:
         self.time += timedelta(**by)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Ask again and again until it holds; fails when it does not within `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.01)

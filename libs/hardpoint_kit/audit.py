@@ -1,6 +1,7 @@
 """Owns the record of who did what: an event in the transaction of the act itself, and the RPC that lists them."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -23,6 +24,11 @@ _LIST = text(
     " WHERE org = :org AND sequence < :before AND (:resource = '' OR resource = :resource)"
     " ORDER BY sequence DESC LIMIT :limit"
 )
+# Rows that another process is deleting are left to it.
+_FORGET = text(
+    "DELETE FROM audit_events WHERE sequence IN (SELECT sequence FROM audit_events"
+    " WHERE created_at < :before ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED)"
+)
 _NEWEST = 2**63 - 1
 
 
@@ -42,6 +48,16 @@ def audit_table() -> str:
         );
         CREATE INDEX audit_events_by_org ON audit_events (org, sequence DESC);
         """ + tenant_policy("audit_events")
+
+
+def events_by_age() -> str:
+    """Return the DDL of the index that finds what is to be forgotten, for a service's migration."""
+    return "CREATE INDEX audit_events_by_age ON audit_events (created_at)"
+
+
+async def forget_events(connection: AsyncConnection, before: datetime, most: int) -> int:
+    """Delete at most so many events from before a moment, the oldest first; return how many."""
+    return (await connection.execute(_FORGET, {"before": before, "most": most})).rowcount
 
 
 async def record(connection: AsyncConnection, caller: Caller, action: str, resource: object, **facts: object) -> None:

@@ -1,6 +1,7 @@
 """Owns repeated writes: the first answer to a `request_id` is kept with the write itself and given again."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -27,6 +28,11 @@ _FIRST = text(
     "SELECT method, fingerprint, answer::text AS answer FROM requests"
     " WHERE org = :org AND subject = :subject AND request_id = :request_id"
 )
+# Rows that another process is deleting are left to it.
+_FORGET = text(
+    "DELETE FROM requests WHERE (org, subject, request_id) IN (SELECT org, subject, request_id FROM requests"
+    " WHERE created_at < :before ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED)"
+)
 
 
 def requests_table() -> str:
@@ -43,6 +49,16 @@ def requests_table() -> str:
             PRIMARY KEY (org, subject, request_id)
         );
         """ + tenant_policy("requests")
+
+
+def requests_by_age() -> str:
+    """Return the DDL of the index that finds what is to be forgotten, for a service's migration."""
+    return "CREATE INDEX requests_by_age ON requests (created_at)"
+
+
+async def forget_requests(connection: AsyncConnection, before: datetime, most: int) -> int:
+    """Delete at most so many answers from before a moment, the oldest first; return how many."""
+    return (await connection.execute(_FORGET, {"before": before, "most": most})).rowcount
 
 
 def request_fingerprint(request: Message) -> str:
@@ -67,13 +83,14 @@ async def once(
     if not caller.request_id:
         return await work()
     key = {"org": caller.org, "subject": caller.subject, "request_id": caller.request_id}
-    claimed = await connection.scalar(_CLAIM, {**key, "method": method, "fingerprint": fingerprint})
     adapter = TypeAdapter(answer_type)
-    if claimed:
-        answer = await work()
-        await connection.execute(_ANSWER, {**key, "answer": adapter.dump_json(answer).decode()})
-        return answer
-    first = (await connection.execute(_FIRST, key)).one()
+    first = None
+    while first is None:  # again when the first answer was forgotten between the two statements
+        if await connection.scalar(_CLAIM, {**key, "method": method, "fingerprint": fingerprint}):
+            answer = await work()
+            await connection.execute(_ANSWER, {**key, "answer": adapter.dump_json(answer).decode()})
+            return answer
+        first = (await connection.execute(_FIRST, key)).one_or_none()
     if (first.method, first.fingerprint) != (method, fingerprint):
         raise InvalidArgument(
             {"request_id": f'"{caller.request_id}" was used for another request'},

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +30,11 @@ class Options(BaseSettings):
     """The `aud` that tokens must carry."""
     service_token_file: Path | None = None
     """File with the token this process shows to its peers; read again for every call, so that it can be rotated."""
+
+    request_days: float = Field(default=2, gt=0)
+    """How long a unit remembers its answer to a `request_id`."""
+    audit_days: float = Field(default=400, gt=0)
+    """How long a unit keeps its audit events."""
 
     def service_token(self) -> str:
         """Read the token this process shows to its peers, empty when it has none."""

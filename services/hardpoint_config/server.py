@@ -18,6 +18,7 @@ from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.platform import Platform
+from hardpoint_kit.retention import Retention, common_terms
 from hardpoint_kit.unit import Unit
 
 
@@ -47,7 +48,8 @@ def build(options: Options, platform: Platform) -> Unit:
         clock=platform.clock,
         lease_time=timedelta(seconds=options.config_lease_seconds),
     )
-    life = _Life(options.config_database_url, database, store, keyring, changes)
+    retention = Retention(database, platform.clock, common_terms(options))
+    life = _Life(options.config_database_url, database, store, keyring, changes, retention)
     return Unit(
         name="config",
         services=[
@@ -70,17 +72,20 @@ class _Life:
     store: Store
     keyring: Keyring
     changes: Changes
+    retention: Retention
     problems: tuple[str, ...] = ()
 
     async def start(self) -> None:
         await migrate(self.url, "hardpoint_config")
         self.problems = await self._problems_with_keys()
         await self.changes.start()
+        await self.retention.start()
 
     async def drain(self) -> None:
         await self.changes.stop()
 
     async def stop(self) -> None:
+        await self.retention.stop()
         await self.changes.stop()
         await self.database.close()
 

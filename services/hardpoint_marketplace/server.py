@@ -7,6 +7,7 @@ from hardpoint_kit import options
 from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.platform import Platform
+from hardpoint_kit.retention import Retention, common_terms
 from hardpoint_kit.unit import Unit
 from hardpoint_marketplace.peers import RegistryCapabilities, RegistryReleases
 from hardpoint_marketplace.rpc import MarketplaceRpc
@@ -32,8 +33,15 @@ def build(options: Options, platform: Platform) -> Unit:
         clock=platform.clock,
     )
 
+    retention = Retention(database, platform.clock, common_terms(options))
+
     async def start() -> None:
         await migrate(options.marketplace_database_url, "hardpoint_marketplace")
+        await retention.start()
+
+    async def stop() -> None:
+        await retention.stop()
+        await database.close()
 
     return Unit(
         name="marketplace",
@@ -42,6 +50,6 @@ def build(options: Options, platform: Platform) -> Unit:
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],
         start=start,
-        stop=database.close,
+        stop=stop,
         ready=database.reasons_not_ready,
     )

@@ -1,13 +1,17 @@
 """Puts the registry together: the only place that names concrete classes."""
 
+from pydantic import Field
+
 from hardpoint.audit.v1 import audit_pb2_grpc
 from hardpoint.registry.v1 import registry_pb2_grpc
 from hardpoint_kit import options
 from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.platform import Platform
+from hardpoint_kit.retention import Retention, Term, common_terms
 from hardpoint_kit.unit import Unit
 from hardpoint_registry.artifacts import Artifacts
+from hardpoint_registry.blobs import forget_unused
 from hardpoint_registry.rpc import ArtifactRpc, RegistryRpc
 from hardpoint_registry.service import Registry
 from hardpoint_registry.store import Store
@@ -18,6 +22,8 @@ class Options(options.Options):
 
     registry_database_url: str = ""
     """The registry's own PostgreSQL database, as a role that is granted nothing else."""
+    registry_artifact_days: float = Field(default=7, gt=0)
+    """How long uploaded bytes are kept that no release uses."""
 
 
 def build(options: Options, platform: Platform) -> Unit:
@@ -25,10 +31,17 @@ def build(options: Options, platform: Platform) -> Unit:
     database = Database(options.registry_database_url)
     store = Store(database)
     registry = Registry(store, platform.clock)
+    unused = Term("unused artifacts", options.registry_artifact_days, forget_unused, batch=50)
+    retention = Retention(database, platform.clock, (*common_terms(options), unused))
 
     async def start() -> None:
         await migrate(options.registry_database_url, "hardpoint_registry")
         await registry.resume()
+        await retention.start()
+
+    async def stop() -> None:
+        await retention.stop()
+        await database.close()
 
     return Unit(
         name="registry",
@@ -38,6 +51,6 @@ def build(options: Options, platform: Platform) -> Unit:
             (audit_pb2_grpc.add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],
         start=start,
-        stop=database.close,
+        stop=stop,
         ready=database.reasons_not_ready,
     )

@@ -233,6 +233,7 @@ class Registry:
             return Created(known, created=False)
         if draft.name.version in await tx.versions(name):
             raise _exists(await tx.release(draft.name))
+        await tx.blobs.hold(name.org, draft.artifact.digest)
         await tx.save_capability((await tx.capability(name)).drafted(draft.manifest, now))
         await tx.add_release(draft)
         await record(tx.connection, caller, "release.create", draft.name, digest=draft.artifact.digest)

@@ -11,6 +11,7 @@ from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.platform import Platform
+from hardpoint_kit.retention import Retention, common_terms
 from hardpoint_kit.unit import Unit
 from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcMarketplace, GrpcRegistry, Peers
 from hardpoint_runtime.rpc.agents import AgentRpc
@@ -59,6 +60,7 @@ def assemble(options: Options, clock: Clock, peers: Peers) -> Unit:
     tickets = Tickets(peers.registry, peers.config, clock)
     recorder = Recorder(RunLog(url))
     announcer = Announcer(store, peers.marketplace)
+    retention = Retention(database, clock, common_terms(options))
 
     calls = Calls(snapshots, tickets, recorder, peers, clock, options.runtime_action_seconds)
     agents = Agents(store, peers.config, clock)
@@ -66,11 +68,11 @@ def assemble(options: Options, clock: Clock, peers: Peers) -> Unit:
 
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")
-        for part in (recorder, listener, tickets, announcer):
+        for part in (recorder, listener, tickets, announcer, retention):
             await part.start()
 
     async def stop() -> None:
-        for part in (announcer, tickets, listener, recorder):
+        for part in (retention, announcer, tickets, listener, recorder):
             await part.stop()
         await database.close()
 
