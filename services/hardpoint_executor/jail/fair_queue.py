@@ -1,0 +1,76 @@
+"""Owns the order in which calls get what they wait for: bounded, and fair between organisations.
+
+Organisations take turns, one call each (deficit round robin in which every call costs the same, because what a call
+will use is not known before it ran). Within an organisation the first to come is the first to go.
+
+When every place is taken, the organisation that waits with most calls pays: its newest call loses its place to a
+newcomer, or, when it is the one that asks, its new call is refused. A cap for each organisation would do with less,
+but would leave places empty whenever only one organisation has work, which on a laptop is always.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from hardpoint_kit.errors import ResourceExhausted
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 1.0
+
+
+class FairQueue(Generic[T]):
+    """At most `most` items wait, whoever they belong to; `for_what` is said to those who find no place."""
+
+    def __init__(self, most: int, for_what: str) -> None:
+        self._most = most
+        self._for_what = for_what
+        self._turns: OrderedDict[str, deque[T]] = OrderedDict()
+        """Organisations with something waiting, the next one first."""
+
+    def __len__(self) -> int:
+        return sum(len(items) for items in self._turns.values())
+
+    def put(self, org: str, item: T) -> T | None:
+        """Let an item wait. Returns the item that lost its place for it, whose owner is to be told `full()`, or None.
+
+        Raises ResourceExhausted QUEUE_FULL when there is no place that another organisation owes to this one.
+        """
+        evicted = None
+        if len(self) >= self._most:
+            longest = max(self._turns.values(), key=len, default=deque[T]())
+            if len(longest) <= len(self._turns.get(org, ())) + 1:
+                raise self.full()
+            evicted = longest.pop()  # more than one waits there, so the organisation keeps its turn
+        self._turns.setdefault(org, deque()).append(item)
+        return evicted
+
+    def pop(self, may: Callable[[str], bool] = lambda _: True) -> T | None:
+        """Take the next item by turns, of the organisations that `may` be served now; None when there is none.
+
+        An organisation that is passed over keeps its turn.
+        """
+        org = next((org for org in self._turns if may(org)), None)
+        if org is None:
+            return None
+        items = self._turns.pop(org)
+        item = items.popleft()
+        if items:
+            self._turns[org] = items
+        return item
+
+    def remove(self, item: T) -> bool:
+        """Take out an item whose owner waits no longer; false when it does not wait."""
+        for org, items in self._turns.items():
+            if item in items:
+                items.remove(item)
+                if not items:
+                    del self._turns[org]
+                return True
+        return False
+
+    def full(self) -> ResourceExhausted:
+        """What an owner is told who found no place, lost it, or waited too long."""
+        return ResourceExhausted(
+            f"queue full: every {self._for_what} is busy", reason="QUEUE_FULL", retry_after=_RETRY_SECONDS
+        )
