@@ -1,5 +1,6 @@
 """Calls wait their turn: bounded in all, and no organisation keeps another from being served."""
 
+import contextlib
 from collections import Counter
 
 import pytest
@@ -59,10 +60,8 @@ def test_an_item_that_waits_no_longer_is_not_served() -> None:
 def test_whoever_asks_first_an_organisation_gets_its_share_of_the_places(asking: list[str], most: int) -> None:
     queue: FairQueue[tuple[str, int]] = FairQueue(most, "jail")
     for number, org in enumerate(asking):
-        try:
+        with contextlib.suppress(ResourceExhausted):
             queue.put(org, (org, number))
-        except ResourceExhausted:
-            pass
     held = Counter(item[0] for item in iter(queue.pop, None))
     asked = Counter(asking)
     assert sum(held.values()) == min(most, len(asking))

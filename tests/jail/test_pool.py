@@ -13,14 +13,17 @@ from .conftest import orphans, supervisors
 from .programs import python
 
 
-async def start_sleeping(jails: SingleUseJails, door) -> asyncio.Task:
+SLEEPS = "self.log('here')\nimport time; time.sleep(30)"
+
+
+async def start_sleeping(jails: SingleUseJails, door, org: str = "") -> asyncio.Task:
     """Start a call that sleeps, and wait until its plugin runs."""
     runs = asyncio.Event()
 
     async def hear(event: Event) -> None:
         runs.set()
 
-    task = asyncio.create_task(jails.run(python("self.log('here')\nimport time; time.sleep(30)"), door, hear))
+    task = asyncio.create_task(jails.run(python(SLEEPS, org=org), door, hear))
     await runs.wait()
     return task
 
@@ -48,6 +51,56 @@ async def test_a_full_queue_is_said_at_once(small: SingleUseJails, door) -> None
     busy[0].cancel()
     await asyncio.gather(*busy, return_exceptions=True)
     assert (await small.run(python("return 1"), door)).value == 1
+
+
+@pytest.fixture
+async def shared():
+    """Four Python jails at a time, and a queue of three."""
+    pool = PoolOptions(waiting=1, running=4, starting=1, queue=3, queue_seconds=30)
+    started = SingleUseJails(JailOptions(languages=("python",), pool=pool))
+    await started.start()
+    assert started.reasons_not_ready() == []
+    yield started
+    await started.stop()
+
+
+async def test_an_organisation_that_floods_keeps_no_other_out(shared: SingleUseJails, door) -> None:
+    sleeping = [await start_sleeping(shared, door, "flood") for _ in range(3)]
+    waiting = [asyncio.create_task(shared.run(python(SLEEPS, org="flood"), door)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(ResourceExhausted):
+        await shared.run(python("return 1", org="flood"), door)
+
+    others = [asyncio.create_task(shared.run(python("return 1", org=org), door)) for org in ("acme", "globex")]
+    with pytest.raises(ResourceExhausted) as lost:
+        await waiting[2]
+    assert lost.value.reason == "QUEUE_FULL"
+    assert [(await other).value for other in others] == [1, 1]
+    assert not any(task.done() for task in (*sleeping, waiting[0]))
+    for task in (*sleeping, *waiting):
+        task.cancel()
+    await asyncio.gather(*sleeping, *waiting, return_exceptions=True)
+
+
+async def test_organisations_take_turns(small: SingleUseJails, door) -> None:
+    busy = await start_sleeping(small, door, "flood")
+    order: list[str] = []
+
+    def hear(org: str):
+        async def taken(_event: Event) -> None:
+            order.append(org)
+
+        return taken
+
+    calls = [
+        asyncio.create_task(small.run(python("return 1", org=org), door, hear(org)))
+        for org in ("flood", "flood", "acme")
+    ]
+    await asyncio.sleep(0)
+    busy.cancel()
+    ended = await asyncio.gather(busy, *calls, return_exceptions=True)
+    assert order == ["flood", "acme"]
+    assert isinstance(ended[2], ResourceExhausted)
 
 
 async def test_a_caller_that_gives_up_in_the_queue_costs_no_jail(small: SingleUseJails, door) -> None:

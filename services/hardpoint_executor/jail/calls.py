@@ -41,16 +41,18 @@ class Calls:
                 "traceparent": call.traceparent,
             }
         }
-        return await self._hold(frame, "result", call.limits, door, on_event)
+        return await self._hold(call.org, frame, "result", call.limits, door, on_event)
 
     async def describe(self, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
         frame = {"describe": {"source": source, "filename": filename}}
-        return await self._hold(frame, "header", limits or _DESCRIBE_LIMITS, ClosedDoor(), ignore)
+        return await self._hold("", frame, "header", limits or _DESCRIBE_LIMITS, ClosedDoor(), ignore)
 
-    async def _hold(self, frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent) -> Outcome:
+    async def _hold(
+        self, org: str, frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent
+    ) -> Outcome:
         first = _encoded(frame)
-        process = await self.pool.take()
+        process = await self.pool.take(org)
         try:
             await on_event(Taken())
             outcome = await Conversation(process, limits, door, on_event).hold(first, answer)

@@ -52,6 +52,9 @@ class JailCall:
     permissions: tuple[str, ...] = ()
     traceparent: str = ""
     limits: Limits = field(default_factory=Limits)
+    org: str = ""
+    """Whose call it is: organisations take turns."""
+    capability: str = ""
 
 
 @dataclass(frozen=True, slots=True)

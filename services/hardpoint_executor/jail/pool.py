@@ -1,6 +1,7 @@
-"""Owns the jails of one language that wait for a call, and how many may run at once.
+"""Owns the jails of one language that wait for a call, how many may run at once, and for whom.
 
-Jails are started ahead, a few at a time, only while someone waits or the pool is short: an idle pool costs no CPU. A
+Organisations take turns, and none can have every jail: the last quarter of those that may run goes to organisations
+that run nothing, so that one whose calls are long and many keeps nobody out. Jails are started ahead, a few at a time, only while someone waits or the pool is short: an idle pool costs no CPU. A
 failed start is told to whoever waits, and tried again when someone calls or a few seconds have passed.
 """
 
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from hardpoint_kit.errors import ResourceExhausted, Unavailable
+from hardpoint_kit.errors import Unavailable
 
+from .fair_queue import FairQueue
 from .nsjail import JailError, JailProcess, Launcher
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +39,12 @@ class PoolOptions:
     queue_seconds: float = 0.9
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Caller:
+    org: str
+    jail: asyncio.Future[JailProcess]
+
+
 class Pool:
     """Hands out started jails, each to one call."""
 
@@ -46,8 +54,9 @@ class Pool:
         self._launcher = launcher
         self._options = options
         self._waiting: deque[JailProcess] = deque()
-        self._callers: deque[asyncio.Future[JailProcess]] = deque()
-        self._taken: set[JailProcess] = set()
+        self._callers: FairQueue[_Caller] = FairQueue(options.queue, f"{launcher.language} jail")
+        self._taken: dict[JailProcess, str] = {}
+        """Jails that have a call, and the organisation it belongs to."""
         self._all_back = asyncio.Event()
         self._all_back.set()
         self._starts: set[asyncio.Task[None]] = set()
@@ -60,33 +69,31 @@ class Pool:
         self._start_missing()
         await asyncio.gather(*self._starts)
 
-    async def take(self) -> JailProcess:
-        """Return a jail for one call, to be given to `discard` afterwards.
+    async def take(self, org: str) -> JailProcess:
+        """Return a jail for one call of an organisation, to be given to `discard` afterwards.
 
         Raises ResourceExhausted when the queue is full or no jail came free in time, Unavailable when none starts.
         """
         if self.closed:
             raise Unavailable("the executor is stopping", reason="NO_EXECUTOR", retry_after=1.0)
-        if len(self._callers) >= self._options.queue:
-            raise self._queue_full()
-        caller: asyncio.Future[JailProcess] = asyncio.get_running_loop().create_future()
-        self._callers.append(caller)
+        caller = _Caller(org, asyncio.get_running_loop().create_future())
+        if evicted := self._callers.put(org, caller):
+            _fail(evicted, self._callers.full())
         self._serve()
         try:
             async with asyncio.timeout(self._options.queue_seconds):
-                return await caller
+                return await caller.jail
         except (TimeoutError, asyncio.CancelledError) as error:
-            if caller in self._callers:
-                self._callers.remove(caller)
-            elif caller.done() and not caller.cancelled() and caller.exception() is None:
-                self.discard(caller.result())  # it came in the moment the caller gave up
+            came = not self._callers.remove(caller) and caller.jail.done() and not caller.jail.cancelled()
+            if came and caller.jail.exception() is None:
+                self.discard(caller.jail.result())  # it came in the moment the caller gave up
             if isinstance(error, TimeoutError):
-                raise self._queue_full() from None
+                raise self._callers.full() from None
             raise
 
     def discard(self, process: JailProcess) -> None:
         """Kill a jail that was taken, in the background, and let the next caller in."""
-        self._taken.discard(process)
+        self._taken.pop(process, None)
         if not self._taken:
             self._all_back.set()
         self._end(process)
@@ -111,22 +118,28 @@ class Pool:
 
     def _serve(self) -> None:
         """Give waiting jails to waiting callers, as far as the running limit goes, and start what is then missing."""
-        while self._callers and self._waiting and len(self._taken) < self._options.running:
-            process = self._waiting.popleft()
+        while self._waiting and len(self._taken) < self._options.running:
+            process = self._waiting[0]
             if not process.alive or time.monotonic() - process.started > _OLD_SECONDS:
-                self._end(process)
+                self._end(self._waiting.popleft())
                 continue
-            caller = self._callers.popleft()
-            if caller.done():
-                self._waiting.appendleft(process)
-                continue
-            self._taken.add(process)
+            caller = self._callers.pop(self._may_run)
+            if caller is None:
+                break
+            if caller.jail.done():
+                continue  # it was cancelled and has not yet left the queue
+            self._taken[self._waiting.popleft()] = caller.org
             self._all_back.clear()
-            caller.set_result(process)
+            caller.jail.set_result(process)
         if self._callers:
             self._start_missing()
         elif self._refill is None:
             self._refill = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._start_missing)
+
+    def _may_run(self, org: str) -> bool:
+        """Whether an organisation may have one of the jails that are still free to run."""
+        free = self._options.running - len(self._taken)
+        return free > self._options.running // 4 or org not in self._taken.values()
 
     def _start_missing(self) -> None:
         if self._refill is not None:
@@ -162,10 +175,8 @@ class Pool:
         _log.error("no jail could be started", language=self._launcher.language, why=why)
         self.failure = why
         asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._start_missing)
-        while self._callers:
-            caller = self._callers.popleft()
-            if not caller.done():
-                caller.set_exception(Unavailable(f"no jail could be started: {why}", reason="JAIL_UNAVAILABLE"))
+        while caller := self._callers.pop():
+            _fail(caller, Unavailable(f"no jail could be started: {why}", reason="JAIL_UNAVAILABLE"))
 
     def _end(self, process: JailProcess) -> None:
         process.kill()
@@ -173,7 +184,7 @@ class Pool:
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
 
-    def _queue_full(self) -> ResourceExhausted:
-        return ResourceExhausted(
-            f"queue full: every {self._launcher.language} jail is busy", reason="QUEUE_FULL", retry_after=1.0
-        )
+
+def _fail(caller: _Caller, error: Exception) -> None:
+    if not caller.jail.done():
+        caller.jail.set_exception(error)

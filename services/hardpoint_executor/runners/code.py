@@ -94,6 +94,8 @@ class CodeRunner:
             limits=Limits(
                 limits.wall_seconds, limits.memory_bytes, limits.output_bytes, limits.log_bytes, limits.broker_calls
             ),
+            org=execution.org,
+            capability=execution.capability,
         )
 
     async def describe(self, language: str, source: str, filename: str) -> dict[str, Any]:
