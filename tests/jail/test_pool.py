@@ -12,7 +12,6 @@ from hardpoint_kit.errors import ResourceExhausted, Unavailable
 from .conftest import orphans, supervisors
 from .programs import python
 
-
 SLEEPS = "self.log('here')\nimport time; time.sleep(30)"
 
 

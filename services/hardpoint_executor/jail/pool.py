@@ -1,8 +1,9 @@
 """Owns the jails of one language that wait for a call, how many may run at once, and for whom.
 
 Organisations take turns, and none can have every jail: the last quarter of those that may run goes to organisations
-that run nothing, so that one whose calls are long and many keeps nobody out. Jails are started ahead, a few at a time, only while someone waits or the pool is short: an idle pool costs no CPU. A
-failed start is told to whoever waits, and tried again when someone calls or a few seconds have passed.
+that run nothing, so that one whose calls are long and many keeps nobody out. Jails are started ahead, a few at a time,
+only while someone waits or the pool is short: an idle pool costs no CPU. A failed start is told to whoever waits, and
+tried again when someone calls or a few seconds have passed.
 """
 
 import asyncio
