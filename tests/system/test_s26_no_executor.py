@@ -13,7 +13,7 @@ from .conftest import add_file, eventually, new_deployment, remove
 SPIN = b"""
 export default {
   id: 'spinner', name: 'Spinner', version: '1.0.0',
-  actions: { async spin(input) { for (;;) {} } },
+  actions: { async spin(input) { for (;;) {} }, async once(input) { return { turns: 1 }; } },
   permissions: ['compute.moderate']
 };
 """
@@ -21,12 +21,19 @@ export default {
 
 @pytest.fixture
 async def apart():
-    """Units in processes of their own, with one jail and a short queue."""
-    deployment = new_deployment("s26", True, executor_jails_running=1, executor_jails_waiting=1, executor_queue=1)
+    """Units in processes of their own, with four jails, of which one organisation gets three, and a short queue."""
+    deployment = new_deployment("s26", True, executor_jails_running=4, executor_jails_waiting=1, executor_queue=2)
     await deployment.start()
-    token = DevKeys(deployment.state / "keys").mint("tester", "acme", ["admin"])
-    async with Hardpoint(Login(deployment.address, token, deployment.addresses())) as client:
-        yield deployment, client
+    logins = [
+        Login(
+            deployment.address,
+            DevKeys(deployment.state / "keys").mint("tester", org, ["admin"]),
+            deployment.addresses(),
+        )
+        for org in ("flood", "acme")
+    ]
+    async with Hardpoint(logins[0]) as flood, Hardpoint(logins[1]) as acme:
+        yield deployment, flood, acme
     await deployment.stop()
     remove(deployment)
 
@@ -34,17 +41,23 @@ async def apart():
 @pytest.mark.jail
 @pytest.mark.xdist_group("system-many")
 async def test_stopped_and_busy(apart):
-    deployment, client = apart
-    agent = Agent(client, "helper")
-    await agent.create()
-    await add_file(client, agent, SPIN, "spinner.js")
+    deployment, *clients = apart
+    agents = [Agent(client, "helper") for client in clients]
+    for client, agent in zip(clients, agents, strict=True):
+        await agent.create()
+        await add_file(client, agent, SPIN, "spinner.js")
+    agent, other = agents
 
-    calls = [asyncio.create_task(_timed(agent)) for _ in range(6)]
+    calls = [asyncio.create_task(_timed(agent)) for _ in range(8)]
     done, running = await asyncio.wait(calls, timeout=8, return_when=asyncio.FIRST_COMPLETED)
     refused = [task.result() for task in done]
-    assert refused, "with one jail and a queue of one, four of six calls have to be refused"
+    assert refused, "with three jails and a queue of two, three of eight calls have to be refused"
     assert {error.reason for error, _ in refused} == {"QUEUE_FULL"}, refused
     assert all(error.code.name == "RESOURCE_EXHAUSTED" and error.retry_after for error, _ in refused)
+
+    for _ in range(5):
+        assert (await other.execute("spinner.once")).data == {"turns": 1}
+    assert not all(task.done() for task in running), "the flood went on meanwhile"
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
