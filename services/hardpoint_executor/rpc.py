@@ -1,6 +1,7 @@
 """The executor's gRPC shell: unpack, call, pack."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
@@ -29,8 +30,10 @@ class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
         self, request: executor_pb2.ExecuteRequest, context: Context
     ) -> AsyncIterator[executor_pb2.ExecuteResponse]:
         """Run an action, telling what happens."""
-        async for event in self._executor.execute(caller(context), execution_from_proto(request)):
-            yield event_to_proto(event)
+        # Closed here and now: a call that ends while an event is being sent must not wait for the garbage collector.
+        async with aclosing(self._executor.execute(caller(context), execution_from_proto(request))) as events:
+            async for event in events:
+                yield event_to_proto(event)
 
     async def CancelExecution(
         self, request: executor_pb2.CancelExecutionRequest, context: Context

@@ -5,12 +5,12 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
 from hardpoint_executor import peers
-from hardpoint_executor.artifacts import Calls, Code, Program, Programs
+from hardpoint_executor.artifacts import Calls, Code, Programs
 from hardpoint_executor.broker.broker import Broker, BrokerLimits
 from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.secrets import Secrets
@@ -66,22 +66,21 @@ class Executor:
         self._limits = limits
         self._running: dict[tuple[str, str], asyncio.Task[Finished]] = {}
 
-    async def execute(self, _caller: Caller, execution: Execution) -> AsyncIterator[Event]:
+    async def execute(self, _caller: Caller, execution: Execution) -> AsyncGenerator[Event, None]:
         """Run an action: Started first, Finished last. Raises instead of Started for an execution that never began.
 
         Closing the iterator kills the execution. Raises Unavailable JAIL_UNAVAILABLE where the jail is not ready.
         """
         self._fail_closed()
-        program = await self._programs.get(execution.artifact)
-        values = await self._redeemed(execution.lease_token)
         key = (execution.org, execution.id)
         if key in self._running:
             raise AlreadyExists(f"execution {execution.id} is running", place="execution_id")
         # The queue needs no bound of its own: what an action may log has one.
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = self._running[key] = asyncio.create_task(self._finish(execution, program, values, events))
+        run = self._running[key] = asyncio.create_task(self._run(execution, events))
+        run.add_done_callback(lambda _: events.put_nowait(None))
         try:
-            async for event in _until_done(events, run):
+            while (event := await events.get()) is not None:
                 yield event
             yield _ended(run)
         finally:
@@ -135,9 +134,9 @@ class Executor:
 
         return await self._values.get(token, redeem)
 
-    async def _finish(
-        self, execution: Execution, program: Program, values: Values | None, events: "asyncio.Queue[Event | None]"
-    ) -> Finished:
+    async def _run(self, execution: Execution, events: "asyncio.Queue[Event | None]") -> Finished:
+        program = await self._programs.get(execution.artifact)
+        values = await self._redeemed(execution.lease_token)
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):
             limits = limits.for_compute(execution.authority)
@@ -178,13 +177,6 @@ def _ended(run: asyncio.Task[Finished]) -> Finished:
     if run.cancelled():
         return Finished(Outcome.CANCELLED, Usage(), error=Cancelled("the execution was cancelled"))
     return run.result()
-
-
-async def _until_done(events: "asyncio.Queue[Event | None]", task: asyncio.Task[Finished]) -> AsyncIterator[Event]:
-    """The events of a task, as they come, until it is done."""
-    task.add_done_callback(lambda _: events.put_nowait(None))
-    while (event := await events.get()) is not None:
-        yield event
 
 
 def _secrets(execution: Execution, values: Values | None) -> dict[str, str]:
