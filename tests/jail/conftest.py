@@ -41,23 +41,34 @@ async def jails() -> AsyncIterator[SingleUseJails]:
 
 def supervisors() -> set[int]:
     """The nsjail processes that this process has started and not reaped."""
-    return {pid for pid, (name, parent, _) in _processes().items() if name == "nsjail" and parent == os.getpid()}
+    return {pid for pid, (name, parent, _) in processes().items() if name == "nsjail" and parent == os.getpid()}
 
 
 def orphans() -> list[str]:
     """Jailed processes of this machine that no nsjail supervises."""
-    processes = _processes()
+    running = processes()
     return [
         f"{name} {pid}"
-        for pid, (name, parent, command) in processes.items()
+        for pid, (name, parent, command) in running.items()
         if re.search(r"hardpoint_sdk(\.boot import|/boot\.mjs)", command)
         and name != "nsjail"
-        and parent in processes
-        and processes[parent][0] != "nsjail"
+        and parent in running
+        and running[parent][0] != "nsjail"
     ]
 
 
-def _processes() -> dict[int, tuple[str, int, str]]:
+def descendants(pid: int) -> dict[int, str]:
+    """The processes below one, with their names."""
+    running = processes()
+    found: dict[int, str] = {}
+    below = {pid}
+    while below := {child for child, (_, parent, _) in running.items() if parent in below}:
+        found.update({child: running[child][0] for child in below})
+    return found
+
+
+def processes() -> dict[int, tuple[str, int, str]]:
+    """Every process of this machine: its name, parent and command line."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
