@@ -1,11 +1,16 @@
 """Builds the executor: its options, and the only place that names what it is made of. It has no database."""
 
+import asyncio
+from dataclasses import asdict, astuple
 from pathlib import Path
+
+import structlog
 
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
 from hardpoint_executor.broker.dial import parse_aliases
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.domain import Limits
+from hardpoint_executor.jail.leftovers import clear_leftovers
 from hardpoint_executor.jail.pool import PoolOptions
 from hardpoint_executor.jail.single_use import JailOptions, SingleUseJails
 from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts
@@ -14,6 +19,8 @@ from hardpoint_executor.service import Executor
 from hardpoint_kit import options as kit
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.unit import Unit
+
+_log = structlog.get_logger(__name__)
 
 
 class Options(kit.Options):
@@ -66,6 +73,12 @@ def build(options: Options, platform: Platform) -> Unit:
         options.limits(),
     )
 
+    async def start() -> None:
+        cleared = await asyncio.to_thread(clear_leftovers)
+        if any(astuple(cleared)):
+            _log.warning("an executor died here; what it left is removed", **asdict(cleared))
+        await jail.start()
+
     async def stop() -> None:
         await jail.stop()
         await http.close()
@@ -76,7 +89,7 @@ def build(options: Options, platform: Platform) -> Unit:
     return Unit(
         "executor",
         [(add_ExecutorServiceServicer_to_server, ExecutorRpc(executor))],
-        start=jail.start,
+        start=start,
         stop=stop,
         ready=ready,
     )

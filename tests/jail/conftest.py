@@ -68,12 +68,14 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def processes() -> dict[int, tuple[str, int, str]]:
-    """Every process of this machine: its name, parent and command line."""
+    """Every process of this machine that has not ended: its name, parent and command line."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             name, _, rest = (folder / "stat").read_text().partition("(")[2].rpartition(")")
-            found[int(folder.name)] = name, int(rest.split()[1]), (folder / "cmdline").read_text()
+            state, parent = rest.split()[:2]
+            if state != "Z":
+                found[int(folder.name)] = name, int(parent), (folder / "cmdline").read_text()
         except OSError:
             continue  # it ended meanwhile
     return found

@@ -23,6 +23,7 @@ from pathlib import Path
 from string import Template
 
 from .frames import ProtocolError, parse
+from .leftovers import Folder
 from .rootfs import Rootfs
 
 _HERE = Path(__file__).parent
@@ -70,7 +71,7 @@ class Launcher:
         self._binary = find_nsjail()
         self._rootfs = rootfs
         self._cgroup_config = cgroup_config
-        self._folder = Path(tempfile.mkdtemp(prefix="hardpoint-jail-"))
+        self._folder = Folder()
         self._slots: set[int] = set()
 
     async def start(self) -> "JailProcess":
@@ -96,10 +97,10 @@ class Launcher:
 
     def close(self) -> None:
         """Remove the configuration files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
     def _command(self, slot: int) -> list[str]:
-        path = self._folder / f"{slot}.cfg"
+        path = self._folder.path / f"{slot}.cfg"
         if not path.exists():
             root = os.geteuid() == 0
             text = Template((_HERE / _CONFIGS[self.language]).read_text()).substitute(

@@ -1,0 +1,134 @@
+"""What an executor leaves that dies without a word is gone after its next start, and nothing of a living one's."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from executor.process import Artifacts, ExecutorProcess
+from hardpoint_executor.jail import SingleUseJails
+from hardpoint_executor.jail.cgroups import MOUNT, remove_dead_groups
+from hardpoint_executor.jail.leftovers import Folder, clear_leftovers
+from serving import Serve
+
+from .conftest import descendants, processes, supervisors
+from .programs import javascript, python
+
+
+def folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("hardpoint-launcher-*"))
+
+
+def mounts() -> str:
+    return Path("/proc/self/mounts").read_text()
+
+
+def groups_of(pids: object) -> list[Path]:
+    names = {f"NSJAIL.{pid}" for pid in pids}
+    parents = [MOUNT / "hardpoint", MOUNT / "memory" / "hardpoint", MOUNT / "pids" / "hardpoint"]
+    return [parent / name for parent in parents for name in names if (parent / name).exists()]
+
+
+async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
+    jails: SingleUseJails, door, serve: Serve, tmp_path: Path
+) -> None:
+    living, others, mounted = supervisors(), folders(), mounts()
+    artifacts = Artifacts()
+    registry = await serve(artifacts.unit())
+    executor = ExecutorProcess(tmp_path, artifacts, f"127.0.0.1:{registry.port}")
+    await executor.process.start()
+    try:
+        calls = await busy(executor)
+        left, made = descendants(executor.pid), folders() - others
+        assert list(left.values()).count("nsjail") > len(calls), "some jails are idle"
+        assert groups_of(left)
+        await executor.process.kill()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert left.keys() & processes().keys(), "what a plugin runs goes on"
+        assert made <= folders()
+
+        await executor.process.start()
+        assert not left.keys() & processes().keys()
+        assert not made & folders()
+        assert not groups_of(left)
+        assert mounts() == mounted
+        assert "what it left is removed" in executor.log()
+        assert living <= supervisors()
+        assert (await jails.run(python("return 1"), door)).value == 1
+    finally:
+        await executor.process.stop()
+
+
+async def busy(executor: ExecutorProcess) -> list[asyncio.Task[list]]:
+    """Calls in both languages whose plugins run and do not end."""
+
+    async def calling(number: int, call) -> list:
+        async with executor.caller() as caller:
+            request = executor.request(call.source, call.filename, f"e{number}")
+            events = []
+            async for event in caller.Execute(request, timeout=60):
+                events.append(event)
+                if event.log.message == "here":
+                    runs[number].set()
+            return events
+
+    plugins = [python("self.log('here')\nwhile True: pass"), javascript("this.log('here'); for (;;) {}")]
+    runs = [asyncio.Event() for _ in plugins]
+    calls = [asyncio.create_task(calling(number, call)) for number, call in enumerate(plugins)]
+    await asyncio.wait((*calls, asyncio.gather(*(run.wait() for run in runs))), return_when=asyncio.FIRST_COMPLETED)
+    assert not any(call.done() for call in calls)
+    return calls
+
+
+def test_a_folder_lives_as_long_as_its_process() -> None:
+    mine = Folder()
+    code = "import os, signal; from hardpoint_executor.jail.leftovers import Folder; print(Folder().path, flush=True)"
+    dies = f"{code}; os.kill(os.getpid(), signal.SIGKILL)"
+    path = os.pathsep.join(sys.path)
+    died = subprocess.run(
+        [sys.executable, "-c", dies],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    dead = Path(died.stdout.strip())
+    assert dead.is_dir()
+    cleared = clear_leftovers()
+    assert cleared.folders >= 1
+    assert not dead.exists()
+    assert mine.path.is_dir()
+    mine.remove()
+    assert not mine.path.exists()
+
+
+def test_what_another_user_or_a_link_has_put_there_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.mkdir()
+    link = Path(tempfile.gettempdir()) / f"hardpoint-launcher-link{os.getpid()}"
+    foreign = Path(tempfile.gettempdir()) / f"hardpoint-launcher-foreign{os.getpid()}"
+    link.symlink_to(target)
+    foreign.mkdir()
+    if os.geteuid() == 0:
+        os.chown(foreign, 54321, 54321)
+    clear_leftovers()
+    assert target.is_dir()
+    assert foreign.is_dir() or os.geteuid() != 0
+    link.unlink()
+    if foreign.is_dir():
+        foreign.rmdir()
+
+
+def test_groups_of_processes_that_are_gone_are_removed(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for controller in ("memory", "pids"):
+        for name in (f"NSJAIL.{gone.pid}", f"probe-{gone.pid}", f"NSJAIL.{os.getpid()}", "somebody's"):
+            (tmp_path / controller / "hardpoint" / name).mkdir(parents=True)
+    assert remove_dead_groups(tmp_path) == 4
+    assert {group.name for group in (tmp_path / "memory" / "hardpoint").iterdir()} == {
+        f"NSJAIL.{os.getpid()}",
+        "somebody's",
+    }
