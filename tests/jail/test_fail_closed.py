@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from hardpoint_executor.jail import JailOptions, SingleUseJails, nsjail, rootfs, selftest, single_use
+from hardpoint_executor.jail import JailOptions, SingleUseJails, nsjail, rootfs, single_use
 from hardpoint_executor.jail.cgroups import Cgroups, prepare_cgroups
 from hardpoint_kit.errors import Unavailable
 
+from .altered import altered
 from .programs import python
 
 PYTHON = JailOptions(languages=("python",))
@@ -48,20 +49,18 @@ async def test_with_a_folder_that_cannot_be_made(door, tmp_path: Path) -> None:
 
 async def test_with_a_kernel_that_refuses(door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """nsjail's own words reach the reader: here it is told to use a policy that does not parse."""
-    for path in nsjail._HERE.glob("*.cfg"):
-        (tmp_path / path.name).write_text(path.read_text())
-    (tmp_path / "base.policy").write_text("POLICY broken {")
-    monkeypatch.setattr(nsjail, "_HERE", tmp_path)
+    altered(monkeypatch, tmp_path, "base.policy", "POLICY plugin {", "POLICY broken")
     said = await reasons(PYTHON, door)
     assert "python jails do not start" in said
     assert "Could not compile policy" in said
 
 
-async def test_with_a_wall_that_is_down(door, monkeypatch: pytest.MonkeyPatch) -> None:
-    filename, source = selftest._PROBES["python"]
-    open_network = source.replace('"network": ', '"network": not ')
-    monkeypatch.setitem(selftest._PROBES, "python", (filename, open_network))
-    assert await reasons(PYTHON, door) == "the jail does not hold: python: a socket can be opened"
+async def test_with_a_wall_that_is_down(door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The check is named, and what to do is said; the other walls of the self-test are in test_selftest.py."""
+    altered(monkeypatch, tmp_path, "python.cfg", "clone_newnet: true", "clone_newnet: false")
+    said = await reasons(PYTHON, door)
+    why = "python: the plugin shares a namespace with the executor [namespaces]"
+    assert said.startswith(f"the jail does not hold: {why}; let the executor make user namespaces")
 
 
 async def test_when_cgroups_are_required_and_cannot_be_made(door, monkeypatch: pytest.MonkeyPatch) -> None:

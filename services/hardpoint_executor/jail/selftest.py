@@ -1,84 +1,171 @@
-"""Owns the proof that the walls hold on this machine: a probe in each language tries what no plugin may do.
+"""Owns the proof that the walls of walls.py hold on this machine, for whatever runs calls: every tier is tested alike.
 
-It runs at every start, through the same path as any call. What it finds open is a reason not to be ready.
+It runs at every start, through the same path as any call: one plugin tries nearly everything at once, and is looked at
+from outside while it waits; three more end as they must. What is found down is a reason not to be ready.
 """
 
-from .calls import Calls
-from .interface import ClosedDoor, JailCall, Limits
+import asyncio
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
-_WALLS = {
-    "network": "a socket can be opened",
-    "environment": "the environment holds more than LANG",
-    "files": "files of the machine can be seen",
-    "root": "the root folder can be written to",
-    "processes": "a process can be started",
-    "identity": "the plugin is not an unprivileged user",
+from hardpoint_kit.errors import ResourceExhausted
+
+from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, OutcomeKind, ignore
+from .walls import FORBIDDEN, OF_LANGUAGE
+
+_FOLDER = Path(__file__).parent / "probes"
+_PROGRAMS = {
+    language: (name, (_FOLDER / name).read_text())
+    for language, name in (("python", "probe.py"), ("javascript", "probe.mjs"))
 }
-"""Each wall of the probes, and what it means that it is down."""
-
-_PROBES = {
-    "python": (
-        "probe.py",
-        """
-import os, socket
-from hardpoint_sdk import action, capability
-capability(id="probe")
-def refused(attempt):
-    try:
-        attempt()
-    except OSError:
-        return True
-    return False
-@action
-async def probe(self, input):
-    return {
-        "network": refused(lambda: socket.create_connection(("127.0.0.1", 9), 0.1)) and refused(socket.socket),
-        "environment": list(os.environ) == ["LANG"],
-        "files": not any(map(os.path.exists, ("/proc", "/sys", "/dev", "/root", "/home", "/etc/shadow", "/bin/sh"))),
-        "root": refused(lambda: open("/probe", "w")) and refused(lambda: open("/sdk/probe", "w")),
-        "processes": refused(os.fork),
-        "identity": os.getuid() == 65534,
-    }
-""",
-    ),
-    "javascript": (
-        "probe.js",
-        """
-import { spawnSync } from 'node:child_process';
-import fs from 'node:fs';
-import net from 'node:net';
-import process from 'node:process';
-const refused = (attempt) => { try { attempt(); return false; } catch { return true; } };
-const connected = () => new Promise((resolve) => {
-  const socket = net.connect(9, '127.0.0.1');
-  socket.on('error', (error) => resolve(error.code !== 'EPERM'));
-  socket.on('connect', () => resolve(true));
-});
-const paths = ['/proc', '/sys', '/dev', '/root', '/home', '/etc/shadow', '/bin/sh'];
-export default { id: 'probe', actions: { async probe() {
-  return {
-    network: !(await connected()),
-    environment: Object.keys(process.env).join() === 'LANG',
-    files: !paths.some((path) => fs.existsSync(path)),
-    root: refused(() => fs.writeFileSync('/probe', '')) && refused(() => fs.writeFileSync('/sdk/probe', '')),
-    processes: spawnSync(process.execPath, ['-v']).error?.code === 'EPERM',
-    identity: process.getuid() === 65534,
-  };
-} } };
-""",
-    ),
-}
+_SECONDS = 10.0
+_SHORT_SECONDS = 0.1
+_FEW_BYTES = 16 * 1024
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+_USUAL_MASKS = frozenset({0o000, 0o002, 0o007, 0o022, 0o027, 0o077})
 
 
-async def walls_down(calls: Calls, language: str) -> list[str]:
+class Runs(Protocol):
+    """What is tested: anything that runs calls in one language."""
+
+    async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore, /) -> Outcome:
+        """See `Jail.run`."""
+
+    async def describe(self, source: str, filename: str, limits: Limits | None = None, /) -> Outcome:
+        """See `Jail.describe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Whether a wall of one jail holds; what it means that it does not, and what to do."""
+
+    jail: str
+    wall: str
+    ok: bool
+    meaning: str
+    fix: str
+
+
+async def walls_down(calls: Runs, language: str) -> list[str]:
     """Return what is wrong with the jail of a language; empty when every wall holds."""
-    filename, source = _PROBES[language]
-    described = await calls.describe(source, filename)
-    if not described.ok:
-        return [f"{language}: a module cannot be described ({described.kind}: {described.message})"]
-    call = JailCall(language, source, filename, "probe", {}, limits=Limits(wall_seconds=5.0, broker_calls=0))
-    outcome = await calls.run(call, ClosedDoor())
+    results = await examine(calls, language, language)
+    return [f"{down.jail}: {down.meaning} [{down.wall}]; {down.fix}" for down in results if not down.ok]
+
+
+async def examine(calls: Runs, language: str, jail: str, thorough: bool = False) -> list[Result]:
+    """Try every wall of a jail, which the results call `jail`; with `thorough` every forbidden system call as well.
+
+    Raises what `calls.run` raises when there is no jail to try.
+    """
+    filename, program = _PROGRAMS[language]
+
+    def call(action: str, forbidden: str = "", **limits: Any) -> JailCall:
+        asked = {"umask": _mark(), "call": forbidden}
+        limits = {"wall_seconds": _SECONDS, "broker_calls": 1, **limits}
+        return JailCall(language, program, filename, action, asked, limits=Limits(**limits))
+
+    async def ends(wanted: OutcomeKind, *arguments: str, **limits: Any) -> bool:
+        made = call(*arguments, **limits)
+        return (await _patiently(lambda: calls.run(made, ClosedDoor()))).kind is wanted
+
+    header = await _patiently(lambda: calls.describe(program, filename))
+    if not header.ok:
+        return [_broken(jail, "header", "a module cannot be described", header)]
+    probe = call("probe")
+    observer = _Observer(probe.input["umask"])
+    outcome = await _patiently(lambda: calls.run(probe, observer))
     if not outcome.ok or not isinstance(outcome.value, dict):
-        return [f"{language}: the probe did not end well ({outcome.kind}: {outcome.message})"]
-    held = outcome.value
-    return [f"{language}: {meaning}" for wall, meaning in _WALLS.items() if held.get(wall) is not True]
+        return [_broken(jail, "probe", "the probe did not end well", outcome)]
+    held: dict[str, Any] = {**outcome.value, **observer.held}
+    held["violation"] = await ends(OutcomeKind.VIOLATION, "forbidden", "setuid")
+    held["deadline"] = await ends(OutcomeKind.TIMEOUT, "spin", wall_seconds=_SHORT_SECONDS)
+    held["output"] = await ends(OutcomeKind.OUTPUT_LIMIT, "flood", output_bytes=_FEW_BYTES)
+    tried = dict(OF_LANGUAGE[language])
+    if thorough:
+        tried |= FORBIDDEN[language]
+        for name in FORBIDDEN[language]:
+            held[name] = await ends(OutcomeKind.VIOLATION, "forbidden", name.removeprefix("call_"))
+    return [Result(jail, name, held.get(name) is True, wall.meaning, wall.fix) for name, wall in tried.items()]
+
+
+async def _patiently(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Wait for a jail longer than a caller would: a machine that is slow to start one still has to be tested."""
+    until = time.monotonic() + _SECONDS
+    while True:
+        try:
+            return await attempt()
+        except ResourceExhausted:
+            if time.monotonic() > until:
+                raise
+
+
+def _broken(jail: str, wall: str, words: str, outcome: Outcome) -> Result:
+    said = f"{outcome.error_name}: {outcome.message}" if outcome.error_name else outcome.message
+    return Result(jail, wall, False, f"{words} ({outcome.kind}: {said})", "look into the executor's log")
+
+
+def _mark() -> int:
+    """A file creation mask that no other process is likely to have: it can be seen from outside."""
+    return random.choice([mask for mask in range(0o777) if mask not in _USUAL_MASKS])  # noqa: S311 - no secret
+
+
+class _Observer:
+    """The door of the plugin that probes: when it asks for something, it is looked at."""
+
+    def __init__(self, mark: int) -> None:
+        self.held: dict[str, bool] = {}
+        self._mark = f"{mark:04o}"
+
+    async def ask(self, _service: str, _method: str, _arguments: Mapping[str, Any], /) -> Any:
+        """Look at the plugin, and answer with nothing."""
+        self.held = await asyncio.to_thread(_observed, self._mark)
+        return {"status": 200, "headers": {}, "body": "", "encoding": "utf-8"}
+
+
+def _observed(mark: str) -> dict[str, bool]:
+    """What the kernel says of the process below ours that has put on the mark; nothing holds when there is none."""
+    processes = {folder.name: _status(folder) for folder in Path("/proc").glob("[0-9]*")}
+    marked = [pid for pid, status in processes.items() if status.get("Umask") == mark and _is_ours(pid, processes)]
+    seen = [_seen(pid, processes[pid]) for pid in marked]
+    return {wall: all(held[wall] for held in seen) for wall in seen[0]} if seen else {}
+
+
+def _status(folder: Path) -> dict[str, str]:
+    try:
+        lines = (folder / "status").read_text().splitlines()
+    except OSError:
+        return {}  # it ended meanwhile
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _is_ours(pid: str, processes: Mapping[str, Mapping[str, str]]) -> bool:
+    while pid not in ("", "0", str(os.getpid())):
+        pid = processes.get(pid, {}).get("PPid", "")
+    return pid == str(os.getpid())
+
+
+def _seen(pid: str, status: Mapping[str, str]) -> dict[str, bool]:
+    users = {int(user) for user in status["Uid"].split()}
+    return {
+        "seccomp": status.get("Seccomp") == "2",
+        "no_new_privs": status.get("NoNewPrivs") == "1",
+        "no_capabilities": all(int(status[f"Cap{kind}"], 16) == 0 for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")),
+        # An ordinary user has no other user to give.
+        "outside_user": os.geteuid() != 0 or not users & {0, os.geteuid()},
+        "namespaces": _own_namespaces(pid),
+    }
+
+
+def _own_namespaces(pid: str) -> bool:
+    def ids(process: str) -> list[str]:
+        return [os.readlink(f"/proc/{process}/ns/{kind}") for kind in _NAMESPACES]
+
+    try:
+        return all(own != ours for own, ours in zip(ids(pid), ids("self"), strict=True))
+    except OSError:
+        return False
