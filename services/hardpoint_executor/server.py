@@ -55,14 +55,19 @@ class Options(kit.Options):
         )
 
 
-def build(options: Options, platform: Platform) -> Unit:
-    """The executor as a unit: ready when strangers' code can be jailed."""
+def jail_of(options: Options) -> SingleUseJails:
+    """The jail as the options want it, not yet started."""
     pool = PoolOptions(
         waiting=options.executor_jails_waiting, running=options.executor_jails_running, queue=options.executor_queue
     )
-    jail = SingleUseJails(
+    return SingleUseJails(
         JailOptions(folder=options.executor_rootfs, require_cgroups=options.executor_require_cgroups, pool=pool)
     )
+
+
+def build(options: Options, platform: Platform) -> Unit:
+    """The executor as a unit: ready when strangers' code can be jailed."""
+    jail = jail_of(options)
     http = HttpClient(parse_aliases(options.executor_host_aliases))
     executor = Executor(
         RegistryArtifacts(platform.channel("registry")),

@@ -1,13 +1,17 @@
 """The doctor finds what is wrong and says what to do."""
 
+import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from cli.conftest import Run
 from cli.fakes import World
 from cli.serving import Serving
 from hardpoint.config.v1 import config_pb2
+from hardpoint_cli import local
 from hardpoint_cli.diagnosis import SERVICES, lacks
 from hardpoint_client import Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
@@ -117,3 +121,40 @@ async def test_every_contract_of_the_client_is_looked_at() -> None:
         stubs = [type(stub) for stub in vars(client).values() if type(stub).__name__.endswith("Stub")]
     names = {f"{stub.__module__.rpartition('.')[0]}.{stub.__name__.removesuffix('Stub')}" for stub in stubs}
     assert names == {service for services in SERVICES.values() for service in services}
+
+
+def test_the_jail_of_this_machine_is_tried_without_a_server(run: Run) -> None:
+    said = run("doctor", "--jail")
+    assert said.code == 0, said.out + said.err
+    assert "✓ | python network_ip | holds" in said.table
+    assert "✓ | javascript network_ip | holds" in said.table
+    assert "All is well." in said.out
+
+
+def test_a_wall_that_is_down_is_said_with_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The executor's word is taken as it comes: here another program speaks in its place."""
+    wall = {"jail": "python", "wall": "proc", "ok": False, "meaning": "/proc can be seen", "fix": "unmount it"}
+    document = {"ok": False, "facts": [], "reasons": ["python cannot be jailed: no"], "walls": [wall]}
+    (tmp_path / "spoken.py").write_text(f"print({json.dumps(json.dumps(document))})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(local, "CHECKUP", "spoken")
+    said = run("doctor", "--jail")
+    assert said.code == 1
+    assert "✗ | python proc | /proc can be seen" in said.table
+    assert "✗ | jail | python cannot be jailed: no" in said.table
+    assert "python proc: unmount it" in said.out
+
+
+def test_no_executor_is_installed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "CHECKUP", "hardpoint_absent.checkup")
+    said = run("doctor", "--jail", "--json")
+    assert said.code == 1
+    assert check(said.json, "executor")["fix"] == "pip install 'hardpoint[executor]'"
+
+
+def test_an_executor_that_cannot_be_started_says_why(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "CHECKUP", "json.absent")
+    said = run("doctor", "--jail", "--json")
+    assert said.code == 1
+    assert "No module named json.absent" in check(said.json, "executor")["found"]

@@ -1,7 +1,7 @@
 """Is all well: `doctor`."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -15,17 +15,29 @@ if TYPE_CHECKING:
     from hardpoint_cli.diagnosis import Check
 
 
+EXAMPLES = ["hardpoint doctor", "hardpoint doctor --json | jq .ok", "hardpoint doctor --jail"]
+
+
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "doctor", panel=WATCH, examples=["hardpoint doctor", "hardpoint doctor --json | jq .ok"])(doctor)
+    command(app, "doctor", panel=WATCH, examples=EXAMPLES)(doctor)
 
 
-async def doctor() -> Answer:
-    """Say whether all is well: server, token, every unit down to its database or jail; and what to do if not."""
+async def doctor(
+    jail: Annotated[
+        bool, typer.Option("--jail", help="Try the walls of jails on this machine; asks no server.")
+    ] = False,
+) -> Answer:
+    """Say whether all is well: server, token, every unit down to its database or jail; and what to do if not.
+
+    With --jail: whether this machine or pod can run strangers' code, by the same test that every executor runs at its
+    start, and each forbidden system call beside it.
+    """
     from hardpoint_cli.diagnosis import diagnose
+    from hardpoint_cli.local import examine
 
-    with working("examining"):
-        checks = await diagnose()
+    with working("trying the walls" if jail else "examining"):
+        checks = await (examine() if jail else diagnose())
     ok = all(check.ok for check in checks)
     return Answer({"ok": ok, "checks": [asdict(check) for check in checks]}, _shown(checks, ok), ok)
 

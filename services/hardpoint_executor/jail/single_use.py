@@ -17,7 +17,7 @@ from .interface import LANGUAGES, Door, JailCall, Limits, OnEvent, Outcome, igno
 from .nsjail import JailError, Launcher
 from .pool import Pool, PoolOptions
 from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
-from .selftest import walls_down
+from .selftest import Result, examine, walls_down
 
 _log = structlog.get_logger(__name__)
 
@@ -77,6 +77,15 @@ class SingleUseJails:
         pool = Pool(Launcher(language, rootfs, self.cgroups.config), self._options.pool)
         await pool.fill()
         return pool
+
+    async def examine(self) -> list[Result]:
+        """Try every wall of every jail that starts, the forbidden system calls too."""
+        started = {language: calls for language, calls in self._calls.items() if not calls.pool.failure}
+        return [
+            result
+            for language, calls in started.items()
+            for result in await examine(calls, language, language, thorough=True)
+        ]
 
     async def stop(self) -> None:
         """Kill every jail and leave no process behind."""
