@@ -7,6 +7,7 @@ Request streams are checked message by message as the handler reads them; handle
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -74,8 +75,10 @@ class Gate:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             served = _Served(method, context)
             try:
-                async for response in behaviour(await prepare(served, rule, request), context):
-                    yield response
+                # Closed here and now: what a handler began must not wait for the garbage collector to be ended.
+                async with aclosing(behaviour(await prepare(served, rule, request), context)) as responses:
+                    async for response in responses:
+                        yield response
             except BaseException as error:
                 await served.fail(error)
                 raise
