@@ -127,9 +127,9 @@ async def test_a_caller_that_goes_away_takes_its_jail_along(served: Served) -> N
 async def test_a_caller_that_does_not_read_can_still_go_away(served: Served) -> None:
     """The events fill the window of the connection, so the executor hangs in writing one when it is cancelled."""
     call = served.execute(FLOODS)
-    await anext(aiter(call))
+    await anext(call)
     process = served.busy()
-    call.cancel()
+    await call.aclose()
     assert (await process.died()).signal == "SIGKILL"
     assert await ends(lambda: served.executor._running == {})
 
