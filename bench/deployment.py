@@ -1,6 +1,7 @@
 """A real Hardpoint to be measured: one process, fresh state, three capabilities attached to one agent."""
 
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,15 @@ ORG = "bench"
 HOST = "api.weather.com"
 HTTP_FILE = "weather-capability.yaml"
 CODE_FILES = {"python": "custom_data_analyzer.py", "javascript": "custom-data-analyzer.js"}
+SPINNER = b"""
+from hardpoint_sdk import action, capability
+capability(id="spinner", name="Spinner", version="1.0.0", permissions=["compute.heavy"])
+@action
+async def spin(self, input):
+    self.log("here")
+    while True:
+        pass
+"""
 ANALYSIS = {"dataset": "value\n1\n2\n3\n4\n100\n", "analysisType": "statistical"}
 
 
@@ -71,6 +81,21 @@ class Measured:
         if finished is None or finished.outcome != executor_pb2.OUTCOME_OK:
             raise RuntimeError(f"{language} did not run well: {finished}")
 
+    async def cancel(self) -> float:
+        """Run what never ends, and cancel it; milliseconds from there until it is dead and its stream says so."""
+        request = executor_pb2.ExecuteRequest(execution_id=uuid.uuid4().hex)
+        request.MergeFrom(self.executions["spinner"])
+        metadata = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
+        wanted = executor_pb2.CancelExecutionRequest(org=request.org, execution_id=request.execution_id)
+        began = 0.0
+        async for event in self.executor.Execute(request, timeout=30, metadata=metadata):
+            if event.log.message == "here":
+                began = time.perf_counter()
+                await self.executor.CancelExecution(wanted, metadata=metadata)
+            elif event.finished.outcome == executor_pb2.OUTCOME_CANCELLED:
+                return (time.perf_counter() - began) * 1000
+        raise RuntimeError("what was cancelled ended otherwise")
+
 
 @asynccontextmanager
 async def measured(servers: Servers) -> AsyncIterator[Measured]:
@@ -103,6 +128,8 @@ async def _set_up(client: Hardpoint, service: grpc.aio.Channel, daemon: int) -> 
     for language, filename in CODE_FILES.items():
         release = run.releases[language] = await run.add((EXAMPLES / filename).read_bytes(), filename)
         run.executions[language] = await _execution(client, release)
+    spinner = await run.add(SPINNER, "spinner.py")
+    run.executions["spinner"] = await _execution(client, spinner)
     return run
 
 

@@ -12,8 +12,8 @@ import httpx
 import uvloop
 from rich.console import Console
 
-from bench.deployment import HOST, Measured, measured
-from bench.measure import Probe, at_once, one_by_one
+from bench.deployment import CODE_FILES, HOST, Measured, measured
+from bench.measure import Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
 from bench.report import Report
 from bench.servers import ECHO, Servers, servers
@@ -26,6 +26,9 @@ GOAL = 4.0
 WARM_UP_CALLS = 50
 REFILL_SECONDS = 0.08
 """Between calls of code at idle rate: longer than a jail takes to start."""
+CANCELLED = 50
+CANCEL_GOAL = 50.0
+"""Milliseconds from CancelExecution to the end of the stream, at the median."""
 PUBLISHED = 10
 ECHOED = b"x" * 150
 """About as long as a CallAction request."""
@@ -51,7 +54,7 @@ class Suite:
         for probe in (self._echo, self._upstream, self._call):
             for _ in range(WARM_UP_CALLS):
                 await probe()
-        for part in (self.memory, self.calls, self.rates, self.code, self.registry, self.publishing):
+        for part in (self.memory, self.calls, self.rates, self.code, self.cancelling, self.registry, self.publishing):
             began = time.perf_counter()
             console.print(f"[dim]{part.__name__} ...[/]", end="")
             await part()
@@ -100,7 +103,7 @@ class Suite:
 
     async def code(self) -> None:
         """Code in fresh jails: with pauses in which a jail is started ahead, and without."""
-        jails: dict[str, Probe] = {f"execute_{name}": partial(self._run.execute, name) for name in self._run.executions}
+        jails: dict[str, Probe] = {f"execute_{name}": partial(self._run.execute, name) for name in CODE_FILES}
         for probe in jails.values():
             await probe()
         times = await one_by_one({"echo_idle": self._echo} | jails, turns=100, pause=REFILL_SECONDS)
@@ -114,6 +117,19 @@ class Suite:
         )
         for name, rate in rates.items():
             self.report.add(f"{name}.rate_4", rate, "calls/s", None if name == "echo" else "echo.rate_4")
+
+    async def cancelling(self) -> None:
+        """Code that never ends, until it is cancelled and dead."""
+        taken = []
+        for _ in range(CANCELLED):
+            await asyncio.sleep(REFILL_SECONDS)
+            taken.append(await self._run.cancel())
+        times = Times(taken)
+        self.report.heading("cancelling")
+        self.report.add("cancel.p50", times.p50, "ms")
+        self.report.add("cancel.p99", times.p99, "ms")
+        goal = f"a cancelled execution is dead within {CANCEL_GOAL:g} ms, and took {times.p50:.1f}"
+        self.report.goal(goal, times.p50 <= CANCEL_GOAL)
 
     async def registry(self) -> None:
         """Reads of a release."""

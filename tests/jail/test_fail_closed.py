@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from hardpoint_executor.jail import JailOptions, SingleUseJails, nsjail, rootfs, single_use
 from hardpoint_executor.jail.cgroups import Cgroups, prepare_cgroups
 from hardpoint_kit.errors import Unavailable
+from hardpoint_kit.options import Options
+from hardpoint_kit.telemetry import setup
 
 from .altered import altered
 from .programs import python
@@ -77,6 +80,24 @@ async def test_without_cgroups_the_limits_of_the_process_hold(door, monkeypatch:
     bomb = await jails.run(python("l = []\nwhile True: l.append(bytearray(1 << 20))"), door)
     assert bomb.error_name == "MemoryError"
     await jails.stop()
+
+
+async def test_the_mode_of_cgroups_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_use, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
+    reader = InMemoryMetricReader()
+    setup("tests", Options()).meter_provider.add_metric_reader(reader)
+    jails = SingleUseJails(PYTHON)
+    await jails.start()
+    await jails.stop()
+    points = [
+        point
+        for resource in reader.get_metrics_data().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == "hardpoint.jail.cgroups"
+        for point in metric.data.data_points
+    ]
+    assert [(point.attributes["mode"], point.value) for point in points] == [("none", 1)]
 
 
 async def test_cgroups_that_nsjail_cannot_use_are_done_without(door, monkeypatch: pytest.MonkeyPatch) -> None:

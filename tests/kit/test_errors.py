@@ -12,7 +12,7 @@ from hardpoint.errors.v1 import error_reason_pb2
 from hardpoint_kit import errors
 from hardpoint_kit.errors import HardpointError, InvalidArgument, NotFound, Unauthenticated
 from hardpoint_kit.rpc.client import channel
-from hardpoint_kit.rpc.status import from_status, to_status
+from hardpoint_kit.rpc.status import from_rpc_error, from_status, to_status
 from kit.echo import SHAPES, Echo, call
 
 CLASSES = [
@@ -147,6 +147,12 @@ async def test_leaked_error_of_a_peer_keeps_its_class_only(server: Any, servicer
     with pytest.raises(NotFound) as caught:
         await call(dial(server), "One", Echo(name="orgs/acme/agents/a"))
     assert "10.0.0.7" not in str(known(caught.value))
+
+
+def test_a_call_that_a_stopping_server_drops_is_unavailable() -> None:
+    nothing = grpc.aio.Metadata()
+    error = from_rpc_error(grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, details="CANCELLED"))
+    assert isinstance(error, errors.Unavailable)
 
 
 async def test_peer_refusing_our_token_is_not_the_callers_fault(server: Any, servicer: Any, dial: Any) -> None:

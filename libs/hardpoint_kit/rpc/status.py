@@ -98,6 +98,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> HardpointError:
             except DecodeError:
                 break
     code = error.code()
+    if code is grpc.StatusCode.CANCELLED:
+        # Nobody here cancelled it, that would be no error of the RPC, and no handler did: a server that stops says so.
+        code = grpc.StatusCode.UNAVAILABLE
     rebuilt = from_status(status_pb2.Status(code=code.value[0], message=error.details() or code.value[1]))
     if isinstance(rebuilt, errors.Unavailable):
         rebuilt.fix = "try again; check the address, and that the peer is running"

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from hardpoint_kit.errors import HardpointError, InvalidArgument, Unavailable
+from hardpoint_kit.telemetry import meter
 
 from .calls import Calls
 from .cgroups import Cgroups, prepare_cgroups
@@ -20,6 +21,7 @@ from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
 from .selftest import Result, examine, walls_down
 
 _log = structlog.get_logger(__name__)
+_cgroups = meter.create_gauge("hardpoint.jail.cgroups", description="1 for how the kernel holds jails: v1, v2 or none.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class SingleUseJails:
         self._reasons = ["the jail is starting"]
         reasons = [reason for language in self._options.languages for reason in await self._start(language)]
         self._reasons = reasons
+        _cgroups.set(1, {"mode": self.cgroups.mode})
         _log.info("jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=reasons)
 
     async def _start(self, language: str) -> list[str]:
