@@ -7,6 +7,8 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from executor.process import Artifacts, ExecutorProcess
 from executor.upstream import Seen, Upstream, json_answer
 from hardpoint.executor.v1 import executor_pb2
