@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from executor.process import Artifacts, ExecutorProcess
@@ -17,15 +18,21 @@ from .conftest import descendants, processes, supervisors
 from .programs import javascript, python
 
 
-def folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("hardpoint-launcher-*"))
+def folders_of(pids: Iterable[int]) -> set[Path]:
+    """Where the configurations of these nsjails lie."""
+    commands = [command.split("\0") for pid, (_, _, command) in processes().items() if pid in pids]
+    return {Path(command[2]).parent for command in commands if command[1:2] == ["--config"]}
+
+
+def there(folders: Iterable[Path]) -> list[Path]:
+    return [folder for folder in folders if folder.exists()]
 
 
 def mounts() -> str:
     return Path("/proc/self/mounts").read_text()
 
 
-def groups_of(pids: object) -> list[Path]:
+def groups_of(pids: Iterable[int]) -> list[Path]:
     names = {f"NSJAIL.{pid}" for pid in pids}
     parents = [MOUNT / "hardpoint", MOUNT / "memory" / "hardpoint", MOUNT / "pids" / "hardpoint"]
     return [parent / name for parent in parents for name in names if (parent / name).exists()]
@@ -34,24 +41,25 @@ def groups_of(pids: object) -> list[Path]:
 async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
     jails: SingleUseJails, door, serve: Serve, tmp_path: Path
 ) -> None:
-    living, others, mounted = supervisors(), folders(), mounts()
+    living, mounted = supervisors(), mounts()
     artifacts = Artifacts()
     registry = await serve(artifacts.unit())
     executor = ExecutorProcess(tmp_path, artifacts, f"127.0.0.1:{registry.port}")
     await executor.process.start()
     try:
         calls = await busy(executor)
-        left, made = descendants(executor.pid), folders() - others
+        left = descendants(executor.pid)
+        made = folders_of(left)
         assert list(left.values()).count("nsjail") > len(calls), "some jails are idle"
         assert groups_of(left)
         await executor.process.kill()
         await asyncio.gather(*calls, return_exceptions=True)
         assert left.keys() & processes().keys(), "what a plugin runs goes on"
-        assert made <= folders()
+        assert len(made) == len(there(made)) > 0
 
         await executor.process.start()
         assert not left.keys() & processes().keys()
-        assert not made & folders()
+        assert not there(made)
         assert not groups_of(left)
         assert mounts() == mounted
         assert "what it left is removed" in executor.log()
