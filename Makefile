@@ -10,10 +10,10 @@ GENERATED := libs/hardpoint/.generated
 INSTALLED := $(VENV)/.installed
 PACKAGES := $(wildcard libs/hardpoint_*/__init__.py services/*/__init__.py)
 PROTOS := $(shell find protos -name '*.proto') protos/generate.py
-CODE := libs/hardpoint_* services tests bench examples/demo protos/generate.py
+CODE := libs/hardpoint_* services tests bench deploy/seccomp examples/demo protos/generate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench lock contracts format clean
+.PHONY: help setup demo up test oci check bench lock contracts format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,7 +44,10 @@ up: setup ## Serve all units on this machine, with an embedded PostgreSQL
 	@$(BIN)/hardpointd serve
 
 test: setup ## Run all tests (embedded PostgreSQL, real nsjail)
-	@$(BIN)/pytest -q -n 2 --dist loadgroup
+	@$(BIN)/pytest -q -n 2 --dist loadgroup -m "not oci"
+
+oci: setup ## Run the executor in a container as its Kubernetes manifest says (needs root and runc)
+	@$(BIN)/pytest -q -m oci tests/deploy
 
 check: setup ## Lint, types, import rules, contracts
 	@$(BIN)/ruff check --quiet $(CODE)

@@ -1,6 +1,6 @@
 """What `deploy/` says is true of the code: its variables are options, its paths exist, its preparation works.
 
-No container is started here: that takes an engine.
+No container is started here: `test_oci.py` starts the executor's.
 """
 
 import asyncio
@@ -100,6 +100,8 @@ def test_the_executor_has_no_token_and_no_privilege():
     assert executor["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in executor["security_opt"]
     assert not {"privileged", "cap_add"} & set(executor)
+    assert "seccomp=./seccomp/executor.json" in executor["security_opt"]
+    assert (DEPLOY / "seccomp/executor.json").exists()
     assert "HARDPOINT_SERVICE_TOKEN_FILE" not in executor["environment"]
 
 
@@ -150,28 +152,6 @@ async def _ended(command: list[str], environment: dict[str, str] | None = None) 
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=quiet, stderr=quiet)
     return await asyncio.wait_for(process.wait(), 60)
-
-
-def test_the_filter_allows_what_nsjail_needs():
-    sys.path.insert(0, str(DEPLOY / "docker"))
-    try:
-        import seccomp
-    finally:
-        sys.path.pop(0)
-    default = {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "syscalls": [
-            {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"},
-            {"names": ["clone", "mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
-            {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38, "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
-        ],
-    }
-    made = seccomp.widened(default)
-    allowed = [rule for rule in made["syscalls"] if rule["action"] == seccomp.ALLOW and "includes" not in rule]
-    refused = [rule for rule in made["syscalls"] if rule["action"] != seccomp.ALLOW]
-    assert refused == []
-    assert {name for rule in allowed for name in rule["names"]} == {*seccomp.NEEDED, "read", "write"}
-    assert made["defaultAction"] == "SCMP_ACT_ERRNO"
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ _READY_SECONDS = 20.0
 _END_SECONDS = 2.5
 """nsjail now and then notices the end of its init a second late."""
 _CREDENTIALS = struct.Struct("iII")
+_REFUSED = re.compile("Operation not permitted|Permission denied|No space left on device")
+_REFUSED_FIX = '; this system refuses what nsjail needs: see "The executor" in deploy/README.md'
 
 
 class JailError(Exception):
@@ -170,7 +172,9 @@ class JailProcess:
             if parse(data[4:])[0] != "ready":
                 raise ProtocolError("no ready frame")
         except ProtocolError as error:
-            raise JailError(f"a {self._language} jail did not start: {await self._last_words()}") from error
+            words = await self._last_words()
+            fix = _REFUSED_FIX if _REFUSED.search(words) else ""
+            raise JailError(f"a {self._language} jail did not start: {words}{fix}") from error
         self._init_pid = _CREDENTIALS.unpack(ancillary[0][2])[0]
         self._init = os.pidfd_open(self._init_pid)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)

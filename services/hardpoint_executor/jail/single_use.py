@@ -55,7 +55,9 @@ class SingleUseJails:
         reasons = [reason for language in self._options.languages for reason in await self._start(language)]
         self._reasons = reasons
         _cgroups.set(1, {"mode": self.cgroups.mode})
-        _log.info("jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=reasons)
+        _log.info(
+            "jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=self.reasons_not_ready()
+        )
 
     async def _start(self, language: str) -> list[str]:
         folder = self._options.folder or default_folder()

@@ -1,0 +1,54 @@
+"""The system calls of the executor's container: as written down, no fewer than a jail needs, no more than explained."""
+
+import re
+
+from deploy.profile_of import WRITTEN, source
+from hardpoint_executor.jail import nsjail
+
+KAFEL = {"newstat": "stat", "newfstat": "fstat", "newlstat": "lstat", "newuname": "uname", "umount": "umount2"}
+"""Calls that nsjail's policies call by the kernel's names."""
+ALLOWED = {name for rule in WRITTEN["syscalls"] if rule["action"] == source.ALLOW for name in rule["names"]}
+
+
+def policy(section: str) -> set[str]:
+    """The calls that one section of a plugin's policy names."""
+    text = re.sub(r"//.*", "", (nsjail._HERE / "base.policy").read_text())
+    found = re.search(rf"\b{re.escape(section)} \{{(.*?)\n  \}}", text, re.DOTALL)
+    assert found, section
+    names = re.findall(r"\w+", re.sub(r"\{.*?\}", "", found[1]))
+    return {KAFEL.get(name, name) for name in names}
+
+
+def test_the_file_is_what_the_source_says():
+    assert source.profile() == WRITTEN, "python deploy/seccomp/profile.py > deploy/seccomp/executor.json"
+
+
+def test_what_a_plugin_may_call_its_container_may_call():
+    plugin = policy("ALLOW")
+    assert len(plugin) > 90
+    assert plugin - ALLOWED == set()
+
+
+def test_what_kills_a_plugin_is_refused_to_the_executor_but_for_what_makes_a_jail():
+    fatal = policy("KILL_PROCESS")
+    assert len(fatal) > 50
+    makes_jails = {name for rule in source.JAILS for name in rule.names.split()}
+    assert fatal & ALLOWED == makes_jails - {"clone", "clone3"}
+
+
+def test_every_line_is_explained_and_no_call_stands_in_two():
+    for rule in (*source.ORDINARY, *source.JAILS, *source.ABSENT):
+        assert len(rule.why) > 5
+    named = [(name, rule.equal) for rule in source.ORDINARY + source.JAILS for name in rule.names.split()]
+    assert len(named) == len(set(named))
+    bounded = {name for name, equal in named if equal is not None}
+    assert not bounded & {name for name, equal in named if equal is None}, "a bound that another line lifts is none"
+    assert bounded == {"socket", "socketpair"}
+
+
+def test_every_runtime_reads_it_the_same_way():
+    """Conditions of Docker's format are passed over by containerd, which reads the OCI runtime specification's."""
+    assert set(WRITTEN) == {"defaultAction", "defaultErrnoRet", "architectures", "syscalls"}
+    assert WRITTEN["defaultAction"] == "SCMP_ACT_ERRNO"
+    for rule in WRITTEN["syscalls"]:
+        assert set(rule) <= {"names", "action", "args", "errnoRet", "comment"}
