@@ -200,8 +200,11 @@ class Container:
     It is started as a node starts one: made by runc, given its network, and only then run.
     """
 
-    def __init__(self, config: dict[str, Any], folder: Path, network: Network) -> None:
+    def __init__(
+        self, config: dict[str, Any], folder: Path, network: Network, most_user_namespaces: int | None = None
+    ) -> None:
         self._network = network
+        self._most_user_namespaces = most_user_namespaces
         self.name = f"hardpoint-{secrets.token_hex(3)}"
         self._bundle = folder / self.name
         self._config = config
@@ -219,6 +222,9 @@ class Container:
             self._pid = int((self._bundle / "pid").read_text())
             self._init = os.pidfd_open(self._pid)
             await self._connect()
+            if self._most_user_namespaces is not None:
+                limit = f"echo {self._most_user_namespaces} >/proc/sys/user/max_user_namespaces"
+                await run("nsenter", f"--user=/proc/{self._pid}/ns/user", "sh", "-c", limit)
             await run(runc(), "start", self.name)
         except BaseException:
             await self.__aexit__()

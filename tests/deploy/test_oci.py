@@ -90,6 +90,11 @@ class Executor:
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True)
         return answer.status
 
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The lines of the log about an event."""
+        lines = [json.loads(line) for line in self.container.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
     async def run(self, code: str, filename: str, action: str, input: Mapping[str, Any], **limits: float) -> Any:
         """Execute one action and return how it finished; a full queue is asked again."""
         digest = self.registry.keep(code.encode())
@@ -140,7 +145,9 @@ def enterable(prefix: str) -> Path:
 
 
 @asynccontextmanager
-async def started(image: Path, keys: DevKeys, spec: dict[str, Any], seccomp: Any = None) -> AsyncIterator[Executor]:
+async def started(
+    image: Path, keys: DevKeys, spec: dict[str, Any], seccomp: Any = None, most_user_namespaces: int | None = None
+) -> AsyncIterator[Executor]:
     """The pod's container answering, with its peer beside it."""
     folder = enterable("hardpoint-pod-")
     network = Network()
@@ -150,7 +157,7 @@ async def started(image: Path, keys: DevKeys, spec: dict[str, Any], seccomp: Any
     registry_pb2_grpc.add_ArtifactServiceServicer_to_server(registry, server)
     try:
         async with (
-            Container(oci_config(spec, image, volumes, seccomp), folder, network) as container,
+            Container(oci_config(spec, image, volumes, seccomp), folder, network, most_user_namespaces) as container,
             grpc.aio.insecure_channel(f"{network.inside}:7700") as channel,
         ):
             server.add_insecure_port(f"{network.outside}:7700")
@@ -166,9 +173,7 @@ async def started(image: Path, keys: DevKeys, spec: dict[str, Any], seccomp: Any
 @pytest.fixture(scope="module", params=["hostUsers: true", "hostUsers: false"])
 async def executor(image: Path, keys: DevKeys, request: pytest.FixtureRequest) -> AsyncIterator[Executor]:
     """The pod as it stands in the manifest, and with the line about users that is commented out there."""
-    spec = copy.deepcopy(pod_spec())
-    if request.param == "hostUsers: false":
-        spec["hostUsers"] = False
+    spec = pod_spec() | ({"hostUsers": False} if request.param == "hostUsers: false" else {})
     async with started(image, keys, spec) as executor:
         yield executor
 
@@ -181,8 +186,7 @@ async def test_it_serves_without_a_privilege(executor: Executor):
     assert status("Uid").split() == [str(uid)] * 4
     assert {int(status(f"Cap{kind}"), 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
     assert (status("NoNewPrivs"), status("Seccomp")) == ("1", "2")
-    said = [json.loads(line) for line in executor.container.log.splitlines() if line.startswith("{")]
-    assert [line["cgroups"] for line in said if line["event"] == "jails are started"] == ["none"]
+    assert [line["cgroups"] for line in executor.said("jails are started")] == ["none"]
 
 
 @pytest.mark.parametrize("path", ["/", "/opt/hardpoint", "/etc/hardpoint", "/sys", "/proc/sys"])
@@ -249,20 +253,31 @@ NEEDED = [name for rule in profile.JAILS for name in rule.names.split() if name 
 INSUFFICIENT = {"like a runtime's default": like_a_runtimes_default()} | {name: without(name) for name in NEEDED}
 
 
-@pytest.mark.parametrize("seccomp", INSUFFICIENT.values(), ids=INSUFFICIENT)
-async def test_with_less_it_says_why_and_runs_nothing(image: Path, keys: DevKeys, seccomp: dict[str, Any]):
-    async with started(image, keys, pod_spec(), seccomp) as executor:
-        assert await executor.health() == health_pb2.HealthCheckResponse.NOT_SERVING
-        call = python("return input", None)
+async def runs_nothing(executor: Executor, because: str) -> None:
+    """It is not ready, refuses code of either language, and its log says why and where to read on."""
+    assert await executor.health() == health_pb2.HealthCheckResponse.NOT_SERVING
+    for call in (python("return input", None), javascript("return input;", None)):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await executor.run(call.source, call.filename, call.action, {})
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-        said = [json.loads(line) for line in executor.container.log.splitlines() if line.startswith("{")]
-        (reasons,) = [line["reasons"] for line in said if line["event"] == "readiness changed"]
-        assert len(reasons) == 2
-        for reason in reasons:
-            assert "Operation not permitted" in reason
-            assert "deploy/README.md" in reason
+    (reasons,) = [line["reasons"] for line in executor.said("readiness changed")]
+    assert len(reasons) >= 2
+    for reason in reasons:
+        assert because in reason
+        assert "deploy/README.md" in reason
+
+
+@pytest.mark.parametrize("seccomp", INSUFFICIENT.values(), ids=INSUFFICIENT)
+async def test_with_less_it_says_why_and_runs_nothing(image: Path, keys: DevKeys, seccomp: dict[str, Any]):
+    async with started(image, keys, pod_spec(), seccomp) as executor:
+        await runs_nothing(executor, "Operation not permitted")
+
+
+async def test_where_the_system_allows_no_user_namespaces(image: Path, keys: DevKeys):
+    """As on nodes that set user.max_user_namespaces to 0; here it is the limit of the container's own namespace."""
+    spec = pod_spec() | {"hostUsers": False}
+    async with started(image, keys, spec, most_user_namespaces=0) as executor:
+        await runs_nothing(executor, "No space left on device")
 
 
 async def test_it_ends_when_it_is_told_to(image: Path, keys: DevKeys):
