@@ -1,9 +1,10 @@
 """The system calls of the executor's container: as written down, no fewer than a jail needs, no more than explained."""
 
 import re
+from pathlib import Path
 
 from deploy.profile_of import WRITTEN, source
-from hardpoint_executor.jail import nsjail
+from hardpoint_executor import jail
 
 KAFEL = {"newstat": "stat", "newfstat": "fstat", "newlstat": "lstat", "newuname": "uname", "umount": "umount2"}
 """Calls that nsjail's policies call by the kernel's names."""
@@ -12,7 +13,7 @@ ALLOWED = {name for rule in WRITTEN["syscalls"] if rule["action"] == source.ALLO
 
 def policy(section: str) -> set[str]:
     """The calls that one section of a plugin's policy names."""
-    text = re.sub(r"//.*", "", (nsjail._HERE / "base.policy").read_text())
+    text = re.sub(r"//.*", "", (Path(jail.__file__).parent / "base.policy").read_text())
     found = re.search(rf"\b{re.escape(section)} \{{(.*?)\n  \}}", text, re.DOTALL)
     assert found, section
     names = re.findall(r"\w+", re.sub(r"\{.*?\}", "", found[1]))
