@@ -215,7 +215,7 @@ async def test_hostile_programs_are_contained(executor: Executor):
 
     async def attack(program: Path) -> tuple[str, str, str] | None:
         text = sources[program].replace("CANARY_FILE", "/etc/hardpoint/jwks.json").replace("CANARY_PORT", "7700")
-        seconds = 1.5 if "timeout" in expected(program) else 10.0
+        seconds = 1.5 if "timeout" in expected(program) else 20.0
         async with turns:
             finished = await executor.run(
                 text + WRAPPED[program.suffix], program.name, "attack", {}, wall_seconds=seconds
