@@ -103,6 +103,17 @@ def test_a_finding_says_what_where_and_how_to_put_it_right(run: Run) -> None:
     assert "✗ currency-converter 0.1.0: 1 error" in said.out
 
 
+def test_a_permission_that_opens_nothing_is_a_warning_with_its_removal(run: Run) -> None:
+    said = run("check", str(EXAMPLES / "weather-capability.yaml"))
+    assert "permission-not-supported" not in said.out
+    text = (EXAMPLES / "weather-capability.yaml").read_text()
+    Path("asking.yaml").write_text(text + '    - "ai.call"\n')
+    said = run("check", "asking.yaml")
+    assert said.code == 0
+    assert "warning  permission-not-supported" in said.out
+    assert "patch: remove /capability/permissions/1\n" in said.out
+
+
 def test_the_report_sums_up_what_a_file_offers_and_reaches(run: Run) -> None:
     said = run("check", str(EXAMPLES / "weather-capability.yaml"))
     assert said.code == 0

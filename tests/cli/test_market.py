@@ -63,6 +63,13 @@ def test_a_capability_is_shown_with_all_that_matters(cli: Run, published: World)
     assert document["release"]["manifest"]["authority"]["hosts"] == ["api.weather.com"]
 
 
+def test_what_opens_nothing_yet_is_said_before_it_is_granted(cli: Run, published: World) -> None:
+    published.releases[f"{WEATHER}/releases/1.0.0"].manifest.authority.permissions.append("ai.call")
+    said = cli("show", "weather-lookup").table
+    assert "ai.call | Call AI/LLM services (opens nothing yet)" in said
+    assert "network.http.get | Make HTTP GET requests" in said
+
+
 def test_a_release_that_is_not_there_is_not_found(cli: Run, published: World) -> None:
     said = cli("show", "weather-lookup@9.9.9", "--json")
     assert said.code == 1
