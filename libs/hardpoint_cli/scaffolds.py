@@ -2,8 +2,8 @@
 
 from typing import Final, Literal
 
-Kind = Literal["http", "javascript", "python"]
-ENDINGS: Final = {"http": ".yaml", "javascript": ".js", "python": ".py"}
+Kind = Literal["http", "javascript", "typescript", "python"]
+ENDINGS: Final = {"http": ".yaml", "javascript": ".js", "typescript": ".ts", "python": ".py"}
 
 _HTTP: Final = """\
 # my-capability: a capability that calls a web API.
@@ -99,6 +99,29 @@ export default {
 };
 """
 
+_THIS: Final = """\
+// Types are taken out before it runs and nothing is compiled: no enums, namespaces or parameter properties.
+interface This {
+  config: Record<string, string>;
+  fetch(url: string, options?: object): Promise<{ status: number; ok: boolean; json(): Promise<unknown> }>;
+  utils: Record<string, (...values: any[]) => any>;
+  log(message: unknown, level?: 'debug' | 'info' | 'warning' | 'error'): void;
+  progress(fraction: number, message?: string): void;
+}
+
+export default {
+"""
+
+_TYPESCRIPT: Final = (
+    _JAVASCRIPT.replace("in JavaScript", "in TypeScript")
+    .replace("my-capability.js ", "my-capability.ts ")
+    .replace("export default {\n", _THIS)
+    .replace(
+        "async run({ name }) {                                  // EDIT",
+        "async run(this: This, { name }: { name: string }) {    // EDIT",
+    )
+)
+
 _PYTHON: Final = '''\
 """my-capability: a capability in Python.
 
@@ -137,7 +160,7 @@ class Actions:
         return {"text": f"{self.config['GREETING']}, {input['name']}!"}
 '''
 
-_TEMPLATES: Final = {"http": _HTTP, "javascript": _JAVASCRIPT, "python": _PYTHON}
+_TEMPLATES: Final = {"http": _HTTP, "javascript": _JAVASCRIPT, "typescript": _TYPESCRIPT, "python": _PYTHON}
 
 
 def scaffold(kind: Kind, capability: str) -> str:

@@ -34,7 +34,7 @@ from hardpoint_kit.errors import AlreadyExists, OutOfRange
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.wire import UNIT_METADATA
 
-CODE_SUFFIXES = frozenset({".js", ".mjs", ".py"})
+CODE_SUFFIXES = frozenset({".js", ".mjs", ".ts", ".mts", ".py"})
 CHUNK_BYTES = 64 * 1024
 CALL_SECONDS = 60.0
 """Longer than any action may run."""

@@ -27,7 +27,7 @@ class Document:
     @property
     def is_code(self) -> bool:
         """Whether the data is the header of a code file, read by running it elsewhere."""
-        return self.media_type in {"text/javascript", "text/x-python"}
+        return self.media_type in {"text/javascript", "text/typescript", "text/x-python"}
 
     @property
     def root(self) -> Path:

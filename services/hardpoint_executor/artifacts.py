@@ -1,5 +1,6 @@
 """Owns what is run: artifacts by digest, read from the registry on a miss and prepared once for every later call."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,14 +11,17 @@ from hardpoint_executor.runners.http import HttpPlan
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import InvalidArgument, NotFound
 from hardpoint_manifest.check import check
-from hardpoint_manifest.load import language, load
+from hardpoint_manifest.load import is_typescript, language, load
 
 MOST_ARTIFACTS = 256
+
+Strip = Callable[[str, str], Awaitable[str]]
+"""Takes source and file name of TypeScript, and returns its JavaScript."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A module to run in a jail."""
+    """A module to run in a jail; of TypeScript, what is left without the types."""
 
     language: str
     source: str
@@ -43,8 +47,9 @@ Program = Code | Calls
 class Programs:
     """The programs of recently used artifacts."""
 
-    def __init__(self, artifacts: peers.Artifacts, clock: Clock) -> None:
+    def __init__(self, artifacts: peers.Artifacts, clock: Clock, strip: Strip) -> None:
         self._artifacts = artifacts
+        self._strip = strip
         self._kept: Kept[Program] = Kept(clock, MOST_ARTIFACTS)
 
     async def get(self, artifact: Artifact) -> Program:
@@ -52,16 +57,22 @@ class Programs:
 
         async def prepare() -> tuple[Program, datetime | None]:
             data = await self._artifacts.read(artifact.digest, artifact.ticket)
-            return _program(data, artifact.filename), None
+            return await self._prepared(data, artifact.filename), None
 
         # The name is part of the key: the same bytes may be a different language under another name.
         return await self._kept.get(f"{artifact.digest} {artifact.filename}", prepare)
 
+    async def _prepared(self, data: bytes, filename: str) -> Program:
+        written_in = language(filename)
+        if not written_in:
+            return _calls(data, filename)
+        source = data.decode()
+        # Once, in a Node jail of its own that runs nothing of it, and kept: loading Node's stripper takes longer than
+        # a small action, and an engine without one is given JavaScript too.
+        return Code(written_in, await self._strip(source, filename) if is_typescript(filename) else source)
 
-def _program(data: bytes, filename: str) -> Program:
-    written_in = language(filename)
-    if written_in:
-        return Code(written_in, data.decode())
+
+def _calls(data: bytes, filename: str) -> Calls:
     report = check(load(data, filename))
     if report.manifest is None:
         raise InvalidArgument(

@@ -57,11 +57,11 @@ class Executor:
         clock: Clock,
         limits: Limits,
     ) -> None:
-        self._programs = Programs(artifacts, clock)
         self._leases = leases
         self._values: Kept[Values] = Kept(clock, MOST_LEASES)
         self._jail = jail
         self._code = CodeRunner(jail)
+        self._programs = Programs(artifacts, clock, self._code.strip)
         self._http = http
         self._limits = limits
         self._running: dict[tuple[str, str], asyncio.Task[Finished]] = {}
@@ -103,7 +103,8 @@ class Executor:
         written_in = language(filename)
         if not written_in:
             raise InvalidArgument(
-                {"filename": f"{filename} is not a code file"}, fix="name it .js, .mjs or .py, or upload it as it is"
+                {"filename": f"{filename} is not a code file"},
+                fix="name it .js, .mjs, .ts, .mts or .py, or upload it as it is",
             )
         try:
             text = source.decode()

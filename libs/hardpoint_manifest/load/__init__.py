@@ -11,15 +11,24 @@ from hardpoint_manifest.load import code, json, yaml
 from hardpoint_manifest.load.code import jail_error
 from hardpoint_manifest.load.tree import MAX_BYTES, Tree, place_at, refuse
 
-__all__ = ["LANGUAGES", "MAX_BYTES", "jail_error", "language", "load", "load_code"]
+__all__ = ["LANGUAGES", "MAX_BYTES", "is_typescript", "jail_error", "language", "load", "load_code"]
 
-LANGUAGES: Final = {".js": "javascript", ".mjs": "javascript", ".py": "python"}
+LANGUAGES: Final = {
+    ".js": "javascript",
+    ".mjs": "javascript",
+    ".ts": "javascript",
+    ".mts": "javascript",
+    ".py": "python",
+}
+_TYPESCRIPT: Final = (".ts", ".mts")
 _MEDIA_TYPES: Final = {
     ".yaml": "application/yaml",
     ".yml": "application/yaml",
     ".json": "application/json",
     ".js": "text/javascript",
     ".mjs": "text/javascript",
+    ".ts": "text/typescript",
+    ".mts": "text/typescript",
     ".py": "text/x-python",
 }
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -28,6 +37,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 def language(filename: str) -> str | None:
     """The language of a code file by its name, or None for every other file."""
     return LANGUAGES.get(PurePath(filename).suffix.lower())
+
+
+def is_typescript(filename: str) -> bool:
+    """Whether a code file is JavaScript with types, which must be taken out before it can run."""
+    return PurePath(filename).suffix.lower() in _TYPESCRIPT
 
 
 def load(data: bytes, filename: str) -> Document:

@@ -10,6 +10,15 @@ from hardpoint_manifest.finding import Finding, ManifestError, Path, Severity
 
 _KEY: Final = re.compile(r"(?<![\w$.\"'])[\"']?(?P<word>[A-Za-z_$][\w$-]*)[\"']?\s*[:=(]")
 _LITERAL: Final = re.compile(r"(?P<quote>[\"'`])(?P<word>(?:(?!(?P=quote))[^\\\n])*)(?P=quote)")
+_STRIPPED: Final = "types are taken out and nothing is compiled"
+_TYPESCRIPT: Final = {
+    "enum": f"{_STRIPPED}: write an object, const Color = {{ red: 'red' }} as const",
+    "namespace": f"{_STRIPPED}: write plain constants and functions",
+    "module": f"{_STRIPPED}: write plain constants and functions",
+    "parameter property": f"{_STRIPPED}: declare the field in the class, and assign it in the constructor",
+    "import equals": f"{_STRIPPED}: write import ... from 'node:...'",
+    "export assignment": f"{_STRIPPED}: write export default {{ ... }}",
+}
 _ASYNC_FIELD: Final = re.compile(r"^[ \t]*async\s+(\w+)\s*:\s*\{", re.MULTILINE)
 
 
@@ -49,6 +58,10 @@ def jail_error(source: bytes, filename: str, failure: Mapping[str, Any]) -> Mani
             f"`async {match[1]}: {{` is not JavaScript; "
             f"write `{match[1]}: {{ {method} {{ ... }} }}`, with async before each function"
         )
+    elif name == "TypeScriptUnsupported":
+        fix = next((fix for words, fix in _TYPESCRIPT.items() if words in message), _STRIPPED)
+    elif name == "TypeScriptTooLarge":
+        fix = "make the file smaller, or write it in JavaScript"
     elif name == "SyntaxError":
         fix = "the file must parse before it can be read; run it through your editor's syntax check"
     else:

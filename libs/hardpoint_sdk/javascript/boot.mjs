@@ -5,6 +5,7 @@
 
 import { ask, encode, receive, send, sendBytes, waitForTheEnd } from './channel.mjs';
 import { bind, describe, find, load } from './plugin.mjs';
+import { javascript } from './typescript.mjs';
 import * as utils from './utils.mjs';
 
 const RESULT_BYTES = 1024 * 1024;
@@ -44,8 +45,13 @@ function finish(bytes) {
   exit(0);
 }
 
-async function answer({ call, describe: asked }) {
-  if (asked) return fitting({ header: { value: describe(await load(asked.source, asked.filename)) } });
+/** A call brings JavaScript; only what is described or stripped may be TypeScript. */
+async function answer({ call, describe: asked, strip: written }) {
+  if (written) return fitting({ stripped: { value: javascript(written.source, written.filename) } });
+  if (asked) {
+    const header = await load(javascript(asked.source, asked.filename), asked.filename);
+    return fitting({ header: { value: describe(header) } });
+  }
   const header = await load(call.source, call.filename);
   const run = find(header, call.action);
   const value = await run.call(bind(header, offered(call)), call.input);

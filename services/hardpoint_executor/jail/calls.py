@@ -14,6 +14,7 @@ _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NEVER_ACTIONS = frozenset({"constructor", "prototype", "hasOwnProperty", "toString", "valueOf"})
 _CALL_BYTES = 4 * 1024 * 1024
 _DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024)
+_STRIP_LIMITS = Limits(wall_seconds=5.0, broker_calls=0)
 
 
 class Calls:
@@ -47,6 +48,11 @@ class Calls:
         """Run a module only as far as its header; see `Jail.describe`."""
         frame = {"describe": {"source": source, "filename": filename}}
         return await self._hold("", frame, "header", limits or _DESCRIBE_LIMITS, ClosedDoor(), ignore)
+
+    async def strip(self, source: str, filename: str) -> Outcome:
+        """Take the types out of TypeScript; see `Jail.strip`."""
+        frame = {"strip": {"source": source, "filename": filename}}
+        return await self._hold("", frame, "stripped", _STRIP_LIMITS, ClosedDoor(), ignore)
 
     async def _hold(
         self, org: str, frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent

@@ -158,6 +158,12 @@ class Jail(Protocol):
     async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header, and return that header as the value of the outcome."""
 
+    async def strip(self, source: str, filename: str) -> Outcome:
+        """Take the types out of TypeScript, running nothing of it; the value of the outcome is JavaScript.
+
+        Every line and column stays where it was.
+        """
+
     def reasons_not_ready(self) -> list[str]:
         """Say why nothing can be run now, each with what to do about it; empty when all is well."""
 

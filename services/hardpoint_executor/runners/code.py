@@ -103,18 +103,29 @@ class CodeRunner:
         outcome = await self._jail.describe(language, source, filename)
         if outcome.ok and isinstance(outcome.value, dict):
             return outcome.value
-        failure = {
-            "name": outcome.error_name or outcome.kind.value,
-            "message": outcome.message or "the header is not an object",
-            "stack": [asdict(frame) for frame in outcome.stack],
-        }
-        finding = jail_error(source.encode(), filename, failure).findings[0]
-        raise InvalidArgument(
-            finding.message,
-            reason="HEADER_UNREADABLE",
-            place=f"{filename}:{finding.line}:{finding.column}",
-            fix=finding.fix,
-        )
+        raise _unreadable(source, filename, outcome)
+
+    async def strip(self, source: str, filename: str) -> str:
+        """Return TypeScript without its types. Raises InvalidArgument HEADER_UNREADABLE with the place."""
+        outcome = await self._jail.strip(source, filename)
+        if outcome.ok and isinstance(outcome.value, str):
+            return outcome.value
+        raise _unreadable(source, filename, outcome)
+
+
+def _unreadable(source: str, filename: str, outcome: Outcome) -> InvalidArgument:
+    failure = {
+        "name": outcome.error_name or outcome.kind.value,
+        "message": outcome.message or "the jail's answer is not what was asked for",
+        "stack": [asdict(frame) for frame in outcome.stack],
+    }
+    finding = jail_error(source.encode(), filename, failure).findings[0]
+    return InvalidArgument(
+        finding.message,
+        reason="HEADER_UNREADABLE",
+        place=f"{filename}:{finding.line}:{finding.column}",
+        fix=finding.fix,
+    )
 
 
 def _wrong_output(output: Any, schema: Mapping[str, Any]) -> ActionFailed | None:
