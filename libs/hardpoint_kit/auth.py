@@ -33,7 +33,9 @@ ALGORITHMS = ["ES256", "RS256"]
 KEPT_TOKEN_SECONDS = 60.0
 MOST_KEPT_TOKENS = 1024
 
-_READ = frozenset({"registry.*.read", "marketplace.*.read", "runtime.*.read", "runtime.tools.list"})
+_READ = frozenset(
+    {"registry.*.read", "marketplace.*.read", "runtime.*.read", "runtime.tools.list", "executor.engines.read"}
+)
 
 PERMISSIONS_BY_ROLE: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"*"}),

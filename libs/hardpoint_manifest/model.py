@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority
+from hardpoint_manifest.engine import ENGINES
 from hardpoint_manifest.names import ActionId, CapabilityId, ParameterName, RequirementKey
 
 JsonSchema = dict[str, Any]
@@ -206,6 +207,8 @@ class Manifest(Value):
     description: str = ""
     kind: Kind
     language: Literal["python", "javascript"] | None = None
+    engine: Literal["node", "quickjs"] | None = None
+    libraries: tuple[str, ...] = ()
     category: str = ""
     tags: tuple[str, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -224,6 +227,10 @@ class Manifest(Value):
     def _language_follows_kind(self) -> "Manifest":
         if (self.kind is Kind.CODE) != (self.language is not None):
             raise ValueError("a language belongs to code, and only to code")
+        if self.engine is not None and self.engine not in ENGINES.get(self.language or "", ()):
+            raise ValueError("an engine belongs to a language that has it")
+        if self.libraries and self.language != "python":
+            raise ValueError("libraries belong to Python")
         return self
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, cast
 
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule
+from hardpoint_manifest.engine import ENGINES, LIBRARIES
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import (
     Action,
@@ -26,6 +27,7 @@ from hardpoint_manifest.version import Version
 
 DEFAULT_VERSION: Final = "0.1.0"
 Language = Literal["python", "javascript"]
+Engine = Literal["node", "quickjs"]
 _WRITING: Final = frozenset(
     {"data.write", "data.delete", "file.write", "network.websocket"}
     | {"network.http.post", "network.http.put", "network.http.patch", "network.http.delete"}
@@ -203,6 +205,8 @@ def _manifest(
         description=capability.description,
         kind=kind,
         language=language,
+        engine=_engine(capability, language),
+        libraries=_libraries(capability, language),
         category=capability.category,
         tags=tuple(capability.tags),
         actions=actions,
@@ -217,6 +221,19 @@ def _manifest(
         support_url=capability.support_url,
         repository_url=capability.repository_url,
     )
+
+
+def _engine(capability: written.Common, language: Language | None) -> Engine | None:
+    """What the author chose, where the language has it; else the language's first."""
+    engines = ENGINES.get(language or "", ())
+    asked = capability.engine if isinstance(capability, written.Header) else None
+    return cast("Engine | None", asked if asked in engines else next(iter(engines), None))
+
+
+def _libraries(capability: written.Common, language: Language | None) -> tuple[str, ...]:
+    if not isinstance(capability, written.Header) or language != "python":
+        return ()
+    return tuple(dict.fromkeys(name for name in capability.libraries if name in LIBRARIES))
 
 
 def _version(text: str) -> str:

@@ -267,9 +267,14 @@ class HeaderAction(Source):
 
 
 class Header(Common):
-    """The header of a code file; `exports`, when given, names the functions that are actions."""
+    """The header of a code file; `exports`, when given, names the functions that are actions.
+
+    `engine` is what runs it, of those that its language has; `libraries` what it imports besides its language's own.
+    """
 
     actions: Annotated[list[HeaderAction], Field(min_length=1, max_length=200)]
     exports: list[ActionId] | None = None
     config: Settings = []
     allowed_domains: list[Label] = []
+    engine: Label | None = None
+    libraries: Annotated[list[Label], Field(max_length=20)] = []

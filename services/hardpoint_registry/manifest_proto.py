@@ -40,6 +40,8 @@ def manifest_to_proto(manifest: Manifest) -> manifest_pb2.Manifest:
         documentation_url=manifest.documentation_url,
         support_url=manifest.support_url,
         repository_url=manifest.repository_url,
+        engine=manifest.engine or "",
+        libraries=manifest.libraries,
     )
 
 

@@ -264,6 +264,8 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
         limits=manifest_pb2.Limits(wall_seconds=execution.wall_seconds),
         agent=execution.agent,
         run=str(execution.run),
+        engine=release.engine,
+        libraries=release.libraries,
     )
 
 
@@ -315,4 +317,6 @@ def _release(release: registry_pb2.Release) -> Release:
             for requirement in manifest.requirements
         ),
         Authority(frozenset(manifest.authority.permissions), frozenset(manifest.authority.hosts)),
+        manifest.engine,
+        tuple(manifest.libraries),
     )

@@ -63,3 +63,11 @@ def test_defaults_keep_their_type(default: object) -> None:
     if default is not None:
         assert json_format.MessageToDict(sent.requirements[0].default_value) == default
         assert json_format.MessageToDict(sent.actions[0].input_schema)["properties"]["a"]["default"] == default
+
+
+def test_engine_and_libraries_travel() -> None:
+    code = Manifest(id="x", name="X", version="1.0.0", kind=Kind.CODE, language="python", libraries=("numpy", "tzdata"))
+    assert list(manifest_to_proto(code).libraries) == ["numpy", "tzdata"]
+    assert manifest_to_proto(code).engine == ""
+    script = Manifest(id="x", name="X", version="1.0.0", kind=Kind.CODE, language="javascript", engine="quickjs")
+    assert manifest_to_proto(script).engine == "quickjs"

@@ -1,6 +1,8 @@
 """The rules on the runtime's nouns: admission, names, input, counters."""
 
+import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,6 +27,7 @@ from hardpoint_runtime.domain.runs import (
     sum_by_attachment,
 )
 from hardpoint_runtime.domain.snapshot import Attached, Snapshot
+from hardpoint_runtime.store.rows import RELEASE
 from runtime.factories import API_KEY, UNITS, action, release
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -202,3 +205,11 @@ def test_declared_defaults_stand_in_for_what_is_absent() -> None:
     check = InputCheck({"properties": {"unit": {"type": "string", "default": "C"}, "n": {"type": "integer"}}})
     assert check.admit(PLACE, {"n": 1}) == {"n": 1, "unit": "C"}
     assert check.admit(PLACE, {"n": 1, "unit": "F"}) == {"n": 1, "unit": "F"}
+
+
+def test_a_release_that_was_pinned_before_there_were_engines_is_read() -> None:
+    kept = json.loads(RELEASE.dump_json(release()))
+    del kept["engine"], kept["libraries"]
+    assert RELEASE.validate_json(json.dumps(kept)) == release()
+    chosen = replace(release(), engine="quickjs", libraries=("numpy",))
+    assert RELEASE.validate_json(RELEASE.dump_json(chosen)) == chosen

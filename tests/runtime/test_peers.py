@@ -37,7 +37,7 @@ OPERATOR = Caller("ada", "acme", frozenset({"operator"}))
 EXECUTION = Execution(
     run=RunName("acme", "r-1"),
     agent="orgs/acme/agents/helper",
-    release=release(requirements=(API_KEY, UNITS)),
+    release=replace(release(requirements=(API_KEY, UNITS)), engine="quickjs", libraries=("numpy",)),
     action=action(),
     input={"location": "New York", "days": 3},
     authority=ASKS,
@@ -132,6 +132,7 @@ async def test_an_execution_is_asked_for_and_ends(executor: GrpcExecutor, unit: 
     assert (request.org, request.execution_id, request.run) == ("orgs/acme", "r-1", "orgs/acme/runs/r-1")
     assert (request.release, request.digest) == (str(EXECUTION.release.name), EXECUTION.release.digest)
     assert (request.filename, request.artifact_ticket, request.lease_token) == ("weather.yaml", "artifact", "lease")
+    assert (request.engine, list(request.libraries)) == ("quickjs", ["numpy"])
     assert (request.action.id, request.limits.wall_seconds) == ("get-weather", 7.5)
     assert request.input == to_struct({"location": "New York", "days": 3})
     assert sorted(request.authority.permissions) == ["compute.light", "network.http.get"]
@@ -268,6 +269,8 @@ RELEASE = registry_pb2.Release(
             manifest_pb2.Requirement(key="DAYS", type="number", default_value=to_value(3)),
         ],
         authority=manifest_pb2.Authority(permissions=["network.http.get"], hosts=["api.weather.com"]),
+        engine="node",
+        libraries=["numpy"],
     ),
 )
 
@@ -289,6 +292,7 @@ async def test_a_release_is_resolved_as_the_caller(reach: Reach) -> None:
     ]
     assert [(r.key, r.required, r.default) for r in found.requirements] == [("API_KEY", True, None), ("DAYS", False, 3)]
     assert found.asks == Authority(frozenset({"network.http.get"}), frozenset({"api.weather.com"}))
+    assert (found.engine, found.libraries) == ("node", ("numpy",))
     ticket = await registry.artifact_ticket(name)
     assert (ticket.token, ticket.expires_at) == (f"for {name}", LATER)
 

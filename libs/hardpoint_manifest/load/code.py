@@ -1,11 +1,13 @@
 """Code files: the header arrives as data, read by running the file in a jail elsewhere; nothing is evaluated here."""
 
+import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from hardpoint_manifest.document import Place
+from hardpoint_manifest.engine import LIBRARIES
 from hardpoint_manifest.finding import Finding, ManifestError, Path, Severity
 
 _KEY: Final = re.compile(r"(?<![\w$.\"'])[\"']?(?P<word>[A-Za-z_$][\w$-]*)[\"']?\s*[:=(]")
@@ -60,6 +62,11 @@ def jail_error(source: bytes, filename: str, failure: Mapping[str, Any]) -> Mani
         )
     elif name == "TypeScriptUnsupported":
         fix = next((fix for words, fix in _TYPESCRIPT.items() if words in message), _STRIPPED)
+    elif name == "LibraryNotAsked":
+        names = re.findall(r"[a-z][a-z0-9-]*", message.partition(" imports ")[2].partition(" which")[0])
+        fix = f"add libraries={json.dumps(names)} to @capability(...)"
+    elif name == "ModuleNotFoundError":
+        fix = f"a capability is one file; besides Python's own modules it can ask for {', '.join(LIBRARIES)}"
     elif name == "TypeScriptTooLarge":
         fix = "make the file smaller, or write it in JavaScript"
     elif name == "SyntaxError":

@@ -6,6 +6,7 @@ from typing import Final
 from hardpoint_manifest.finding import Finding
 from hardpoint_manifest.rules import (
     authority,
+    engine,
     examples,
     expressions,
     names,
@@ -25,6 +26,7 @@ RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     requests.check,
     expressions.check,
     authority.check,
+    engine.check,
     settings.check,
     secrets.check,
     examples.check,

@@ -58,6 +58,9 @@ class Release:
     actions: tuple[Action, ...]
     requirements: tuple[Requirement, ...]
     asks: Authority
+    engine: str = ""
+    """What runs its code, where the language has several."""
+    libraries: tuple[str, ...] = ()
 
     def action(self, action_id: str) -> Action:
         """The action with this id; raises NotFound that names the nearest one."""

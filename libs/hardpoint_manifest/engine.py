@@ -1,0 +1,46 @@
+"""What code may ask to be run with: the one catalogue of engines, and of libraries beyond its language's own.
+
+An executor offers some of them; which, its operator decides. A name that is not here is a mistake of the author.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from hardpoint_manifest.authority import nearest
+
+ENGINES: Final = MappingProxyType({"javascript": ("node", "quickjs")})
+"""Engines by language, the first one where nothing is said; a language that is not here has one, without a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library as authors know it: what it is for, and the names under which it is imported."""
+
+    about: str
+    modules: tuple[str, ...]
+    slow: bool = False
+    """Whether an import takes so long that the lightest compute tier has little left."""
+
+
+LIBRARIES: Final = MappingProxyType(
+    {
+        "numpy": Library("Arrays and linear algebra", ("numpy",)),
+        "pandas": Library("Tables: group, join, aggregate", ("pandas",), slow=True),
+        "python-dateutil": Library("Dates in any spelling, and recurrences", ("dateutil",)),
+        "tzdata": Library("Time zones, for zoneinfo", ("tzdata",)),
+    }
+)
+"""Libraries of Python, by the name of their package. JavaScript has none yet."""
+
+
+def library_of(module: str) -> str | None:
+    """The library that holds this module, or None."""
+    top = module.partition(".")[0]
+    return next((name for name, library in LIBRARIES.items() if top in library.modules), None)
+
+
+def nearest_library(name: str, known: Iterable[str] = LIBRARIES) -> str | None:
+    """The library that a person most likely meant by this name, of a package or a module."""
+    return library_of(name) or nearest(name, known)
