@@ -119,6 +119,9 @@ class Execution:
     limits: Limits
     agent: str = ""
     run: str = ""
+    engine: str = ""
+    """What runs the code, where its language has several."""
+    libraries: tuple[str, ...] = ()
 
     @property
     def capability(self) -> str:

@@ -10,12 +10,14 @@ import grpc.aio
 from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_executor.domain import Artifact, Event, Execution, Finished, Limits, Log, Progress, Requirement, Started
+from hardpoint_executor.runners.code import Engines
 from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
 from hardpoint_kit.names import OrgName
 from hardpoint_kit.rpc.status import to_status
 from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.engine import LIBRARIES
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -49,6 +51,12 @@ class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
         header = await self._executor.read_header(caller(context), request.filename, request.source)
         return executor_pb2.ReadHeaderResponse(header=to_struct(header))
 
+    async def ReadEngines(
+        self, _request: executor_pb2.ReadEnginesRequest, context: Context
+    ) -> executor_pb2.ReadEnginesResponse:
+        """Say what code may ask for."""
+        return engines_to_proto(await self._executor.read_engines(caller(context)))
+
 
 def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
     """Read what is asked; raises InvalidArgument for a malformed name."""
@@ -74,6 +82,28 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         ),
         agent=request.agent,
         run=request.run,
+        engine=request.engine,
+        libraries=tuple(request.libraries),
+    )
+
+
+def engines_to_proto(found: Engines) -> executor_pb2.ReadEnginesResponse:
+    """Write what is offered."""
+    return executor_pb2.ReadEnginesResponse(
+        engines=[executor_pb2.Engine(language=language, id=engine) for language, engine in found.engines],
+        libraries=[
+            executor_pb2.Library(
+                id=layer.name,
+                version=layer.version,
+                about=LIBRARIES[layer.name].about,
+                needs=layer.needs,
+                disk_bytes=layer.disk_bytes,
+                import_ms=layer.import_ms,
+                resident_bytes=layer.resident_bytes,
+                address_bytes=layer.address_bytes,
+            )
+            for layer in found.libraries
+        ],
     )
 
 

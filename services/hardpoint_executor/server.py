@@ -36,6 +36,10 @@ class Options(kit.Options):
     """Calls of each language that may wait for a jail; more are refused at once."""
     executor_require_cgroups: bool = False
     """Refuse to serve where a jail's memory and processes are bounded by rlimits alone."""
+    executor_libraries: list[str] | None = None
+    """Libraries that Python code may ask for, by name or as `numpy==2.4.6`; those that are installed when unset."""
+    executor_libraries_from: Path | None = None
+    """Folder that the libraries were installed to (`pip install --target`); beside the executor when unset."""
     executor_wall_seconds: float = 30.0
     executor_memory_bytes: int = 128 * 1024 * 1024
     executor_output_bytes: int = 1024 * 1024
@@ -61,7 +65,13 @@ def jail_of(options: Options) -> SingleUseJails:
         waiting=options.executor_jails_waiting, running=options.executor_jails_running, queue=options.executor_queue
     )
     return SingleUseJails(
-        JailOptions(folder=options.executor_rootfs, require_cgroups=options.executor_require_cgroups, pool=pool)
+        JailOptions(
+            folder=options.executor_rootfs,
+            require_cgroups=options.executor_require_cgroups,
+            pool=pool,
+            libraries=None if options.executor_libraries is None else tuple(options.executor_libraries),
+            libraries_from=options.executor_libraries_from,
+        )
     )
 
 

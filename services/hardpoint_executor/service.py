@@ -27,7 +27,7 @@ from hardpoint_executor.domain import (
 from hardpoint_executor.jail.interface import Jail
 from hardpoint_executor.kept import Kept
 from hardpoint_executor.peers import Values
-from hardpoint_executor.runners.code import CodeRunner
+from hardpoint_executor.runners.code import CodeRunner, Engines
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import (
@@ -114,6 +114,11 @@ class Executor:
             ) from None
         return await self._code.describe(written_in, text, filename)
 
+    async def read_engines(self, _caller: Caller) -> Engines:
+        """What code may ask for; raises Unavailable JAIL_UNAVAILABLE where the jail is not ready."""
+        self._fail_closed()
+        return self._code.engines()
+
     def _fail_closed(self) -> None:
         """Refuse whatever is asked while the unit says that it is not ready, requests without code too."""
         reasons = self._jail.reasons_not_ready()
@@ -137,6 +142,8 @@ class Executor:
 
     async def _run(self, execution: Execution, events: "asyncio.Queue[Event | None]") -> Finished:
         program = await self._programs.get(execution.artifact)
+        if isinstance(program, Code):
+            self._code.admit(program, execution)
         values = await self._redeemed(execution.lease_token)
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):

@@ -30,6 +30,16 @@ def door() -> RecordedDoor:
     return RecordedDoor()
 
 
+@pytest.fixture
+def reachable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that other users may walk to, which pytest's own is not."""
+    folder = tmp_path_factory.mktemp("jail")
+    for parent in (folder, *folder.parents):
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    return folder
+
+
 @pytest.fixture(scope="session")
 async def jails() -> AsyncIterator[SingleUseJails]:
     started = SingleUseJails(JailOptions(pool=PoolOptions(queue=200, queue_seconds=60)))

@@ -23,3 +23,17 @@ async def test_an_error_in_typescript_is_shown_at_the_authors_line(add, agent):
     lines = (EXAMPLES / "loan-calculator.ts").read_text().splitlines()
     line = next(number for number, text in enumerate(lines, 1) if "RangeError" in text)
     assert failed.error.place == f"loan-calculator.ts:{line}:{lines[line - 1].index('new') + 1}"
+
+
+@pytest.mark.jail
+async def test_a_capability_calculates_with_the_library_that_it_asks_for(add, agent):
+    await add("curve_fitting.py")
+    fitted = await agent.execute("curve-fitting.fit", {"x": [0, 1, 2, 3], "y": [1, 3, 5, 7]})
+    assert fitted.error is None, fitted.error
+    assert fitted.data["coefficients"] == pytest.approx([2, 1])
+    solved = await agent.execute("curve-fitting.solve", {"matrix": [[3, 1], [1, 2]], "right": [9, 8]})
+    assert solved.data["unknowns"] == pytest.approx([2, 3])
+    singular = await agent.execute("curve-fitting.solve", {"matrix": [[1, 1], [1, 1]], "right": [1, 2]})
+    assert singular.error.metadata["name"] == "LinAlgError"
+    line = next(n for n, text in enumerate((EXAMPLES / "curve_fitting.py").open(), 1) if "linalg.solve" in text)
+    assert singular.error.place.startswith(f"curve_fitting.py:{line}:")

@@ -3,9 +3,10 @@
 Nothing here is a wall: plugin code can reach all of it. The jail is the wall, and the executor decides what came of it.
 """
 
+import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from types import CodeType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
@@ -15,6 +16,7 @@ from .response import Response
 _RESULT_BYTES = 1024 * 1024
 _STACK_FRAMES = 50
 _SDK = os.path.dirname(__file__)
+_LAYERS = "/layers"
 
 # Made before plugin code runs, which may leave no memory to make them in.
 _NO_MEMORY = channel.encode({"failure": {"name": "MemoryError", "message": "out of memory", "stack": []}})
@@ -66,7 +68,7 @@ def _wait_for_the_end() -> None:
 def _warm() -> None:
     """Run the path of a call once, so that the real one finds everything imported, compiled and allocated."""
     call = {"source": _WARM, "filename": "warm.py", "action": "warm", "input": {"csv": "1,2"}}
-    _answer({"call": {**call, "settings": {}, "secrets": {}, "permissions": []}})
+    _answer({"call": {**call, "settings": {}, "secrets": {}, "permissions": [], "libraries": []}})
     try:
         raise ValueError
     except ValueError as error:
@@ -76,9 +78,14 @@ def _warm() -> None:
 
 def _answer(frame: dict[str, Any]) -> bytes:
     if "describe" in frame:
+        needs = _needs()
+        _put_on_path(needs, needs)
         _load(frame["describe"])
+        _check_asked(needs)
         return _fitting({"header": {"value": plugin.declared.described()}})
     call = frame["call"]
+    if call["libraries"]:
+        _put_on_path(call["libraries"], _needs())
     _load(call)
     actions = plugin.declared.actions()
     if call["action"] not in actions:
@@ -98,6 +105,35 @@ def _load(call: dict[str, Any]) -> None:
     exec(code, module.__dict__)  # noqa: S102 - this is what the jail is for
     if plugin.declared.words is None:
         raise _Failure("NoHeader", "the module declares no capability: decorate a class with @capability(...)")
+
+
+def _needs() -> dict[str, list[str]]:
+    """The layers that each library needs besides its own."""
+    with open(f"{_LAYERS}/needs.json") as file:
+        needs: dict[str, list[str]] = json.load(file)
+    return needs
+
+
+def _put_on_path(libraries: Iterable[str], needs: dict[str, list[str]]) -> None:
+    """Make libraries importable, after the standard library, which none of them may stand in for."""
+    sys.path += [f"{_LAYERS}/{name}" for name in _with_needs(libraries, needs)]
+    # A jail is one call: a thread for each processor would only cost address space.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+
+def _with_needs(libraries: Iterable[str], needs: dict[str, list[str]]) -> list[str]:
+    return list(dict.fromkeys(each for name in libraries for each in (name, *needs.get(name, ()))))
+
+
+def _check_asked(needs: dict[str, list[str]]) -> None:
+    """Refuse a module that imports what it does not ask for: everything can be imported while it is described."""
+    files = [str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
+    used = {file.split("/")[2] for file in files if file.startswith(f"{_LAYERS}/")}
+    asked = (plugin.declared.words or {}).get("libraries") or []
+    missing = [name for name in needs if name in used - set(_with_needs(asked, needs))]
+    brought = {each for name in missing for each in needs[name]}
+    if first := [name for name in missing if name not in brought]:
+        raise _Failure("LibraryNotAsked", f"the module imports {', '.join(first)}, which its header does not ask for")
 
 
 def _self(call: dict[str, Any]) -> Any:

@@ -7,13 +7,12 @@ from hardpoint_kit.errors import InvalidArgument, Unavailable
 
 from . import frames
 from .conversation import Conversation
-from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, Taken, ignore
+from .interface import DESCRIBE_LIMITS, ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, Taken, ignore
 from .pool import Pool
 
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NEVER_ACTIONS = frozenset({"constructor", "prototype", "hasOwnProperty", "toString", "valueOf"})
 _CALL_BYTES = 4 * 1024 * 1024
-_DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024)
 _STRIP_LIMITS = Limits(wall_seconds=5.0, broker_calls=0)
 
 
@@ -40,6 +39,7 @@ class Calls:
                 "secrets": dict(call.secrets),
                 "permissions": list(call.permissions),
                 "traceparent": call.traceparent,
+                "libraries": list(call.libraries),
             }
         }
         return await self._hold(call.org, frame, "result", call.limits, door, on_event)
@@ -47,7 +47,7 @@ class Calls:
     async def describe(self, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
         frame = {"describe": {"source": source, "filename": filename}}
-        return await self._hold("", frame, "header", limits or _DESCRIBE_LIMITS, ClosedDoor(), ignore)
+        return await self._hold("", frame, "header", limits or DESCRIBE_LIMITS, ClosedDoor(), ignore)
 
     async def strip(self, source: str, filename: str) -> Outcome:
         """Take the types out of TypeScript; see `Jail.strip`."""

@@ -39,6 +39,27 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """A library that Python jails can import: its version, the others it needs, and what it costs with all of them.
+
+    Bytes on disk, milliseconds of an import, bytes that are then resident, and bytes of address space. Apart from the
+    disk it is 0 before it has been measured, in a jail.
+    """
+
+    name: str
+    version: str
+    needs: tuple[str, ...]
+    disk_bytes: int
+    import_ms: float = 0.0
+    resident_bytes: int = 0
+    address_bytes: int = 0
+
+
+DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024)
+"""What reading a header may use, besides what libraries take."""
+
+
+@dataclass(frozen=True, slots=True)
 class JailCall:
     """One action to run once. `secrets` holds handles such as `secret://KEY#nonce`, never values."""
 
@@ -55,6 +76,9 @@ class JailCall:
     org: str = ""
     """Whose call it is: organisations take turns."""
     capability: str = ""
+    engine: str = ""
+    """What runs it, of the engines that the language has; empty for the one that it has."""
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +187,12 @@ class Jail(Protocol):
 
         Every line and column stays where it was.
         """
+
+    def engines(self, language: str) -> tuple[str, ...]:
+        """The engines that are offered for a language, none where it has but one."""
+
+    def libraries(self) -> Mapping[str, Layer]:
+        """The libraries that are offered to Python, by name."""
 
     def reasons_not_ready(self) -> list[str]:
         """Say why nothing can be run now, each with what to do about it; empty when all is well."""

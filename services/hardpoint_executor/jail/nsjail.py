@@ -110,6 +110,7 @@ class Launcher:
                 outside_gid=_FIRST_OUTSIDE_UID[self.language] + slot if root else os.getgid(),
                 root=self._rootfs.root,
                 sdk=self._rootfs.sdk,
+                layers=self._rootfs.layers,
                 executable=self._rootfs.executable,
                 policy=_HERE / "base.policy",
             )

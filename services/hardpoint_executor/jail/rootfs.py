@@ -15,11 +15,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Part of every digest: raise it when this file starts to lay folders out differently."""
 
 _STDLIB_LEFT_OUT = (
@@ -55,11 +55,15 @@ class RootfsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rootfs:
-    """What a jail of one language mounts: its read-only root and the SDK at /sdk, and the interpreter to start."""
+    """What a jail of one language mounts: its read-only root and the SDK at /sdk, and the interpreter to start.
+
+    `layers` is the folder of libraries that Python jails have at /layers.
+    """
 
     root: Path
     sdk: Path
     executable: str
+    layers: Path | None = None
 
 
 def default_folder() -> Path:
@@ -69,19 +73,22 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardpoint" / "jail"
 
 
-def build_rootfs(language: str, folder: Path) -> Rootfs:
+def build_rootfs(language: str, folder: Path, shared: Sequence[Path] = ()) -> Rootfs:
     """Return the root of a language under `folder`, built when it is not there yet. Takes seconds the first time.
 
-    Raises RootfsError when the interpreter is missing or a jail could not reach the folder.
+    `shared` are libraries of this machine that are there besides those of the interpreter. Raises RootfsError when the
+    interpreter is missing or a jail could not reach the folder.
+    """
+    prepare(folder)
+    return _build_python(folder, shared) if language == "python" else _build_javascript(folder)
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder for root folders. Raises RootfsError when jails could not reach it.
+
+    As root a jail runs under an unprivileged outside uid, which must be able to walk to its root folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _check_reachable(folder)
-    build = {"python": _build_python, "javascript": _build_javascript}[language]
-    return build(folder)
-
-
-def _check_reachable(folder: Path) -> None:
-    """As root a jail runs under an unprivileged outside uid, which must be able to walk to its root folder."""
     if os.geteuid() != 0:
         return
     for parent in (folder.resolve(), *folder.resolve().parents):
@@ -92,7 +99,7 @@ def _check_reachable(folder: Path) -> None:
             )
 
 
-def _build_python(folder: Path) -> Rootfs:
+def _build_python(folder: Path, shared: Sequence[Path]) -> Rootfs:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     interpreter = Path(sys.base_prefix) / "bin" / version
     if not interpreter.exists():
@@ -112,15 +119,16 @@ def _build_python(folder: Path) -> Rootfs:
         binary = root / "usr/bin" / version
         binary.parent.mkdir(parents=True)
         shutil.copy2(interpreter.resolve(), binary)
-        _copy_libraries(root, [interpreter, *(library / "lib-dynload").glob("*.so")])
+        _copy_libraries(root, [interpreter, *(library / "lib-dynload").glob("*.so")], shared)
+        _furnish(root)
 
     inputs = [
         LAYOUT,
         sys.version,
         *_STDLIB_LEFT_OUT,
-        *map(_fingerprint, [interpreter.resolve(), stdlib / "os.py", *dynamic]),
+        *map(_fingerprint, [interpreter.resolve(), stdlib / "os.py", *dynamic, *shared]),
     ]
-    root = _publish(folder, "python", inputs, fill)
+    root = publish(folder, "python", inputs, fill)
     return Rootfs(root, _build_sdk(folder, "python"), f"/usr/bin/{version}")
 
 
@@ -132,8 +140,9 @@ def _build_javascript(folder: Path) -> Rootfs:
         binary.parent.mkdir(parents=True)
         shutil.copy2(node, binary)
         _copy_libraries(root, [node])
+        _furnish(root)
 
-    root = _publish(folder, "javascript", [LAYOUT, _fingerprint(node)], fill)
+    root = publish(folder, "javascript", [LAYOUT, _fingerprint(node)], fill)
     return Rootfs(root, _build_sdk(folder, "javascript"), "/usr/bin/node")
 
 
@@ -154,7 +163,7 @@ def _build_sdk(folder: Path, language: str) -> Path:
         compileall.compile_dir(package, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
     contents = [f"{path.relative_to(source)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
-    return _publish(folder, f"{language}-sdk", [LAYOUT, sys.version, *contents], fill)
+    return publish(folder, f"{language}-sdk", [LAYOUT, sys.version, *contents], fill)
 
 
 def _node() -> Path:
@@ -179,15 +188,23 @@ def _copy_bytecode(stdlib: Path, library: Path) -> None:
             shutil.copy2(cached, target)
 
 
-def _copy_libraries(root: Path, binaries: Iterable[Path]) -> None:
-    """Copy the loader and every shared library that the binaries need.
+def _furnish(root: Path) -> None:
+    """Add the mount points, and the one account that there is."""
+    for mount_point in ("tmp", "sdk", "layers"):
+        (root / mount_point).mkdir()
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc/passwd").write_text(_ACCOUNTS)
+
+
+def _copy_libraries(root: Path, binaries: Iterable[Path], more: Iterable[Path] = ()) -> None:
+    """Copy the loader and every shared library that the binaries need, and some more.
 
     Libraries of the system keep their path. Others, found through a run path that means nothing in the jail, go
     beside libc, where the loader looks by default.
     """
-    found: set[Path] = set()
+    found: set[Path] = set(more)
     for binary in binaries:
-        found |= _needed(binary)
+        found |= needed(binary)
     libc = next((path for path in found if path.name.startswith("libc.so")), None)
     if libc is None:
         return
@@ -200,7 +217,8 @@ def _copy_libraries(root: Path, binaries: Iterable[Path]) -> None:
             shutil.copy2(library.resolve(), copied)
 
 
-def _needed(binary: Path) -> set[Path]:
+def needed(binary: Path) -> set[Path]:
+    """Return the shared libraries that a binary needs. Raises RootfsError for one that is not found."""
     try:
         listing = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False, timeout=30)
     except OSError as error:
@@ -221,7 +239,7 @@ def _fingerprint(path: Path) -> str:
     return f"{path} {status.st_size} {status.st_mtime_ns}"
 
 
-def _publish(folder: Path, name: str, inputs: list[str], fill: Callable[[Path], None]) -> Path:
+def publish(folder: Path, name: str, inputs: list[str], fill: Callable[[Path], None]) -> Path:
     """Return the folder of this name and these inputs, filled and then renamed into place if it is not there."""
     digest = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:16]
     final = folder / f"{name}-{digest}"
@@ -229,11 +247,7 @@ def _publish(folder: Path, name: str, inputs: list[str], fill: Callable[[Path], 
         return final
     building = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
     try:
-        for mount_point in ("tmp", "sdk"):
-            (building / mount_point).mkdir()
         fill(building)
-        (building / "etc").mkdir(exist_ok=True)
-        (building / "etc/passwd").write_text(_ACCOUNTS)
         _make_readable(building)
         os.rename(building, final)
     except OSError as error:

@@ -4,7 +4,8 @@ It fails closed: when the walls cannot be built or do not hold, `reasons_not_rea
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -14,7 +15,9 @@ from hardpoint_kit.telemetry import meter
 
 from .calls import Calls
 from .cgroups import Cgroups, prepare_cgroups
-from .interface import LANGUAGES, Door, JailCall, Limits, OnEvent, Outcome, ignore
+from .interface import LANGUAGES, Door, JailCall, Layer, Limits, OnEvent, Outcome, ignore
+from .layers import Layers, build_layers
+from .measuring import measured
 from .nsjail import JailError, Launcher
 from .pool import Pool, PoolOptions
 from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
@@ -33,6 +36,10 @@ class JailOptions:
     require_cgroups: bool = False
     """Refuse to run where jails can only be held by the limits of their process."""
     pool: PoolOptions = field(default_factory=PoolOptions)
+    libraries: tuple[str, ...] | None = None
+    """Libraries that Python code may ask for, by name or `name==version`; None for those that are installed."""
+    libraries_from: Path | None = None
+    """Folder that they were installed to; this program's own packages when None."""
 
 
 class SingleUseJails:
@@ -43,6 +50,7 @@ class SingleUseJails:
         self.cgroups = Cgroups("none", "not started")
         """How jails are held by the kernel, for logs and status pages."""
         self._calls: dict[str, Calls] = {}
+        self._libraries: Mapping[str, Layer] = {}
         self._reasons: list[str] = ["the jail has not been started"]
 
     async def start(self) -> None:
@@ -62,7 +70,7 @@ class SingleUseJails:
     async def _start(self, language: str) -> list[str]:
         folder = self._options.folder or default_folder()
         try:
-            rootfs = await asyncio.to_thread(build_rootfs, language, folder)
+            rootfs, layers = await asyncio.to_thread(self._build, language, folder)
             pool = await self._filled(language, rootfs)
             if pool.failure and self.cgroups.mode != "none" and not self._options.require_cgroups:
                 self.cgroups = Cgroups("none", pool.failure)
@@ -74,9 +82,20 @@ class SingleUseJails:
         if pool.failure:
             return []
         try:
-            return [f"the jail does not hold: {down}" for down in await walls_down(self._calls[language], language)]
+            down = await walls_down(self._calls[language], language)
+            if layers is not None and not down:
+                self._libraries = await measured(layers, self._calls[language])
+            return [f"the jail does not hold: {wall}" for wall in down]
         except HardpointError as error:
             return [f"the jail could not be tested: {error.message}"]
+        except RootfsError as error:
+            return [str(error)]
+
+    def _build(self, language: str, folder: Path) -> tuple[Rootfs, Layers | None]:
+        if language != "python":
+            return build_rootfs(language, folder), None
+        layers = build_layers(self._options.libraries, self._options.libraries_from, folder)
+        return replace(build_rootfs(language, folder, layers.system), layers=layers.folder), layers
 
     async def _filled(self, language: str, rootfs: Rootfs) -> Pool:
         pool = Pool(Launcher(language, rootfs, self.cgroups.config), self._options.pool)
@@ -96,6 +115,14 @@ class SingleUseJails:
         """Kill every jail and leave no process behind."""
         self._reasons = ["the jail has been stopped"]
         await asyncio.gather(*(calls.pool.close() for calls in self._calls.values()))
+
+    def engines(self, language: str) -> tuple[str, ...]:
+        """The engines that are offered for a language; see `Jail.engines`."""
+        return ("node",) if language == "javascript" else ()
+
+    def libraries(self) -> Mapping[str, Layer]:
+        """The libraries that are offered to Python, by name."""
+        return self._libraries
 
     def reasons_not_ready(self) -> list[str]:
         """Say why nothing can be run now, each with what to do about it."""

@@ -1,8 +1,8 @@
 """Runs an action of a code file in a jail, and reads the header of one; how a run ended becomes an error's reason."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -12,10 +12,13 @@ from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.jail.interface import (
+    DESCRIBE_LIMITS,
+    LANGUAGES,
     Event,
     Frame,
     Jail,
     JailCall,
+    Layer,
     Limits,
     Log,
     Outcome,
@@ -23,8 +26,9 @@ from hardpoint_executor.jail.interface import (
     Progress,
     Taken,
 )
-from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, InvalidArgument
+from hardpoint_kit.errors import ActionFailed, Conflict, DeadlineExceeded, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import inject, tracer
+from hardpoint_manifest.engine import library_of
 from hardpoint_manifest.load import jail_error
 
 _REASONS = {
@@ -39,11 +43,56 @@ _REASONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What code may ask for: engines with their language, and libraries."""
+
+    engines: tuple[tuple[str, str], ...]
+    libraries: tuple[Layer, ...]
+
+
 class CodeRunner:
     """Runs code in a jail, never anywhere else."""
 
     def __init__(self, jail: Jail) -> None:
         self._jail = jail
+
+    def engines(self) -> Engines:
+        """What this executor offers."""
+        engines = ((language, engine) for language in LANGUAGES for engine in self._jail.engines(language))
+        return Engines(tuple(engines), tuple(self._jail.libraries().values()))
+
+    def admit(self, code: Code, execution: domain.Execution) -> None:
+        """Refuse what asks for more than is offered here; raises Conflict ENGINE_UNAVAILABLE, LIBRARY_UNAVAILABLE."""
+        engines = self._jail.engines(code.language)
+        if execution.engine and execution.engine not in engines:
+            raise Conflict(
+                f"{execution.release} runs on the engine {execution.engine}, which this executor does not offer",
+                reason="ENGINE_UNAVAILABLE",
+                fix=f"publish a release that says engine: {' or '.join(engines)}, or ask the operator for an executor "
+                f"with {execution.engine}",
+                engine=execution.engine,
+                offered=", ".join(engines),
+            )
+        if missing := [name for name in execution.libraries if name not in self._jail.libraries()]:
+            raise self._not_offered(missing, f"{execution.release} asks for")
+
+    def _not_offered(self, missing: Sequence[str], who_asks: str) -> Conflict:
+        names, offered = ", ".join(missing), ", ".join(self._jail.libraries())
+        return Conflict(
+            f"{who_asks} {names}, which this executor does not offer; it offers {offered or 'no libraries'}",
+            reason="LIBRARY_UNAVAILABLE",
+            fix=f"do without it, or ask the operator to install {names} beside the executor and to allow it in "
+            "HARDPOINT_EXECUTOR_LIBRARIES",
+            libraries=names,
+            offered=offered,
+        )
+
+    def _held_by(self, libraries: Iterable[str]) -> int:
+        """Bytes of address space that libraries take; what one brings along is counted with it."""
+        layers = [layer for name, layer in self._jail.libraries().items() if name in libraries]
+        brought = {name for layer in layers for name in layer.needs}
+        return sum(layer.address_bytes for layer in layers if layer.name not in brought)
 
     async def run(
         self,
@@ -70,7 +119,11 @@ class CodeRunner:
 
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
-        error = _wrong_output(outcome.value, execution.output_schema) if outcome.ok else _error(outcome)
+        error = (
+            _wrong_output(outcome.value, execution.output_schema)
+            if outcome.ok
+            else _error(outcome, execution.artifact.filename)
+        )
         return domain.Ran(_usage(outcome), None if error else outcome.value, error)
 
     def _call(
@@ -92,17 +145,31 @@ class CodeRunner:
             permissions=tuple(sorted(execution.authority.permissions)),
             traceparent=inject().get("traceparent", ""),
             limits=Limits(
-                limits.wall_seconds, limits.memory_bytes, limits.output_bytes, limits.log_bytes, limits.broker_calls
+                limits.wall_seconds,
+                limits.memory_bytes + self._held_by(execution.libraries),
+                limits.output_bytes,
+                limits.log_bytes,
+                limits.broker_calls,
             ),
             org=execution.org,
             capability=execution.capability,
+            engine=execution.engine,
+            libraries=execution.libraries,
         )
 
     async def describe(self, language: str, source: str, filename: str) -> dict[str, Any]:
-        """Return the header that a module exports. Raises InvalidArgument HEADER_UNREADABLE with the place."""
-        outcome = await self._jail.describe(language, source, filename)
+        """Return the header that a module exports.
+
+        Raises InvalidArgument HEADER_UNREADABLE with the place, and Conflict LIBRARY_UNAVAILABLE for an import of a
+        library that is not offered here.
+        """
+        memory = DESCRIBE_LIMITS.memory_bytes + (self._held_by(self._jail.libraries()) if language == "python" else 0)
+        outcome = await self._jail.describe(language, source, filename, replace(DESCRIBE_LIMITS, memory_bytes=memory))
         if outcome.ok and isinstance(outcome.value, dict):
             return outcome.value
+        library = _library_missed(outcome)
+        if library and library not in self._jail.libraries():
+            raise self._not_offered([library], f"{filename} imports")
         raise _unreadable(source, filename, outcome)
 
     async def strip(self, source: str, filename: str) -> str:
@@ -117,7 +184,7 @@ def _unreadable(source: str, filename: str, outcome: Outcome) -> InvalidArgument
     failure = {
         "name": outcome.error_name or outcome.kind.value,
         "message": outcome.message or "the jail's answer is not what was asked for",
-        "stack": [asdict(frame) for frame in outcome.stack],
+        "stack": [asdict(frame) for frame in _own(outcome.stack, filename)],
     }
     finding = jail_error(source.encode(), filename, failure).findings[0]
     return InvalidArgument(
@@ -143,13 +210,21 @@ def _wrong_output(output: Any, schema: Mapping[str, Any]) -> ActionFailed | None
     )
 
 
-def _error(outcome: Outcome) -> HardpointError:
+def _error(outcome: Outcome, filename: str) -> HardpointError:
     message = f"{outcome.error_name}: {outcome.message}" if outcome.error_name else outcome.message
     reason = _REASONS[outcome.kind]
     if outcome.kind is OutcomeKind.USER_ERROR and outcome.error_name == "MemoryError":
         reason = "MEMORY"
     kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
-    return kind(message, reason=reason, place=_place(outcome.stack), **_facts(outcome))
+    fix = f'add libraries=["{library}"] to @capability(...)' if (library := _library_missed(outcome)) else ""
+    return kind(message, reason=reason, place=_place(_own(outcome.stack, filename)), fix=fix, **_facts(outcome))
+
+
+def _library_missed(outcome: Outcome) -> str | None:
+    """The library that a module failed to import, when that is why it failed."""
+    if outcome.error_name != "ModuleNotFoundError":
+        return None
+    return next((found for word in outcome.message.split("'") if (found := library_of(word))), None)
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
@@ -162,6 +237,11 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
             return {"budget": outcome.detail}
         case _:
             return {}
+
+
+def _own(stack: tuple[Frame, ...], filename: str) -> tuple[Frame, ...]:
+    """The frames of the author's file, which say more than those of a library that it called; else all."""
+    return tuple(frame for frame in stack if frame.file == filename) or stack
 
 
 def _place(stack: tuple[Frame, ...]) -> str:

@@ -1,0 +1,73 @@
+"""Owns what libraries cost: each is imported in a jail, and the figures are kept beside the layers."""
+
+from hardpoint_manifest.engine import LIBRARIES
+
+from .calls import Calls
+from .interface import ClosedDoor, JailCall, Layer, Limits
+from .layers import Layers
+from .rootfs import RootfsError
+
+# Address space is counted from outside by a limit alone, so the room that is left under it tells what is taken.
+_PROBE = """
+import mmap, resource, time
+from importlib import import_module
+from hardpoint_sdk import action, capability
+capability(id="measuring")
+
+def room():
+    fits, fails = 0, 1 << 34
+    while fails - fits > mmap.PAGESIZE:
+        size = (fits + fails) // 2
+        try:
+            mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ).close()
+        except OSError:
+            fails = size
+        else:
+            fits = size
+    return fits
+
+def resident():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+@action
+def measure(self, modules):
+    room_before, resident_before, started = room(), resident(), time.perf_counter()
+    for module in modules:
+        import_module(module)
+    return {
+        "import_ms": (time.perf_counter() - started) * 1000,
+        "resident_bytes": max(0, resident() - resident_before),
+        "address_bytes": max(0, room_before - room()),
+    }
+"""
+_LIMITS = Limits(wall_seconds=30.0, memory_bytes=3 << 30, broker_calls=0)
+
+
+async def measured(layers: Layers, calls: Calls) -> dict[str, Layer]:
+    """Return the libraries with what they cost, measured now when it was not before.
+
+    Raises RootfsError for one that cannot be imported.
+    """
+    known = layers.measured
+    if known is None:
+        layers.keep({name: await _measure(layer, calls) for name, layer in layers.offered.items()})
+        known = layers.measured or {}
+    return known
+
+
+async def _measure(layer: Layer, calls: Calls) -> dict[str, float]:
+    """The figures of the quicker one of two imports: the first may wait for the disk."""
+    return min([await _import(layer, calls) for _ in range(2)], key=lambda figures: figures["import_ms"])
+
+
+async def _import(layer: Layer, calls: Calls) -> dict[str, float]:
+    modules = list(LIBRARIES[layer.name].modules)
+    call = JailCall("python", _PROBE, "measuring.py", "measure", modules, limits=_LIMITS, libraries=(layer.name,))
+    outcome = await calls.run(call, ClosedDoor())
+    if not outcome.ok:
+        raise RootfsError(
+            f"{layer.name} {layer.version} cannot be imported in a jail ({outcome.error_name or outcome.kind.value}: "
+            f"{outcome.message}): install another version, or leave it out"
+        )
+    figures: dict[str, float] = outcome.value
+    return figures
