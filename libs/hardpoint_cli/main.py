@@ -2,7 +2,18 @@
 
 import typer
 
-from hardpoint_cli.commands import agents, authoring, calls, doctor, installations, market, releases, runs, settings
+from hardpoint_cli.commands import (
+    agents,
+    authoring,
+    calls,
+    doctor,
+    engines,
+    installations,
+    market,
+    releases,
+    runs,
+    settings,
+)
 from hardpoint_cli.shell import Program, paragraphs
 
 app = typer.Typer(
@@ -20,7 +31,7 @@ app = typer.Typer(
     epilog="New here? [cyan]hardpoint doctor[/] says whether all is well, [cyan]hardpoint new http weather[/] starts.",
 )
 
-for _noun in (authoring, releases, market, installations, settings, agents, calls, runs, doctor):
+for _noun in (authoring, engines, releases, market, installations, settings, agents, calls, runs, doctor):
     _noun.add(app)
 
 

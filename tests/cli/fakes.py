@@ -272,6 +272,13 @@ class Executor(Fake, executor_pb2_grpc.ExecutorServiceServicer):
         self.world.ask("ReadHeader", request)
         return executor_pb2.ReadHeaderResponse(header=to_struct(self.world.header))
 
+    async def ReadEngines(self, request, context):
+        self.world.ask("ReadEngines", request)
+        numpy = executor_pb2.Library(id="numpy", version="2.4.6", about="Arrays", import_ms=217.4, disk_bytes=54858464)
+        return executor_pb2.ReadEnginesResponse(
+            engines=[executor_pb2.Engine(language="javascript", id="node")], libraries=[numpy]
+        )
+
 
 class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
     async def CreateAgent(self, request, context):

@@ -272,3 +272,11 @@ def test_no_examples_are_no_success(cli: Run, world: World, greeter: str) -> Non
     said = cli("test", greeter)
     assert said.code == 1
     assert "no examples" in said.err
+
+
+def test_engines_says_what_code_may_ask_for_and_what_it_costs(cli: Run) -> None:
+    said = cli("engines").out
+    assert "javascript" in said
+    assert "node" in said
+    assert "numpy 2.4.6" in said
+    assert "217" in said

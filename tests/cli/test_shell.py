@@ -22,6 +22,7 @@ from hardpoint_kit.errors import HardpointError, InvalidArgument, ResourceExhaus
 HEAVY = {"grpc", "google.protobuf", "pydantic", "hardpoint_client", "hardpoint_manifest", "hardpoint_kit"}
 COMMANDS = {
     ("new", "http", "x"): {"file", "kind", "id"},
+    ("engines",): {"engines", "libraries"},
     ("installed",): {"installations"},
     ("search",): {"listings"},
     ("search", "--mine"): {"capabilities"},

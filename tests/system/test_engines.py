@@ -2,6 +2,8 @@
 
 import pytest
 
+from hardpoint.executor.v1 import executor_pb2
+
 from .conftest import EXAMPLES
 
 
@@ -37,3 +39,14 @@ async def test_a_capability_calculates_with_the_library_that_it_asks_for(add, ag
     assert singular.error.metadata["name"] == "LinAlgError"
     line = next(n for n, text in enumerate((EXAMPLES / "curve_fitting.py").open(), 1) if "linalg.solve" in text)
     assert singular.error.place.startswith(f"curve_fitting.py:{line}:")
+
+
+@pytest.mark.jail
+async def test_an_author_can_see_what_is_offered_and_what_it_costs(client):
+    found = await client.executor.ReadEngines(executor_pb2.ReadEnginesRequest(parent=client.org))
+    assert ("javascript", "node") in [(engine.language, engine.id) for engine in found.engines]
+    costs = {library.id: library for library in found.libraries}
+    assert {"numpy", "pandas"} <= costs.keys()
+    assert costs["pandas"].import_ms > 0
+    assert "numpy" in costs["pandas"].needs
+    assert costs["pandas"].disk_bytes > costs["numpy"].disk_bytes > 0
