@@ -16,7 +16,7 @@ ENGINES: Final = MappingProxyType({"javascript": ("node", "quickjs")})
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A library as authors know it: what it is for, and the names under which it is imported."""
+    """A library as authors know it: what it is for, and the modules that are imported from it."""
 
     about: str
     modules: tuple[str, ...]
@@ -28,7 +28,9 @@ LIBRARIES: Final = MappingProxyType(
     {
         "numpy": Library("Arrays and linear algebra", ("numpy",)),
         "pandas": Library("Tables: group, join, aggregate", ("pandas",), slow=True),
-        "python-dateutil": Library("Dates in any spelling, and recurrences", ("dateutil",)),
+        "python-dateutil": Library(
+            "Dates in any spelling, and recurrences", ("dateutil.parser", "dateutil.rrule", "dateutil.tz")
+        ),
         "tzdata": Library("Time zones, for zoneinfo", ("tzdata",)),
     }
 )
@@ -38,7 +40,11 @@ LIBRARIES: Final = MappingProxyType(
 def library_of(module: str) -> str | None:
     """The library that holds this module, or None."""
     top = module.partition(".")[0]
-    return next((name for name, library in LIBRARIES.items() if top in library.modules), None)
+    return next((name for name, library in LIBRARIES.items() if top in _packages(library)), None)
+
+
+def _packages(library: Library) -> set[str]:
+    return {module.partition(".")[0] for module in library.modules}
 
 
 def nearest_library(name: str, known: Iterable[str] = LIBRARIES) -> str | None:

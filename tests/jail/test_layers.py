@@ -129,8 +129,8 @@ async def test_every_library_that_is_offered_was_imported_in_a_jail_and_its_cost
     assert list(offered) == list(LIBRARIES), "the development environment has all of them"
     for layer in offered.values():
         assert layer.disk_bytes > 100_000, layer
-        assert layer.import_ms > 0, layer
     assert offered["numpy"].address_bytes > 16 * MIB
+    assert offered["pandas"].import_ms > offered["numpy"].import_ms > 1
     assert offered["pandas"].resident_bytes > offered["numpy"].resident_bytes > MIB
     assert build_layers(None, None, default_folder()).measured == offered, "the figures are kept"
 

@@ -42,8 +42,8 @@ class Limits:
 class Layer:
     """A library that Python jails can import: its version, the others it needs, and what it costs with all of them.
 
-    Bytes on disk, milliseconds of an import, bytes that are then resident, and bytes of address space. Apart from the
-    disk it is 0 before it has been measured, in a jail.
+    Bytes on disk, milliseconds of processor time for an import, bytes that are then resident, and bytes of address
+    space. Apart from the disk it is 0 before it has been measured, in a jail.
     """
 
     name: str
