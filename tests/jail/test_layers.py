@@ -13,6 +13,7 @@ from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
 from hardpoint_executor.jail import JailOptions, PoolOptions, SingleUseJails
 from hardpoint_executor.jail.layers import NEEDS, Layers, build_layers
+from hardpoint_executor.jail.measuring import measured
 from hardpoint_executor.jail.rootfs import RootfsError, default_folder
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_kit.errors import Conflict, InvalidArgument
@@ -118,7 +119,7 @@ async def test_a_library_that_cannot_be_imported_in_a_jail_is_a_reason_not_to_be
     jails = SingleUseJails(JailOptions(languages=("python",), pool=FEW, libraries=("numpy",), libraries_from=site))
     await jails.start()
     try:
-        (reason,) = jails.reasons_not_ready()
+        (reason,) = set(jails.reasons_not_ready())
         assert reason.startswith("numpy 2.0.0 cannot be imported in a jail (PermissionError")
     finally:
         await jails.stop()
@@ -132,7 +133,8 @@ async def test_every_library_that_is_offered_was_imported_in_a_jail_and_its_cost
     assert offered["numpy"].address_bytes > 16 * MIB
     assert offered["pandas"].import_ms > offered["numpy"].import_ms > 1
     assert offered["pandas"].resident_bytes > offered["numpy"].resident_bytes > MIB
-    assert build_layers(None, None, default_folder()).measured == offered, "the figures are kept"
+    layers = build_layers(None, None, default_folder())
+    assert layers.costing(layers.figures or {}) == offered, "the figures are kept"
 
 
 async def ran(jails, body: str, libraries: tuple[str, ...] = (), input: object = None, **limits: int) -> domain.Ran:
@@ -262,3 +264,18 @@ async def test_a_header_may_import_what_it_asks_for_and_only_that(jails) -> None
 async def test_a_call_without_libraries_pays_nothing_for_them(jails, door) -> None:
     outcome = await jails.run(python("import sys\nreturn [p for p in sys.path if 'layers' in p]"), door)
     assert outcome.value == []
+
+
+async def test_a_folder_that_can_only_be_read_offers_its_libraries_too(jails, site: Path, root: Path) -> None:
+    built = build_layers(("numpy",), site, root)
+
+    def full(_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    class ReadOnly(Layers):
+        keep = staticmethod(full)  # type: ignore[assignment]
+
+    layers = ReadOnly(built.folder, {"tzdata": jails.libraries()["tzdata"]}, ())
+    costing = await measured(layers, jails._calls["python"])
+    assert list(costing) == ["tzdata"]
+    assert layers.figures is None

@@ -104,6 +104,13 @@ async def test_what_cannot_be_stripped_is_refused_with_its_place_and_what_to_wri
         assert fix in refused.value.fix
 
 
+@pytest.mark.parametrize("source", ["(" * 200_000, "let a: " + "Array<" * 100_000, "a?" * 200_000, "`${" * 100_000])
+async def test_what_is_nested_without_end_is_refused_in_words(jails, source: str) -> None:
+    with pytest.raises(InvalidArgument, match="nested too deep") as refused:
+        await CodeRunner(jails).strip(source, "x.ts")
+    assert refused.value.place == "x.ts:1:1"
+
+
 async def test_typescript_is_an_error_where_javascript_is_promised(jails) -> None:
     """The ending decides, as everywhere: nothing guesses."""
     described = await jails.describe("javascript", GREETER, "greeter.js")

@@ -7,6 +7,10 @@ import process from 'node:process';
 
 import { PluginError } from './plugin.mjs';
 
+const NAMES = {
+  ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX: 'TypeScriptUnsupported',
+  ERR_INVALID_TYPESCRIPT_SYNTAX: 'SyntaxError',
+};
 const SOURCE_BYTES = 1024 * 1024 - 4096;
 const TAB = 4;
 const WIDE = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{Extended_Pictographic}\uff01-\uff60]/u;
@@ -21,9 +25,10 @@ export function javascript(source, filename) {
   try {
     stripped = module.stripTypeScriptTypes(source, { mode: 'strip' });
   } catch (error) {
-    const unsupported = error.code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX';
-    const refused = new PluginError(unsupported ? 'TypeScriptUnsupported' : 'SyntaxError', error.message);
-    refused.place = { file: filename, ...placeOf(source, error) };
+    // Any other error is the parser's own end: its stack, or its memory.
+    const name = NAMES[error.code];
+    const refused = new PluginError(name ?? 'SyntaxError', name ? error.message : 'it is nested too deep to be read');
+    refused.place = { file: filename, ...(name ? placeOf(source, error) : { line: 1, column: 1 }) };
     throw refused;
   }
   // It must fit the one frame in which it leaves the jail, whole.

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, PackagePath
 from pathlib import Path
+from typing import Any
 
 from hardpoint_manifest.engine import LIBRARIES, nearest_library
 
@@ -32,6 +33,10 @@ _LEFT_OUT_SUFFIXES = (".exe", ".pth", ".pyi")
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:==(?P<version>[A-Za-z0-9._+!-]+))?")
 
 
+Figures = dict[str, dict[str, Any]]
+"""The measured fields of each library's `Layer`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layers:
     """One folder with the layers of all libraries that are offered; `system` are the machine's libraries they need."""
@@ -41,22 +46,26 @@ class Layers:
     system: tuple[Path, ...]
 
     @property
-    def measured(self) -> dict[str, Layer] | None:
-        """The libraries with what they cost, when that has been measured on this machine."""
+    def figures(self) -> Figures | None:
+        """What the libraries cost, when that has been measured on this machine."""
         try:
-            written = json.loads(self._figures.read_text())
+            figures: Figures = json.loads(self._file.read_text())
         except FileNotFoundError:
             return None
-        return {name: replace(layer, **written[name]) for name, layer in self.offered.items()}
+        return figures
 
-    def keep(self, figures: dict[str, dict[str, float]]) -> None:
-        """Write down what the libraries cost, beside their folder."""
-        fresh = self._figures.with_suffix(f".{os.getpid()}.new")
+    def keep(self, figures: Figures) -> None:
+        """Write down what the libraries cost, beside their folder. Raises OSError."""
+        fresh = self._file.with_suffix(f".{os.getpid()}.new")
         fresh.write_text(json.dumps(figures))
-        fresh.replace(self._figures)
+        fresh.replace(self._file)
+
+    def costing(self, figures: Figures) -> dict[str, Layer]:
+        """The libraries with what they cost."""
+        return {name: replace(layer, **figures[name]) for name, layer in self.offered.items()}
 
     @property
-    def _figures(self) -> Path:
+    def _file(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.json")
 
 

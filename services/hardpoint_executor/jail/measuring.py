@@ -1,11 +1,17 @@
 """Owns what libraries cost: each is imported in a jail, and the figures are kept beside the layers."""
 
+from typing import Any
+
+import structlog
+
 from hardpoint_manifest.engine import LIBRARIES
 
 from .calls import Calls
 from .interface import ClosedDoor, JailCall, Layer, Limits
 from .layers import Layers
 from .rootfs import RootfsError
+
+_log = structlog.get_logger(__name__)
 
 # Address space is counted from outside by a limit alone, so the room that is left under it tells what is taken.
 _PROBE = """
@@ -48,19 +54,22 @@ async def measured(layers: Layers, calls: Calls) -> dict[str, Layer]:
 
     Raises RootfsError for one that cannot be imported.
     """
-    known = layers.measured
-    if known is None:
-        layers.keep({name: await _measure(layer, calls) for name, layer in layers.offered.items()})
-        known = layers.measured or {}
-    return known
+    figures = layers.figures
+    if figures is None:
+        figures = {name: await _measure(layer, calls) for name, layer in layers.offered.items()}
+        try:
+            layers.keep(figures)
+        except OSError as error:  # somebody else built the folder, and this process may only read it
+            _log.info("what libraries cost is measured again at the next start", why=str(error))
+    return layers.costing(figures)
 
 
-async def _measure(layer: Layer, calls: Calls) -> dict[str, float]:
+async def _measure(layer: Layer, calls: Calls) -> dict[str, Any]:
     """The figures of the quicker one of two imports: the first finds nothing in the machine's memory."""
     return min([await _import(layer, calls) for _ in range(2)], key=lambda figures: figures["import_ms"])
 
 
-async def _import(layer: Layer, calls: Calls) -> dict[str, float]:
+async def _import(layer: Layer, calls: Calls) -> dict[str, Any]:
     modules = list(LIBRARIES[layer.name].modules)
     call = JailCall("python", _PROBE, "measuring.py", "measure", modules, limits=_LIMITS, libraries=(layer.name,))
     outcome = await calls.run(call, ClosedDoor())
@@ -69,5 +78,5 @@ async def _import(layer: Layer, calls: Calls) -> dict[str, float]:
             f"{layer.name} {layer.version} cannot be imported in a jail ({outcome.error_name or outcome.kind.value}: "
             f"{outcome.message}): install another version, or leave it out"
         )
-    figures: dict[str, float] = outcome.value
+    figures: dict[str, Any] = outcome.value
     return figures
