@@ -106,9 +106,15 @@ def test_a_file_that_was_changed_after_the_installation_is_refused_and_nothing_i
     assert list(root.iterdir()) == []
 
 
-@pytest.mark.parametrize("line", ["../outside.py,,", "/etc/hostname,,", "numpy/../../outside.py,,"])
-def test_a_record_reaches_nothing_outside_its_folder(site: Path, root: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["../outside.py,,", "/etc/hostname,,", "numpy/../../outside.py,,", "numpy/added.py,,", "numpy/added.so,,"]
+)
+def test_a_record_reaches_nothing_outside_its_folder_and_nothing_without_a_hash(
+    site: Path, root: Path, line: str
+) -> None:
     (site.parent / "outside.py").write_text("stolen = True\n")
+    for added in ("added.py", "added.so"):
+        (site / "numpy" / added).write_text("")
     install(site, "numpy", "2.0.0", {"numpy/__init__.py": ""}, record=line)
     layers = build_layers(("numpy",), site, root)
     assert tree(layers) == {"numpy/numpy/__init__.py", NEEDS, "system.json"}

@@ -130,7 +130,7 @@ async def test_what_lies_in_the_root_folder_is_seen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, roomy: Path
 ) -> None:
     built = build_rootfs("python", default_folder())
-    copy = Rootfs(roomy / "root", roomy / "sdk", built.executable)
+    copy = Rootfs(roomy / "root", roomy / "sdk", built.executable, built.layers)
     shutil.copytree(built.root, copy.root, symlinks=True)
     shutil.copytree(built.sdk, copy.sdk)
     for name in ("proc/self", "sys/kernel", "dev/null", "etc/shadow"):
@@ -143,7 +143,7 @@ async def test_what_lies_in_the_root_folder_is_seen(
 
 async def test_a_jail_without_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(JailProcess, "limit_memory", lambda self, plugin_bytes: None)
-    altered(monkeypatch, tmp_path, "python.cfg", "rlimit_as: 512", "rlimit_as_type: INF")
+    altered(monkeypatch, tmp_path, "python.cfg", "rlimit_as: 4096", "rlimit_as_type: INF")
     text = (tmp_path / "python.cfg").read_text()
     (tmp_path / "python.cfg").write_text(text.replace("rlimit_nproc_type: VALUE", ""))
     assert await down("python", cgroups=Cgroups("none")) == {"memory", "threads", "limits"}

@@ -11,11 +11,10 @@ import importlib.metadata
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import Distribution, PackagePath
+from importlib.metadata import Distribution, FileHash, PackagePath
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def build_layers(wanted: Sequence[str] | None, source: Path | None, folder: Path
     def fill(root: Path) -> None:
         for name in layers:
             _copy(installed[name], root / name)
-        compileall.compile_dir(root, quiet=2, workers=1)
+        compileall.compile_dir(root, stripdir=str(root), prependdir="/layers", quiet=2, workers=1)
         (root / NEEDS).write_text(json.dumps(needs))
         binaries = [path for path in root.rglob("*.so*") if path.is_file()]
         system = {path for binary in binaries for path in needed(binary) if not path.resolve().is_relative_to(root)}
@@ -162,34 +161,30 @@ def _needs(name: str, installed: dict[str, Distribution]) -> list[str]:
 
 
 def _copy(distribution: Distribution, target: Path) -> None:
-    for file in _files(distribution):
+    for file, recorded in _files(distribution):
         origin = Path(str(distribution.locate_file(file)))
         try:
             content = origin.read_bytes()
         except FileNotFoundError:
-            if "__pycache__" in file.parts:
-                continue  # it is compiled again
             raise RootfsError(f'"{origin}" is gone: install {distribution.metadata["Name"]} again') from None
-        if file.hash is not None:
-            digest = base64.urlsafe_b64encode(hashlib.new(file.hash.mode, content).digest()).rstrip(b"=").decode()
-            if digest != file.hash.value:
-                name = distribution.metadata["Name"]
-                raise RootfsError(f'"{origin}" was changed after it was installed: install {name} again')
+        digest = base64.urlsafe_b64encode(hashlib.new(recorded.mode, content).digest()).rstrip(b"=").decode()
+        if digest != recorded.value:
+            name = distribution.metadata["Name"]
+            raise RootfsError(f'"{origin}" was changed after it was installed: install {name} again')
         copied = target / file
         copied.parent.mkdir(parents=True, exist_ok=True)
         copied.write_bytes(content)
-        shutil.copystat(origin, copied)  # bytecode knows the time of its source
 
 
-def _files(distribution: Distribution) -> Iterator[PackagePath]:
-    """What belongs to the packages themselves: no scripts outside of them, no tests, no stubs."""
+def _files(distribution: Distribution) -> Iterator[tuple[PackagePath, FileHash]]:
+    """What came with the wheel, with its hash: no scripts outside of the packages, no tests, no stubs, no bytecode."""
     files = distribution.files
     if not files:
         raise RootfsError(f"{distribution.metadata['Name']} has no record of its files: install it from a wheel")
     for file in files:
         outside = file.is_absolute() or ".." in file.parts
-        if not (outside or set(_LEFT_OUT) & set(file.parts) or file.suffix in _LEFT_OUT_SUFFIXES):
-            yield file
+        if file.hash and not (outside or set(_LEFT_OUT) & set(file.parts) or file.suffix in _LEFT_OUT_SUFFIXES):
+            yield file, file.hash
 
 
 def _size(folder: Path) -> int:

@@ -129,7 +129,7 @@ def _build_python(folder: Path, shared: Sequence[Path]) -> Rootfs:
         *map(_fingerprint, [interpreter.resolve(), stdlib / "os.py", *dynamic, *shared]),
     ]
     root = publish(folder, "python", inputs, fill)
-    return Rootfs(root, _build_sdk(folder, "python"), f"/usr/bin/{version}")
+    return Rootfs(root, _build_sdk(folder, "python"), f"/usr/bin/{version}", _no_layers(folder))
 
 
 def _build_javascript(folder: Path) -> Rootfs:
@@ -144,6 +144,11 @@ def _build_javascript(folder: Path) -> Rootfs:
 
     root = publish(folder, "javascript", [LAYOUT, _fingerprint(node)], fill)
     return Rootfs(root, _build_sdk(folder, "javascript"), "/usr/bin/node")
+
+
+def _no_layers(folder: Path) -> Path:
+    """The folder of layers where no library is offered."""
+    return publish(folder, "no-layers", [LAYOUT], lambda root: (root / "needs.json").write_text("{}"))
 
 
 def _build_sdk(folder: Path, language: str) -> Path:
@@ -239,7 +244,7 @@ def _fingerprint(path: Path) -> str:
     return f"{path} {status.st_size} {status.st_mtime_ns}"
 
 
-def publish(folder: Path, name: str, inputs: list[str], fill: Callable[[Path], None]) -> Path:
+def publish(folder: Path, name: str, inputs: list[str], fill: Callable[[Path], object]) -> Path:
     """Return the folder of this name and these inputs, filled and then renamed into place if it is not there."""
     digest = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:16]
     final = folder / f"{name}-{digest}"

@@ -94,7 +94,9 @@ def files() -> dict[str, bool]:
         "host_files": not any(map(os.path.exists, (*host, *(f"/{name}" for name in there)))),
         "descriptors": not any(stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISBLK(mode) for mode in kinds),
         "root_folder": bool(root.f_flag & os.ST_RDONLY) and refused(open, "/probe", "w"),
-        "sdk_folder": refused(open, "/sdk/probe", "w") and refused(open, "/sdk/hardpoint_sdk/boot.py", "a"),
+        "sdk_folder": refused(open, "/sdk/probe", "w")
+        and refused(open, "/sdk/hardpoint_sdk/boot.py", "a")
+        and refused(open, "/layers/needs.json", "a"),
         "tmp_size": tmp.f_blocks * tmp.f_frsize <= 16 * MIB,
         "tmp_files": 0 < tmp.f_files <= 1024,
         "tmp_programs": bool(tmp.f_flag & os.ST_NOEXEC and tmp.f_flag & os.ST_NOSUID and tmp.f_flag & os.ST_NODEV)
