@@ -14,6 +14,7 @@ from hardpoint.runtime.v1 import agent_pb2_grpc, installation_pb2_grpc, run_pb2_
 from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.options import Options
 from hardpoint_kit.rpc.server import Server
+from hardpoint_kit.telemetry import setup
 from hardpoint_kit.unit import Unit
 
 
@@ -45,6 +46,7 @@ class Serving:
     async def _serve(self) -> None:
         options = Options(listen="127.0.0.1:0")
         verifier = Verifier(self._keys.jwks(), issuer="hardpoint")
+        setup("tests", options)
         self._server = Server(options, self._units(), verifier)
         await self._server.start()
         self.port = self._server.port
