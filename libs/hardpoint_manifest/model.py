@@ -142,7 +142,10 @@ class Action(Value):
 
 
 class Requirement(Value):
-    """A setting or a secret that an installation gives to the capability, by key."""
+    """A setting or a secret that an installation gives to the capability, by key.
+
+    A secret is sent to `hosts` alone; `pointer` is the JSON Pointer of its declaration in the author's document.
+    """
 
     key: RequirementKey
     label: str
@@ -151,6 +154,8 @@ class Requirement(Value):
     default: Any = None
     description: str = ""
     help_url: str = ""
+    hosts: tuple[str, ...] = ()
+    pointer: str = ""
 
     @property
     def secret(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule
 from hardpoint_manifest.engine import ENGINES, LIBRARIES
+from hardpoint_manifest.finding import Path, pointer
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import (
     Action,
@@ -90,10 +91,19 @@ def parameters(source: list[written.NamedParameter] | dict[str, written.Paramete
     return tuple(_parameter(body.name, body) for body in source)
 
 
-def requirements(source: list[written.NamedSetting] | dict[str, written.SettingBody]) -> tuple[Requirement, ...]:
-    """The settings and secrets, whether written as a list or under their keys."""
-    pairs: Iterable[tuple[str, written.SettingBody]]
-    pairs = source.items() if isinstance(source, dict) else ((body.key, body) for body in source)
+def requirements(
+    source: list[written.NamedSetting] | dict[str, written.SettingBody], path: Path, hosts: Iterable[str]
+) -> tuple[Requirement, ...]:
+    """The settings and secrets, whether written as a list or under their keys, at this path of the document.
+
+    A secret that names no hosts of its own may go to the manifest's: what an author wrote down and an org agreed to,
+    whatever a grant may say later.
+    """
+    named: Iterable[tuple[str | int, str, written.SettingBody]]
+    if isinstance(source, dict):
+        named = ((key, key, body) for key, body in source.items())
+    else:
+        named = ((index, body.key, body) for index, body in enumerate(source))
     return tuple(
         Requirement(
             key=key,
@@ -103,8 +113,10 @@ def requirements(source: list[written.NamedSetting] | dict[str, written.SettingB
             default=body.default,
             description=body.description,
             help_url=body.help_url,
+            hosts=tuple(str(rule) for rule in _rules(body.hosts or hosts)) if body.type == "secret" else (),
+            pointer=pointer((*path, place)),
         )
-        for key, body in pairs
+        for place, key, body in named
     )
 
 
@@ -210,7 +222,7 @@ def _manifest(
         category=capability.category,
         tags=tuple(capability.tags),
         actions=actions,
-        requirements=requirements(settings),
+        requirements=requirements(settings, settings_path(capability), hosts),
         permissions=permissions,
         hosts=tuple(hosts),
         examples=tuple(_examples(capability, actions)),
@@ -250,11 +262,20 @@ def _valid_hosts(declared: list[str], actions: tuple[Action, ...]) -> Iterator[H
                 yield host_of(action.http.url)
             except ValueError:
                 continue
-    for host in declared:
+    yield from _rules(declared)
+
+
+def _rules(hosts: Iterable[str]) -> Iterator[HostRule]:
+    for host in hosts:
         try:
             yield HostRule.parse(host)
         except ValueError:
             continue
+
+
+def settings_path(source: written.Common) -> Path:
+    """Where a dialect keeps its settings: a code header is the capability itself."""
+    return ("config",) if isinstance(source, written.Header) else ("capability", "configuration")
 
 
 def _examples(capability: written.Common, actions: tuple[Action, ...]) -> Iterator[Example]:

@@ -63,6 +63,7 @@ class SettingBody(Source):
     default: Any = None
     description: Text = ""
     help_url: Text = ""
+    hosts: list[Label] = []
 
 
 class NamedSetting(SettingBody):

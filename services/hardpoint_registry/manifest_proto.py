@@ -67,6 +67,8 @@ def requirement_to_proto(requirement: Requirement) -> manifest_pb2.Requirement:
         default_value=None if requirement.default is None else to_value(requirement.default),
         description=requirement.description,
         help_url=requirement.help_url,
+        hosts=requirement.hosts,
+        pointer=requirement.pointer,
     )
 
 

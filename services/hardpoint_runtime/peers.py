@@ -258,6 +258,8 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
                 type=requirement.type,
                 required=requirement.required,
                 default_value=None if requirement.default is None else to_value(requirement.default),
+                hosts=requirement.hosts,
+                pointer=requirement.pointer,
             )
             for requirement in release.requirements
         ],
@@ -266,6 +268,7 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
         run=str(execution.run),
         engine=release.engine,
         libraries=release.libraries,
+        asked=manifest_pb2.Authority(permissions=sorted(release.asks.permissions), hosts=sorted(release.asks.hosts)),
     )
 
 
@@ -313,6 +316,8 @@ def _release(release: registry_pb2.Release) -> Release:
                 from_value(requirement.default_value),
                 requirement.description,
                 requirement.help_url,
+                tuple(requirement.hosts),
+                requirement.pointer,
             )
             for requirement in manifest.requirements
         ),

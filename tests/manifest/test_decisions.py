@@ -11,7 +11,7 @@ from hardpoint_manifest.expression import ExpressionError, Scope, Template, comp
 from hardpoint_manifest.load import jail_error
 from hardpoint_manifest.matcher import differences
 from hardpoint_manifest.model import Limits
-from manifest.documents import EXAMPLES, analyzer, example, http, integration, only, patched, report, rules
+from manifest.documents import EXAMPLES, analyzer, document, example, http, integration, only, patched, report, rules
 
 
 def test_d01_async_actions_is_a_finding_with_line_and_hint():
@@ -226,6 +226,40 @@ def test_secrets_stay_out_of_urls_and_calculations():
     data = integration(headers={"Authorization": "Bearer ${API_KEY}"}, params={"k": "${API_KEY}"})
     data["capability"]["configuration"] = setting
     assert report(data).ok
+
+
+@pytest.mark.parametrize("shape", [list, dict])
+def test_a_secret_is_for_the_hosts_that_it_names_else_for_those_of_the_manifest(shape):
+    def settings(**changes):
+        body = {"type": "secret", **changes}
+        return [{"key": "API_KEY", **body}] if shape is list else {"API_KEY": body}
+
+    def manifest_of(**changes):
+        hosts = ["*.files.example.com"]
+        return report(http(hosts=hosts, configuration=settings(**changes))).manifest.requirements[0]
+
+    assert manifest_of().hosts == ("api.example.com", "*.files.example.com")
+    assert manifest_of(hosts=["api.example.com"]).hosts == ("api.example.com",)
+    assert manifest_of(hosts=["eu.files.example.com"]).hosts == ("eu.files.example.com",)
+    place = "0" if shape is list else "API_KEY"
+    assert manifest_of().pointer == f"/capability/configuration/{place}"
+
+
+def test_a_secret_for_a_host_that_is_not_reached_is_an_error_with_a_patch():
+    source = document(http(configuration=[{"key": "API_KEY", "type": "secret", "hosts": ["other.example.com"]}]))
+    finding = only(check(source).findings, "secret-host")
+    assert finding.path == "capability.configuration[0].hosts[0]"
+    assert patched(source, finding).ok
+
+
+def test_a_secret_for_several_hosts_names_them():
+    source = document(http(hosts=["other.example.com"], configuration=[{"key": "API_KEY", "type": "secret"}]))
+    finding = only(check(source).findings, "secret-hosts")
+    assert "secret-hosts" not in rules(patched(source, finding).findings)
+
+
+def test_a_setting_that_is_no_secret_has_no_hosts():
+    assert report(http(configuration=[{"key": "UNIT"}])).manifest.requirements[0].hosts == ()
 
 
 def test_secrets_are_unknown_to_response_expressions():

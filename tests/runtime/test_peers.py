@@ -265,7 +265,9 @@ RELEASE = registry_pb2.Release(
             manifest_pb2.Action(id="put", effect="EFFECT_WRITE"),
         ],
         requirements=[
-            manifest_pb2.Requirement(key="API_KEY", label="Key", type="secret", required=True),
+            manifest_pb2.Requirement(
+                key="API_KEY", label="Key", type="secret", required=True, hosts=["api.weather.com"], pointer="/config/0"
+            ),
             manifest_pb2.Requirement(key="DAYS", type="number", default_value=to_value(3)),
         ],
         authority=manifest_pb2.Authority(permissions=["network.http.get"], hosts=["api.weather.com"]),
@@ -291,6 +293,7 @@ async def test_a_release_is_resolved_as_the_caller(reach: Reach) -> None:
         ("put", Effect.WRITE, {}),
     ]
     assert [(r.key, r.required, r.default) for r in found.requirements] == [("API_KEY", True, None), ("DAYS", False, 3)]
+    assert (found.requirements[0].hosts, found.requirements[0].pointer) == (("api.weather.com",), "/config/0")
     assert found.asks == Authority(frozenset({"network.http.get"}), frozenset({"api.weather.com"}))
     assert (found.engine, found.libraries) == ("node", ("numpy",))
     ticket = await registry.artifact_ticket(name)

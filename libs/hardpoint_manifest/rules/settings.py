@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from hardpoint_manifest.finding import Finding, Path
+from hardpoint_manifest.authority import Authority, HostRule
+from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.model import Requirement
 from hardpoint_manifest.rules.subject import Subject
 
@@ -30,6 +31,7 @@ def check(subject: Subject) -> Iterator[Finding]:
             )
         if requirement.default is not None:
             yield from _default(subject, path, requirement)
+        yield from _hosts(subject, path, requirement)
 
 
 def _needed(subject: Subject, path: Path, requirement: Requirement) -> Finding:
@@ -46,6 +48,37 @@ def _default(subject: Subject, path: Path, requirement: Requirement) -> Iterator
     elif not _fits(requirement.default, requirement.type):
         message = f"the default of {requirement.key} is no {requirement.type}"
         yield subject.error("default-type", (*path, "default"), message)
+
+
+def _hosts(subject: Subject, path: Path, requirement: Requirement) -> Iterator[Finding]:
+    """Where a secret may be sent: hosts that the capability reaches, named one by one where there are several."""
+    written = subject.document.value((*path, "hosts")) or []
+    if written and not requirement.secret:
+        yield subject.error("hosts-of-setting", (*path, "hosts"), f"{requirement.key} is no secret", "remove its hosts")
+        return
+    for index, host in enumerate(written):
+        try:
+            rule = HostRule.parse(host)
+        except ValueError as error:
+            yield subject.error("invalid-host", (*path, "hosts", index), str(error))
+            continue
+        if not subject.manifest.authority.covers(Authority(hosts=frozenset({str(rule)}))):
+            wider = [*subject.manifest.hosts, str(rule)]
+            yield subject.error(
+                "secret-host",
+                (*path, "hosts", index),
+                f"{requirement.key} is for {rule}, which the capability does not reach",
+                f"add {rule} to `hosts`, or remove it here",
+                (PatchOp("add", pointer(subject.at("hosts")), wider),),
+            )
+    if requirement.secret and not written and len(requirement.hosts) > 1:
+        yield subject.warning(
+            "secret-hosts",
+            path,
+            f"{requirement.key} may be sent to every host: {', '.join(requirement.hosts)}",
+            "name those that it is for",
+            (PatchOp("add", pointer((*path, "hosts")), list(requirement.hosts)),),
+        )
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -40,6 +40,10 @@ class Requirement:
     default: Any = None
     description: str = ""
     help_url: str = ""
+    hosts: tuple[str, ...] = ()
+    """Where a secret may be sent."""
+    pointer: str = ""
+    """JSON Pointer of the declaration in the author's document."""
 
     def command(self, installation: str) -> str:
         """What a person types to provide it."""

@@ -60,6 +60,8 @@ def requirements_to_proto(requirements: Iterable[Requirement]) -> list[manifest_
             default_value=None if requirement.default is None else to_value(requirement.default),
             description=requirement.description,
             help_url=requirement.help_url,
+            hosts=requirement.hosts,
+            pointer=requirement.pointer,
         )
         for requirement in requirements
     ]
