@@ -4,7 +4,7 @@ Pure values and rules; calls no one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -44,11 +44,21 @@ _OUTCOMES = {
     "HOST_NOT_GRANTED": Outcome.DENIED,
     "PERMISSION_NOT_GRANTED": Outcome.DENIED,
     "URL_REFUSED": Outcome.DENIED,
+    "USERINFO_REFUSED": Outcome.DENIED,
+    "HOST_NOT_A_NAME": Outcome.DENIED,
     "ADDRESS_NOT_PUBLIC": Outcome.DENIED,
     "HEADER_REFUSED": Outcome.DENIED,
     "METHOD_REFUSED": Outcome.DENIED,
+    "REDIRECT_REFUSED": Outcome.DENIED,
+    "TOO_MANY_REDIRECTS": Outcome.DENIED,
+    "REQUEST_TOO_LARGE": Outcome.DENIED,
+    "RESPONSE_TOO_LARGE": Outcome.DENIED,
     "SERVICE_UNKNOWN": Outcome.DENIED,
     "SECRET_MISPLACED": Outcome.DENIED,
+    "SECRET_NOT_FOR_HOST": Outcome.DENIED,
+    "ANSWER_HOLDS_SECRET": Outcome.DENIED,
+    "OUTPUT_HOLDS_SECRET": Outcome.DENIED,
+    "FILE_LIMIT": Outcome.DENIED,
 }
 
 
@@ -68,11 +78,16 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A value the release declares: its key, whether it is secret, and what stands in when nothing is set."""
+    """A value the release declares: its key, whether it is secret, and what stands in when nothing is set.
+
+    A secret goes to `hosts` alone; `pointer` is the JSON Pointer of the declaration in the author's document.
+    """
 
     key: str
     secret: bool
     default: Any = None
+    hosts: frozenset[str] = frozenset()
+    pointer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,8 @@ class Execution:
     engine: str = ""
     """What runs the code, where its language has several."""
     libraries: tuple[str, ...] = ()
+    asked: Authority = field(default_factory=Authority)
+    """What the release asks for, granted or not."""
 
     @property
     def capability(self) -> str:

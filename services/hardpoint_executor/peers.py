@@ -4,19 +4,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 import grpc.aio
 
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
+from hardpoint_executor.broker.scrub import Watched
 from hardpoint_kit.documents import from_struct
 from hardpoint_kit.errors import Unauthenticated
 
 PEER_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Values:
     """What a lease gives: plain settings, secret values and until when they may be kept (UTC).
 
@@ -26,6 +28,11 @@ class Values:
     settings: Mapping[str, Any]
     secrets: Mapping[str, str]
     expire_time: datetime
+
+    @cached_property
+    def watched(self) -> Mapping[str, Watched]:
+        """The secrets as what is looked for in all that comes out, made once for all calls of the lease."""
+        return {key: Watched(key, value) for key, value in self.secrets.items()}
 
     def __repr__(self) -> str:
         return f"Values(settings={sorted(self.settings)}, secrets={sorted(self.secrets)})"

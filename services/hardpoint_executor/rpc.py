@@ -71,7 +71,8 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         authority=Authority(frozenset(request.authority.permissions), frozenset(request.authority.hosts)),
         lease_token=request.lease_token,
         requirements=tuple(
-            Requirement(r.key, r.type == "secret", from_value(r.default_value)) for r in request.requirements
+            Requirement(r.key, r.type == "secret", from_value(r.default_value), frozenset(r.hosts), r.pointer)
+            for r in request.requirements
         ),
         limits=Limits(
             request.limits.wall_seconds,
@@ -84,6 +85,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         run=request.run,
         engine=request.engine,
         libraries=tuple(request.libraries),
+        asked=Authority(frozenset(request.asked.permissions), frozenset(request.asked.hosts)),
     )
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from hardpoint_executor import peers
 from hardpoint_executor.artifacts import Calls, Code, Programs
-from hardpoint_executor.broker.broker import Broker, BrokerLimits
+from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.http import HttpClient, Owner
-from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_executor.broker.limits import BrokerLimits
+from hardpoint_executor.broker.secrets import Secret, Secrets
 from hardpoint_executor.domain import (
     Event,
     Execution,
@@ -148,14 +150,7 @@ class Executor:
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):
             limits = limits.for_compute(execution.authority)
-        secrets = Secrets(_secrets(execution, values))
-        broker = Broker(
-            Owner(execution.org, execution.capability),
-            execution.authority,
-            secrets,
-            self._http,
-            BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
-        )
+        broker = _broker(execution, values, self._http, limits, code=isinstance(program, Code))
         settings = _settings(execution, values)
         started = time.monotonic()
         usage = Usage()
@@ -171,14 +166,15 @@ class Executor:
                 usage, output = ran.usage, ran.output
                 if ran.error is not None:
                     raise ran.error
-            return Finished(Outcome.OK, _used(usage, broker, started), output)
+            return Finished(Outcome.OK, _used(usage, broker, started), await broker.outlet.output(output))
         except TimeoutError:
             late = DeadlineExceeded(f"the action took longer than {limits.wall_seconds:g} s", reason="TIMEOUT")
             return Finished(Outcome.TIMEOUT, _used(usage, broker, started), error=late)
         except (ResourceExhausted, Unavailable):
             raise  # no jail was to be had: the action did not run
         except HardpointError as error:
-            return Finished(outcome_of(error), _used(usage, broker, started), error=error)
+            outcome = outcome_of(error)
+            return Finished(outcome, _used(usage, broker, started), error=broker.outlet.error(error))
 
 
 def _ended(run: asyncio.Task[Finished]) -> Finished:
@@ -187,10 +183,35 @@ def _ended(run: asyncio.Task[Finished]) -> Finished:
     return run.result()
 
 
-def _secrets(execution: Execution, values: Values | None) -> dict[str, str]:
+def _broker(execution: Execution, values: Values | None, http: HttpClient, limits: Limits, *, code: bool) -> Broker:
+    """The door of one execution."""
+    secrets = _secrets(execution, values)
+    context = {
+        "org": execution.org,
+        "capability": execution.capability,
+        "release": execution.release,
+        "action": execution.action,
+        "agent": execution.agent,
+        "run": execution.run,
+        "execution": execution.id,
+    }
+    return Broker(
+        Owner(execution.org, execution.capability),
+        execution.authority,
+        Secrets(secrets),
+        http,
+        BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
+        watched=[values.watched[key] for key in secrets] if values else [],
+        declared=Declared(execution.asked, "" if code else "/capability"),
+        context={name: value for name, value in context.items() if value},
+    )
+
+
+def _secrets(execution: Execution, values: Values | None) -> dict[str, Secret]:
     """The values of the keys that the release declares as secret, and no others of the settings document."""
-    declared = {requirement.key for requirement in execution.requirements if requirement.secret}
-    return {key: value for key, value in values.secrets.items() if key in declared} if values else {}
+    declared = [requirement for requirement in execution.requirements if requirement.secret]
+    found = values.secrets if values else {}
+    return {r.key: Secret(found[r.key], r.hosts, r.pointer) for r in declared if r.key in found}
 
 
 def _settings(execution: Execution, values: Values | None) -> dict[str, Any]:

@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 from executor.upstream import Upstream
-from hardpoint_executor.broker.broker import Broker, BrokerLimits
+from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.dial import Resolve, parse_aliases
 from hardpoint_executor.broker.fetch import FetchRequest
 from hardpoint_executor.broker.http import HttpClient, Owner
-from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_executor.broker.limits import BrokerLimits
+from hardpoint_executor.broker.scrub import Watched
+from hardpoint_executor.broker.secrets import Secret, Secrets
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 
 ACME = Owner("acme", "weather-lookup")
@@ -48,10 +51,29 @@ def broker_of(
     permissions: frozenset[str] = frozenset(PERMISSIONS),
     hosts: tuple[str, ...] = ("api.example.com", "other.example.com"),
     secrets: Mapping[str, str] | None = None,
+    secret_hosts: tuple[str, ...] | None = None,
+    asked: Authority | None = None,
+    context: Mapping[str, str] | None = None,
     limits: BrokerLimits | None = None,
     owner: Owner = ACME,
 ) -> Broker:
-    return Broker(owner, Authority.of(permissions, hosts), Secrets(secrets or {}), client, limits)
+    allowed = Authority.of((), hosts if secret_hosts is None else secret_hosts).hosts
+    values = dict(secrets or {})
+    return Broker(
+        owner,
+        Authority.of(permissions, hosts),
+        Secrets(
+            {
+                key: Secret(value, allowed, f"/capability/configuration/{n}")
+                for n, (key, value) in enumerate(values.items())
+            }
+        ),
+        client,
+        limits,
+        watched=[Watched(key, value) for key, value in values.items()],
+        declared=Declared(asked or Authority.of(permissions, hosts)),
+        context=context,
+    )
 
 
 async def code_of(broker: Broker, request: FetchRequest) -> DenialCode:

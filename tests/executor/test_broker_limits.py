@@ -10,9 +10,9 @@ import pytest
 
 from executor.brokers import URL, broker_of, client_of, code_of
 from executor.upstream import Seen, Upstream, answer, json_answer
-from hardpoint_executor.broker.broker import BrokerLimits
 from hardpoint_executor.broker.denial import DenialCode
 from hardpoint_executor.broker.fetch import FetchRequest
+from hardpoint_executor.broker.limits import BrokerLimits
 
 
 async def test_a_decompression_bomb_stops_at_the_limit() -> None:
@@ -123,3 +123,39 @@ async def test_usage_counts_calls_bytes_and_time() -> None:
         await broker.fetch(FetchRequest("GET", URL))
         assert (broker.usage.calls, broker.usage.bytes_sent, broker.usage.bytes_received) == (2, 5, 16)
         assert broker.usage.milliseconds > 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(b'{"a": 1}' * 99)[:-9], gzip.compress(b"{}") + gzip.compress(b"!"), gzip.compress(b"{}") + b"!"],
+)
+async def test_a_compressed_answer_is_whole_and_nothing_follows_it(body: bytes) -> None:
+    def respond(_: Seen) -> bytes:
+        return answer(body, headers={"Content-Encoding": "gzip"})
+
+    async with Upstream(respond) as api, client_of({"api.example.com": api}) as client:
+        assert await code_of(broker_of(client), FetchRequest("GET", URL)) == DenialCode.UPSTREAM_ERROR
+
+
+async def test_headers_that_never_end_are_bounded_in_bytes_and_in_time() -> None:
+    async def drip(request: Seen) -> AsyncIterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\n"
+        while True:
+            yield b"X-A: 1\r\n" * (1 if request.target == "/slow" else 4000)
+            await asyncio.sleep(0.005)
+
+    async with Upstream(drip) as api, client_of({"api.example.com": api}) as client:
+        broker = broker_of(client, limits=BrokerLimits(call_seconds=0.3))
+        assert await code_of(broker, FetchRequest("GET", "https://api.example.com/fast")) == DenialCode.UPSTREAM_ERROR
+        assert await code_of(broker, FetchRequest("GET", "https://api.example.com/slow")) == DenialCode.UPSTREAM_TIMEOUT
+
+
+async def test_answers_before_the_answer_do_not_prolong_it() -> None:
+    async def informed(_: Seen) -> AsyncIterator[bytes]:
+        while True:
+            yield b"HTTP/1.1 103 Early Hints\r\n\r\n"
+            await asyncio.sleep(0.005)
+
+    async with Upstream(informed) as api, client_of({"api.example.com": api}) as client:
+        broker = broker_of(client, limits=BrokerLimits(call_seconds=0.2))
+        assert await code_of(broker, FetchRequest("GET", URL)) == DenialCode.UPSTREAM_TIMEOUT

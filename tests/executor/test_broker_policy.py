@@ -159,6 +159,11 @@ BAD_HEADERS = [
     {"X-Google-Metadata-Request": "True"},
     {"X-aws-ec2-metadata-token": "x"},
     {"X-aws-ec2-metadata-token-ttl-seconds": "21600"},
+    {"Metadata": "true"},
+    {"X-aliyun-ecs-metadata-token": "x"},
+    {"X-HTTP-Method-Override": "DELETE"},
+    {"x-method-override": "DELETE"},
+    {"X-HTTP-Method": "DELETE"},
     {"traceparent": "00-0-0-01"},
     {"tracestate": "a=b"},
     {"Accept": "a", "accept": "b"},
@@ -203,7 +208,7 @@ def test_a_denied_host_is_named_with_the_grant_to_add() -> None:
     with pytest.raises(BrokerDenied) as denied:
         POLICY.target("https://evil.test:8443/?key=hunter2")
     assert denied.value.message == "host evil.test:8443 is not granted"
-    assert '"evil.test:8443" to `hosts`' in denied.value.fix
+    assert 'declare "evil.test:8443" in `hosts`' in denied.value.fix
 
 
 def test_no_grant_covers_a_top_level_domain() -> None:
@@ -269,7 +274,7 @@ def test_each_method_needs_its_own_permission(method: str) -> None:
         FetchPolicy(frozenset(PERMISSIONS) - {permission}, HOSTS).method(method)
     assert denied.value.code == DenialCode.PERMISSION_NOT_GRANTED
     assert permission in denied.value.message
-    assert f'"{permission}" to `permissions`' in denied.value.fix
+    assert f'declare "{permission}" in `permissions`' in denied.value.fix
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "CONNECT", "", "GET ", "GET\r\nX: 1", "PROPFIND", "__proto__"])

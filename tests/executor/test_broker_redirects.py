@@ -6,9 +6,9 @@ import pytest
 
 from executor.brokers import URL, broker_of, client_of, code_of
 from executor.upstream import Seen, Upstream, json_answer, redirect
-from hardpoint_executor.broker.broker import BrokerLimits
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.fetch import FetchRequest
+from hardpoint_executor.broker.limits import BrokerLimits
 
 
 async def test_redirects_are_followed_and_each_spends_budget() -> None:

@@ -1,11 +1,13 @@
 """Secrets: values only in the request that leaves, never in what comes back."""
 
+import dataclasses
 import json
 
 import pytest
 
 from executor.brokers import URL, broker_of, client_of, code_of
-from executor.upstream import Seen, Upstream, answer
+from executor.encodings import ENCODINGS
+from executor.upstream import Seen, Upstream, answer, redirect
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.fetch import FetchRequest
 
@@ -45,7 +47,8 @@ async def test_text_that_only_looks_like_a_handle_stays_text() -> None:
 async def test_a_secret_that_holds_a_handle_is_not_read_again() -> None:
     async with Upstream() as api, client_of({"api.example.com": api}) as client:
         broker = broker_of(client, secrets={"A": "value-a", "B": "value-b"})
-        broker.secrets._values["A"] = broker.secrets.handles["B"]
+        secret = broker.secrets._secrets["A"]
+        broker.secrets._secrets["A"] = dataclasses.replace(secret, value=broker.secrets.handles["B"])
         await broker.fetch(FetchRequest("GET", URL, {"X-A": broker.secrets.handles["A"]}))
         assert api.seen[0].header("x-a") == broker.secrets.handles["B"]
 
@@ -96,3 +99,74 @@ async def test_an_answer_that_repeats_a_secret_is_scrubbed() -> None:
     assert "hunter2" not in text
     assert "aHVudGVy" not in text
     assert "hunter2" not in response.headers["x-echo"]
+
+
+@pytest.mark.parametrize("place", ["header", "query", "body"])
+@pytest.mark.parametrize(
+    ("rules", "host", "sent"),
+    [
+        (("api.example.com",), "api.example.com", True),
+        (("api.example.com",), "other.example.com", False),
+        (("*.example.com",), "other.example.com", True),
+        (("*.other.test",), "api.example.com", False),
+        (("api.example.com:8443",), "api.example.com", False),
+        ((), "api.example.com", False),
+    ],
+)
+async def test_a_secret_goes_only_where_it_is_for(place: str, rules: tuple[str, ...], host: str, sent: bool) -> None:
+    async with Upstream() as server, client_of({host: server}) as client:
+        broker = broker_of(client, secrets={"KEY": "hunter2-hunter2"}, secret_hosts=rules)
+        handle = broker.secrets.handles["KEY"]
+        request = {
+            "header": FetchRequest("POST", f"https://{host}/", {"X-Key": handle}),
+            "query": FetchRequest("POST", f"https://{host}/?key={handle}"),
+            "body": FetchRequest("POST", f"https://{host}/", body=f"key={handle}"),
+        }[place]
+        if sent:
+            await broker.fetch(request)
+            assert "hunter2-hunter2" in repr(server.seen)
+        else:
+            assert await code_of(broker, request) == DenialCode.SECRET_NOT_FOR_HOST
+            assert server.connections == 0
+
+
+async def test_a_redirect_brings_no_secret_to_a_host_that_it_is_for() -> None:
+    """What follows a redirect to another host is without secrets, wherever they are for."""
+    away = redirect("https://other.example.com/")
+    async with (
+        Upstream() as other,
+        Upstream(lambda _: away) as api,
+        client_of({"api.example.com": api, "other.example.com": other}) as client,
+    ):
+        broker = broker_of(client, secrets={"KEY": "hunter2-hunter2"})
+        await broker.fetch(FetchRequest("GET", URL, {"X-Key": broker.secrets.handles["KEY"]}))
+    assert "hunter2" in repr(api.seen)
+    assert "hunter2" not in repr(other.seen)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+async def test_no_encoding_of_a_secret_comes_back(name: str) -> None:
+    """In a body, in the value of a header and in the name of one; refused, or cut out."""
+    value = "canary-7f3a9c51e2-do-not-sing"
+    spelled = ENCODINGS[name](value)
+    token = bytes(b for b in spelled if chr(b).isalnum() or chr(b) in "-_.")
+
+    def respond(request: Seen) -> bytes:
+        line = spelled.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")
+        return {
+            "/body": answer(b"before " + spelled + b" after"),
+            "/value": b"HTTP/1.1 200 OK\r\nX-Echo: " + line + b"\r\nContent-Length: 2\r\n\r\n{}",
+            "/name": b"HTTP/1.1 200 OK\r\n" + token + b": echo\r\nContent-Length: 2\r\n\r\n{}",
+        }[request.target]
+
+    async with Upstream(respond) as api, client_of({"api.example.com": api}) as client:
+        broker = broker_of(client, secrets={"KEY": value})
+        for path in ("body", "value", "name"):
+            try:
+                response = await broker.fetch(FetchRequest("GET", f"https://api.example.com/{path}"))
+            except BrokerDenied as denied:
+                assert denied.code in (DenialCode.ANSWER_HOLDS_SECRET, DenialCode.UPSTREAM_ERROR)  # noqa: PT017
+                continue
+            came = response.body + repr(sorted(response.headers.items())).encode()
+            assert spelled not in came
+            assert broker.outlet._scrubber.found(came) is None

@@ -3,7 +3,8 @@
 // Nothing here is a wall: plugin code can reach all of it. The jail is the wall, and the executor decides what came of
 // it. That `process` and `require` are not global is hygiene.
 
-import { ask, encode, receive, send, sendBytes, waitForTheEnd } from './channel.mjs';
+import { BrokerError, ask, encode, receive, send, sendBytes, waitForTheEnd } from './channel.mjs';
+import * as host from './host.mjs';
 import { bind, describe, find, load } from './plugin.mjs';
 import { javascript } from './typescript.mjs';
 import * as utils from './utils.mjs';
@@ -14,6 +15,7 @@ const WARM = `export default { id: 'warm', actions: { async warm(input) {
   return { mean: this.utils.mean(await this.utils.parseCSV(input.csv)) };
 } } };`;
 
+const platform = host.offered(ask, send);
 const exit = process.reallyExit.bind(process);
 let answered = false;
 
@@ -58,71 +60,19 @@ async function answer({ call, describe: asked, strip: written }) {
   return fitting({ result: { value: value ?? null } });
 }
 
-/** What the platform offers an action as `this`. */
+/** What an action gets as `this`. */
 function offered(call) {
-  return {
-    utils,
-    config: { ...call.settings, ...call.secrets },
-    permissions: call.permissions,
-    fetch,
-    log,
-    progress: (fraction, message = '') => send({ progress: { fraction, message } }),
-  };
-}
-
-function log(message, level = 'info') {
-  send({ log: { level, message: text(message) } });
-}
-
-/** Make an HTTP request through the broker: options are method, headers and body (text, or a value sent as JSON). */
-async function fetch(url, { method = 'GET', headers = {}, body } = {}) {
-  const sent = body instanceof URLSearchParams ? String(body) : body;
-  const form = body instanceof URLSearchParams ? { 'content-type': 'application/x-www-form-urlencoded' } : {};
-  const parameters = { url: String(url), headers: { ...form, ...headers }, body: sent };
-  return new Response(await ask('fetch', method.toUpperCase(), parameters));
-}
-
-/** An HTTP answer. `headers` is a Map with lower-case names. */
-class Response {
-  #body;
-
-  constructor({ status, headers, body, encoding }) {
-    this.status = status;
-    this.ok = status >= 200 && status < 300;
-    this.headers = new Map(Object.entries(headers));
-    this.#body = Buffer.from(body, encoding);
-  }
-
-  async bytes() {
-    return new Uint8Array(this.#body);
-  }
-
-  async text() {
-    return this.#body.toString();
-  }
-
-  async json() {
-    return JSON.parse(this.#body.toString());
-  }
+  return { utils, config: { ...call.settings, ...call.secrets }, permissions: call.permissions, ...platform };
 }
 
 function setGlobals() {
   const levels = { debug: 'debug', log: 'info', info: 'info', warn: 'warning', error: 'error' };
-  const written = (level) => (...values) => log(values.map(text).join(' '), level);
+  const written = (level) => (...values) => platform.log(values.map(host.text).join(' '), level);
   globalThis.console = Object.fromEntries(Object.entries(levels).map(([name, level]) => [name, written(level)]));
-  globalThis.fetch = fetch;
+  globalThis.fetch = platform.fetch;
   globalThis.utils = utils;
   delete globalThis.process;
   delete globalThis.require;
-}
-
-function text(value) {
-  if (typeof value === 'string') return value;
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch {
-    return String(value);
-  }
 }
 
 function fitting(frame) {
@@ -135,8 +85,9 @@ function fitting(frame) {
 function failure(error) {
   try {
     const name = String(error?.name ?? 'Error');
-    const message = String(error?.message ?? text(error)).slice(0, 4000);
-    return encode({ failure: { name, message, stack: stack(error) } });
+    const message = String(error?.message ?? host.text(error)).slice(0, 4000);
+    const refused = error instanceof BrokerError ? { ask: error.ask } : {};
+    return encode({ failure: { name, message, stack: stack(error), ...refused } });
   } catch {
     return encode({ failure: { name: 'Error', message: 'an error that cannot be shown', stack: [] } });
   }

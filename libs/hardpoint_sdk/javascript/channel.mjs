@@ -36,10 +36,11 @@ export function waitForTheEnd() {
 
 /** The platform refused or could not do what the plugin asked; `code` says why, such as HOST_NOT_GRANTED. */
 export class BrokerError extends Error {
-  constructor(code, message) {
+  constructor(code, message, ask) {
     super(`${code}: ${message}`);
     this.name = 'BrokerError';
     this.code = code;
+    this.ask = ask;
   }
 }
 
@@ -65,7 +66,7 @@ function listen() {
     const waiting = open.get(reply.id);
     open.delete(reply.id);
     if (open.size > 0) listen();
-    if (reply.error) waiting.reject(new BrokerError(reply.error.code, reply.error.message));
+    if (reply.error) waiting.reject(new BrokerError(reply.error.code, reply.error.message, reply.id));
     else waiting.resolve(reply.value ?? null);
   });
 }

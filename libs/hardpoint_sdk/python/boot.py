@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import CodeType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
-from . import channel, plugin, utils
-from .response import Response
+from . import channel, host, plugin, utils
+from .response import BrokerError
 
 _RESULT_BYTES = 1024 * 1024
 _STACK_FRAMES = 50
@@ -140,28 +140,11 @@ def _self(call: dict[str, Any]) -> Any:
     """An instance of the plugin's class, or a bare object, with what `Plugin` promises."""
     owner = plugin.declared.owner
     this: Any = owner() if owner is not None else SimpleNamespace()
-    broker = channel.Broker()
-
-    async def fetch(
-        url: str, *, method: str = "GET", headers: Any = None, body: str | None = None, json: Any = None
-    ) -> Response:
-        sent = body if json is None else json
-        arguments = {"url": url, "headers": dict(headers or {}), **({} if sent is None else {"body": sent})}
-        return Response(await broker.ask("fetch", method.upper(), arguments))
-
-    def log(message: object, level: str = "info") -> None:
-        channel.send({"log": {"level": level, "message": str(message)}})
-
-    def progress(fraction: float, message: str = "") -> None:
-        channel.send({"progress": {"fraction": fraction, "message": message}})
-
     offered = {
         "utils": utils,
         "config": {**call["settings"], **call["secrets"]},
         "permissions": tuple(call["permissions"]),
-        "fetch": fetch,
-        "log": log,
-        "progress": progress,
+        **host.offered(channel.Broker().ask, channel.send),
     }
     for name, value in offered.items():
         setattr(this, name, value)
@@ -195,7 +178,8 @@ def _failure(error: BaseException) -> bytes:
     try:
         name = error.name if isinstance(error, _Failure) else type(error).__name__
         message = error.msg if isinstance(error, SyntaxError) else str(error)
-        return channel.encode({"failure": {"name": name, "message": message[:4000], "stack": _stack(error)}})
+        refused = {"ask": error.ask} if isinstance(error, BrokerError) else {}
+        return channel.encode({"failure": {"name": name, "message": message[:4000], "stack": _stack(error), **refused}})
     except MemoryError:
         return _NO_MEMORY
     except BaseException:

@@ -49,7 +49,7 @@ class Broker:
         loop = _running_loop()
         reply = receive()["reply"] if loop is None else await self._reply(number, loop)
         if "error" in reply:
-            raise BrokerError(reply["error"]["code"], reply["error"]["message"])
+            raise BrokerError(reply["error"]["code"], reply["error"]["message"], number)
         return reply.get("value")
 
     async def _reply(self, number: int, loop: Any) -> Any:

@@ -12,6 +12,7 @@ A plugin without a class calls `capability(...)` once and decorates functions `a
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
+from .host import Context, Files
 from .response import Response
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -28,6 +29,10 @@ class Plugin(Protocol):
     """Settings by key; a secret is a handle that only the broker can turn into its value."""
     permissions: Sequence[str]
     """What the organisation granted."""
+    file: Files
+    """Temporary files, outside the jail, gone with the execution."""
+    context: Context
+    """What is known of the call."""
 
     async def fetch(
         self,
@@ -37,8 +42,13 @@ class Plugin(Protocol):
         headers: Mapping[str, str] | None = None,
         body: str | None = None,
         json: Any = None,
+        body_file: str | None = None,
+        into: str | None = None,
     ) -> Response:
-        """Make an HTTP request through the broker. Raises BrokerError."""
+        """Make an HTTP request through the broker. Raises BrokerError.
+
+        `body_file` names a temporary file to send, `into` one to keep the answer's body in.
+        """
 
     def log(self, message: object, level: str = "info") -> None:
         """Log a line; level is debug, info, warning or error."""

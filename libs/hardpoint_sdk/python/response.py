@@ -7,21 +7,29 @@ from typing import Any
 
 
 class BrokerError(Exception):
-    """The platform refused or could not do what the plugin asked; `code` says why, such as `HOST_NOT_GRANTED`."""
+    """The platform refused or could not do what the plugin asked; `code` says why, such as `HOST_NOT_GRANTED`.
 
-    def __init__(self, code: str, message: str) -> None:
+    An action that lets it through ends as denied, by the refusal that the platform gave to the ask of that number.
+    """
+
+    def __init__(self, code: str, message: str, ask: int = 0) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.ask = ask
 
 
 class Response:
-    """An HTTP answer. Header names are lower case; `body` is bytes, `text` the same as UTF-8."""
+    """An HTTP answer. Header names are lower case; `body` is bytes, `text` the same as UTF-8.
+
+    `file` is `{name, size}` when the body was kept in a temporary file.
+    """
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
         body: str = answer["body"]
         self.status: int = answer["status"]
         self.headers: dict[str, str] = answer["headers"]
+        self.file: dict[str, Any] | None = answer.get("file")
         self.body: bytes = base64.b64decode(body) if answer["encoding"] == "base64" else body.encode()
 
     @property

@@ -11,29 +11,39 @@ from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """One HTTP request before any check; URL query, header values and body may hold secret handles."""
+    """One HTTP request before any check; URL query, header values and body may hold secret handles.
+
+    `body_file` names a temporary file to send as it is; `into` names one that the answer's body is kept in.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     timeout_seconds: float | None = None
+    body_file: str = ""
+    into: str = ""
 
     @classmethod
     def from_arguments(cls, method: str, arguments: Mapping[str, Any]) -> "FetchRequest":
-        """Read `{url, headers, body}` as jailed code sent it; a body that is not text is sent as JSON."""
+        """Read `{url, headers, body | body_file, into}` as jailed code sent it; what is not text is sent as JSON."""
         url, headers, body = arguments.get("url"), arguments.get("headers") or {}, arguments.get("body")
+        body_file, into = arguments.get("body_file") or "", arguments.get("into") or ""
         if not isinstance(url, str):
             raise BrokerDenied(DenialCode.INVALID_ARGUMENT, "fetch needs a URL that is text", "pass the URL first")
         if not isinstance(headers, Mapping) or not all(isinstance(value, str) for value in headers.values()):
             raise BrokerDenied(
                 DenialCode.INVALID_ARGUMENT, "headers must be an object of texts", 'use {"accept": "text/plain"}'
             )
+        if not isinstance(body_file, str) or not isinstance(into, str) or (body_file and body is not None):
+            raise BrokerDenied(
+                DenialCode.INVALID_ARGUMENT, "a body is text, or the name of one file", "pass one of the two"
+            )
         if body is not None and not isinstance(body, str):
             body = json.dumps(body)
             if not any(name.lower() == "content-type" for name in headers):
                 headers = {**headers, "content-type": "application/json"}
-        return cls(method, url, headers, body)
+        return cls(method, url, headers, body, body_file=body_file, into=into)
 
     @property
     def content_type(self) -> str:
@@ -43,11 +53,15 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchResponse:
-    """The answer that a call ended with; header names are in small letters, secrets are blotted out."""
+    """The answer that a call ended with; header names are in small letters, secrets are blotted out.
+
+    `file` describes the temporary file that holds the body, when it was asked for; `body` is empty then.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    file: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The answer for jailed code: `encoding` says whether `body` is the text itself or base64 of its bytes."""
@@ -55,4 +69,5 @@ class FetchResponse:
             body, encoding = self.body.decode(), "utf-8"
         except UnicodeDecodeError:
             body, encoding = base64.b64encode(self.body).decode(), "base64"
-        return {"status": self.status, "headers": dict(self.headers), "body": body, "encoding": encoding}
+        answer = {"status": self.status, "headers": dict(self.headers), "body": body, "encoding": encoding}
+        return answer if self.file is None else {**answer, "file": dict(self.file)}

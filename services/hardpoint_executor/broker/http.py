@@ -7,6 +7,7 @@ environment, log lines with URLs.
 
 import asyncio
 import ssl
+import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 import httpcore
 import httpx
 import structlog
-from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry import metrics, trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -26,6 +27,11 @@ from hardpoint_executor.broker.policy import Target
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
+duration = metrics.get_meter(__name__).create_histogram(
+    "http.client.request.duration",
+    "s",
+    "Duration of HTTP client requests, from the lookup of the name to the last byte",
+)
 
 MAX_POOLS = 128
 CONNECTIONS_PER_POOL = 20
@@ -90,6 +96,7 @@ class HttpClient:
             "server.port": target.port,
             "url.scheme": target.scheme,
         }
+        started = time.perf_counter()
         with tracer.start_as_current_span(
             method, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
@@ -98,16 +105,22 @@ class HttpClient:
                     answer = await self._exchange(
                         owner, target.host, self._request(method, target, headers, body), response_bytes
                     )
+                attributes["http.response.status_code"] = answer.status
+                span.set_attribute("http.response.status_code", answer.status)
+                if answer.status >= 400:
+                    attributes["error.type"] = str(answer.status)
+                return answer
             except BrokerDenied as denied:
-                _failed(span, denied.code)
+                attributes["error.type"] = str(denied.code)
                 raise
             except asyncio.CancelledError:
-                _failed(span, DenialCode.UPSTREAM_TIMEOUT)
+                attributes["error.type"] = str(DenialCode.UPSTREAM_TIMEOUT)
                 raise
-            span.set_attribute("http.response.status_code", answer.status)
-            if answer.status >= 400:
-                _failed(span, str(answer.status))
-            return answer
+            finally:
+                if "error.type" in attributes:
+                    span.set_attribute("error.type", attributes["error.type"])
+                    span.set_status(Status(StatusCode.ERROR))
+                duration.record(time.perf_counter() - started, attributes)
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
@@ -184,6 +197,8 @@ async def _read(response: httpcore.Response, bodiless: bool, host: str, limit: i
         raise body.too_large()
     async for chunk in response.aiter_stream():
         body.feed(chunk)
+    if not bodiless:
+        body.end()
     return Answer(response.status, headers, bytes(body.data), body.received)
 
 
@@ -234,8 +249,15 @@ class _BoundedBody:
                 self.data += self._inflate.decompress(chunk, room + 1)
             except zlib.error:
                 raise _not_http(self.host) from None
+            if self._inflate.unused_data:
+                raise _not_http(self.host)
         if len(self.data) > self.limit or self.received > self.limit:
             raise self.too_large()
+
+    def end(self) -> None:
+        """Refuse a compressed body that was cut off."""
+        if self._inflate is not None and self.received and not self._inflate.eof:
+            raise _not_http(self.host)
 
     def too_large(self) -> BrokerDenied:
         return BrokerDenied(
@@ -254,11 +276,6 @@ def _denials(host: str) -> Iterator[None]:
         raise _unreachable(host, error) from None
     except httpcore.ProtocolError:
         raise _not_http(host) from None
-
-
-def _failed(span: Span, error_type: str) -> None:
-    span.set_attribute("error.type", error_type)
-    span.set_status(Status(StatusCode.ERROR))
 
 
 def _unreachable(host: str, error: Exception) -> BrokerDenied:

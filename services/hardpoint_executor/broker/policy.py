@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_manifest.authority import HTTP_METHODS, http_permission
 
@@ -37,6 +38,7 @@ _OUR_HEADERS = frozenset(
         "expect",
         "host",
         "keep-alive",
+        "metadata",
         "metadata-flavor",
         "te",
         "traceparent",
@@ -45,9 +47,13 @@ _OUR_HEADERS = frozenset(
         "transfer-encoding",
         "upgrade",
         "x-google-metadata-request",
+        # A server that obeys them would do another method than the one that was granted.
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
     }
 )
-_OUR_HEADER_PREFIXES = ("proxy-", "x-aws-ec2-metadata-")
+_OUR_HEADER_PREFIXES = ("proxy-", "x-aws-ec2-metadata-", "x-aliyun-ecs-metadata-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,18 @@ class Target:
     def authority(self) -> str:
         """Host, and port where it is not the scheme's own."""
         return self.host if self.port == PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+    @property
+    def rule(self) -> str:
+        """The narrowest host rule that covers it."""
+        return self.host if self.port == 443 else f"{self.host}:{self.port}"
+
+    def within(self, hosts: frozenset[str]) -> bool:
+        """Whether one of the host rules covers it."""
+        return any(
+            f"{name}:{self.port}" in hosts or (self.port == 443 and name in hosts)
+            for name in _covering_names(self.host)
+        )
 
     @property
     def url(self) -> str:
@@ -85,6 +103,7 @@ class FetchPolicy:
 
     permissions: frozenset[str]
     hosts: frozenset[str]
+    declared: Declared = field(default_factory=Declared)
 
     def method(self, method: str) -> str:
         """The method in capitals, when its permission is granted."""
@@ -94,33 +113,24 @@ class FetchPolicy:
                 DenialCode.METHOD_REFUSED,
                 f"method {_shown(method)} is not one that a capability can use",
                 f"use one of {', '.join(HTTP_METHODS)}",
+                method=_shown(method),
             )
-        permission = http_permission(name)
-        if permission not in self.permissions:
-            raise BrokerDenied(
-                DenialCode.PERMISSION_NOT_GRANTED,
-                f"{name} needs the permission {permission}, which is not granted",
-                f'add "{permission}" to `permissions` in the manifest and grant it to the installation',
-            )
+        self.permission(http_permission(name), name, method=name)
         return name
+
+    def permission(self, permission: str, what: str, **facts: str) -> None:
+        """Refuse `what` unless the permission that it needs is granted."""
+        if permission not in self.permissions:
+            raise self.declared.no_permission(
+                permission, f"{what} needs the permission {permission}, which is not granted", **facts
+            )
 
     def target(self, url: str) -> Target:
         """The place that `url` names, when its host and port are granted."""
         target = parse_url(url)
-        if self._granted(target):
+        if target.within(self.hosts):
             return target
-        rule = target.host if target.port == 443 else f"{target.host}:{target.port}"
-        raise BrokerDenied(
-            DenialCode.HOST_NOT_GRANTED,
-            f"host {rule} is not granted",
-            f'add "{rule}" to `hosts` in the manifest and grant it to the installation',
-        )
-
-    def _granted(self, target: Target) -> bool:
-        return any(
-            f"{name}:{target.port}" in self.hosts or (target.port == 443 and name in self.hosts)
-            for name in _covering_names(target.host)
-        )
+        raise self.declared.no_host(target.rule)
 
 
 def parse_url(url: str) -> Target:

@@ -44,6 +44,7 @@ class Conversation:
         self._door = door
         self._on_event = on_event
         self._asks: set[asyncio.Task[None]] = set()
+        self._denied: dict[int, BrokerDenied] = {}
         self._broker_calls = 0
         self._log_bytes = 0
         self._printed = bytearray()
@@ -108,6 +109,7 @@ class Conversation:
                     _text(value, "message"),
                     error_name=_text(value, "name"),
                     stack=_stack(value.get("stack")),
+                    denied=self._refused(value.get("ask")),
                 )
             case _ if key == answer:
                 if "value" not in value:
@@ -156,6 +158,7 @@ class Conversation:
             value = await self._door.ask(service, method, arguments)
             reply = frames.encode({"reply": {"id": number, "value": value}})
         except BrokerDenied as denied:
+            self._denied[number] = denied
             reply = _refusal(number, denied.code, denied.message)
         except Exception:
             _log.exception("the broker failed", service=service, method=method)
@@ -163,6 +166,10 @@ class Conversation:
         with contextlib.suppress(ConnectionError):
             self._process.writer.write(reply)
             await self._process.writer.drain()
+
+    def _refused(self, number: object) -> BrokerDenied | None:
+        """The refusal that the plugin says it failed with: one that it was given, or none."""
+        return self._denied.get(number) if isinstance(number, int) else None
 
     def _on_printed(self, flooded: asyncio.Future[None]) -> None:
         chunk = drain(self._process.output)

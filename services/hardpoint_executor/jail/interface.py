@@ -93,7 +93,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call. `value` is set for `ok`; `error_name`, `message` and `stack` say why it is anything else."""
+    """What came of a call. `value` is set for `ok`; `error_name`, `message` and `stack` say why it is anything else.
+
+    `denied` is the broker's refusal with which a `user_error` ended, when it is one that the broker gave.
+    """
 
     kind: OutcomeKind
     value: Any = None
@@ -102,6 +105,7 @@ class Outcome:
     stack: tuple[Frame, ...] = ()
     detail: str = ""
     """The signal, the limit or the rule that ended the call."""
+    denied: "BrokerDenied | None" = None
     wall_ms: float = 0.0
     cpu_ms: float = 0.0
     peak_memory_bytes: int = 0
@@ -145,13 +149,17 @@ async def ignore(event: Event) -> None:
 
 
 class BrokerDenied(Exception):
-    """The broker refused what the plugin asked; the plugin sees the code and the message as an exception."""
+    """The broker refused what the plugin asked; the plugin sees the code and the message as an exception.
 
-    def __init__(self, code: str, message: str, fix: str = "") -> None:
+    `facts` name what was refused (host, method, permission, secret) and what would allow it, for whoever reads the end.
+    """
+
+    def __init__(self, code: str, message: str, fix: str = "", **facts: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.fix = fix
+        self.facts = facts
 
 
 class Door(Protocol):

@@ -26,6 +26,7 @@ from hardpoint_executor.jail.interface import (
     Progress,
     Taken,
 )
+from hardpoint_executor.runners.denied import failure
 from hardpoint_kit.errors import ActionFailed, Conflict, DeadlineExceeded, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import inject, tracer
 from hardpoint_manifest.engine import library_of
@@ -113,9 +114,9 @@ class CodeRunner:
                 case Taken():
                     await events.put(domain.Started(f"code/{code.language}"))
                 case Log():
-                    await events.put(domain.Log(event.level, event.message))
+                    await events.put(domain.Log(event.level, broker.outlet.line(event.message)))
                 case Progress():
-                    await events.put(domain.Progress(event.fraction, event.message))
+                    await events.put(domain.Progress(event.fraction, broker.outlet.line(event.message)))
 
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
@@ -149,7 +150,7 @@ class CodeRunner:
                 limits.memory_bytes + self._held_by(execution.libraries),
                 limits.output_bytes,
                 limits.log_bytes,
-                limits.broker_calls,
+                broker.limits.asks,
             ),
             org=execution.org,
             capability=execution.capability,
@@ -211,6 +212,8 @@ def _wrong_output(output: Any, schema: Mapping[str, Any]) -> ActionFailed | None
 
 
 def _error(outcome: Outcome, filename: str) -> HardpointError:
+    if outcome.denied is not None:
+        return failure(outcome.denied, _place(_own(outcome.stack, filename)))
     message = f"{outcome.error_name}: {outcome.message}" if outcome.error_name else outcome.message
     reason = _REASONS[outcome.kind]
     if outcome.kind is OutcomeKind.USER_ERROR and outcome.error_name == "MemoryError":

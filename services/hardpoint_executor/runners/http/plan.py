@@ -6,9 +6,10 @@ from typing import Any, Self
 
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.runners.denied import failure
 from hardpoint_executor.runners.http.request import RequestPlan
 from hardpoint_executor.runners.http.response import ResponsePlan
-from hardpoint_kit.errors import ActionFailed, InvalidArgument
+from hardpoint_kit.errors import InvalidArgument
 from hardpoint_manifest.expression import ExpressionError, Scope
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import Action, Manifest
@@ -55,11 +56,7 @@ class HttpPlan:
         try:
             response = await broker.fetch(request)
         except BrokerDenied as denied:
-            raise _failure(denied) from None
+            if denied.code == DenialCode.HEADER_REFUSED:
+                raise InvalidArgument(denied.message, reason=denied.code, place="headers", fix=denied.fix) from None
+            raise failure(denied) from None
         return self.response.read(response, given, output_bytes)
-
-
-def _failure(denied: BrokerDenied) -> InvalidArgument | ActionFailed:
-    if denied.code == DenialCode.HEADER_REFUSED:
-        return InvalidArgument(denied.message, reason=denied.code, place="headers", fix=denied.fix)
-    return ActionFailed(denied.message, reason=denied.code, fix=denied.fix)

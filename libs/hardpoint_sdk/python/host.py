@@ -1,0 +1,98 @@
+"""Owns what `self` offers of the platform: fetch, file, context, log and progress. All of it asks the broker.
+
+The JavaScript SDK offers the same in `host.mjs`.
+"""
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from .response import Response
+
+Ask = Callable[[str, str, Mapping[str, Any]], Awaitable[Any]]
+"""Service, method and arguments to the broker's answer; raises BrokerError."""
+Send = Callable[[Mapping[str, Any]], None]
+"""Sends a frame that has no answer."""
+
+
+def offered(ask: Ask, send: Send) -> dict[str, Any]:
+    """What `self` gets, by name."""
+
+    async def fetch(
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Any = None,
+        body: str | None = None,
+        json: Any = None,
+        body_file: str | None = None,
+        into: str | None = None,
+    ) -> Response:
+        given = {"body": body if json is None else json, "body_file": body_file, "into": into}
+        arguments = {"url": url, "headers": dict(headers or {})}
+        arguments.update({name: value for name, value in given.items() if value is not None})
+        return Response(await ask("fetch", method.upper(), arguments))
+
+    def log(message: object, level: str = "info") -> None:
+        send({"log": {"level": level, "message": str(message)}})
+
+    def progress(fraction: float, message: str = "") -> None:
+        send({"progress": {"fraction": fraction, "message": message}})
+
+    return {"fetch": fetch, "file": Files(ask), "context": Context(ask), "log": log, "progress": progress}
+
+
+class Files:
+    """Temporary files: outside the jail, gone with the execution. Needs the permission `file.temporary`."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def write(self, name: str, data: str | bytes, *, append: bool = False) -> dict[str, Any]:
+        """Write text or bytes, in place of what is there or after it; `{name, size}`."""
+        if isinstance(data, str):
+            arguments = {"name": name, "data": data, "encoding": "utf-8", "append": append}
+        else:
+            encoded = base64.b64encode(data).decode()
+            arguments = {"name": name, "data": encoded, "encoding": "base64", "append": append}
+        described: dict[str, Any] = await self._ask("file", "write", arguments)
+        return described
+
+    async def read(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes from `offset` on, at most `length`; without a length, all the rest."""
+        parts: list[bytes] = []
+        while True:
+            got = sum(map(len, parts))
+            wanted = {} if length is None else {"length": length - got}
+            answer = await self._ask("file", "read", {"name": name, "offset": offset + got, **wanted})
+            part = base64.b64decode(answer["data"])
+            parts.append(part)
+            got += len(part)
+            if not part or got == length or offset + got >= answer["size"]:
+                return b"".join(parts)
+
+    async def list(self) -> list[dict[str, Any]]:
+        """`{name, size}` of each, by name."""
+        found: list[dict[str, Any]] = await self._ask("file", "list", {})
+        return found
+
+    async def size(self, name: str) -> int:
+        """Bytes of a file."""
+        size: int = await self._ask("file", "size", {"name": name})
+        return size
+
+    async def delete(self, name: str) -> None:
+        """Remove a file."""
+        await self._ask("file", "delete", {"name": name})
+
+
+class Context:
+    """What is known of the call."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def get(self) -> dict[str, str]:
+        """org, capability, release, action, agent, run, execution: each where there is one."""
+        known: dict[str, str] = await self._ask("context", "get", {})
+        return known

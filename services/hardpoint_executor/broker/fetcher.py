@@ -1,0 +1,206 @@
+"""Makes the requests of one execution: each hop admitted, filled with secrets, sent, and its answer scrubbed."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import urljoin
+
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
+from hardpoint_executor.broker.files import PERMISSION, Files
+from hardpoint_executor.broker.http import Answer, HttpClient, Owner
+from hardpoint_executor.broker.limits import BrokerLimits, Usage
+from hardpoint_executor.broker.outlet import Outlet
+from hardpoint_executor.broker.policy import FetchPolicy, Target, check_headers
+from hardpoint_executor.broker.scrub import Unfit
+from hardpoint_executor.broker.secrets import Secrets
+
+MAX_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEP_METHOD = frozenset({307, 308})
+_CREDENTIALS = frozenset({"authorization", "cookie"})
+
+
+class Fetcher:
+    """The service `fetch` of one execution."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        policy: FetchPolicy,
+        secrets: Secrets,
+        outlet: Outlet,
+        files: Files,
+        http: HttpClient,
+        limits: BrokerLimits,
+        usage: Usage,
+    ) -> None:
+        self._owner = owner
+        self._policy = policy
+        self._secrets = secrets
+        self._outlet = outlet
+        self._files = files
+        self._http = http
+        self._limits = limits
+        self._usage = usage
+        self._ends = time.monotonic() + limits.wall_seconds
+
+    def admit(self, method: str) -> None:
+        """Check the method's permission and spend a call; raises BrokerDenied."""
+        self._policy.method(method)
+        if self._usage.calls >= self._limits.calls:
+            raise BrokerDenied(
+                DenialCode.BUDGET,
+                f"the execution has made all of its {self._limits.calls} calls; redirects count",
+                "make fewer calls, or split the work into several actions",
+                budget="broker_calls",
+                limit=str(self._limits.calls),
+            )
+        self._usage.calls += 1
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """Make an admitted request, and follow its redirects; raises BrokerDenied."""
+        if request.into or request.body_file:
+            self._policy.permission(PERMISSION, "a temporary file")
+        started = time.monotonic()
+        seconds = min(self._limits.call_seconds, self._ends - started, request.timeout_seconds or float("inf"))
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._follow(request)
+        except TimeoutError:
+            raise BrokerDenied(
+                DenialCode.UPSTREAM_TIMEOUT,
+                f"the answer was not complete within {max(seconds, 0):.3g} s",
+                "ask for less, or try again later",
+            ) from None
+        finally:
+            self._usage.milliseconds += (time.monotonic() - started) * 1000
+
+    async def _follow(self, request: FetchRequest) -> FetchResponse:
+        target = self._policy.target(self._filled_url(request.url))
+        for hops_left in range(MAX_REDIRECTS, -1, -1):
+            answer = await self._send(request, target)
+            location = answer.headers.get("location")
+            if answer.status not in _REDIRECTS or location is None:
+                return await self._response(request, target, answer)
+            if hops_left:
+                request, target = await self._redirected(request, target, answer.status, location)
+        raise BrokerDenied(
+            DenialCode.TOO_MANY_REDIRECTS,
+            f"host {target.host} is the end of more than {MAX_REDIRECTS} redirects",
+            "use the URL that the redirects lead to",
+            host=target.rule,
+        )
+
+    async def _send(self, request: FetchRequest, target: Target) -> Answer:
+        headers = {name: self._secrets.fill(value, target).strip() for name, value in request.headers.items()}
+        check_headers(headers)
+        body = self._filled_body(request, target)
+        limit = self._files.room(request.into) if request.into else self._limits.response_bytes
+        self._usage.bytes_sent += len(body or b"")
+        answer = await self._http.send(self._owner, request.method.upper(), target, headers, body, limit)
+        self._usage.bytes_received += answer.received
+        return answer
+
+    async def _response(self, request: FetchRequest, target: Target, answer: Answer) -> FetchResponse:
+        try:
+            headers = await self._scrubbed(answer.headers)
+            body = await self._outlet.answer(answer.body)
+        except Unfit as unfit:
+            raise BrokerDenied(
+                DenialCode.ANSWER_HOLDS_SECRET,
+                f"the answer of host {target.host} holds the secret {unfit.key} in an encoding, and is withheld",
+                "ask the host for an answer that does not repeat the request",
+                host=target.rule,
+                secret=unfit.key,
+            ) from None
+        if not request.into:
+            return FetchResponse(answer.status, headers, body)
+        self._files.keep(request.into, body)
+        return FetchResponse(answer.status, headers, b"", self._files.described(request.into))
+
+    async def _scrubbed(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers as one text, so that none holds what another continues."""
+        lines = "\n".join(f"{name}\t{value}" for name, value in headers.items()).encode()
+        scrubbed = await self._outlet.answer(lines)
+        if scrubbed is lines:
+            return dict(headers)
+        pairs = (line.partition("\t") for line in scrubbed.decode(errors="replace").split("\n"))
+        return {name: value for name, _, value in pairs}
+
+    async def _redirected(
+        self, request: FetchRequest, origin: Target, status: int, location: str
+    ) -> tuple[FetchRequest, Target]:
+        if status not in _KEEP_METHOD and request.method.upper() not in ("GET", "HEAD"):
+            headers = {
+                name: value for name, value in request.headers.items() if not name.lower().startswith("content-")
+            }
+            request = replace(request, method="GET", body=None, body_file="", headers=headers)
+        try:
+            self.admit(request.method)
+            target = self._policy.target(urljoin(origin.url, location))
+        except BrokerDenied as denied:
+            if denied.code == DenialCode.BUDGET:
+                raise
+            raise BrokerDenied(
+                DenialCode.REDIRECT_REFUSED,
+                f"host {origin.host} redirects, and {denied.message}",
+                denied.fix,
+                **{**denied.facts, "redirected_by": origin.rule, "because": denied.code},
+            ) from None
+        except ValueError:
+            raise BrokerDenied(
+                DenialCode.REDIRECT_REFUSED, f"host {origin.host} redirects to what is not a URL", host=origin.rule
+            ) from None
+        if origin.keeps_credentials(target):
+            return request, target
+        if (request.body and self._secrets.has_handle(request.body)) or not await self._harmless(location):
+            raise BrokerDenied(
+                DenialCode.REDIRECT_REFUSED,
+                f"a redirect would carry a secret from host {origin.host} to host {target.host}",
+                "send the request to the host that the redirect leads to",
+                host=target.rule,
+                redirected_by=origin.rule,
+            )
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in _CREDENTIALS and not self._secrets.has_handle(value)
+        }
+        return replace(request, headers=headers), target
+
+    async def _harmless(self, location: str) -> bool:
+        """Whether the place of a redirect holds no secret, in any spelling."""
+        carried = location.encode()
+        try:
+            return await self._outlet.answer(carried) is carried
+        except Unfit:
+            return False
+
+    def _filled_url(self, url: str) -> str:
+        place, mark, query = url.partition("?")
+        if self._secrets.has_handle(place):
+            raise BrokerDenied(
+                DenialCode.SECRET_MISPLACED,
+                "a secret stands in the host or the path of a URL",
+                "send it in a header, in the query or in the body",
+            )
+        if not self._secrets.has_handle(query):
+            return url
+        return place + mark + self._secrets.fill_query(query, self._policy.target(place))
+
+    def _filled_body(self, request: FetchRequest, target: Target) -> bytes | None:
+        if request.body_file:
+            return self._files.content(request.body_file)
+        if request.body is None:
+            return None
+        body = self._secrets.fill_body(request.body, request.content_type, target).encode(errors="replace")
+        if len(body) > self._limits.request_bytes:
+            raise BrokerDenied(
+                DenialCode.REQUEST_TOO_LARGE,
+                f"the request's body is larger than {self._limits.request_bytes} bytes",
+                "send less, in several calls, or from a temporary file",
+                limit=str(self._limits.request_bytes),
+            )
+        return body

@@ -1,0 +1,37 @@
+"""What one execution may spend outside its jail, and what it has spent."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """Bounds of one execution; a redirect is a call of its own."""
+
+    calls: int = 10
+    """Requests to the network."""
+    operations: int = 200
+    """Asks of the broker that do not leave the machine."""
+    call_seconds: float = 5.0
+    wall_seconds: float = 30.0
+    """From the moment the broker is made."""
+    request_bytes: int = 1024 * 1024
+    response_bytes: int = 1024 * 1024
+    files: int = 16
+    file_bytes: int = 4 * 1024 * 1024
+    """Of all temporary files together."""
+
+    @property
+    def asks(self) -> int:
+        """Asks of a jail after which it only wastes time: all that is allowed, and some to hear that no more is."""
+        return self.calls + self.operations + 20
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one execution has spent so far; bytes are those of bodies, as they travelled."""
+
+    calls: int = 0
+    operations: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    milliseconds: float = 0.0

@@ -1,0 +1,101 @@
+"""What comes out of an execution: answers into the jail, then output, lines and errors out of it, without secrets.
+
+The values never enter the jail. An upstream that repeats them in an encoding of its own is the way by which they could,
+so nothing is looked for until the broker has had an answer.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar
+
+from hardpoint_executor.broker.scrub import Scrubber, Unfit, Watched
+from hardpoint_executor.broker.spellings import skeleton
+from hardpoint_kit.errors import ActionFailed, HardpointError
+
+REMEMBERED: Final = 512
+"""Letters and digits of the lines before that are read together with a line: a secret may come a letter at a time."""
+IN_LOOP: Final = 64 * 1024
+"""Bytes; what is larger is searched on a thread."""
+
+T = TypeVar("T")
+
+
+class Outlet:
+    """Scrubs what one execution takes in and gives out."""
+
+    def __init__(self, watched: Iterable[Watched]) -> None:
+        self._scrubber = Scrubber(watched)
+        self._answered = False
+        self._before = b""
+
+    async def answer(self, data: bytes) -> bytes:
+        """An upstream's bytes; raises Unfit."""
+        self._answered = True
+        return await _away(len(data), lambda: self._scrubber.scrub(data))
+
+    async def output(self, value: Any) -> Any:
+        """An output; raises ActionFailed OUTPUT_HOLDS_SECRET when a secret cannot be cut out of it."""
+        if not self._watching:
+            return value
+        try:
+            size = len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+            return await _away(size, lambda: self._output(value))
+        except Unfit as unfit:
+            raise ActionFailed(
+                f"the output holds the secret {unfit.key} in an encoding, and is withheld",
+                reason="OUTPUT_HOLDS_SECRET",
+                fix="return what was computed, never what an upstream repeats of a request",
+                secret=unfit.key,
+            ) from None
+
+    def line(self, text: str) -> str:
+        """A line of a log, of what was printed or of progress; withheld when a secret cannot be cut out of it."""
+        if not self._watching:
+            return text
+        text = self._text(text)
+        said = (self._before + skeleton(text.encode(errors="replace")))[-REMEMBERED:]
+        if (found := self._scrubber.found(said)) is not None:
+            return f"[withheld: with the lines before it, it spells the secret {found.key}]"
+        self._before = said
+        return text
+
+    def error(self, error: HardpointError) -> HardpointError:
+        """The same error with its texts scrubbed; those of the jail's own making are among them."""
+        if self._watching:
+            error.message, error.fix, error.place = map(self._text, (error.message, error.fix, error.place))
+            error.args = (error.message,)
+            error.metadata = {self._text(name): self._text(value) for name, value in error.metadata.items()}
+            error.violations = {self._text(name): self._text(value) for name, value in error.violations.items()}
+        return error
+
+    @property
+    def _watching(self) -> bool:
+        return self._answered and self._scrubber.watches
+
+    def _output(self, value: Any) -> Any:
+        scrubbed = self._scrubber.scrub_json(value)
+        # Its parts are clean now; put together they may still spell what none of them holds.
+        for whole in (json.dumps(scrubbed, ensure_ascii=False), " ".join(_leaves(scrubbed))):
+            if (found := self._scrubber.found(whole.encode(errors="replace"))) is not None:
+                raise Unfit(found.key)
+        return scrubbed
+
+    def _text(self, text: str) -> str:
+        try:
+            return self._scrubber.scrub_text(text)
+        except Unfit as unfit:
+            return f"[withheld: it holds the secret {unfit.key} in an encoding]"
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The texts and numbers of a JSON value, in order, without the names of members."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    elif value is not None:
+        yield str(value)
+
+
+async def _away(size: int, work: Callable[[], T]) -> T:
+    return work() if size <= IN_LOOP else await asyncio.to_thread(work)
