@@ -112,3 +112,11 @@ def test_a_secret_is_deleted(cli: Run, installed: World) -> None:
     assert cli("secret", "list", "--json").json == {"secrets": []}
     assert cli("secret", "delete", "weather-lookup-api-key").code == 1
     assert all(request.request_id for request in installed.asked["DeleteSecret"])
+
+
+def test_a_short_secret_is_set_with_a_warning(cli: Run, installed: World) -> None:
+    said = cli("secret", "set", "weather-lookup", "API_KEY", stdin="1234567")
+    assert said.code == 0
+    assert "fewer than 8 characters" in said.err
+    assert "1234567" not in said.out + said.err
+    assert "fewer" not in cli("secret", "set", "weather-lookup", "API_KEY", stdin="12345678").err

@@ -1,7 +1,7 @@
 """What installations are given: `secret` and `setting`."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Group
@@ -10,12 +10,15 @@ from hardpoint_cli.arguments import Installation
 from hardpoint_cli.inputs import pairs, typed
 from hardpoint_cli.panels import SET
 from hardpoint_cli.prompts import hidden
-from hardpoint_cli.screen import done, note, table
+from hardpoint_cli.screen import done, note, table, warn
 from hardpoint_cli.shell import Answer, command
 
 if TYPE_CHECKING:
     from hardpoint.manifest.v1 import manifest_pb2
     from hardpoint_client import Hardpoint
+
+LEAST_HIDDEN: Final = 8
+"""Characters from which on the executor finds a secret in every encoding that it knows (its `broker/scrub.py`)."""
 
 
 def add(app: typer.Typer) -> None:
@@ -63,6 +66,8 @@ async def set_secret(
         if not value:
             raise typer.BadParameter("the secret is empty")
         await client.set_secret(installation, key, value)
+        if len(value) < LEAST_HIDDEN:
+            warn(f"it has fewer than {LEAST_HIDDEN} characters: answers that repeat it in an encoding will show it")
         return Answer({"installation": installation, "key": key}, done(f"{key} of {installation} is set"))
 
 
