@@ -30,7 +30,8 @@ class Upstream:
     asked: list[Asked] = field(default_factory=list)
 
 
-Answer = Callable[[Asked], tuple[int, object]]
+Answer = Callable[[Asked], tuple[int, object] | tuple[int, object, dict[str, str]]]
+"""A status and a document, and headers where there are some."""
 
 
 @contextmanager
@@ -50,12 +51,14 @@ def upstream(answer: Answer) -> Iterator[Upstream]:
             query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
             asked = Asked(self.command, parts.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
             served.asked.append(asked)
-            status, document = answer(asked)
+            status, document, *more = answer(asked)
             raw = isinstance(document, bytes)
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
             self.send_header("content-type", "text/html" if raw else "application/json")
             self.send_header("content-length", str(len(data)))
+            for name, value in (more[0] if more else {}).items():
+                self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(data)

@@ -204,6 +204,14 @@ def test_granted_url_is_read(url: str, target: Target) -> None:
     assert POLICY.target(url) == target
 
 
+@pytest.mark.parametrize("host", ["metadata.google.internal", "printer.local", "a.-b.test", "x.localhost"])
+def test_a_host_that_nobody_can_declare_is_refused_without_a_patch(host: str) -> None:
+    with pytest.raises(BrokerDenied) as denied:
+        POLICY.target(f"https://{host}/")
+    assert denied.value.code in (DenialCode.HOST_NOT_GRANTED, DenialCode.HOST_NOT_A_NAME)
+    assert "patch" not in denied.value.facts
+
+
 def test_a_denied_host_is_named_with_the_grant_to_add() -> None:
     with pytest.raises(BrokerDenied) as denied:
         POLICY.target("https://evil.test:8443/?key=hunter2")

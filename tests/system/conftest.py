@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.state import default_state_folder
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+# What the started processes find on their path, before anything else.
+sys.path.insert(0, str(Path(__file__).with_name("names")))
 WEATHER_KEY = "system-weather-key-91c2"
 UPSTREAM = "upstream.test"
 CSV = "value\n1\n2\n3\n4\n100\n"

@@ -20,11 +20,14 @@ class Declared:
 
     def no_host(self, host: str) -> BrokerDenied:
         """The refusal of a host that is not granted; `host` is the rule that would cover it."""
-        declared = self.asked.covers(Authority(hosts=frozenset({host})))
-        advice = self._advice("hosts", self.asked.hosts, host, declared)
-        return BrokerDenied(
-            DenialCode.HOST_NOT_GRANTED, f"host {host} is not granted", advice[0], host=host, **advice[1]
-        )
+        message = f"host {host} is not granted"
+        try:
+            declared = self.asked.covers(Authority.of((), (host,)))
+        except ValueError:
+            fix = "use a host of the public internet: no manifest can declare this one"
+            return BrokerDenied(DenialCode.HOST_NOT_GRANTED, message, fix, host=host)
+        fix, advice = self._advice("hosts", self.asked.hosts, host, declared)
+        return BrokerDenied(DenialCode.HOST_NOT_GRANTED, message, fix, host=host, **advice)
 
     def no_permission(self, permission: str, message: str, **facts: str) -> BrokerDenied:
         """The refusal of what needs a permission that is not granted."""
