@@ -41,7 +41,9 @@ PERMISSIONS: Final = MappingProxyType(
     }
 )
 
-SERVED: Final = frozenset(name for name in PERMISSIONS if name.startswith(("network.http.", "compute.")))
+SERVED: Final = frozenset(
+    name for name in PERMISSIONS if name.startswith(("network.http.", "compute.", "file.temporary"))
+)
 """The permissions that open something in this version; the others can be asked for and granted ahead of it."""
 
 HTTP_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")

@@ -146,5 +146,9 @@ def test_the_nearest_permission(name, close):
 
 
 def test_what_is_served_is_requests_and_time():
-    assert {*map(http_permission, HTTP_METHODS), *(f"compute.{tier}" for tier in COMPUTE_SECONDS)} == SERVED
+    assert {
+        *map(http_permission, HTTP_METHODS),
+        *(f"compute.{tier}" for tier in COMPUTE_SECONDS),
+        "file.temporary",
+    } == SERVED
     assert set(PERMISSIONS) > SERVED
