@@ -74,11 +74,12 @@ class Outlet:
         return self._answered and self._scrubber.watches
 
     def _output(self, value: Any) -> Any:
+        if self._scrubber.is_clean(_whole(value)):
+            return value
         scrubbed = self._scrubber.scrub_json(value)
         # Its parts are clean now; put together they may still spell what none of them holds.
-        for whole in (json.dumps(scrubbed, ensure_ascii=False), " ".join(_leaves(scrubbed))):
-            if (found := self._scrubber.found(whole.encode(errors="replace"))) is not None:
-                raise Unfit(found.key)
+        if (found := self._scrubber.found(_whole(scrubbed))) is not None:
+            raise Unfit(found.key)
         return scrubbed
 
     def _text(self, text: str) -> str:
@@ -86,6 +87,11 @@ class Outlet:
             return self._scrubber.scrub_text(text)
         except Unfit as unfit:
             return f"[withheld: it holds the secret {unfit.key} in an encoding]"
+
+
+def _whole(value: Any) -> bytes:
+    """A JSON value as one text: as it is written, and its texts and numbers alone, one after the other."""
+    return f"{json.dumps(value, ensure_ascii=False)}\n{' '.join(_leaves(value))}".encode(errors="replace")
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -122,6 +122,11 @@ class Scrubber:
             case _:
                 return value
 
+    def is_clean(self, data: bytes) -> bool:
+        """Whether `scrub` would leave the bytes as they are."""
+        exact = any(spelled in data for watched in self._watched for spelled in watched.exact)
+        return not exact and self.found(data) is None
+
     def found(self, data: bytes) -> Watched | None:
         """A secret that the bytes hold, in any spelling."""
         if not self._spelled:
