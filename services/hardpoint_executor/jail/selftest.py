@@ -18,13 +18,11 @@ from hardpoint_kit.errors import ResourceExhausted
 from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, OutcomeKind, ignore
 from .walls import FORBIDDEN, OF_LANGUAGE
 
+_SUFFIXES = {"python": ".py", "javascript": ".mjs"}
 _FOLDER = Path(__file__).parent / "probes"
-_PROGRAMS = {
-    language: (name, (_FOLDER / name).read_text())
-    for language, name in (("python", "probe.py"), ("javascript", "probe.mjs"))
-}
+_PROGRAMS = {path.name: path.read_text() for suffix in _SUFFIXES.values() for path in _FOLDER.glob(f"*{suffix}")}
 _SECONDS = 10.0
-_SHORT_SECONDS = 0.1
+_SHORT_SECONDS = 0.05
 _FEW_BYTES = 16 * 1024
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _USUAL_MASKS = frozenset({0o000, 0o002, 0o007, 0o022, 0o027, 0o077})
@@ -62,29 +60,31 @@ async def examine(calls: Runs, language: str, jail: str, thorough: bool = False)
 
     Raises what `calls.run` raises when there is no jail to try.
     """
-    filename, program = _PROGRAMS[language]
 
-    def call(action: str, forbidden: str = "", **limits: Any) -> JailCall:
-        asked = {"umask": _mark(), "call": forbidden}
+    def call(program: str, action: str, asked: Mapping[str, Any], **limits: Any) -> JailCall:
+        filename = program + _SUFFIXES[language]
         limits = {"wall_seconds": _SECONDS, "broker_calls": 1, **limits}
-        return JailCall(language, program, filename, action, asked, limits=Limits(**limits))
+        return JailCall(language, _PROGRAMS[filename], filename, action, asked, limits=Limits(**limits))
 
-    async def ends(wanted: OutcomeKind, *arguments: str, **limits: Any) -> bool:
-        made = call(*arguments, **limits)
+    async def ends(wanted: OutcomeKind, action: str, forbidden: str = "setuid", **limits: Any) -> bool:
+        made = call("ending", action, {"call": forbidden}, **limits)
         return (await _patiently(lambda: calls.run(made, ClosedDoor()))).kind is wanted
 
-    header = await _patiently(lambda: calls.describe(program, filename))
+    mark = _mark()
+    probe = call("probe", "probe", {"umask": mark})
+    header = await _patiently(lambda: calls.describe(probe.source, probe.filename))
     if not header.ok:
         return [_broken(jail, "header", "a module cannot be described", header)]
-    probe = call("probe")
-    observer = _Observer(probe.input["umask"])
+    observer = _Observer(mark)
     outcome = await _patiently(lambda: calls.run(probe, observer))
     if not outcome.ok or not isinstance(outcome.value, dict):
         return [_broken(jail, "probe", "the probe did not end well", outcome)]
     held: dict[str, Any] = {**outcome.value, **observer.held}
-    held["violation"] = await ends(OutcomeKind.VIOLATION, "forbidden", "setuid")
-    held["deadline"] = await ends(OutcomeKind.TIMEOUT, "spin", wall_seconds=_SHORT_SECONDS)
-    held["output"] = await ends(OutcomeKind.OUTPUT_LIMIT, "flood", output_bytes=_FEW_BYTES)
+    held["violation"], held["deadline"], held["output"] = await asyncio.gather(
+        ends(OutcomeKind.VIOLATION, "forbidden"),
+        ends(OutcomeKind.TIMEOUT, "spin", wall_seconds=_SHORT_SECONDS),
+        ends(OutcomeKind.OUTPUT_LIMIT, "flood", output_bytes=_FEW_BYTES),
+    )
     tried = dict(OF_LANGUAGE[language])
     if thorough:
         tried |= FORBIDDEN[language]

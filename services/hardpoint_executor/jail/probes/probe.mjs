@@ -103,15 +103,5 @@ export default {
       await fetch('https://outside.invalid/');
       return found;
     },
-    async forbidden() {
-      process.setuid(0);
-      return 'it came back';
-    },
-    async spin() {
-      for (;;);
-    },
-    async flood() {
-      for (;;) fs.writeSync(1, 'x'.repeat(1000));
-    },
   },
 };

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: ARG001, S108
+# ruff: noqa: S108
 """Tries what no plugin may do, from inside a jail, in Python; each name is a wall of ../walls.py, true if it holds."""
 
 import ctypes
@@ -17,11 +17,8 @@ capability(id="probe")
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CALLS = {
-    "x86_64": {"clone": 56, "clone3": 435, "io_uring_setup": 425, "memfd_create": 319, "seccomp": 317, "shmget": 29,
-               "ptrace": 101, "mount": 165, "unshare": 272, "setns": 308, "keyctl": 250, "bpf": 321,
-               "sethostname": 170, "clock_settime": 227, "setuid": 105, "chroot": 161, "perf_event_open": 298,
-               "process_vm_readv": 310, "init_module": 175, "userfaultfd": 323},
-}[os.uname().machine]  # fmt: skip
+    "x86_64": {"clone": 56, "clone3": 435, "io_uring_setup": 425, "memfd_create": 319, "seccomp": 317, "shmget": 29},
+}[os.uname().machine]
 NEW_USER_NAMESPACE = 0x10000000
 SIGCHLD = 17
 GET_ACTION_AVAIL = 2
@@ -180,21 +177,3 @@ async def probe(self, input):
     os.umask(input["umask"])
     await self.fetch("https://outside.invalid/")
     return found
-
-
-@action
-async def forbidden(self, input):
-    LIBC.syscall(CALLS[input["call"]], 0, 0, 0, 0, 0)
-    return "it came back"
-
-
-@action
-async def spin(self, input):
-    while True:
-        pass
-
-
-@action
-async def flood(self, input):
-    while True:
-        os.write(1, b"x" * 1000)
