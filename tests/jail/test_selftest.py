@@ -14,10 +14,11 @@ from hardpoint_executor.jail.nsjail import JailProcess, Launcher
 from hardpoint_executor.jail.pool import Pool
 from hardpoint_executor.jail.rootfs import Rootfs, build_rootfs, default_folder
 from hardpoint_executor.jail.selftest import examine
-from hardpoint_executor.jail.walls import FORBIDDEN, OF_LANGUAGE
+from hardpoint_executor.jail.walls import FORBIDDEN, OF_ENGINE
 
 from .altered import altered
 
+ENGINES = {"python": "python", "javascript": "node"}
 ALLOWED = "exit, exit_group, execve, tgkill,"
 NO_FORK = "clone { (clone_flags & NEW_NAMESPACES) == 0 && (clone_flags & CLONE_THREAD) == CLONE_THREAD }"
 TMP = 'options: "size=16m,nr_inodes=1024,mode=0700" nosuid: true nodev: true noexec: true'
@@ -34,17 +35,17 @@ async def down(language: str, rootfs: Rootfs | None = None, cgroups: Cgroups | N
     await pool.fill()
     assert pool.failure == ""
     try:
-        return {result.wall for result in await examine(Calls(pool), language, language) if not result.ok}
+        return {result.wall for result in await examine(Calls(pool), ENGINES[language], "") if not result.ok}
     finally:
         await pool.close()
 
 
-@pytest.mark.parametrize("language", ["python", "javascript"])
-async def test_every_wall_holds(jails: SingleUseJails, language: str) -> None:
-    results = await examine(jails._calls[language], language, language, thorough=True)
+@pytest.mark.parametrize(("language", "engine"), ENGINES.items())
+async def test_every_wall_holds(jails: SingleUseJails, language: str, engine: str) -> None:
+    results = await examine(jails._calls[language], engine, engine, thorough=True)
     assert [result for result in results if not result.ok] == []
     assert len(results) >= 30
-    assert {result.wall for result in results} == {*OF_LANGUAGE[language], *FORBIDDEN[language]}
+    assert {result.wall for result in results} == {*OF_ENGINE[engine], *FORBIDDEN[engine]}
     assert all(result.meaning and result.fix for result in results)
 
 
@@ -58,8 +59,8 @@ async def test_every_wall_is_tried() -> None:
         async def describe(self, source, filename, limits=None):
             return selftest.Outcome(selftest.OutcomeKind.OK)
 
-    for language in ("python", "javascript"):
-        results = await examine(Silent(), language, language, thorough=True)
+    for engine in ENGINES.values():
+        results = await examine(Silent(), engine, engine, thorough=True)
         assert {result.wall for result in results if result.ok} == set()
 
 

@@ -16,11 +16,13 @@ from typing import Any, Protocol
 from hardpoint_kit.errors import ResourceExhausted
 
 from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, OutcomeKind, ignore
-from .walls import FORBIDDEN, OF_LANGUAGE
+from .walls import FORBIDDEN, OF_ENGINE
 
-_SUFFIXES = {"python": ".py", "javascript": ".mjs"}
+_ENGINES = {"python": ("python", ".py"), "node": ("javascript", ".mjs")}
+"""What each engine runs, and how its programs in probes/ end."""
+
 _FOLDER = Path(__file__).parent / "probes"
-_PROGRAMS = {path.name: path.read_text() for suffix in _SUFFIXES.values() for path in _FOLDER.glob(f"*{suffix}")}
+_PROGRAMS = {path.name: path.read_text() for _, suffix in _ENGINES.values() for path in _FOLDER.glob(f"*{suffix}")}
 _SECONDS = 10.0
 _SHORT_SECONDS = 0.05
 _FEW_BYTES = 16 * 1024
@@ -29,7 +31,7 @@ _USUAL_MASKS = frozenset({0o000, 0o002, 0o007, 0o022, 0o027, 0o077})
 
 
 class Runs(Protocol):
-    """What is tested: anything that runs calls in one language."""
+    """What is tested: anything that runs calls with one engine."""
 
     async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore, /) -> Outcome:
         """See `Jail.run`."""
@@ -49,20 +51,21 @@ class Result:
     fix: str
 
 
-async def walls_down(calls: Runs, language: str) -> list[str]:
-    """Return what is wrong with the jail of a language; empty when every wall holds."""
-    results = await examine(calls, language, language)
+async def walls_down(calls: Runs, engine: str) -> list[str]:
+    """Return what is wrong with the jail of an engine; empty when every wall holds."""
+    results = await examine(calls, engine, engine)
     return [f"{down.jail}: {down.meaning} [{down.wall}]; {down.fix}" for down in results if not down.ok]
 
 
-async def examine(calls: Runs, language: str, jail: str, thorough: bool = False) -> list[Result]:
+async def examine(calls: Runs, engine: str, jail: str, thorough: bool = False) -> list[Result]:
     """Try every wall of a jail, which the results call `jail`; with `thorough` every forbidden system call as well.
 
     Raises what `calls.run` raises when there is no jail to try.
     """
 
     def call(program: str, action: str, asked: Mapping[str, Any], **limits: Any) -> JailCall:
-        filename = program + _SUFFIXES[language]
+        language, suffix = _ENGINES[engine]
+        filename = program + suffix
         limits = {"wall_seconds": _SECONDS, "broker_calls": 1, **limits}
         return JailCall(language, _PROGRAMS[filename], filename, action, asked, limits=Limits(**limits))
 
@@ -85,10 +88,10 @@ async def examine(calls: Runs, language: str, jail: str, thorough: bool = False)
         ends(OutcomeKind.TIMEOUT, "spin", wall_seconds=_SHORT_SECONDS),
         ends(OutcomeKind.OUTPUT_LIMIT, "flood", output_bytes=_FEW_BYTES),
     )
-    tried = dict(OF_LANGUAGE[language])
+    tried = dict(OF_ENGINE[engine])
     if thorough:
-        tried |= FORBIDDEN[language]
-        for name in FORBIDDEN[language]:
+        tried |= FORBIDDEN[engine]
+        for name in FORBIDDEN[engine]:
             held[name] = await ends(OutcomeKind.VIOLATION, "forbidden", name.removeprefix("call_"))
     return [Result(jail, name, held.get(name) is True, wall.meaning, wall.fix) for name, wall in tried.items()]
 

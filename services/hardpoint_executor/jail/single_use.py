@@ -24,6 +24,7 @@ from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
 from .selftest import Result, examine, walls_down
 
 _log = structlog.get_logger(__name__)
+_ENGINES = {"python": "python", "javascript": "node"}
 _cgroups = meter.create_gauge("hardpoint.jail.cgroups", description="1 for how the kernel holds jails: v1, v2 or none.")
 
 
@@ -82,7 +83,7 @@ class SingleUseJails:
         if pool.failure:
             return []
         try:
-            down = await walls_down(self._calls[language], language)
+            down = await walls_down(self._calls[language], _ENGINES[language])
             if layers is not None and not down:
                 self._libraries = await measured(layers, self._calls[language])
             return [f"the jail does not hold: {wall}" for wall in down]
@@ -108,7 +109,7 @@ class SingleUseJails:
         return [
             result
             for language, calls in started.items()
-            for result in await examine(calls, language, language, thorough=True)
+            for result in await examine(calls, _ENGINES[language], language, thorough=True)
         ]
 
     async def stop(self) -> None:

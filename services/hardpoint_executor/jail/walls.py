@@ -83,7 +83,7 @@ _FORBIDDEN = (
 )  # fmt: skip
 FORBIDDEN: Mapping[str, Mapping[str, Wall]] = {
     "python": {f"call_{name}": Wall(f"{name} does not end the plugin", _SECCOMP) for name in _FORBIDDEN},
-    "javascript": {},
+    "node": {},
 }
 """System calls that end whoever makes them, each of which takes a jail of its own to try."""
 
@@ -92,8 +92,8 @@ _NOT_IN_NODE = {
     "new_namespaces", "clone3", "io_uring", "memory_programs", "own_filters", "shared_memory", "terminal",
     "limits_raised", "threads",
 }  # fmt: skip
-OF_LANGUAGE: Mapping[str, Mapping[str, Wall]] = {
+OF_ENGINE: Mapping[str, Mapping[str, Wall]] = {
     "python": {name: wall for name, wall in WALLS.items() if name != "priority"},
-    "javascript": {name: wall for name, wall in WALLS.items() if name not in _NOT_IN_NODE},
+    "node": {name: wall for name, wall in WALLS.items() if name not in _NOT_IN_NODE},
 }
 """The walls that are tried at every start; Node offers no way to try some of them."""
