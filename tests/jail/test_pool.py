@@ -30,7 +30,7 @@ async def start_sleeping(jails: SingleUseJails, door, org: str = "") -> asyncio.
 @pytest.fixture
 async def small():
     """One Python jail at a time, and a queue of two."""
-    pool = PoolOptions(waiting=1, running=1, starting=1, queue=2, queue_seconds=0.4)
+    pool = PoolOptions(waiting=1, running=1, starting=1, queue=2, queue_seconds=2)
     started = SingleUseJails(JailOptions(languages=("python",), pool=pool))
     await started.start()
     assert started.reasons_not_ready() == []

@@ -139,7 +139,15 @@ async def test_what_lies_in_the_root_folder_is_seen(
     for folder in (copy.root, copy.sdk):
         folder.chmod(0o777)
     altered(monkeypatch, tmp_path, "python.cfg", "is_bind: true rw: false", "is_bind: true rw: true")
-    assert await down("python", copy) == {"proc", "sys", "dev", "host_files", "root_folder", "sdk_folder"}
+    assert await down("python", copy) == {
+        "proc",
+        "sys",
+        "dev",
+        "host_files",
+        "root_folder",
+        "sdk_folder",
+        "layers_folder",
+    }
 
 
 async def test_a_jail_without_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import structlog
 
 from hardpoint_manifest.engine import LIBRARIES
 
-from .calls import Calls
 from .interface import ClosedDoor, JailCall, Layer, Limits
 from .layers import Layers
 from .rootfs import RootfsError
+from .selftest import Runs
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ def measure(self, modules):
 _LIMITS = Limits(wall_seconds=30.0, memory_bytes=3 << 30, broker_calls=0)
 
 
-async def measured(layers: Layers, calls: Calls) -> dict[str, Layer]:
+async def measured(layers: Layers, calls: Runs) -> dict[str, Layer]:
     """Return the libraries with what they cost, measured now when it was not before.
 
     Raises RootfsError for one that cannot be imported.
@@ -64,12 +64,12 @@ async def measured(layers: Layers, calls: Calls) -> dict[str, Layer]:
     return layers.costing(figures)
 
 
-async def _measure(layer: Layer, calls: Calls) -> dict[str, Any]:
+async def _measure(layer: Layer, calls: Runs) -> dict[str, Any]:
     """The figures of the quicker one of two imports: the first finds nothing in the machine's memory."""
     return min([await _import(layer, calls) for _ in range(2)], key=lambda figures: figures["import_ms"])
 
 
-async def _import(layer: Layer, calls: Calls) -> dict[str, Any]:
+async def _import(layer: Layer, calls: Runs) -> dict[str, Any]:
     modules = list(LIBRARIES[layer.name].modules)
     call = JailCall("python", _PROBE, "measuring.py", "measure", modules, limits=_LIMITS, libraries=(layer.name,))
     outcome = await calls.run(call, ClosedDoor())

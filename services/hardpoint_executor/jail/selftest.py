@@ -24,6 +24,7 @@ _ENGINES = {"python": ("python", ".py"), "node": ("javascript", ".mjs")}
 _FOLDER = Path(__file__).parent / "probes"
 _PROGRAMS = {path.name: path.read_text() for _, suffix in _ENGINES.values() for path in _FOLDER.glob(f"*{suffix}")}
 _SECONDS = 10.0
+_PAUSE_SECONDS = 0.05
 _SHORT_SECONDS = 0.05
 _FEW_BYTES = 16 * 1024
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
@@ -38,6 +39,32 @@ class Runs(Protocol):
 
     async def describe(self, source: str, filename: str, limits: Limits | None = None, /) -> Outcome:
         """See `Jail.describe`."""
+
+
+class Patient:
+    """Waits for a jail longer than a caller would: a machine that is slow to start one still has to be tested."""
+
+    def __init__(self, calls: Runs) -> None:
+        self._calls = calls
+
+    async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore, /) -> Outcome:
+        """See `Jail.run`."""
+        return await _again(lambda: self._calls.run(call, door, on_event))
+
+    async def describe(self, source: str, filename: str, limits: Limits | None = None, /) -> Outcome:
+        """See `Jail.describe`."""
+        return await _again(lambda: self._calls.describe(source, filename, limits))
+
+
+async def _again(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    until = time.monotonic() + _SECONDS
+    while True:
+        try:
+            return await attempt()
+        except ResourceExhausted:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)  # a full queue refuses at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,7 @@ async def examine(calls: Runs, engine: str, jail: str, thorough: bool = False) -
 
     Raises what `calls.run` raises when there is no jail to try.
     """
+    calls = Patient(calls)
 
     def call(program: str, action: str, asked: Mapping[str, Any], **limits: Any) -> JailCall:
         language, suffix = _ENGINES[engine]
@@ -71,15 +99,15 @@ async def examine(calls: Runs, engine: str, jail: str, thorough: bool = False) -
 
     async def ends(wanted: OutcomeKind, action: str, forbidden: str = "setuid", **limits: Any) -> bool:
         made = call("ending", action, {"call": forbidden}, **limits)
-        return (await _patiently(lambda: calls.run(made, ClosedDoor()))).kind is wanted
+        return (await calls.run(made, ClosedDoor())).kind is wanted
 
     mark = _mark()
     probe = call("probe", "probe", {"umask": mark})
-    header = await _patiently(lambda: calls.describe(probe.source, probe.filename))
+    header = await calls.describe(probe.source, probe.filename)
     if not header.ok:
         return [_broken(jail, "header", "a module cannot be described", header)]
     observer = _Observer(mark)
-    outcome = await _patiently(lambda: calls.run(probe, observer))
+    outcome = await calls.run(probe, observer)
     if not outcome.ok or not isinstance(outcome.value, dict):
         return [_broken(jail, "probe", "the probe did not end well", outcome)]
     held: dict[str, Any] = {**outcome.value, **observer.held}
@@ -94,17 +122,6 @@ async def examine(calls: Runs, engine: str, jail: str, thorough: bool = False) -
         for name in FORBIDDEN[engine]:
             held[name] = await ends(OutcomeKind.VIOLATION, "forbidden", name.removeprefix("call_"))
     return [Result(jail, name, held.get(name) is True, wall.meaning, wall.fix) for name, wall in tried.items()]
-
-
-async def _patiently(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Wait for a jail longer than a caller would: a machine that is slow to start one still has to be tested."""
-    until = time.monotonic() + _SECONDS
-    while True:
-        try:
-            return await attempt()
-        except ResourceExhausted:
-            if time.monotonic() > until:
-                raise
 
 
 def _broken(jail: str, wall: str, words: str, outcome: Outcome) -> Result:

@@ -21,7 +21,7 @@ from .measuring import measured
 from .nsjail import JailError, Launcher
 from .pool import Pool, PoolOptions
 from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
-from .selftest import Result, examine, walls_down
+from .selftest import Patient, Result, examine, walls_down
 
 _log = structlog.get_logger(__name__)
 _ENGINES = {"python": "python", "javascript": "node"}
@@ -85,7 +85,7 @@ class SingleUseJails:
         try:
             down = await walls_down(self._calls[language], _ENGINES[language])
             if layers is not None and not down:
-                self._libraries = await measured(layers, self._calls[language])
+                self._libraries = await measured(layers, Patient(self._calls[language]))
             return [f"the jail does not hold: {wall}" for wall in down]
         except HardpointError as error:
             return [f"the jail could not be tested: {error.message}"]

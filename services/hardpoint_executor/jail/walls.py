@@ -38,6 +38,7 @@ WALLS: Mapping[str, Wall] = {
     "descriptors": Wall("a file or folder of the executor is open in the jail", _OURS),
     "root_folder": Wall("the root folder can be written to, and every later call would see it", _MOUNTS),
     "sdk_folder": Wall("what every plugin imports can be written to", _MOUNTS),
+    "layers_folder": Wall("the libraries of plugins can be written to", _MOUNTS),
     "tmp_size": Wall("its temporary folder is larger than 16 MiB", _MOUNTS),
     "tmp_files": Wall("its temporary folder takes more than 1024 files", _MOUNTS),
     "tmp_programs": Wall("a program that a plugin wrote can be started", _MOUNTS),
@@ -88,7 +89,7 @@ FORBIDDEN: Mapping[str, Mapping[str, Wall]] = {
 """System calls that end whoever makes them, each of which takes a jail of its own to try."""
 
 _NOT_IN_NODE = {
-    "network_netlink", "network_packet", "network_other", "descriptor_passing", "capabilities", "fork",
+    "network_netlink", "network_packet", "network_other", "descriptor_passing", "layers_folder", "capabilities", "fork",
     "new_namespaces", "clone3", "io_uring", "memory_programs", "own_filters", "shared_memory", "terminal",
     "limits_raised", "threads",
 }  # fmt: skip

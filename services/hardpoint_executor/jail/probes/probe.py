@@ -94,6 +94,7 @@ def files() -> dict[str, bool]:
         "sdk_folder": refused(open, "/sdk/probe", "w")
         and refused(open, "/sdk/hardpoint_sdk/boot.py", "a")
         and refused(open, "/layers/needs.json", "a"),
+        "layers_folder": bool(os.statvfs("/layers").f_flag & os.ST_RDONLY) and refused(open, "/layers/probe", "w"),
         "tmp_size": tmp.f_blocks * tmp.f_frsize <= 16 * MIB,
         "tmp_files": 0 < tmp.f_files <= 1024,
         "tmp_programs": bool(tmp.f_flag & os.ST_NOEXEC and tmp.f_flag & os.ST_NOSUID and tmp.f_flag & os.ST_NODEV)
