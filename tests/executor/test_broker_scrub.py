@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.encodings import ENCODINGS, b64
+from executor.spellings import ENCODINGS, b64
 from hardpoint_executor.broker.scrub import Scrubber, Unfit, Watched
 
 

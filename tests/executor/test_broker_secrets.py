@@ -6,7 +6,7 @@ import json
 import pytest
 
 from executor.brokers import URL, broker_of, client_of, code_of
-from executor.encodings import ENCODINGS
+from executor.spellings import ENCODINGS
 from executor.upstream import Seen, Upstream, answer, redirect
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.fetch import FetchRequest

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.conftest import SECRET, Run
-from executor.encodings import ENCODINGS
+from executor.spellings import ENCODINGS
 from executor.upstream import Upstream, answer
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.scrub import Scrubber, Watched

@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import pytest
 
 from executor.process import Artifacts, ExecutorProcess
 from hardpoint_executor.jail import SingleUseJails
@@ -38,13 +41,22 @@ def groups_of(pids: Iterable[int]) -> list[Path]:
     return [parent / name for parent in parents for name in names if (parent / name).exists()]
 
 
+@pytest.fixture
+def own_tmp() -> Iterator[Path]:
+    """A place for temporary files that no other test's executor clears up."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
 async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
-    jails: SingleUseJails, door, serve: Serve, tmp_path: Path
+    jails: SingleUseJails, door, serve: Serve, tmp_path: Path, own_tmp: Path
 ) -> None:
     living, mounted = supervisors(), mounts()
     artifacts = Artifacts()
     registry = await serve(artifacts.unit())
-    executor = ExecutorProcess(tmp_path, artifacts, f"127.0.0.1:{registry.port}")
+    executor = ExecutorProcess(tmp_path, artifacts, f"127.0.0.1:{registry.port}", {"TMPDIR": str(own_tmp)})
     await executor.process.start()
     try:
         calls = await busy(executor)
@@ -90,14 +102,15 @@ async def busy(executor: ExecutorProcess) -> list[asyncio.Task[list]]:
     return calls
 
 
-def test_a_folder_lives_as_long_as_its_process() -> None:
+def test_a_folder_lives_as_long_as_its_process(own_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(own_tmp))
     mine = Folder()
     code = "import os, signal; from hardpoint_executor.jail.leftovers import Folder; print(Folder().path, flush=True)"
     dies = f"{code}; os.kill(os.getpid(), signal.SIGKILL)"
     path = os.pathsep.join(sys.path)
     died = subprocess.run(
         [sys.executable, "-c", dies],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(own_tmp)},
         capture_output=True,
         text=True,
         check=False,
@@ -105,7 +118,7 @@ def test_a_folder_lives_as_long_as_its_process() -> None:
     dead = Path(died.stdout.strip())
     assert dead.is_dir()
     cleared = clear_leftovers()
-    assert cleared.folders >= 1
+    assert cleared.folders == 1
     assert not dead.exists()
     assert mine.path.is_dir()
     mine.remove()
