@@ -128,6 +128,7 @@ async def test_usage_counts_calls_bytes_and_time() -> None:
 @pytest.mark.parametrize(
     "body",
     [gzip.compress(b'{"a": 1}' * 99)[:-9], gzip.compress(b"{}") + gzip.compress(b"!"), gzip.compress(b"{}") + b"!"],
+    ids=["cut off", "two members", "a byte more"],
 )
 async def test_a_compressed_answer_is_whole_and_nothing_follows_it(body: bytes) -> None:
     def respond(_: Seen) -> bytes:

@@ -177,13 +177,13 @@ def _decoded(text: bytes) -> Iterator[tuple[bytes, bool]]:
         characters = text.decode(errors="ignore")
         yield unicodedata.normalize("NFKC", characters).encode(), True
         yield characters.encode("latin-1", errors="ignore"), True  # bytes as text, a character for each
-    yield from _inflated(text)
     digits = text.translate(_BASE64, _NOT_BASE64)
     for begin in range(4 if len(digits) > 8 else 0):
         yield from _opened(binascii.a2b_base64(digits[begin:] + b"A" * ((begin - len(digits)) % 4)))
     digits = text.replace(b"0x", b"").replace(b"\\x", b"").translate(None, _NOT_HEX)
     for begin in range(2 if len(digits) > 2 * LEAST_SPELLED else 0):
         yield from _opened(binascii.unhexlify(digits[begin : len(digits) - (len(digits) - begin) % 2]))
+    yield from _inflated(text)  # last, for it can take all that is left of the bound
 
 
 def _opened(data: bytes) -> Iterator[tuple[bytes, bool]]:
