@@ -1,6 +1,6 @@
 """Runs a hostile corpus in a process of its own, which may use little memory and few seconds of processor time.
 
-`python hostile.py files` and `python hostile.py expressions` end with 0, or die at a limit.
+`python hostile.py files`, `code` and `expressions` end with 0, or die at a limit.
 """
 
 import resource
@@ -8,7 +8,7 @@ import sys
 
 from hardpoint_manifest.expression import ExpressionError, Scope, Template, compile
 from hardpoint_manifest.finding import ManifestError
-from hardpoint_manifest.load import load
+from hardpoint_manifest.load import jail_error, load, load_code
 
 PROCESSOR_SECONDS = 20
 MEMORY_BYTES = 700 * 1024 * 1024
@@ -30,6 +30,17 @@ FILES = [
     b'"' + b"\\x" * 500_000,
     b'{"a":' * 150_000,
     b'{"a":"' + b"\\" * MEGABYTE,
+]
+
+CODE = [
+    "a-" * 500_000,
+    "a" * MEGABYTE,
+    "'a" * 500_000,
+    "a" + " " * MEGABYTE,
+    "a:" * 300_000,
+    "async a: {\n" + "async a(" * 120_000,
+    "async a: {\nasync" + " " * MEGABYTE,
+    "async " + "a" * MEGABYTE + ": {",
 ]
 
 EXPRESSIONS = [
@@ -94,6 +105,17 @@ def files() -> None:
                 raise SystemExit(f"{data[:20]!r} was loaded")
 
 
+def code() -> None:
+    """The places of a header, and of what a module failed at, are found in every hostile source."""
+    header = {"id": "a", "actions": [{"id": f"a{number}"} for number in range(1000)]}
+    failure = {"name": "SyntaxError", "message": "m", "stack": [{"line": 10**300, "column": -1}]}
+    for source in CODE:
+        load_code(source.encode(), "x.js", header)
+        for at in (failure, {**failure, "line": 1}):
+            if jail_error(source.encode(), "x.js", at).findings[0].line < 1:
+                raise SystemExit(f"{source[:20]!r} has no line")
+
+
 def expressions() -> None:
     """Every hostile expression and template ends, with a value or a short reason."""
     deep: list[object] = []
@@ -123,4 +145,4 @@ def expressions() -> None:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    {"files": files, "expressions": expressions}[sys.argv[1]]()
+    {"files": files, "code": code, "expressions": expressions}[sys.argv[1]]()

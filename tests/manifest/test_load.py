@@ -223,8 +223,9 @@ def test_places_are_found_in_one_pass():
     assert load_code(source, "x.js", header).place(("key1",)) == Place(1, 1)
 
 
-def test_hostile_files_end_within_bounds():
-    assert hostile("files") == ""
+@pytest.mark.parametrize("corpus", ["files", "code"])
+def test_hostile_files_end_within_bounds(corpus):
+    assert hostile(corpus) == ""
 
 
 def test_the_header_of_the_example_is_the_one_of_the_file():

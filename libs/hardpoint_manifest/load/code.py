@@ -10,7 +10,7 @@ from hardpoint_manifest.document import Place
 from hardpoint_manifest.engine import LIBRARIES
 from hardpoint_manifest.finding import Finding, ManifestError, Path, Severity
 
-_KEY: Final = re.compile(r"(?<![\w$.\"'])[\"']?(?P<word>[A-Za-z_$][\w$-]*)[\"']?\s*[:=(]")
+_KEY: Final = re.compile(r"(?<![\w$.\"'-])[\"']?(?P<word>[A-Za-z_$][\w$-]*)[\"']?\s*[:=(]")
 _LITERAL: Final = re.compile(r"(?P<quote>[\"'`])(?P<word>(?:(?!(?P=quote))[^\\\n])*)(?P=quote)")
 _STRIPPED: Final = "types are taken out and nothing is compiled"
 _TYPESCRIPT: Final = {
@@ -54,7 +54,7 @@ def jail_error(source: bytes, filename: str, failure: Mapping[str, Any]) -> Mani
     lines = text.splitlines()
     match = _ASYNC_FIELD.match(lines[line - 1]) if line <= len(lines) else None
     if match:
-        first = re.compile(r"async\s+(\w+)\s*\(([^)\n]*)\)").search(text)
+        first = re.compile(r"async\s+(\w+)\s*\(([^)\n]{0,200})\)").search(text)
         method = f"async {first[1]}({first[2]})" if first else "async run(input)"
         fix = (
             f"`async {match[1]}: {{` is not JavaScript; "
