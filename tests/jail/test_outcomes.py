@@ -114,6 +114,18 @@ async def test_log_progress_and_print_are_heard_in_order(jails, door) -> None:
     assert heard == [Taken(), Log("error", 'b {"c":1}'), Log("info", "d"), Progress(0.5, "")]
 
 
+async def test_a_million_empty_lines_are_not_a_million_events(jails, door) -> None:
+    heard: list[Event] = []
+
+    async def hear(event: Event) -> None:
+        heard.append(event)
+
+    outcome = await jails.run(python("import os; os.write(1, b'\\n' * 60_000)"), door, hear)
+    assert outcome.ok
+    assert len(heard) == 1002
+    assert heard[-1] == Log("warning", "59000 more lines were printed")
+
+
 async def test_nothing_of_one_call_is_there_in_the_next(jails, door) -> None:
     await jails.run(python("import builtins; builtins.left = 1; open('/tmp/left', 'w').write('x')"), door)
     seen = await jails.run(python("import builtins, os; return [hasattr(builtins, 'left'), os.listdir('/tmp')]"), door)

@@ -23,6 +23,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 _STACK_FRAMES = 50
 _TEXT_CHARS = 4000
 _PRINTED_SECONDS = 1.0
+_PRINTED_LINES = 1000
 _ABORTS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
 _NO_MEMORY = (b"out of memory", b"Allocation failed", b"std::bad_alloc")
 """What V8 and libc print when they abort for want of memory; a plugin that prints it only misnames its own crash."""
@@ -206,8 +207,11 @@ class Conversation:
         printed = self._printed[: self._limits.output_bytes].decode(errors="replace")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PRINTED_SECONDS):
-                for line in printed.splitlines():
+                lines = printed.splitlines()
+                for line in lines[:_PRINTED_LINES]:
                     await self._on_event(Log("info", line[:_TEXT_CHARS]))
+                if (untold := len(lines) - _PRINTED_LINES) > 0:
+                    await self._on_event(Log("warning", f"{untold} more lines were printed"))
 
     def _measured(self, outcome: Outcome, started: float) -> Outcome:
         """Add what the call used; read while the jail is still there."""

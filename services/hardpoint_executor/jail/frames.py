@@ -5,8 +5,12 @@ that nothing behind this file meets NaN, a lone surrogate, a nest that overflows
 """
 
 import asyncio
+import contextlib
+import gc
 import json
 import re
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NoReturn
 
 FRAME_BYTES = 1024 * 1024
@@ -16,8 +20,8 @@ INT_DIGITS = 308
 
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
-_ROUND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class ProtocolError(Exception):
@@ -48,7 +52,8 @@ def parse(body: bytes) -> tuple[str, Any]:
     _check_depth(body)
     try:
         text = body.decode("utf-8")
-        frame = json.loads(text, parse_constant=_not_a_number, parse_int=_integer, parse_float=_number)
+        with _collector_paused():
+            frame = json.loads(text, parse_constant=_not_a_number, parse_int=_integer, parse_float=_number)
         if b"\\u" in body:
             json.dumps(frame, ensure_ascii=False).encode("utf-8")  # refuses surrogates that were written as escapes
     except ProtocolError:
@@ -61,17 +66,24 @@ def parse(body: bytes) -> tuple[str, Any]:
 
 
 def _check_depth(body: bytes) -> None:
-    """Peel one level of brackets a pass, which costs a few passes of C and never a stack."""
+    """Walk along the brackets that are not text, which costs little however they are laid out and never a stack."""
     if body.count(b"[") + body.count(b"{") <= DEPTH:
         return
-    bare = _STRING.sub(b"", _ESCAPED.sub(b"", body))
-    brackets = bare.translate(_ROUND, _NOT_BRACKETS)
-    for _ in range(DEPTH):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"")
-    if brackets:
+    brackets = _STRING.sub(b"", _ESCAPED.sub(b"", body)).translate(None, _NOT_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH:
         raise ProtocolError(f"a frame nested deeper than {DEPTH} levels")
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A frame of many small lists would set the garbage collector off again and again, for nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _not_a_number(text: str) -> NoReturn:
