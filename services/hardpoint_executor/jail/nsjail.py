@@ -142,7 +142,8 @@ class JailProcess:
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.output, printed = _pipe()
         self._log, logged = _pipe()
-        nothing = os.open(os.devnull, os.O_RDONLY)
+        nothing, unused = os.pipe2(os.O_CLOEXEC)  # not /dev/null, which a jail would share with the whole machine
+        os.close(unused)
         try:
             self._pid = _spawn(command, {0: nothing, 1: printed, 2: printed, 3: inside.fileno(), 4: logged})
         except OSError as error:

@@ -1,2 +1,2 @@
-// expect[crash]: SIGABRT reported, no core
+// expect[crash]: abort, to leave its memory as a core file
 async function run(x){ const p=(await import('node:process')).default; const req=p.getBuiltinModule; p.abort(); }

@@ -1,2 +1,2 @@
-// expect[protocol]: exit without a result
+// expect[protocol]: end without a result
 async function run(x){ const p=(await import('node:process')).default; const req=p.getBuiltinModule; p.reallyExit(0); }

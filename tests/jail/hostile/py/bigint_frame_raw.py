@@ -1,4 +1,4 @@
-# expect[protocol]: 5000-digit int refused
+# expect[protocol]: a frame with an integer of 5000 digits, which is quadratic to read
 import os
 import time
 

@@ -1,4 +1,4 @@
-# expect[budget user_error]: call budget ends the call
+# expect[user_error]: fetch for ever
 async def run(x):
     for i in range(100000):
         await ctx.fetch("https://flood.example/")

@@ -1,4 +1,4 @@
-# expect[protocol]: NaN refused at the executor
+# expect[protocol]: a frame with NaN and Infinity
 import os
 import time
 

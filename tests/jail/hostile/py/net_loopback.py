@@ -1,4 +1,4 @@
-# expect[user_error]: socket() EPERM
+# expect[user_error]: connect to a service on the host's loopback
 import socket
 
 

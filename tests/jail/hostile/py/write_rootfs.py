@@ -1,4 +1,4 @@
-# expect[user_error ok_denied]: rootfs is read-only
+# expect[ok_denied]: change the interpreter and the SDK of calls to come
 def run(x):
     o = []
     for f in ("/sdk/hardpoint_sdk/boot.py", "/usr/lib/python3.11/os.py", "/etc/passwd", "/newfile"):

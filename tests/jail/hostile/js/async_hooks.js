@@ -1,0 +1,6 @@
+// expect[timeout]: a hook on every asynchronous step, also of the boot code
+import { createHook } from 'node:async_hooks';
+async function run(x) {
+  createHook({ init() { Promise.resolve(); }, before() { for (;;); } }).enable();
+  return 1;
+}

@@ -1,0 +1,6 @@
+// expect[timeout]: another name for whoever looks from outside, and for its log
+import process from 'node:process';
+async function run(x) {
+  process.title = 'postgres: hardpoint\n[E] owned';
+  for (;;);
+}

@@ -1,0 +1,6 @@
+// expect[ok timeout oom]: a worker that goes on when the result is out
+import { Worker } from 'node:worker_threads';
+async function run(x) {
+  await new Promise((resolve) => new Worker('for (;;);', { eval: true }).on('online', resolve));
+  return 1;
+}

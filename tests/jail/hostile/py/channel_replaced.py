@@ -1,0 +1,17 @@
+# expect[timeout]: put a pipe where the channel was
+import json
+import os
+import time
+
+
+def frame(body):
+    """Write a frame whose body is these bytes or this object."""
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    os.write(3, len(body).to_bytes(4, "big") + body)
+
+
+def run(x):
+    mine, other = os.pipe()
+    os.dup2(other, 3)
+    frame({"result": {"value": "forged"}})
+    time.sleep(60)

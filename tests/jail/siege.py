@@ -1,0 +1,353 @@
+"""Owns how the hostile programs are set upon jails: each beside a neighbour, canaries outside, and a search afterwards.
+
+Line 1 of a program says how a contained run is reported and what it tries: `expect[outcomes]: words`, with
+`slots[outcomes]` before the colon where that tier reports it differently.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import re
+import secrets
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hardpoint_executor.jail import (
+    BrokerDenied,
+    Event,
+    Jail,
+    JailCall,
+    JailOptions,
+    Limits,
+    OnEvent,
+    Outcome,
+    PoolOptions,
+    SingleUseJails,
+)
+
+FOLDER = Path(__file__).parent / "hostile"
+DEADLINE_SECONDS = 1.0
+"""Of programs that run until somebody ends them."""
+ATTACK_SECONDS = 20.0
+BENIGN_SECONDS = 30.0
+HEADER_BYTES = 256 * 1024
+END_SECONDS = 10.0
+_POOL = PoolOptions(running=16, queue=400, queue_seconds=90)
+_LANGUAGES = {".py": "python", ".js": "javascript"}
+_FIRST_LINE = re.compile(r"(?:#|//) expect\[(?P<all>[a-z_ ]+)\](?: slots\[(?P<slots>[a-z_ ]+)\])?: (?P<tries>.+)")
+_PR_SET_CHILD_SUBREAPER = 36
+_CGROUPS = Path("/sys/fs/cgroup")
+
+TIERS: Mapping[str, Callable[[], Jail]] = {"single-use": lambda: SingleUseJails(JailOptions(pool=_POOL))}
+"""What is besieged, by name."""
+
+_WRAPPED = {
+    "python": """
+from hardpoint_sdk import action, capability
+capability(id="hostile")
+@action
+async def attack(self, input):
+    global ctx
+    ctx = self
+    value = run(input)
+    return await value if hasattr(value, "__await__") else value
+""",
+    "javascript": """
+export default { id: 'hostile', actions: { async attack(input) { globalThis.ctx = this; return run(input); } } };
+""",
+}
+# A neighbour hides something in its /tmp, waits until the attack beside it is over, and looks whether all is as it was.
+_NEIGHBOURS = {
+    "python": """
+import os
+from hardpoint_sdk import action, capability
+capability(id="neighbour")
+@action
+async def live(self, input):
+    with open("/tmp/mine", "w") as mine:
+        mine.write(input)
+    await self.fetch("https://until.the.end/")
+    return [open("/tmp/mine").read(), os.listdir("/tmp"), list(os.environ)]
+""",
+    "javascript": """
+import fs from 'node:fs';
+import process from 'node:process';
+export default { id: 'neighbour', actions: { async live(input) {
+  fs.writeFileSync('/tmp/mine', input);
+  await this.fetch('https://until.the.end/');
+  return [fs.readFileSync('/tmp/mine', 'utf8'), fs.readdirSync('/tmp'), Object.keys(process.env)];
+} } };
+""",
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A hostile program as it stands in its file."""
+
+    path: Path
+    source: str
+    outcomes: Mapping[str, frozenset[str]]
+    """By tier, the ways in which a contained run may be reported; `ok_denied` is an ok whose value says so."""
+    tries: str
+
+    @property
+    def name(self) -> str:
+        """Its path below the folder, which tells two languages apart."""
+        return str(self.path.relative_to(FOLDER))
+
+    @property
+    def language(self) -> str:
+        """What it is written in."""
+        return _LANGUAGES[self.path.suffix]
+
+    @property
+    def only_loaded(self) -> bool:
+        """True for a whole module whose attack is its header: it is described, not called."""
+        return self.path.parent.name == "header"
+
+    def waits(self, tier: str) -> bool:
+        """True when somebody else has to end it."""
+        return "timeout" in self.expected(tier)
+
+    def expected(self, tier: str) -> frozenset[str]:
+        """What may come of it in a tier."""
+        return self.outcomes.get(tier, self.outcomes["all"])
+
+
+def _program(path: Path) -> Program:
+    source = path.read_text()
+    said = _FIRST_LINE.fullmatch(source.partition("\n")[0])
+    assert said, f"{path.name} does not say what to expect and what it tries"
+    outcomes = {tier: frozenset(words.split()) for tier in ("all", "slots") if (words := said[tier])}
+    return Program(path, source, outcomes, said["tries"])
+
+
+PROGRAMS = [_program(path) for path in sorted(FOLDER.rglob("*")) if path.suffix in _LANGUAGES]
+
+
+@dataclass(frozen=True)
+class Assault:
+    """What came of one program, of the neighbour that lived through it, and of a call right after it."""
+
+    outcome: Outcome
+    told: str
+    """Everything the program said on its way: log lines, progress, what it printed."""
+    neighbour: Outcome
+    after: Outcome
+    undisturbed: list[Any]
+    """What both find when nobody has been there."""
+
+    @property
+    def word(self) -> str:
+        """The outcome in the words of line 1."""
+        value = self.outcome.value
+        denied = self.outcome.ok and isinstance(value, dict) and value.get("denied") is True
+        return "ok_denied" if denied else str(self.outcome.kind)
+
+
+@dataclass
+class Siege:
+    """A tier and what was done to it; after `besieged` is left, also what was found behind."""
+
+    tier: str
+    jails: Jail
+    canary: str
+    """Words that stand in files outside the jail and in every neighbour's, and nowhere else."""
+    _canary_file: Path
+    _port: int
+    assaults: dict[str, Assault] = field(default_factory=dict)
+    reached: int = 0
+    left: list[str] = field(default_factory=list)
+
+    async def set_upon(self, programs: Iterable[Program], at_once: int) -> None:
+        """Run every program once, some of them side by side."""
+        turns = asyncio.Semaphore(at_once)
+
+        async def take_turn(program: Program) -> None:
+            async with turns:
+                self.assaults[program.name] = await self._assault(program)
+
+        async with asyncio.TaskGroup() as group:
+            for program in programs:
+                group.create_task(take_turn(program))
+
+    async def _assault(self, program: Program) -> Assault:
+        secret = f"{self.canary} {program.name}"
+        over, neighbour_lives = asyncio.Event(), asyncio.Event()
+        neighbour = asyncio.create_task(self._benign(program.language, secret, neighbour_lives, over))
+        lives = asyncio.create_task(neighbour_lives.wait())
+        await asyncio.wait((neighbour, lives), return_when=asyncio.FIRST_COMPLETED)
+        told: list[str] = []
+
+        async def hear(event: Event) -> None:
+            told.append(repr(event))
+
+        outcome = await self._attack(program, hear)
+        over.set()
+        after = await self._benign(program.language, secret, neighbour_lives, over)
+        lives.cancel()
+        return Assault(outcome, "\n".join(told), await neighbour, after, [secret, ["mine"], ["LANG"]])
+
+    async def _attack(self, program: Program, hear: OnEvent) -> Outcome:
+        seconds = DEADLINE_SECONDS if program.waits(self.tier) else ATTACK_SECONDS
+        source = program.source.replace("CANARY_FILE", str(self._canary_file)).replace("CANARY_PORT", str(self._port))
+        source = source.replace("hp-canary", f"hp-canary-{self._port}")
+        if program.only_loaded:
+            limits = Limits(wall_seconds=seconds, output_bytes=HEADER_BYTES)
+            return await self.jails.describe(program.language, source, program.path.name, limits)
+        source += _WRAPPED[program.language]
+        call = JailCall(program.language, source, program.path.name, "attack", {}, limits=Limits(wall_seconds=seconds))
+        return await self.jails.run(call, _WideDoor(), hear)
+
+    async def _benign(self, language: str, secret: str, lives: asyncio.Event, over: asyncio.Event) -> Outcome:
+        source, limits = _NEIGHBOURS[language], Limits(wall_seconds=BENIGN_SECONDS)
+        call = JailCall(language, source, "neighbour", "live", secret, limits=limits)
+        return await self.jails.run(call, _SlowDoor(lives, over))
+
+
+@dataclass(frozen=True)
+class _SlowDoor:
+    """Answers when somebody else is done."""
+
+    asked: asyncio.Event
+    answers: asyncio.Event
+
+    async def ask(self, service: str, method: str, arguments: Mapping[str, Any], /) -> Any:
+        self.asked.set()
+        await self.answers.wait()
+        return _page("")
+
+
+class _WideDoor:
+    """Grants one host, whose page is long."""
+
+    async def ask(self, service: str, method: str, arguments: Mapping[str, Any], /) -> Any:
+        if arguments.get("url") == "https://wide.example/":
+            return _page("w" * 900_000)
+        raise BrokerDenied("HOST_NOT_GRANTED", "nothing else is granted")
+
+
+def _page(body: str) -> dict[str, Any]:
+    return {"status": 200, "headers": {}, "body": body, "encoding": "utf-8"}
+
+
+@contextlib.asynccontextmanager
+async def besieged(tier: str, folder: Path) -> AsyncIterator[Siege]:
+    """Start the jails of a tier, canaries around them; afterwards `reached` and `left` of the siege are known."""
+    canary = f"canary-{secrets.token_hex(8)}"
+    canary_file, scratch = folder / "secret.txt", folder / "scratch"
+    canary_file.write_text(canary)
+    scratch.mkdir()
+    before = _descriptors(), _cgroups()
+    _adopt_orphans(True)
+    kept, tempfile.tempdir = tempfile.tempdir, str(scratch)  # what jails leave in the temporary folder is then theirs
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as abstract:
+            port = listener.getsockname()[1]
+            abstract.bind(f"\0hp-canary-{port}")
+            abstract.listen()
+            siege = Siege(tier, TIERS[tier](), canary, canary_file, port)
+            await siege.jails.start()
+            try:
+                assert siege.jails.reasons_not_ready() == []
+                yield siege
+            finally:
+                await siege.jails.stop()
+            siege.reached = sum(_somebody_waits(place) for place in (listener, abstract))
+        siege.left = await _left(*before, scratch)
+    finally:
+        tempfile.tempdir = kept
+        _adopt_orphans(False)
+
+
+def _adopt_orphans(adopt: bool) -> None:
+    assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0) == 0
+
+
+def _somebody_waits(listener: socket.socket) -> bool:
+    listener.setblocking(False)
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _left(descriptors: int, cgroups: set[Path], scratch: Path) -> list[str]:
+    """What is there that was not before; the kernel is given a moment to take processes and groups away."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            while left := _found(descriptors, cgroups, scratch):
+                await asyncio.sleep(0.05)
+    return left
+
+
+def _found(descriptors: int, cgroups: set[Path], scratch: Path) -> list[str]:
+    return [
+        *(f"process {pid} {name}" for pid, name in _jailed_processes()),
+        *(f"control group {group}" for group in _cgroups() - cgroups if not _alive(group)),
+        *(f"file {path}" for path in scratch.rglob("*")),
+        *([f"{_descriptors()} descriptors, {descriptors} before"] if _descriptors() > descriptors else []),
+    ]
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _cgroups() -> set[Path]:
+    return {*_CGROUPS.glob("*/hardpoint/NSJAIL*"), *_CGROUPS.glob("hardpoint/NSJAIL*")}
+
+
+def _alive(group: Path) -> bool:
+    """True when a process is in the group: it is of a jail that somebody else runs, since ours have ended."""
+    try:
+        return bool((group / "cgroup.procs").read_text())
+    except OSError:
+        return True  # it was removed meanwhile
+
+
+def _jailed_processes() -> list[tuple[int, str]]:
+    """Processes below this one that are an nsjail or in one; a jailed process may rewrite its name, not its namespace.
+
+    This process adopts what loses its parent, so that nothing of ours can be anywhere else.
+    """
+    processes = dict(filter(None, map(_process, Path("/proc").glob("[0-9]*"))))
+    own = processes[os.getpid()]
+
+    def is_ours(pid: int) -> bool:
+        while pid in processes and pid != os.getpid():
+            pid = processes[pid].parent
+        return pid == os.getpid()
+
+    return [
+        (pid, process.name)
+        for pid, process in processes.items()
+        if (process.depth > own.depth or process.name == "nsjail") and not process.ended and is_ours(pid)
+    ]
+
+
+@dataclass(frozen=True)
+class _Process:
+    name: str
+    parent: int
+    depth: int
+    """How many process namespaces it is in."""
+    ended: bool
+
+
+def _process(folder: Path) -> tuple[int, _Process] | None:
+    try:
+        status = (folder / "status").read_text()
+    except OSError:
+        return None  # it ended meanwhile
+    lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return int(folder.name), _Process(
+        lines["Name"], int(lines["PPid"]), len(lines["NSpid"].split()), lines["State"][0] == "Z"
+    )
