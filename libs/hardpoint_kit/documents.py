@@ -13,6 +13,18 @@ from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from hardpoint_kit.errors import InvalidArgument
 
 LARGEST_WHOLE = 2.0**53
+DEEPEST = 30
+"""Levels of objects and lists. Protobuf reads a hundred nested messages, and an object takes three of them."""
+
+
+def too_deep(document: Any) -> bool:
+    """True when a JSON value has more levels than the wire carries."""
+    level = [document]
+    for _ in range(DEEPEST + 1):
+        level = [inner for outer in level if isinstance(outer, Mapping) for inner in outer.values()] + [
+            inner for outer in level if isinstance(outer, list | tuple) for inner in outer
+        ]
+    return bool(level)
 
 
 def from_struct(struct: Struct, place: str = "document") -> dict[str, Any]:

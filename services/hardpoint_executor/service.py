@@ -32,7 +32,9 @@ from hardpoint_executor.peers import Values
 from hardpoint_executor.runners.code import CodeRunner, Engines
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
+from hardpoint_kit.documents import DEEPEST, too_deep
 from hardpoint_kit.errors import (
+    ActionFailed,
     AlreadyExists,
     Cancelled,
     DeadlineExceeded,
@@ -166,6 +168,12 @@ class Executor:
                 usage, output = ran.usage, ran.output
                 if ran.error is not None:
                     raise ran.error
+            if too_deep(output):
+                raise ActionFailed(
+                    f"the output is nested deeper than {DEEPEST} levels",
+                    reason="OUTPUT_LIMIT",
+                    fix="return something flatter",
+                )
             return Finished(Outcome.OK, _used(usage, broker, started), await broker.outlet.output(output))
         except TimeoutError:
             late = DeadlineExceeded(f"the action took longer than {limits.wall_seconds:g} s", reason="TIMEOUT")

@@ -7,7 +7,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
+from hardpoint_kit.documents import DEEPEST, from_struct, from_value, to_struct, to_value, too_deep
 from hardpoint_kit.errors import InvalidArgument
 
 json_values = st.recursive(
@@ -40,3 +40,18 @@ def test_a_number_that_is_none_is_refused_on_the_way_in(number):
 def test_what_json_cannot_hold_is_refused(bad):
     with pytest.raises(ValueError, match=r"JSON|text"):
         to_value(bad)
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: {"a": inner}, lambda inner: [inner]], ids=["objects", "lists"])
+def test_what_is_not_too_deep_is_carried_inside_other_messages(wrap):
+    document = 1
+    for _ in range(DEEPEST):
+        document = wrap(document)
+    assert not too_deep(document)
+    carried = Struct.FromString(to_struct({"a": {"b": document}}).SerializeToString())
+    assert from_struct(carried) == {"a": {"b": document}}
+    assert too_deep(wrap(document))
+
+
+def test_a_wide_document_is_not_deep():
+    assert not too_deep({"a": [[]] * 100_000, "b": {str(number): {} for number in range(1000)}})

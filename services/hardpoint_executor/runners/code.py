@@ -27,6 +27,7 @@ from hardpoint_executor.jail.interface import (
     Taken,
 )
 from hardpoint_executor.runners.denied import failure
+from hardpoint_kit.documents import DEEPEST, too_deep
 from hardpoint_kit.errors import ActionFailed, Conflict, DeadlineExceeded, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import inject, tracer
 from hardpoint_manifest.engine import library_of
@@ -166,7 +167,7 @@ class CodeRunner:
         """
         memory = DESCRIBE_LIMITS.memory_bytes + (self._held_by(self._jail.libraries()) if language == "python" else 0)
         outcome = await self._jail.describe(language, source, filename, replace(DESCRIBE_LIMITS, memory_bytes=memory))
-        if outcome.ok and isinstance(outcome.value, dict):
+        if outcome.ok and isinstance(outcome.value, dict) and not too_deep(outcome.value):
             return outcome.value
         library = _library_missed(outcome)
         if library and library not in self._jail.libraries():
@@ -184,7 +185,7 @@ class CodeRunner:
 def _unreadable(source: str, filename: str, outcome: Outcome) -> InvalidArgument:
     failure = {
         "name": outcome.error_name or outcome.kind.value,
-        "message": outcome.message or "the jail's answer is not what was asked for",
+        "message": outcome.message or f"the jail's answer is not what was asked for, or deeper than {DEEPEST} levels",
         "stack": [asdict(frame) for frame in _own(outcome.stack, filename)],
     }
     finding = jail_error(source.encode(), filename, failure).findings[0]
