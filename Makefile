@@ -13,7 +13,7 @@ PROTOS := $(shell find protos -name '*.proto') protos/generate.py
 CODE := libs/hardpoint_* services tests bench deploy/seccomp examples/demo protos/generate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test oci check bench lock contracts format clean
+.PHONY: help setup demo up test oci check bench corpus fuzz lock contracts format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -59,6 +59,13 @@ check: setup ## Lint, types, import rules, contracts
 
 bench: setup ## Print the figures, as ratios in one run, and write bench/out/latest.json
 	@$(BIN)/python bench/run.py
+
+corpus: setup ## Run every hostile program alone and write what came of it into docs/jail.md
+	@$(BIN)/python tests/jail/corpus.py
+
+fuzz: setup ## Feed what strangers send us to its readers, each for TIME seconds (60)
+	@for target in frames urls headers; do \
+		$(BIN)/python tests/fuzz/run.py $$target -max_total_time=$(or $(TIME),60) -print_final_stats=1 || exit 1; done
 
 contracts: setup ## Accept the contracts as they stand as the released ones
 	@$(BIN)/python protos/generate.py --release
