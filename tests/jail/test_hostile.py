@@ -5,6 +5,7 @@ Each runs while a neighbour lives in a jail of its own, and is followed by a ben
 
 import pytest
 
+from .corpus import row_of, rows
 from .siege import PROGRAMS, TIERS, Program, Siege, besieged
 
 AT_ONCE = 6
@@ -34,3 +35,7 @@ def test_no_attack_reached_a_listener(siege: Siege) -> None:
 
 def test_no_attack_left_anything(siege: Siege) -> None:
     assert siege.left == []
+
+
+def test_the_document_names_every_program_once_for_each_tier() -> None:
+    assert sorted(rows()) == sorted(row_of(program, tier) for tier in TIERS for program in PROGRAMS)
