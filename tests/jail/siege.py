@@ -37,7 +37,7 @@ ATTACK_SECONDS = 20.0
 BENIGN_SECONDS = 30.0
 HEADER_BYTES = 256 * 1024
 END_SECONDS = 10.0
-_POOL = PoolOptions(running=16, queue=400, queue_seconds=90)
+_POOL = PoolOptions(running=24, queue=400, queue_seconds=90)
 _LANGUAGES = {".py": "python", ".js": "javascript"}
 _FIRST_LINE = re.compile(r"(?:#|//) expect\[(?P<all>[a-z_ ]+)\](?: slots\[(?P<slots>[a-z_ ]+)\])?: (?P<tries>.+)")
 _PR_SET_CHILD_SUBREAPER = 36
@@ -202,12 +202,13 @@ class Siege:
             limits = Limits(wall_seconds=seconds, output_bytes=HEADER_BYTES)
             return await self.jails.describe(program.language, source, program.path.name, limits)
         source += _WRAPPED[program.language]
-        call = JailCall(program.language, source, program.path.name, "attack", {}, limits=Limits(wall_seconds=seconds))
+        limits = Limits(wall_seconds=seconds)
+        call = JailCall(program.language, source, program.path.name, "attack", {}, org="attacker", limits=limits)
         return await self.jails.run(call, _WideDoor(), hear)
 
     async def _benign(self, language: str, secret: str, lives: asyncio.Event, over: asyncio.Event) -> Outcome:
         source, limits = _NEIGHBOURS[language], Limits(wall_seconds=BENIGN_SECONDS)
-        call = JailCall(language, source, "neighbour", "live", secret, limits=limits)
+        call = JailCall(language, source, "neighbour", "live", secret, org="neighbour", limits=limits)
         return await self.jails.run(call, _SlowDoor(lives, over))
 
 

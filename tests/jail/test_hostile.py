@@ -9,7 +9,8 @@ from .corpus import row_of, rows
 from .siege import PROGRAMS, TIERS, Program, Siege, besieged
 
 AT_ONCE = 6
-pytestmark = pytest.mark.xdist_group("siege")  # the siege is held once, and watches the whole machine
+# The siege is held once, before the first test, and watches the whole machine.
+pytestmark = [pytest.mark.xdist_group("siege"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module", params=TIERS)
