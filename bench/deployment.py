@@ -3,7 +3,7 @@
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,8 @@ class Measured:
     """The id of the daemon's process."""
     executor: Any
     """The executor's stub, as a unit of Hardpoint has it."""
+    client_of: Callable[[str], Hardpoint]
+    """A client of an admin of any organisation."""
     releases: dict[str, registry_pb2.Release] = field(default_factory=dict)
     executions: dict[str, executor_pb2.ExecuteRequest] = field(default_factory=dict)
 
@@ -109,7 +111,11 @@ async def measured(servers: Servers) -> AsyncIterator[Measured]:
         login = Login(deployment.address, keys.mint("bench", ORG, ["admin"]))
         service = channel(deployment.address, token=keys.mint("units/bench", "hardpoint", ["service"]))
         async with Hardpoint(login) as client, service:
-            yield await _set_up(client, service, _pid(deployment))
+
+            def client_of(org: str) -> Hardpoint:
+                return Hardpoint(Login(deployment.address, keys.mint("bench", org, ["admin"])))
+
+            yield await _set_up(client, service, _pid(deployment), client_of)
     finally:
         await deployment.stop()
         shutil.rmtree(state, ignore_errors=True)
@@ -121,8 +127,10 @@ def _pid(deployment: Deployment) -> int:
     return running.pid
 
 
-async def _set_up(client: Hardpoint, service: grpc.aio.Channel, daemon: int) -> Measured:
-    run = Measured(client, Agent(client, "helper"), daemon, ExecutorServiceStub(service))
+async def _set_up(
+    client: Hardpoint, service: grpc.aio.Channel, daemon: int, client_of: Callable[[str], Hardpoint]
+) -> Measured:
+    run = Measured(client, Agent(client, "helper"), daemon, ExecutorServiceStub(service), client_of)
     await run.agent.create()
     run.releases["http"] = await run.add((EXAMPLES / HTTP_FILE).read_bytes(), HTTP_FILE, {"API_KEY": "bench-key-51d0"})
     for language, filename in CODE_FILES.items():

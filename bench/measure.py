@@ -21,6 +21,11 @@ class Times:
         return statistics.median(self.milliseconds)
 
     @property
+    def p95(self) -> float:
+        """What one call in twenty exceeds."""
+        return sorted(self.milliseconds)[int(len(self.milliseconds) * 0.95)]
+
+    @property
     def p99(self) -> float:
         """What one call in a hundred exceeds."""
         return sorted(self.milliseconds)[int(len(self.milliseconds) * 0.99)]

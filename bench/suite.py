@@ -12,7 +12,8 @@ import httpx
 import uvloop
 from rich.console import Console
 
-from bench.deployment import CODE_FILES, HOST, Measured, measured
+from bench.deployment import ANALYSIS, CODE_FILES, HOST, Measured, measured
+from bench.hostile import TENANTS, hostile_tenants, neighbours
 from bench.measure import Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
 from bench.report import Report
@@ -29,6 +30,8 @@ REFILL_SECONDS = 0.08
 CANCELLED = 50
 CANCEL_GOAL = 50.0
 """Milliseconds from CancelExecution to the end of the stream, at the median."""
+IDLE_SECONDS = 10.0
+HOSTILE_SECONDS = 60.0
 PUBLISHED = 10
 ECHOED = b"x" * 150
 """About as long as a CallAction request."""
@@ -54,7 +57,8 @@ class Suite:
         for probe in (self._echo, self._upstream, self._call):
             for _ in range(WARM_UP_CALLS):
                 await probe()
-        for part in (self.memory, self.calls, self.rates, self.code, self.cancelling, self.registry, self.publishing):
+        parts = (self.memory, self.calls, self.rates, self.code, self.cancelling, self.registry, self.publishing)
+        for part in (*parts, self.hostile):
             began = time.perf_counter()
             console.print(f"[dim]{part.__name__} ...[/]", end="")
             await part()
@@ -158,6 +162,24 @@ class Suite:
             taken.append((time.perf_counter() - started) * 1000)
         self.report.heading("publishing")
         self.report.add("publish_to_callable.p50", statistics.median(taken), "ms")
+
+    async def hostile(self) -> None:
+        """Calls of one organisation alone, and while ten others do their worst."""
+        code = partial(self._run.call, "data-analyzer-python.analyzeDataset", ANALYSIS)
+        probes: dict[str, Probe] = {"neighbour_http": self._call, "neighbour_code": code}
+        idle, _ = await neighbours(probes, IDLE_SECONDS)
+        async with hostile_tenants(self._run.client_of) as attacks:
+            besieged, refused = await neighbours(probes, HOSTILE_SECONDS)
+            self.report.heading(f"beside {TENANTS} hostile organisations")
+            self.report.add("hostile.attacks", attacks(), "attacks ended")
+        self.report.add("neighbour.refused", refused, "calls")
+        for name, times in besieged.items():
+            self.report.add(f"{name}.idle.p95", idle[name].p95, "ms")
+            self.report.add(f"{name}.besieged.p95", times.p95, "ms", f"{name}.idle.p95")
+            ratio = self.report.figures[f"{name}.besieged.p95"].ratio or 0.0
+            self.report.goal(
+                f"{name}: p95 under twice that of an idle machine, and it was {ratio:g} times it", ratio < 2
+            )
 
 
 def _fresh(number: int) -> bytes:

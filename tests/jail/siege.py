@@ -120,6 +120,11 @@ class Program:
         return self.outcomes.get(tier, self.outcomes["all"])
 
 
+def wrapped(program: Program) -> str:
+    """Its source with what makes it an action `attack`."""
+    return program.source + _WRAPPED[program.language]
+
+
 def _program(path: Path) -> Program:
     source = path.read_text()
     said = _FIRST_LINE.fullmatch(source.partition("\n")[0])
