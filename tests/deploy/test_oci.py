@@ -29,7 +29,7 @@ from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.documents import from_value
 from hardpoint_kit.rpc.server import STOP_SECONDS
 from jail.programs import javascript, python
-from jail.test_hostile import PROGRAMS, WRAPPED, expected
+from jail.siege import PROGRAMS, Program, wrapped
 
 pytestmark = [pytest.mark.oci, pytest.mark.timeout(300)]
 ORDINARY_CLONE = {
@@ -208,27 +208,24 @@ async def test_code_is_executed(executor: Executor, call: Any):
 
 
 async def test_hostile_programs_are_contained(executor: Executor):
-    """The whole corpus. Its canary is the container's own: the key set it was given, the port it serves on."""
+    """The corpus. Its canary is the container's own: the key set it was given, the port it serves on."""
     turns = asyncio.Semaphore(4)
+    programs = [program for program in PROGRAMS if not program.only_loaded and not program.asks_the_siege]
 
-    sources = {program: program.read_text() for program in PROGRAMS}
-
-    async def attack(program: Path) -> tuple[str, str, str] | None:
-        text = sources[program].replace("CANARY_FILE", "/etc/hardpoint/jwks.json").replace("CANARY_PORT", "7700")
-        seconds = 1.5 if "timeout" in expected(program) else 20.0
+    async def attack(program: Program) -> tuple[str, str, str] | None:
+        text = wrapped(program).replace("CANARY_FILE", "/etc/hardpoint/jwks.json").replace("CANARY_PORT", "7700")
+        seconds = 1.5 if program.waits("single-use") else 20.0
         async with turns:
-            finished = await executor.run(
-                text + WRAPPED[program.suffix], program.name, "attack", {}, wall_seconds=seconds
-            )
+            finished = await executor.run(text, program.path.name, "attack", {}, wall_seconds=seconds)
         value = from_value(finished.output) if finished.HasField("output") else None
         denied = isinstance(value, dict) and value.get("denied") is True
         kinds = {outcome(finished), "ok_denied" if denied else outcome(finished)}
-        fine = kinds & expected(program) and "keys" not in repr(value)
+        fine = kinds & program.expected("single-use") and '"keys"' not in repr(value)
         return None if fine else (program.name, outcome(finished), str(finished)[:300])
 
-    wrong = [each for each in await asyncio.gather(*map(attack, PROGRAMS)) if each]
+    wrong = [each for each in await asyncio.gather(*map(attack, programs)) if each]
     assert not wrong, "\n".join(map(str, wrong))
-    assert len(PROGRAMS) > 80
+    assert len(programs) > 200
     await test_code_is_executed(executor, python("return input", None))
     assert await executor.health() == health_pb2.HealthCheckResponse.SERVING
 

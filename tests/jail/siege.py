@@ -111,6 +111,11 @@ class Program:
         """True for a whole module whose attack is its header: it is described, not called."""
         return self.path.parent.name == "header"
 
+    @property
+    def asks_the_siege(self) -> bool:
+        """True when what it expects of the broker is what the siege's own answers."""
+        return any(word in self.source for word in ("wide.example", "ctx.fetch", "HOST_NOT_GRANTED"))
+
     def waits(self, tier: str) -> bool:
         """True when somebody else has to end it."""
         return "timeout" in self.expected(tier)

@@ -1,4 +1,4 @@
-# expect[budget]: megabytes that are slow to parse, as long as they are heard
+# expect[budget timeout]: megabytes that are slow to parse, as long as they are heard
 import json
 import os
 import time

@@ -17,5 +17,7 @@ def run(x):
             said[name] = "OK"
         except OSError as error:
             said[name] = error.errno
-    assert "OK" not in said.values() and not said["device"], said
+    assert not said["device"], said
+    said.pop("touch")  # of a pipe of its own, which it may own
+    assert "OK" not in said.values(), said
     return {"denied": True, "said": said}

@@ -1,4 +1,4 @@
-# expect[ok_denied] slots[violation]: every number that no plugin needs, known to this kernel or not
+# expect[ok_denied violation]: every number that no plugin needs, known to this kernel or not
 import ctypes
 import errno
 

@@ -1,4 +1,4 @@
-# expect[ok_denied] slots[violation]: calls by their x32 numbers, which a filter by number may not know
+# expect[ok_denied violation]: calls by their x32 numbers, which a filter by number may not know
 import ctypes
 import errno
 
