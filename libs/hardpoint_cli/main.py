@@ -8,6 +8,7 @@ from hardpoint_cli.commands import (
     calls,
     doctor,
     engines,
+    explaining,
     installations,
     market,
     releases,
@@ -31,7 +32,7 @@ app = typer.Typer(
     epilog="New here? [cyan]hardpoint doctor[/] says whether all is well, [cyan]hardpoint new http weather[/] starts.",
 )
 
-for _noun in (authoring, engines, releases, market, installations, settings, agents, calls, runs, doctor):
+for _noun in (authoring, engines, releases, market, installations, settings, agents, calls, runs, explaining, doctor):
     _noun.add(app)
 
 

@@ -186,6 +186,14 @@ class Artifacts(Fake, registry_pb2_grpc.ArtifactServiceServicer):
         self.world.uploaded[header.digest] = data
         return registry_pb2.Artifact(digest=header.digest, size_bytes=len(data))
 
+    async def CreateArtifactTicket(self, request, context):
+        self.world.ask("CreateArtifactTicket", request)
+        return registry_pb2.ArtifactTicket(ticket=request.release)
+
+    async def ReadArtifact(self, request, context):
+        self.world.ask("ReadArtifact", request)
+        yield registry_pb2.ReadArtifactResponse(chunk=self.world.uploaded[request.digest])
+
 
 class Marketplace(Fake, marketplace_pb2_grpc.MarketplaceServiceServicer):
     async def HideListing(self, request, context):

@@ -215,3 +215,32 @@ async def test_an_org_reads_only_its_own_runs(url: str, attached: Client, query:
         assert await tx.runs.within("acme", Window(10, "", ""), "", "") == []
     await database.close()
     assert await query("SELECT count(*) FROM runs", org="acme") == [(1,)]
+
+
+async def test_a_run_keeps_what_was_refused_by_name(attached: Client, fakes: Fakes) -> None:
+    patch = '[{"op": "add", "path": "/capability/hosts", "value": ["api.example.com"]}]'
+    facts = {"host": "evil.test", "path": "capability.hosts", "patch": patch, "error": "no\0body"}
+    refused = ActionFailed("host evil.test is not granted", reason="HOST_NOT_GRANTED", fix="grant it", **facts)
+    refused.metadata |= {"run": "another", "input": "a-very-private-place"}
+    fakes.executor.behave = failing(refused)
+    with pytest.raises(ActionFailed) as failed:
+        await attached.call()
+    run = await attached.runs.GetRun(run_pb2.GetRunRequest(name=failed.value.metadata["run"]))
+    assert dict(run.facts) == {**facts, "error": "no\ufffdbody"}
+    (again,) = (await attached.runs.ListRuns(run_pb2.ListRunsRequest(parent="orgs/acme"))).runs
+    assert again.facts == run.facts
+
+
+async def test_what_a_run_keeps_is_bounded_and_a_patch_is_kept_whole_or_not_at_all(
+    attached: Client, fakes: Fakes
+) -> None:
+    fakes.executor.behave = failing(ActionFailed("no", host="h" * 7_999, secret="KEY", patch="[" * 100, name="n"))
+    with pytest.raises(ActionFailed) as failed:
+        await attached.call()
+    run = await attached.runs.GetRun(run_pb2.GetRunRequest(name=failed.value.metadata["run"]))
+    assert dict(run.facts) == {"host": "h" * 7_999, "name": "n"}
+
+
+async def test_a_run_that_succeeds_keeps_no_facts(attached: Client) -> None:
+    run = await attached.runs.GetRun(run_pb2.GetRunRequest(name=(await attached.call()).run))
+    assert not run.facts

@@ -84,7 +84,7 @@ async def run(
             "called by": found.subject,
             "started": moment(found.start_time),
             "took": duration(found.duration_ms),
-            "used": _usage(found.usage),
+            "used": usage_text(found.usage),
             "trace": found.trace_id,
             "reason": Text(found.reason, "red") if found.reason else "",
             "message": found.message,
@@ -154,7 +154,8 @@ def _state(record: "run_pb2.Run | run_pb2.Step") -> Text:
     return Text(state, _STYLES.get(state, ""))
 
 
-def _usage(usage: "manifest_pb2.Usage") -> str:
+def usage_text(usage: "manifest_pb2.Usage") -> str:
+    """What an execution used, in words; empty when nothing was measured."""
     from hardpoint_cli.documents import duration, size
 
     parts = [

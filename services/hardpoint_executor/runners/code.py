@@ -124,7 +124,7 @@ class CodeRunner:
         error = (
             _wrong_output(outcome.value, execution.output_schema)
             if outcome.ok
-            else _error(outcome, execution.artifact.filename)
+            else _error(outcome, execution.artifact.filename, limits)
         )
         return domain.Ran(_usage(outcome), None if error else outcome.value, error)
 
@@ -212,7 +212,7 @@ def _wrong_output(output: Any, schema: Mapping[str, Any]) -> ActionFailed | None
     )
 
 
-def _error(outcome: Outcome, filename: str) -> HardpointError:
+def _error(outcome: Outcome, filename: str, limits: domain.Limits) -> HardpointError:
     if outcome.denied is not None:
         return failure(outcome.denied, _place(_own(outcome.stack, filename)))
     message = f"{outcome.error_name}: {outcome.message}" if outcome.error_name else outcome.message
@@ -221,7 +221,7 @@ def _error(outcome: Outcome, filename: str) -> HardpointError:
         reason = "MEMORY"
     kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
     fix = f'add libraries=["{library}"] to @capability(...)' if (library := _library_missed(outcome)) else ""
-    return kind(message, reason=reason, place=_place(_own(outcome.stack, filename)), fix=fix, **_facts(outcome))
+    return kind(message, reason=reason, place=_place(_own(outcome.stack, filename)), fix=fix, **_facts(outcome, limits))
 
 
 def _library_missed(outcome: Outcome) -> str | None:
@@ -231,11 +231,17 @@ def _library_missed(outcome: Outcome) -> str | None:
     return next((found for word in outcome.message.split("'") if (found := library_of(word))), None)
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _facts(outcome: Outcome, limits: domain.Limits) -> dict[str, Any]:
     match outcome.kind:
+        case OutcomeKind.TIMEOUT:
+            return {"limit": f"{limits.wall_seconds:g} s"}
+        case OutcomeKind.OOM:
+            return {"signal": outcome.detail, "limit": f"{limits.memory_bytes} bytes"}
+        case OutcomeKind.OUTPUT_LIMIT:
+            return {"limit": f"{limits.output_bytes} bytes"}
         case OutcomeKind.USER_ERROR:
             return {"name": outcome.error_name}
-        case OutcomeKind.CRASH | OutcomeKind.VIOLATION | OutcomeKind.OOM:
+        case OutcomeKind.CRASH | OutcomeKind.VIOLATION:
             return {"signal": outcome.detail}
         case OutcomeKind.BUDGET:
             return {"budget": outcome.detail}

@@ -1,8 +1,8 @@
 """Owns the record of what ran. Inputs, outputs and secrets are no part of it."""
 
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -11,6 +11,32 @@ from hardpoint_kit.names import ReleaseName, RunName, StepName
 from hardpoint_runtime.domain.counters import NOTHING, Counters
 
 _LONGEST_TEXT = 2_000
+_FACTS = (
+    "host",
+    "redirected_by",
+    "because",
+    "permission",
+    "method",
+    "secret",
+    "file",
+    "budget",
+    "limit",
+    "signal",
+    "name",
+    "status",
+    "error",
+    "content_type",
+    "wanted",
+    "got",
+    "engine",
+    "libraries",
+    "offered",
+    "path",
+    "author",
+    "patch",
+)
+"""What of an error's metadata is kept with its run: names and limits, never a value of an input or a secret."""
+_MOST_FACTS_CHARS = 8_000
 
 
 class RunState(StrEnum):
@@ -36,19 +62,24 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run did not succeed, in the words of the error that its caller got; empty texts when it did."""
+    """Why a run did not succeed, in the words of the error that its caller got; empty texts when it did.
+
+    `facts` name what was refused or went wrong (host, permission, limit ...) and the patch that would allow it.
+    """
 
     reason: str = ""
     message: str = ""
     place: str = ""
     fix: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, error: HardpointError | None) -> "Failure":
         """The error as it is recorded."""
         if error is None:
             return cls()
-        return cls(error.reason, _storable(error.message), _storable(error.place), _storable(error.fix))
+        message, place, fix = map(_storable, (error.message, error.place, error.fix))
+        return cls(error.reason, message, place, fix, _facts_of(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +176,15 @@ def new_run_name(org: str, at: datetime) -> RunName:
 def _storable(text: str) -> str:
     """What the author's code said, without the one character that PostgreSQL refuses, and not without end."""
     return text.replace("\0", "\ufffd")[:_LONGEST_TEXT]
+
+
+def _facts_of(error: HardpointError) -> dict[str, str]:
+    """The known facts, as many as there is room for: a patch that was cut would be none."""
+    facts: dict[str, str] = {}
+    left = _MOST_FACTS_CHARS
+    for name in _FACTS:
+        text = error.metadata.get(name, "").replace("\0", "\ufffd")
+        if text and len(text) <= left:
+            facts[name] = text
+            left -= len(text)
+    return facts

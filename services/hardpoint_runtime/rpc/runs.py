@@ -50,6 +50,7 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         message=run.failure.message,
         place=run.failure.place,
         fix=run.failure.fix,
+        facts=run.failure.facts,
         usage=usage_to_proto(run.usage),
         trace_id=run.trace_id,
         subject=run.subject,

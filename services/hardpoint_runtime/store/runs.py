@@ -20,12 +20,12 @@ _WRITE = """
     WITH given AS (
         SELECT * FROM jsonb_to_recordset(%(runs)s::jsonb) AS given (org text, run text, step text, agent text,
             action text, release text, state text, reason text, message text, place text, fix text,
-            started_at timestamptz, duration_us bigint, usage jsonb, trace_id text, subject text)
+            facts jsonb, started_at timestamptz, duration_us bigint, usage jsonb, trace_id text, subject text)
     ), written AS (
-        INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, started_at,
-            duration_us, usage, trace_id, subject)
-        SELECT org, run, agent, action, release, state, reason, message, place, fix, started_at, duration_us, usage,
-            trace_id, subject
+        INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
+            started_at, duration_us, usage, trace_id, subject)
+        SELECT org, run, agent, action, release, state, reason, message, place, fix, facts, started_at, duration_us,
+            usage, trace_id, subject
         FROM given ON CONFLICT DO NOTHING RETURNING org, run
     ), stepped AS (
         INSERT INTO steps (org, run, step, action, release, state, reason, message, started_at, duration_us, usage)
@@ -125,6 +125,7 @@ def _columns(run: Run) -> dict[str, Any]:
         "message": run.failure.message,
         "place": run.failure.place,
         "fix": run.failure.fix,
+        "facts": run.failure.facts,
         "started_at": run.started_at,
         "duration_us": run.duration_us,
         "usage": run.usage,
@@ -140,7 +141,7 @@ def _run(row: Row[Any]) -> Run:
         row.action,
         ReleaseName.parse(row.release),
         RunState(row.state),
-        Failure(row.reason, row.message, row.place, row.fix),
+        Failure(row.reason, row.message, row.place, row.fix, row.facts),
         row.started_at,
         row.duration_us,
         USAGE.validate_json(row.usage_json),

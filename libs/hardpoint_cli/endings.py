@@ -1,0 +1,160 @@
+"""What every way in which an execution ends means, and what its caller and its author can do about it: a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+
+class FixFor(Enum):
+    """Whom the `fix` of the error speaks to."""
+
+    CALLER = "caller"
+    AUTHOR = "author"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a reason means, and what to do where the error itself does not say it."""
+
+    kind: str
+    caller: str = "tell the capability's author; nothing that you grant or set changes it"
+    author: str = "nothing: no line of the file decides it"
+    fix_for: FixFor = FixFor.AUTHOR
+
+
+_REPEAT: Final = "call it again; if it persists, tell the capability's author"
+_LOOK: Final = "it may have taken effect: look before you repeat it"
+_INPUT: Final = "give another input, or tell the capability's author"
+
+ENDINGS: Final[Mapping[str, Ending]] = {
+    # --- the author's code, and its jail ---
+    "USER_ERROR": Ending("the capability's code failed", _INPUT, "correct the code at the place"),
+    "TIMEOUT": Ending(
+        "a limit of time: the action did not end within it",
+        "ask for less at once, or call it again; " + _LOOK,
+        "do less at once, or split the work into several actions",
+    ),
+    "MEMORY": Ending(
+        "a limit of memory: the code needed more",
+        "give a smaller input",
+        "hold less at once: read and write in parts; no permission widens the limit",
+    ),
+    "CRASH": Ending(
+        "the interpreter died",
+        _REPEAT,
+        "look for endless recursion and for native code fed with wrong values",
+    ),
+    "VIOLATION": Ending(
+        "a system call that no plugin may make; the kernel killed the jail",
+        "do not install it until its author has explained the call: honest code has no use for it",
+        "remove what reaches for the system: tracing, mounting, namespaces, kernel modules, changing users. Which call "
+        "it was cannot be known here: the kernel tells it to the kernel log of the executor's machine alone "
+        "(`type=1326`, where audit is on)",
+    ),
+    "PROTOCOL": Ending(
+        "the code ended or spoke out of turn, and gave no result",
+        _REPEAT,
+        "return a value; do not exit, and do not touch descriptor 3",
+    ),
+    "OUTPUT_LIMIT": Ending(
+        "a limit of size: the output, or what was printed, is larger",
+        "ask for less at once",
+        "return less, page by page; print less",
+    ),
+    "BUDGET": Ending(
+        "a budget of the execution was spent",
+        "ask for less at once",
+        "make fewer calls and log less, or split the work into several actions",
+    ),
+    "CANCELLED": Ending(
+        "the caller gave up before it ended",
+        "call it again; " + _LOOK,
+        "nothing: the code was stopped from outside",
+    ),
+    # --- what was declared, and what came ---
+    "MAPPING_MISSING": Ending("the answer has no value where the mapping looks for one", _INPUT),
+    "TYPE_MISMATCH": Ending("a value is not of the type that is declared", _INPUT),
+    "EXPRESSION_FAILED": Ending(
+        "an expression of the manifest could not be evaluated", _INPUT, "correct the expression"
+    ),
+    "MANIFEST_INVALID": Ending("the manifest cannot be run", author="correct what `hardpoint check` finds"),
+    "INVALID_ARGUMENT": Ending("an argument that the broker does not take", _INPUT, "correct the argument"),
+    "INPUT_INVALID": Ending(
+        "the input is not what the action takes", "give what its schema says", fix_for=FixFor.CALLER
+    ),
+    "ACTION_NAME_INVALID": Ending("the action's name is none that code can have", author="rename the action"),
+    # --- the upstream ---
+    "UPSTREAM_ERROR": Ending(
+        "the upstream said that the call failed",
+        "look at what it said: a key that is wrong or spent, an input it does not know, too many calls",
+        "tell its errors apart with `success` and `error`",
+    ),
+    "NOT_JSON": Ending("the upstream's answer is no JSON", _REPEAT),
+    "UPSTREAM_TIMEOUT": Ending("the upstream did not answer in time", _REPEAT),
+    "UPSTREAM_UNREACHABLE": Ending(
+        "the upstream cannot be reached", _REPEAT, "look at the host's name, its port and its certificate"
+    ),
+    "RESPONSE_TOO_LARGE": Ending("the upstream's answer is too large", "ask for less at once"),
+    "TOO_MANY_REDIRECTS": Ending("the upstream redirects too often"),
+    "REDIRECT_REFUSED": Ending("a redirect was refused", fix_for=FixFor.CALLER),
+    # --- what was asked for, declared and granted ---
+    "HOST_NOT_GRANTED": Ending(
+        "a host that is not granted", "grant the host to the installation", "declare the host", FixFor.CALLER
+    ),
+    "PERMISSION_NOT_GRANTED": Ending(
+        "a permission that is not granted",
+        "grant the permission to the installation",
+        "declare the permission",
+        FixFor.CALLER,
+    ),
+    "GRANT_MISSING": Ending(
+        "a permission that is not granted",
+        "grant the permission to the installation",
+        "declare the permission",
+        FixFor.CALLER,
+    ),
+    "SECRET_NOT_FOR_HOST": Ending(
+        "a secret was to go to a host that it is not for",
+        "nothing was sent; keep the secret from this release until its author has explained the host",
+        "declare the host among the secret's `hosts`",
+        FixFor.CALLER,
+    ),
+    # --- what the broker never lets through ---
+    "SERVICE_UNKNOWN": Ending("a service that the broker does not have"),
+    "METHOD_REFUSED": Ending("a method that no request may have", author="use GET, POST, PUT, PATCH, DELETE or HEAD"),
+    "URL_REFUSED": Ending(
+        "a URL that no request may have", _INPUT, "write https://, a host, and a path of plain letters"
+    ),
+    "USERINFO_REFUSED": Ending("a user or password in a URL", _INPUT, "send it in a header"),
+    "HOST_NOT_A_NAME": Ending("an address where a host's name must stand", _INPUT, "use the host's name"),
+    "ADDRESS_NOT_PUBLIC": Ending(
+        "a host whose address is not of the public internet",
+        "nothing was sent; a grant does not change it: private networks are never reached",
+        "use a host of the public internet",
+    ),
+    "HEADER_REFUSED": Ending("a header that no request may have", _INPUT, "leave the header out"),
+    "SECRET_MISPLACED": Ending("a secret where no secret may stand"),
+    "REQUEST_TOO_LARGE": Ending("a request that is too large", "give a smaller input"),
+    "ANSWER_HOLDS_SECRET": Ending(
+        "an answer that repeats a secret in a hidden form; it was withheld",
+        "replace the secret if you do not trust the host: it was sent there",
+    ),
+    "OUTPUT_HOLDS_SECRET": Ending(
+        "an output that holds a secret in a hidden form; it was withheld",
+        "replace the secret, and do not call it again before its author has explained it",
+    ),
+    "FILE_NOT_FOUND": Ending("a temporary file that is not there", author="write it before it is read"),
+    "FILE_LIMIT": Ending("too many temporary files, or too much in them", "give a smaller input"),
+    # --- the platform ---
+    "ENGINE_UNAVAILABLE": Ending(
+        "an engine that this executor does not offer", "ask the operator of the executor for it", "name another engine"
+    ),
+    "LIBRARY_UNAVAILABLE": Ending(
+        "a library that this executor does not offer", "ask the operator of the executor for it", "do without it"
+    ),
+    "UNAVAILABLE": Ending("the executor was lost while the action ran", _LOOK, fix_for=FixFor.CALLER),
+    "DEADLINE_EXCEEDED": Ending("the time allowed for the call ran out", _LOOK, fix_for=FixFor.CALLER),
+    "RESOURCE_EXHAUSTED": Ending("the executor had no room", "call it again later", fix_for=FixFor.CALLER),
+    "INTERNAL": Ending("a defect of Hardpoint", "report it, with the run's trace", fix_for=FixFor.CALLER),
+}
