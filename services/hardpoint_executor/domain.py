@@ -110,6 +110,11 @@ class Limits:
             broker_calls=min(self.broker_calls, asked.broker_calls or self.broker_calls),
         )
 
+    def compute_used(self, authority: Authority, seconds: float) -> frozenset[str]:
+        """The permission of the lightest compute tier that these seconds fit in, where it is granted."""
+        fitting = (tier for tier, most in COMPUTE_SECONDS.items() if min(seconds, self.wall_seconds) <= most)
+        return authority.permissions & {f"compute.{tier}" for tier in [*fitting][:1]}
+
     def for_compute(self, authority: Authority) -> "Limits":
         """Cut to the widest compute tier that is granted; without one, the lightest."""
         granted = [tier for tier in COMPUTE_SECONDS if f"compute.{tier}" in authority.permissions]
@@ -193,12 +198,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end: an output for `ok`, an error for every other outcome."""
+    """The end: an output for `ok`, an error for every other outcome; `used` is the part of its authority it needed."""
 
     outcome: Outcome
     usage: Usage
     output: Any = None
     error: HardpointError | None = None
+    used: Authority = field(default_factory=Authority)
 
 
 Event = Started | Log | Progress | Finished

@@ -130,4 +130,6 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         output=None if finished.error else to_value(finished.output),
         error=to_status(finished.error) if finished.error else None,
         usage=manifest_pb2.Usage(**asdict(finished.usage)),
+        used_permissions=sorted(finished.used.permissions),
+        used_hosts=sorted(finished.used.hosts),
     )

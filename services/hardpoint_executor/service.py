@@ -44,6 +44,7 @@ from hardpoint_kit.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.load import language
 
 MOST_LEASES = 4096
@@ -156,6 +157,14 @@ class Executor:
         settings = _settings(execution, values)
         started = time.monotonic()
         usage = Usage()
+
+        def finished(outcome: Outcome, output: Any = None, error: HardpointError | None = None) -> Finished:
+            spent = _used(usage, broker, started)
+            permissions = frozenset(broker.usage.permissions)
+            if isinstance(program, Code):
+                permissions |= limits.compute_used(execution.authority, spent.wall_ms / 1000)
+            return Finished(outcome, spent, output, error, Authority(permissions, frozenset(broker.usage.hosts)))
+
         try:
             if isinstance(program, Calls):
                 events.put_nowait(Started("http"))
@@ -174,15 +183,14 @@ class Executor:
                     reason="OUTPUT_LIMIT",
                     fix="return something flatter",
                 )
-            return Finished(Outcome.OK, _used(usage, broker, started), await broker.outlet.output(output))
+            return finished(Outcome.OK, await broker.outlet.output(output))
         except TimeoutError:
             late = DeadlineExceeded(f"the action took longer than {limits.wall_seconds:g} s", reason="TIMEOUT")
-            return Finished(Outcome.TIMEOUT, _used(usage, broker, started), error=late)
+            return finished(Outcome.TIMEOUT, error=late)
         except (ResourceExhausted, Unavailable):
             raise  # no jail was to be had: the action did not run
         except HardpointError as error:
-            outcome = outcome_of(error)
-            return Finished(outcome, _used(usage, broker, started), error=broker.outlet.error(error))
+            return finished(outcome_of(error), error=broker.outlet.error(error))
 
 
 def _ended(run: asyncio.Task[Finished]) -> Finished:

@@ -282,12 +282,13 @@ _STATES = {
 def _ended(finished: executor_pb2.Finished) -> Ended:
     state = _STATES.get(finished.outcome, RunState.FAILED)
     usage = Usage(*(getattr(finished.usage, field) for field in _USAGE))
+    used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
     if state is RunState.SUCCEEDED:
-        return Ended(state, from_value(finished.output), None, usage)
+        return Ended(state, from_value(finished.output), None, usage, used)
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
     error.from_peer = False
-    return Ended(state, None, error, usage)
+    return Ended(state, None, error, usage, used)
 
 
 def _release(release: registry_pb2.Release) -> Release:

@@ -1,11 +1,14 @@
 """Installing: nothing is granted that nobody allowed."""
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.conftest import Run
 from cli.fakes import WEATHER, World, release
 from hardpoint.manifest.v1.manifest_pb2 import Authority
 from hardpoint.registry.v1 import registry_pb2
+from hardpoint.runtime.v1.installation_pb2 import GrantUse
+from hardpoint_cli.documents import moment
 
 
 def granted(world: World) -> Authority:
@@ -119,3 +122,26 @@ def test_uninstalling(cli: Run, attached: World) -> None:
     assert cli("uninstall", "weather-lookup", "--json").json == {
         "installation": "orgs/acme/installations/weather-lookup"
     }
+
+
+def test_grants_tell_what_was_used_and_what_never_was(cli: Run, attached: World) -> None:
+    found = attached.installations["orgs/acme/installations/weather-lookup"]
+    found.counters.execution_count = 3
+    used = GrantUse(grant="network.http.get", execution_count=3, last_used=Timestamp(seconds=1_770_000_000))
+    found.grant_uses.extend([used, GrantUse(grant="api.weather.com")])
+    found.grant_time.FromSeconds(1_760_000_000)
+    since, last = moment(found.grant_time), moment(used.last_used)
+    said = cli("grants", "weather-lookup").table
+    assert f"network.http.get | 3 | {last}" in said
+    assert f"api.weather.com | 0 | never, since {since}" in said
+    assert "hardpoint install weather-lookup@1.0.0 --as weather-lookup --grant network.http.get" in said
+    assert cli("grants", "weather-lookup", "--json").json["unused"] == ["api.weather.com"]
+    assert cli("installed").table.splitlines()[1].endswith("| api.weather.com")
+
+
+def test_without_a_call_nothing_is_called_unused(cli: Run, attached: World) -> None:
+    found = attached.installations["orgs/acme/installations/weather-lookup"]
+    found.grant_uses.add(grant="api.weather.com")
+    told = cli("grants", "weather-lookup", "--json").json
+    assert (told["unused"], told["next"]) == ([], [])
+    assert "To take back" not in cli("grants", "weather-lookup").out

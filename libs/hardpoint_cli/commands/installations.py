@@ -1,4 +1,4 @@
-"""Capabilities made usable in the org: `install`, `installed`, `uninstall`."""
+"""Capabilities made usable in the org: `install`, `installed`, `grants`, `uninstall`."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +33,7 @@ def add(app: typer.Typer) -> None:
         ],
     )(install)
     command(app, "installed", panel=FIND, examples=["hardpoint installed"])(installed)
+    command(app, "grants", panel=FIND, examples=["hardpoint grants weather-lookup"])(grants)
     command(app, "uninstall", panel=FIND, examples=["hardpoint uninstall weather-lookup"])(uninstall)
 
 
@@ -96,12 +97,42 @@ async def installed() -> Answer:
                 ", ".join([*one.grants.permissions, *one.grants.hosts]) or "nothing",
                 str(one.counters.execution_count),
                 moment(one.counters.last_used) or "never",
+                ", ".join(_unused(one)),
             )
             for one in found
         ]
-        head = ["installation", "release", "state", "granted", "calls", "last used"]
+        head = ["installation", "release", "state", "granted", "calls", "last used", "granted and never used"]
         shown = table(head, rows, "Nothing is installed. Find something: hardpoint search")
         return Answer({"installations": [document(one) for one in found]}, shown)
+
+
+async def grants(installation: Installation) -> Answer:
+    """Show what an installation is granted, and what of it agents really used: what was never used can be taken back.
+
+    Uses are counted for executions that agents ask for, failed ones too, and not for tests.
+    """
+    from hardpoint.runtime.v1 import installation_pb2
+    from hardpoint_cli.documents import document, moment
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        name = client.named("installations", installation)
+        found = await client.installations.GetInstallation(installation_pb2.GetInstallationRequest(name=name))
+        since = moment(found.grant_time)
+        rows = [
+            (use.grant, str(use.execution_count), moment(use.last_used) or Text(f"never, since {since}", "yellow"))
+            for use in found.grant_uses
+        ]
+        parts: list[RenderableType] = [table(["granted", "executions", "last used"], rows, "Nothing is granted.")]
+        unused = _unused(found)
+        steps = []
+        if kept := [use.grant for use in found.grant_uses if use.grant not in unused] if unused else []:
+            release, id = short(found.release, client.org), short(name, client.org)
+            steps = [f"hardpoint install {release} --as {id}{''.join(f' --grant {grant}' for grant in kept)}"]
+            parts.append(Text("To take back what was never used; what was not called since then may need it:"))
+            parts.append(next_steps(*steps))
+        return Answer({"installation": document(found), "unused": unused, "next": steps}, Group(*parts))
 
 
 async def uninstall(installation: Installation) -> Answer:
@@ -116,6 +147,13 @@ async def uninstall(installation: Installation) -> Answer:
         request = installation_pb2.DeleteInstallationRequest(name=name, request_id=new_request_id())
         await client.installations.DeleteInstallation(request)
         return Answer({"installation": name}, done(f"{short(name, client.org)} is uninstalled"))
+
+
+def _unused(installation: "installation_pb2.Installation") -> list[str]:
+    """What is granted and was never used; nothing while there were no calls that could have used it."""
+    if not installation.counters.execution_count:
+        return []
+    return [use.grant for use in installation.grant_uses if not use.execution_count]
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ class Broker:
 
     async def _file(self, method: str, arguments: Mapping[str, Any]) -> Any:
         self._policy.permission(PERMISSION, "a temporary file")
+        self.usage.permissions.add(PERMISSION)
         self._operate()
         return self._files.ask(method, arguments)
 

@@ -15,6 +15,7 @@ from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy, Target, check_headers
 from hardpoint_executor.broker.scrub import Unfit
 from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_manifest.authority import http_permission
 
 MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -63,6 +64,7 @@ class Fetcher:
         """Make an admitted request, and follow its redirects; raises BrokerDenied."""
         if request.into or request.body_file:
             self._policy.permission(PERMISSION, "a temporary file")
+            self._usage.permissions.add(PERMISSION)
         started = time.monotonic()
         seconds = min(self._limits.call_seconds, self._ends - started, request.timeout_seconds or float("inf"))
         try:
@@ -98,6 +100,8 @@ class Fetcher:
         check_headers(headers)
         body = self._filled_body(request, target)
         limit = self._files.room(request.into) if request.into else self._limits.response_bytes
+        self._usage.permissions.add(http_permission(request.method))
+        self._usage.hosts.add(target.rule)
         self._usage.bytes_sent += len(body or b"")
         answer = await self._http.send(self._owner, request.method.upper(), target, headers, body, limit)
         self._usage.bytes_received += answer.received

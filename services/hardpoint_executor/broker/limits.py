@@ -1,6 +1,6 @@
 """What one execution may spend outside its jail, and what it has spent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,15 @@ class BrokerLimits:
 
 @dataclass(slots=True)
 class Usage:
-    """What one execution has spent so far; bytes are those of bodies, as they travelled."""
+    """What one execution has spent so far; bytes are those of bodies, as they travelled.
+
+    `permissions` and `hosts` (as the narrowest rules) are those that it really used: admitted, and acted upon.
+    """
 
     calls: int = 0
     operations: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
     milliseconds: float = 0.0
+    permissions: set[str] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)

@@ -1,7 +1,7 @@
 """Owns what the executor is asked to do and what it answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -38,9 +38,13 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an execution that began has ended: with an output, or with the error that says why not."""
+    """How an execution that began has ended: with an output, or with the error that says why not.
+
+    `used` is what of its authority it used, with the hosts that it asked.
+    """
 
     state: RunState
     output: Any
     error: HardpointError | None
     usage: Usage
+    used: Authority = field(default_factory=Authority)

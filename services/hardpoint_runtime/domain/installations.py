@@ -12,6 +12,7 @@ from hardpoint_kit.masks import apply_mask
 from hardpoint_kit.names import CapabilityName, InstallationName, SettingsName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.counters import NOTHING, Counters
+from hardpoint_runtime.domain.grants import GrantUse
 from hardpoint_runtime.domain.releases import Release, Requirement
 from hardpoint_runtime.domain.revision import Revision
 
@@ -34,13 +35,15 @@ class Installation:
     grants: Authority
     state: InstallationState
     revision: Revision
+    granted_at: datetime | None = None
+    """When the grants last changed, or their uses were first seen."""
 
     @classmethod
     def new(cls, name: InstallationName, constraint: str, release: Release, grants: Authority, at: datetime) -> Self:
         """An active installation; raises InvalidArgument GRANT_NOT_ASKED."""
         release.check_grants(grants)
         uid = uuid.uuid4().hex
-        return cls(name, uid, constraint, release, grants, InstallationState.ACTIVE, Revision.first(at))
+        return cls(name, uid, constraint, release, grants, InstallationState.ACTIVE, Revision.first(at), at)
 
     @property
     def capability(self) -> CapabilityName:
@@ -72,6 +75,7 @@ class Installation:
             constraint=wanted.constraint,
             release=release,
             revision=self.revision.next(at),
+            granted_at=self.granted_at if wanted.grants == self.grants else at,
         )
 
     def disabled(self, at: datetime) -> Self:
@@ -122,8 +126,16 @@ MASK = ("grants", "constraint")
 
 @dataclass(frozen=True, slots=True)
 class InstallationView:
-    """An installation as it is shown: with what it was used, and the required settings without a value."""
+    """An installation as it is shown: with how it was used, and the required settings without a value."""
 
     installation: Installation
     counters: Counters = NOTHING
     missing: tuple[Requirement, ...] = ()
+    used: tuple[GrantUse, ...] = ()
+
+    @property
+    def grant_uses(self) -> list[GrantUse]:
+        """Every grant with its uses, permissions before hosts."""
+        used = {use.grant: use for use in self.used}
+        grants = self.installation.grants
+        return [used.get(grant, GrantUse(grant)) for grant in [*sorted(grants.permissions), *sorted(grants.hosts)]]

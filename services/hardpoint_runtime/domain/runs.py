@@ -9,6 +9,7 @@ from enum import StrEnum
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import ReleaseName, RunName, StepName
 from hardpoint_runtime.domain.counters import NOTHING, Counters
+from hardpoint_runtime.domain.grants import GrantUse
 
 _LONGEST_TEXT = 2_000
 _FACTS = (
@@ -152,10 +153,14 @@ class CountedFor:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run that waits to be written, and whose counters it adds to: nobody's for a test."""
+    """A run that waits to be written, and whose counters it adds to: nobody's for a test.
+
+    `grants` are the permissions and hosts of the installation, as granted, that it used.
+    """
 
     run: Run
     counted_for: CountedFor | None
+    grants: frozenset[str] = frozenset()
 
 
 def sum_by_attachment(records: Iterable[Record]) -> dict[tuple[str, CountedFor], Counters]:
@@ -166,6 +171,17 @@ def sum_by_attachment(records: Iterable[Record]) -> dict[tuple[str, CountedFor],
             key = record.run.name.org, record.counted_for
             sums[key] = sums.get(key, NOTHING) + record.run.counted
     return sums
+
+
+def sum_by_grant(records: Iterable[Record]) -> dict[tuple[str, str], list[GrantUse]]:
+    """What these runs add together to the uses of each grant, by org and the installation's uid."""
+    sums: dict[tuple[str, str], dict[str, GrantUse]] = {}
+    for record in records:
+        if record.counted_for is not None:
+            uses = sums.setdefault((record.run.name.org, record.counted_for.installation), {})
+            for grant in record.grants:
+                uses[grant] = uses.get(grant, GrantUse(grant)) + GrantUse(grant, 1, record.run.ended_at)
+    return {key: [*uses.values()] for key, uses in sums.items()}
 
 
 def new_run_name(org: str, at: datetime) -> RunName:

@@ -8,7 +8,7 @@ from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, Org
 from hardpoint_runtime.domain.agents import Agent
 from hardpoint_runtime.domain.attachments import AttachmentView
 from hardpoint_runtime.domain.snapshot import Offer
-from hardpoint_runtime.rpc.shared import Context, counters_to_proto, usage_to_proto, window
+from hardpoint_runtime.rpc.shared import Context, authority_to_proto, counters_to_proto, usage_to_proto, window
 from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.calls import Answer, Calls
 
@@ -202,4 +202,5 @@ def answer_to_proto(answer: Answer) -> agent_pb2.CallActionResponse:
         run=str(answer.run),
         release=str(answer.release),
         usage=usage_to_proto(answer.usage),
+        used=authority_to_proto(answer.used),
     )

@@ -106,4 +106,9 @@ def installation_to_proto(view: InstallationView) -> installation_pb2.Installati
         create_time=installation.revision.created_at,
         update_time=installation.revision.updated_at,
         etag=installation.revision.etag,
+        grant_uses=[
+            installation_pb2.GrantUse(grant=use.grant, execution_count=use.executions, last_used=use.last_used)
+            for use in view.grant_uses
+        ],
+        grant_time=installation.granted_at,
     )

@@ -20,6 +20,7 @@ from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import CountedFor, Failure, Record, Run, RunState, Usage, new_run_name
 from hardpoint_runtime.domain.snapshot import Offer
@@ -47,11 +48,12 @@ class Answer:
     run: RunName
     release: ReleaseName
     usage: Usage
+    used: Authority
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A call that was admitted: what runs, with what authority and settings, and whose counters it adds to."""
+    """A call that was admitted: what runs, with what authority and settings; whose counters and grants it adds to."""
 
     name: ActionName
     agent: AgentName | None
@@ -60,6 +62,7 @@ class Plan:
     authority: Authority
     settings: SettingsName | None
     counted_for: CountedFor | None
+    grants: Authority
 
 
 class Calls:
@@ -99,7 +102,9 @@ class Calls:
         release = attached.release
         installation = attached.installation
         settings = SettingsName(installation.org, installation.installation) if release.requirements else None
-        plan = Plan(name, agent, release, offer.action, offer.authority, settings, attached.counted_for)
+        plan = Plan(
+            name, agent, release, offer.action, offer.authority, settings, attached.counted_for, attached.grants
+        )
         return await self._run(caller, plan, value, remaining)
 
     async def test_action(
@@ -120,7 +125,7 @@ class Calls:
         value = InputCheck(action.input_schema).admit(action_name, value)
         configured = await self._peers.config.configured(settings) if settings else frozenset()
         release.check_settings(configured, settings.installation if settings else name.capability)
-        plan = Plan(action_name, None, release, action, release.asks, settings, None)
+        plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority())
         return await self._run(caller, plan, value, remaining)
 
     async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
@@ -155,6 +160,7 @@ class Calls:
                     subject=caller.subject,
                 ),
                 plan.counted_for,
+                exercised(plan.grants, ended.used),
             )
 
         try:
@@ -209,7 +215,7 @@ def _answer(span: Span, run: Run, ended: Ended) -> Answer:
         error: HardpointError = ended.error
         error.metadata["run"] = str(run.name)
         raise error
-    return Answer(ended.output, run.name, run.release, run.usage)
+    return Answer(ended.output, run.name, run.release, run.usage, ended.used)
 
 
 def _attributes(plan: Plan, run: RunName) -> dict[str, str]:

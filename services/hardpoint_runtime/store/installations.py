@@ -10,26 +10,31 @@ from hardpoint_kit.names import InstallationName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.installations import Installation, InstallationState, InstallationView
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.store.rows import COUNTERS, RELEASE, counters, revision, revision_columns
+from hardpoint_runtime.store.rows import COUNTERS, RELEASE, USES, counters, revision, revision_columns
 
 _INSERT = text("""
     INSERT INTO installations (org, installation, uid, version_constraint, release, permissions, hosts, state,
-        created_at, updated_at, revision)
+        granted_at, created_at, updated_at, revision)
     VALUES (:org, :installation, :uid, :version_constraint, CAST(:release AS jsonb), :permissions, :hosts, :state,
-        :created_at, :updated_at, :revision)
+        :granted_at, :created_at, :updated_at, :revision)
     ON CONFLICT DO NOTHING RETURNING true
 """)
 _SELECT = f"""
-    SELECT i.*, CAST(i.release AS text) AS release_json, c.*
+    SELECT i.*, CAST(i.release AS text) AS release_json, c.*, CAST(u.used AS text) AS used_json
     FROM installations i,
-        LATERAL (SELECT {COUNTERS} FROM usage_counters WHERE org = i.org AND installation = i.uid) c
+        LATERAL (SELECT {COUNTERS} FROM usage_counters WHERE org = i.org AND installation = i.uid) c,
+        LATERAL (SELECT coalesce(jsonb_agg(g), '[]') AS used FROM (
+            SELECT granted AS "grant", sum(executions)::bigint AS executions, max(last_used) AS last_used
+            FROM grant_uses WHERE org = i.org AND installation = i.uid GROUP BY granted
+        ) g) u
 """  # noqa: S608 - no value is in it
 _GET = text(f"{_SELECT} WHERE i.org = :org AND i.installation = :installation")
 _LIST = text(f"{_SELECT} WHERE i.org = :org AND i.installation > :after ORDER BY i.installation LIMIT :limit")
 _LOCK = text("SELECT FROM installations WHERE org = :org AND installation = :installation FOR UPDATE")
 _UPDATE = text("""
     UPDATE installations SET version_constraint = :version_constraint, release = CAST(:release AS jsonb),
-        permissions = :permissions, hosts = :hosts, state = :state, updated_at = :updated_at, revision = :revision
+        permissions = :permissions, hosts = :hosts, state = :state, granted_at = :granted_at,
+        updated_at = :updated_at, revision = :revision
     WHERE org = :org AND installation = :installation
 """)
 _AGENTS = text("SELECT agent FROM attachments WHERE org = :org AND installation = :installation")
@@ -93,8 +98,9 @@ def _view(row: Row[Any]) -> InstallationView:
         Authority(frozenset(row.permissions), frozenset(row.hosts)),
         InstallationState(row.state),
         revision(row),
+        row.granted_at,
     )
-    return InstallationView(installation, counters(row))
+    return InstallationView(installation, counters(row), used=USES.validate_json(row.used_json))
 
 
 def _key(name: InstallationName) -> dict[str, str]:
@@ -110,5 +116,6 @@ def _columns(of: Installation) -> dict[str, Any]:
         "permissions": sorted(of.grants.permissions),
         "hosts": sorted(of.grants.hosts),
         "state": of.state,
+        "granted_at": of.granted_at or of.revision.updated_at,
         **revision_columns(of.revision),
     }

@@ -6,12 +6,14 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row
 
 from hardpoint_runtime.domain.counters import Counters
+from hardpoint_runtime.domain.grants import GrantUse
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.revision import Revision
 from hardpoint_runtime.domain.runs import Usage
 
 RELEASE: TypeAdapter[Release] = TypeAdapter(Release)
 USAGE: TypeAdapter[Usage] = TypeAdapter(Usage)
+USES: TypeAdapter[tuple[GrantUse, ...]] = TypeAdapter(tuple[GrantUse, ...])
 
 COUNTERS = """
     coalesce(sum(executions), 0)::bigint AS executions, coalesce(sum(errors), 0)::bigint AS errors,

@@ -12,7 +12,7 @@ from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import ReleaseName, RunName, StepName
 from hardpoint_kit.writer import Writer
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.domain.runs import Failure, Record, Run, RunState, Step, sum_by_attachment
+from hardpoint_runtime.domain.runs import Failure, Record, Run, RunState, Step, sum_by_attachment, sum_by_grant
 from hardpoint_runtime.store.rows import USAGE
 
 # One statement: a batch is one round trip and one commit. It may run twice: what is written is not counted again.
@@ -31,6 +31,14 @@ _WRITE = """
         INSERT INTO steps (org, run, step, action, release, state, reason, message, started_at, duration_us, usage)
         SELECT org, run, step, action, release, state, reason, message, started_at, duration_us, usage
         FROM given JOIN written USING (org, run)
+    ), used AS (
+        INSERT INTO grant_uses AS g (org, installation, granted, writer, executions, last_used)
+        SELECT org, installation, granted, %(writer)s, executions, last_used
+        FROM jsonb_to_recordset(%(grants)s::jsonb) AS used (org text, installation text, granted text,
+            executions bigint, last_used timestamptz)
+        WHERE EXISTS (SELECT FROM written)
+        ON CONFLICT (installation, granted, writer) DO UPDATE SET executions = g.executions + EXCLUDED.executions,
+            last_used = greatest(g.last_used, EXCLUDED.last_used)
     )
     INSERT INTO usage_counters AS c (org, attachment, installation, writer, executions, errors, usages, total_us,
         last_used)
@@ -75,7 +83,19 @@ class RunLog:
             }
             for (org, key), counted in sum_by_attachment(records).items()
         ]
-        await self._writer.write(_WRITE, {"runs": _json(runs), "counters": _json(counters), "writer": self._process})
+        grants = [
+            {
+                "org": org,
+                "installation": installation,
+                "granted": use.grant,
+                "executions": use.executions,
+                "last_used": use.last_used,
+            }
+            for (org, installation), uses in sum_by_grant(records).items()
+            for use in uses
+        ]
+        given = {"runs": _json(runs), "counters": _json(counters), "grants": _json(grants)}
+        await self._writer.write(_WRITE, {**given, "writer": self._process})
 
     async def close(self) -> None:
         """Close the connection."""
