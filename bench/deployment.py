@@ -104,7 +104,7 @@ async def measured(servers: Servers) -> AsyncIterator[Measured]:
     """Start a deployment over a fresh folder and set it up; it is stopped at the end, also of a failure."""
     state = default_state_folder() / "bench"
     shutil.rmtree(state, ignore_errors=True)
-    deployment = Deployment(state, options={"executor_host_aliases": {HOST: servers.upstream}})
+    deployment = Deployment(state, options={"executor_host_aliases": {HOST: servers.upstream}, "executor_queue": 128})
     try:
         await deployment.start()
         keys = DevKeys(state / "keys")

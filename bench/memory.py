@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-_LANGUAGES = {"python": b"hardpoint_sdk.boot", "javascript": b"boot.mjs"}
+_LANGUAGES = {"slot": b"hardpoint_sdk.zygote", "python": b"hardpoint_sdk.boot", "javascript": b"boot.mjs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,10 @@ def memory_of(pid: int) -> Memory:
 
 
 def waiting_jails(daemon: int) -> dict[str, Memory]:
-    """By language, the memory of one jail that waits below this process: its supervisor and its interpreter."""
+    """The memory of one jail of each kind that waits below this process: its supervisor and its interpreter.
+
+    A slot's child shares nearly all of its memory with its zygote, and is not counted.
+    """
     parents = dict(filter(None, map(_parent, Path("/proc").glob("[0-9]*"))))
     found: dict[str, list[Memory]] = {language: [] for language in _LANGUAGES}
     for pid, supervisor in parents.items():

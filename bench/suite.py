@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench.deployment import ANALYSIS, CODE_FILES, HOST, Measured, measured
 from bench.hostile import TENANTS, hostile_tenants, neighbours
+from bench.jails import jails
 from bench.measure import Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
 from bench.report import Report
@@ -24,6 +25,10 @@ from hardpoint_kit.errors import HardpointError
 CALL = ("weather-lookup.get-weather", {"location": "New York"})
 GOAL = 4.0
 """CallAction of an http action: at most so many echoes, plus the upstream itself."""
+SLOT_GOAL = 3.0
+PYTHON_GOAL = 350
+QUICKJS_GOAL = 300
+"""Calls a second, of a processor with two cores that the callers share."""
 WARM_UP_CALLS = 50
 REFILL_SECONDS = 0.08
 """Between calls of code at idle rate: longer than a jail takes to start."""
@@ -57,8 +62,17 @@ class Suite:
         for probe in (self._echo, self._upstream, self._call):
             for _ in range(WARM_UP_CALLS):
                 await probe()
-        parts = (self.memory, self.calls, self.rates, self.code, self.cancelling, self.registry, self.publishing)
-        for part in (*parts, self.hostile):
+        for part in (
+            self.memory,
+            self.calls,
+            self.rates,
+            self.code,
+            self.jails,
+            self.cancelling,
+            self.registry,
+            self.publishing,
+            self.hostile,
+        ):
             began = time.perf_counter()
             console.print(f"[dim]{part.__name__} ...[/]", end="")
             await part()
@@ -106,21 +120,45 @@ class Suite:
             )
 
     async def code(self) -> None:
-        """Code in fresh jails: with pauses in which a jail is started ahead, and without."""
-        jails: dict[str, Probe] = {f"execute_{name}": partial(self._run.execute, name) for name in CODE_FILES}
-        for probe in jails.values():
-            await probe()
-        times = await one_by_one({"echo_idle": self._echo} | jails, turns=100, pause=REFILL_SECONDS)
-        self.report.heading("code, a fresh jail for every call")
-        for name, taken in times.items():
-            echo = None if name == "echo_idle" else "echo_idle"
-            self.report.add(f"{name}.p50", taken.p50, "ms", echo and "echo_idle.p50")
-            self.report.add(f"{name}.p99", taken.p99, "ms", echo and "echo_idle.p99")
-        rates = await at_once(
-            {name: (probe, 4) for name, probe in ({"echo": self._echo} | jails).items()}, 3, seconds=2
+        """Code as the runtime has it executed: Python in slots, JavaScript in a fresh nsjail; at rest and at once."""
+        runs: dict[str, Probe] = {f"execute_{name}": partial(self._run.execute, name) for name in CODE_FILES}
+        await self._jailed("code, executed", runs)
+        rates = await at_once({"execute_python": (runs["execute_python"], 64)}, 2, 1.5)
+        self.report.add("execute_python.rate_64", rates["execute_python"], "calls/s")
+        ratio = self.report.figures["execute_python.p50"].ratio or 0.0
+        self.report.goal(
+            f"Execute of Python takes at most {SLOT_GOAL:g} echoes at rest, and took {ratio:g}", ratio <= SLOT_GOAL
         )
-        for name, rate in rates.items():
-            self.report.add(f"{name}.rate_4", rate, "calls/s", None if name == "echo" else "echo.rate_4")
+        rate = self.report.figures["execute_python.rate_8"].value
+        self.report.goal(
+            f"Execute of Python runs at least {PYTHON_GOAL} times a second, and ran {rate:.0f}", rate >= PYTHON_GOAL
+        )
+
+    async def jails(self) -> None:
+        """The jail alone, in this process: every engine in every tier it has."""
+        async with jails() as probes:
+            await self._jailed("jails", probes, (1, 8, 64))
+        rate = self.report.figures["slot_quickjs.rate_8"].value
+        self.report.goal(
+            f"JavaScript in slots runs at least {QUICKJS_GOAL} times a second, and ran {rate:.0f}", rate >= QUICKJS_GOAL
+        )
+
+    async def _jailed(self, heading: str, probes: dict[str, Probe], at_once_of: tuple[int, ...] = (1, 8)) -> None:
+        """At idle rate, with pauses in which jails are started ahead; and from several callers, without."""
+        for probe in probes.values():
+            await probe()
+        echo = f"echo_beside_{heading.partition(',')[0]}"
+        times = await one_by_one({echo: self._echo} | probes, turns=60, pause=REFILL_SECONDS)
+        self.report.heading(heading)
+        for name, taken in times.items():
+            beside = None if name == echo else echo
+            self.report.add(f"{name}.p50", taken.p50, "ms", beside and f"{echo}.p50")
+            self.report.add(f"{name}.p99", taken.p99, "ms", beside and f"{echo}.p99")
+        for callers in at_once_of:
+            rates = await at_once({name: (p, callers) for name, p in ({echo: self._echo} | probes).items()}, 2, 1.5)
+            for name, rate in rates.items():
+                beside = None if name == echo else f"{echo}.rate_{callers}"
+                self.report.add(f"{name}.rate_{callers}", rate, "calls/s", beside)
 
     async def cancelling(self) -> None:
         """Code that never ends, until it is cancelled and dead."""

@@ -10,9 +10,10 @@ from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_
 from hardpoint_executor.broker.dial import parse_aliases
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.domain import Limits
+from hardpoint_executor.jail.jails import JailOptions, Jails
 from hardpoint_executor.jail.leftovers import clear_leftovers
 from hardpoint_executor.jail.pool import PoolOptions
-from hardpoint_executor.jail.single_use import JailOptions, SingleUseJails
+from hardpoint_executor.jail.slots import SlotOptions
 from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts
 from hardpoint_executor.rpc import ExecutorRpc
 from hardpoint_executor.service import Executor
@@ -28,12 +29,16 @@ class Options(kit.Options):
 
     executor_rootfs: Path | None = None
     """Folder for the jails' root folders; they are built at the first start. The machine's usual place when unset."""
+    executor_slots: int = 8
+    """Slots at most, each running one call at a time; 0 means that every call gets an nsjail of its own."""
+    executor_slots_clean: int = 1
+    """Slots that are started ahead, for capabilities that have none yet."""
     executor_jails_waiting: int = 2
-    """Jails of each language that are started ahead."""
+    """Single-use jails of each engine that are started ahead; of an engine that has slots there are none."""
     executor_jails_running: int = 8
-    """Jails of each language that may run at once."""
+    """Single-use jails of each engine that may run at once."""
     executor_queue: int = 32
-    """Calls of each language that may wait for a jail; more are refused at once."""
+    """Calls that may wait for a slot, and of each engine for a single-use jail; more are refused at once."""
     executor_require_cgroups: bool = False
     """Refuse to serve where a jail's memory and processes are bounded by rlimits alone."""
     executor_libraries: list[str] | None = None
@@ -59,16 +64,18 @@ class Options(kit.Options):
         )
 
 
-def jail_of(options: Options) -> SingleUseJails:
+def jail_of(options: Options) -> Jails:
     """The jail as the options want it, not yet started."""
     pool = PoolOptions(
         waiting=options.executor_jails_waiting, running=options.executor_jails_running, queue=options.executor_queue
     )
-    return SingleUseJails(
+    slots = SlotOptions(most=options.executor_slots, clean=options.executor_slots_clean, queue=options.executor_queue)
+    return Jails(
         JailOptions(
             folder=options.executor_rootfs,
             require_cgroups=options.executor_require_cgroups,
             pool=pool,
+            slots=slots if options.executor_slots else None,
             libraries=None if options.executor_libraries is None else tuple(options.executor_libraries),
             libraries_from=options.executor_libraries_from,
         )

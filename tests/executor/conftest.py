@@ -10,13 +10,13 @@ import pytest
 from executor.brokers import client_of
 from executor.upstream import Upstream
 from hardpoint_executor.domain import Artifact, Event, Execution, Limits, Requirement
-from hardpoint_executor.jail import SingleUseJails
+from hardpoint_executor.jail import Jails
 from hardpoint_executor.peers import Values
 from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 from hardpoint_manifest.authority import Authority
-from jail.conftest import jails  # noqa: F401 - a fixture
+from jail.conftest import jails, tier  # noqa: F401 - fixtures
 from jail.programs import javascript, python
 
 SECRET = "canary-7f3a9c51e2-do-not-sing"
@@ -41,7 +41,7 @@ Run = Callable[..., Awaitable[list[Event]]]
 
 
 @pytest.fixture
-def run(jails: SingleUseJails) -> Run:  # noqa: F811
+def run(jails: Jails) -> Run:  # noqa: F811
     """Run the body of an action (or a manifest) against upstreams by host; the events, Finished last."""
 
     async def run_it(

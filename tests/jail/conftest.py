@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hardpoint_executor.jail import BrokerDenied, JailOptions, PoolOptions, SingleUseJails
+from hardpoint_executor.jail import BrokerDenied, JailOptions, Jails, PoolOptions, SlotOptions
 
 
 class RecordedDoor:
@@ -40,9 +40,21 @@ def reachable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", params=["single-use", "slots"])
+def tier(request: pytest.FixtureRequest) -> str:
+    """Which tier the jails of a test have: the usual one of each language, or an nsjail for every call."""
+    return request.param
+
+
+def options(tier: str, **rest: Any) -> JailOptions:
+    """Jails of a tier that never refuse a call."""
+    slots = SlotOptions(queue=200, queue_seconds=60) if tier == "slots" else None
+    return JailOptions(pool=PoolOptions(queue=200, queue_seconds=60), slots=slots, **rest)
+
+
 @pytest.fixture(scope="session")
-async def jails() -> AsyncIterator[SingleUseJails]:
-    started = SingleUseJails(JailOptions(pool=PoolOptions(queue=200, queue_seconds=60)))
+async def jails(tier: str) -> AsyncIterator[Jails]:
+    started = Jails(options(tier))
     await started.start()
     assert started.reasons_not_ready() == []
     yield started
@@ -54,16 +66,26 @@ def supervisors() -> set[int]:
     return {pid for pid, (name, parent, _) in processes().items() if name == "nsjail" and parent == os.getpid()}
 
 
-def orphans() -> list[str]:
-    """Jailed processes of this machine that no nsjail supervises."""
+def left_behind() -> set[int]:
+    """The nsjail processes of this process whose configuration is gone, which is removed last when jails stop."""
     running = processes()
+    return {pid for pid in supervisors() & running.keys() if not Path(running[pid][2].split("\0")[2]).exists()}
+
+
+def orphans() -> list[str]:
+    """Jailed processes of this machine that no nsjail supervises; the children of a slot are its zygote's."""
+    running = processes()
+
+    def supervised(pid: int) -> bool:
+        name, parent, _ = running.get(pid, ("", 0, ""))
+        return name == "nsjail" or (parent in running and supervised(parent))
+
     return [
         f"{name} {pid}"
         for pid, (name, parent, command) in running.items()
-        if re.search(r"hardpoint_sdk(\.boot import|/boot\.mjs)", command)
-        and name != "nsjail"
+        if re.search(r"hardpoint_sdk(\.(boot|zygote) import|/boot\.mjs)", command)
         and parent in running
-        and running[parent][0] != "nsjail"
+        and not supervised(pid)
     ]
 
 

@@ -20,7 +20,12 @@ def javascript(body: str, input: Any = None, **rest: Any) -> JailCall:
     return JailCall("javascript", source, "plugin.js", "act", input, **_limited(rest))
 
 
+def quickjs(body: str, input: Any = None, **rest: Any) -> JailCall:
+    """The same as `javascript`, for QuickJS."""
+    return javascript(body, input, engine="quickjs", **rest)
+
+
 def _limited(rest: dict[str, Any]) -> dict[str, Any]:
     names = {"wall_seconds", "memory_bytes", "output_bytes", "log_bytes", "broker_calls"}
     limits = {name: rest.pop(name) for name in names & rest.keys()}
-    return {**rest, "limits": Limits(**limits)}
+    return {"org": "acme", "capability": "tested", **rest, "limits": Limits(**limits)}

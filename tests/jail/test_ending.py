@@ -13,8 +13,8 @@ from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_executor.domain import Limits
-from hardpoint_executor.jail import SingleUseJails
-from hardpoint_executor.jail.nsjail import JailProcess
+from hardpoint_executor.jail import Jails
+from hardpoint_executor.jail.single_use import JailProcess
 from hardpoint_executor.peers import Values
 from hardpoint_executor.rpc import ExecutorRpc
 from hardpoint_executor.service import Executor
@@ -52,6 +52,10 @@ class Config:
         return Values({}, {}, datetime.now(UTC))
 
 
+pytestmark = pytest.mark.parametrize("tier", ["single-use"], indirect=True, scope="session")
+"""What is watched is how single-use jails die."""
+
+
 @dataclass
 class Served:
     """An executor behind a port, and a caller of it."""
@@ -59,7 +63,7 @@ class Served:
     stub: Any
     executor: Executor
     registry: Registry
-    jails: SingleUseJails
+    jails: Jails
     ran: int = 0
 
     def execute(self, body: str, id: str = "e1", timeout: float | None = 30.0) -> Any:
@@ -84,12 +88,12 @@ class Served:
 
     def busy(self) -> JailProcess:
         """The only jail that has a call."""
-        (process,) = self.jails._calls["python"].pool._taken
+        (process,) = self.jails._calls["python", False].pool._taken
         return process
 
 
 @pytest.fixture
-async def served(jails: SingleUseJails, serve: Serve, keys: DevKeys) -> AsyncIterator[Served]:
+async def served(jails: Jails, serve: Serve, keys: DevKeys) -> AsyncIterator[Served]:
     registry = Registry()
     async with client_of({}) as http:
         executor = Executor(registry, Config(), jails, http, SystemClock(), Limits(log_bytes=1 << 20))
@@ -183,7 +187,7 @@ async def collect(call: Any) -> list[Any]:
 
 
 async def started(served: Served, number: int) -> None:
-    while len(served.jails._calls["python"].pool._taken) < number:
+    while len(served.jails._calls["python", False].pool._taken) < number:
         await asyncio.sleep(0.01)
 
 

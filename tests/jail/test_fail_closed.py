@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from hardpoint_executor.jail import JailOptions, SingleUseJails, nsjail, rootfs, single_use
+from hardpoint_executor.jail import JailOptions, Jails, nsjail, rootfs
+from hardpoint_executor.jail import jails as jails_module
 from hardpoint_executor.jail.cgroups import Cgroups, prepare_cgroups
 from hardpoint_kit.errors import Unavailable
 from hardpoint_kit.options import Options
@@ -14,12 +15,12 @@ from hardpoint_kit.telemetry import setup
 from .altered import altered
 from .programs import python
 
-PYTHON = JailOptions(languages=("python",))
+PYTHON = JailOptions(languages=("python",), slots=None)
 
 
 async def reasons(options: JailOptions, door) -> str:
     """Start, see that nothing can be run, and return why."""
-    jails = SingleUseJails(options)
+    jails = Jails(options)
     await jails.start()
     with pytest.raises(Unavailable) as refused:
         await jails.run(python("return 1"), door)
@@ -30,7 +31,7 @@ async def reasons(options: JailOptions, door) -> str:
 
 
 async def test_nothing_runs_before_the_start(door) -> None:
-    jails = SingleUseJails(PYTHON)
+    jails = Jails(PYTHON)
     assert jails.reasons_not_ready() == ["the jail has not been started"]
     with pytest.raises(Unavailable):
         await jails.run(python("return 1"), door)
@@ -67,14 +68,18 @@ async def test_with_a_wall_that_is_down(door, monkeypatch: pytest.MonkeyPatch, t
 
 
 async def test_when_cgroups_are_required_and_cannot_be_made(door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_use, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
+    monkeypatch.setattr(jails_module, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
     options = JailOptions(languages=("python",), require_cgroups=True)
     assert await reasons(options, door) == "cgroups are required and cannot be made: read-only file system"
 
 
 async def test_without_cgroups_the_limits_of_the_process_hold(door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_use, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
-    jails = SingleUseJails(JailOptions())
+    monkeypatch.setattr(jails_module, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
+    jails = Jails(
+        JailOptions(
+            slots=None,
+        )
+    )
     await jails.start()
     assert jails.reasons_not_ready() == []
     bomb = await jails.run(python("l = []\nwhile True: l.append(bytearray(1 << 20))"), door)
@@ -83,10 +88,10 @@ async def test_without_cgroups_the_limits_of_the_process_hold(door, monkeypatch:
 
 
 async def test_the_mode_of_cgroups_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_use, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
+    monkeypatch.setattr(jails_module, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
     reader = InMemoryMetricReader()
     setup("tests", Options()).meter_provider.add_metric_reader(reader)
-    jails = SingleUseJails(PYTHON)
+    jails = Jails(PYTHON)
     await jails.start()
     await jails.stop()
     points = [
@@ -101,9 +106,9 @@ async def test_the_mode_of_cgroups_is_a_metric(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_cgroups_that_nsjail_cannot_use_are_done_without(door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_use, "prepare_cgroups", lambda: Cgroups("v2"))
+    monkeypatch.setattr(jails_module, "prepare_cgroups", lambda: Cgroups("v2"))
     monkeypatch.setattr(Cgroups, "config", property(lambda self: "" if self.mode == "none" else "cgroup_mem_max: 1\n"))
-    jails = SingleUseJails(PYTHON)
+    jails = Jails(PYTHON)
     await jails.start()
     assert jails.reasons_not_ready() == []
     assert jails.cgroups.mode == "none"

@@ -43,9 +43,17 @@ def test_an_organisation_that_may_not_be_served_now_keeps_its_turn() -> None:
     for org in ("acme", "globex"):
         queue.put(org, f"{org} 0")
         queue.put(org, f"{org} 1")
-    assert queue.pop(lambda org: org != "acme") == "globex 0"
-    assert queue.pop(lambda org: False) is None
+    assert queue.pop(lambda item: not item.startswith("acme")) == "globex 0"
+    assert queue.pop(lambda item: False) is None
     assert [queue.pop() for _ in range(4)] == ["acme 0", "globex 1", "acme 1", None]
+
+
+def test_an_item_that_may_not_be_served_now_holds_up_no_other_of_its_organisation() -> None:
+    queue: FairQueue[str] = FairQueue(4, "jail")
+    for number in range(3):
+        queue.put("acme", f"acme {number}")
+    assert queue.pop(lambda item: item == "acme 1") == "acme 1"
+    assert list(queue) == ["acme 0", "acme 2"]
 
 
 def test_an_item_that_waits_no_longer_is_not_served() -> None:
@@ -104,7 +112,7 @@ class Model(RuleBasedStateMachine):
     @rule(allowed=st.sets(st.sampled_from(ORGS)))
     def is_served(self, allowed: set[str]) -> None:
         could = {org for org, _ in self.waiting} & allowed
-        item = self.queue.pop(allowed.__contains__)
+        item = self.queue.pop(lambda item: item[0] in allowed)
         if item is None:
             assert not could
             return

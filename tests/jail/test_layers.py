@@ -11,7 +11,7 @@ from executor.brokers import broker_of, client_of
 from executor.test_service import EXECUTION
 from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
-from hardpoint_executor.jail import JailOptions, PoolOptions, SingleUseJails
+from hardpoint_executor.jail import JailOptions, Jails, PoolOptions
 from hardpoint_executor.jail.layers import NEEDS, Layers, build_layers
 from hardpoint_executor.jail.measuring import measured
 from hardpoint_executor.jail.rootfs import RootfsError, default_folder
@@ -122,7 +122,7 @@ def test_a_record_reaches_nothing_outside_its_folder_and_nothing_without_a_hash(
 
 async def test_a_library_that_cannot_be_imported_in_a_jail_is_a_reason_not_to_be_ready(site: Path, root: Path) -> None:
     install(site, "numpy", "2.0.0", {"numpy/__init__.py": "import os\nos.fork()\n"})
-    jails = SingleUseJails(JailOptions(languages=("python",), pool=FEW, libraries=("numpy",), libraries_from=site))
+    jails = Jails(JailOptions(slots=None, languages=("python",), pool=FEW, libraries=("numpy",), libraries_from=site))
     await jails.start()
     try:
         (reason,) = set(jails.reasons_not_ready())
@@ -218,9 +218,9 @@ return [refused, ours == sorted(ours)]
 
 
 @pytest.fixture
-async def some() -> AsyncIterator[SingleUseJails]:
+async def some() -> AsyncIterator[Jails]:
     """Jails whose operator allows dates alone."""
-    started = SingleUseJails(JailOptions(pool=FEW, libraries=("python-dateutil",)))
+    started = Jails(JailOptions(slots=None, pool=FEW, libraries=("python-dateutil",)))
     await started.start()
     assert started.reasons_not_ready() == []
     yield started
@@ -282,6 +282,6 @@ async def test_a_folder_that_can_only_be_read_offers_its_libraries_too(jails, si
         keep = staticmethod(full)  # type: ignore[assignment]
 
     layers = ReadOnly(built.folder, {"tzdata": jails.libraries()["tzdata"]}, ())
-    costing = await measured(layers, jails._calls["python"])
+    costing = await measured(layers, jails._calls["python", False])
     assert list(costing) == ["tzdata"]
     assert layers.figures is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from executor.process import Artifacts, ExecutorProcess
-from hardpoint_executor.jail import SingleUseJails
+from hardpoint_executor.jail import Jails
 from hardpoint_executor.jail.cgroups import MOUNT, remove_dead_groups
 from hardpoint_executor.jail.leftovers import Folder, clear_leftovers
 from serving import Serve
@@ -51,7 +51,7 @@ def own_tmp() -> Iterator[Path]:
 
 
 async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
-    jails: SingleUseJails, door, serve: Serve, tmp_path: Path, own_tmp: Path
+    jails: Jails, door, serve: Serve, tmp_path: Path, own_tmp: Path
 ) -> None:
     living, mounted = supervisors(), mounts()
     artifacts = Artifacts()

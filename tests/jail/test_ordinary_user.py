@@ -10,13 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-async def test_jails_of_an_ordinary_user() -> None:
+async def test_jails_of_an_ordinary_user(tier: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(ROOT / "tests" / "jail" / "as_user.py"),
             folder,
+            tier,
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("libs", "services", "tests")),

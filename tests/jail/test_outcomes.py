@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from hardpoint_executor.jail import Event, Frame, Limits, Log, OutcomeKind, Progress, SingleUseJails, Taken
+from hardpoint_executor.jail import Event, Frame, Jails, Limits, Log, OutcomeKind, Progress, Taken
 from hardpoint_kit.errors import InvalidArgument
 
 from .conftest import RecordedDoor
 from .programs import javascript, python
 
 
-async def test_a_result_carries_what_the_call_used(jails: SingleUseJails, door: RecordedDoor) -> None:
+async def test_a_result_carries_what_the_call_used(jails: Jails, door: RecordedDoor) -> None:
     outcome = await jails.run(python("return {'twice': [input, input]}", {"a": 1}), door)
     assert outcome.value == {"twice": [{"a": 1}, {"a": 1}]}
     assert 0 < outcome.cpu_ms < 1000
@@ -27,7 +27,7 @@ async def test_a_result_carries_what_the_call_used(jails: SingleUseJails, door: 
     ],
     ids=["python", "javascript"],
 )
-async def test_values_come_out_as_they_are(jails: SingleUseJails, door: RecordedDoor, call) -> None:
+async def test_values_come_out_as_they_are(jails: Jails, door: RecordedDoor, call) -> None:
     assert (await jails.run(call, door)).value == [1, 1.5, "ü\U0001f600", None, True, {}]
 
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from hardpoint_executor.jail import Event, JailOptions, PoolOptions, SingleUseJails
+from hardpoint_executor.jail import Event, JailOptions, Jails, PoolOptions
 from hardpoint_kit.errors import ResourceExhausted, Unavailable
 
 from .conftest import orphans, supervisors
@@ -15,7 +15,7 @@ from .programs import python
 SLEEPS = "self.log('here')\nimport time; time.sleep(30)"
 
 
-async def start_sleeping(jails: SingleUseJails, door, org: str = "") -> asyncio.Task:
+async def start_sleeping(jails: Jails, door, org: str = "") -> asyncio.Task:
     """Start a call that sleeps, and wait until its plugin runs."""
     runs = asyncio.Event()
 
@@ -31,14 +31,14 @@ async def start_sleeping(jails: SingleUseJails, door, org: str = "") -> asyncio.
 async def small():
     """One Python jail at a time, and a queue of two."""
     pool = PoolOptions(waiting=1, running=1, starting=1, queue=2, queue_seconds=2)
-    started = SingleUseJails(JailOptions(languages=("python",), pool=pool))
+    started = Jails(JailOptions(slots=None, languages=("python",), pool=pool))
     await started.start()
     assert started.reasons_not_ready() == []
     yield started
     await started.stop()
 
 
-async def test_a_full_queue_is_said_at_once(small: SingleUseJails, door) -> None:
+async def test_a_full_queue_is_said_at_once(small: Jails, door) -> None:
     busy = [await start_sleeping(small, door)]
     busy += [asyncio.create_task(small.run(python("return 1"), door)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -56,14 +56,14 @@ async def test_a_full_queue_is_said_at_once(small: SingleUseJails, door) -> None
 async def shared():
     """Four Python jails at a time, and a queue of three."""
     pool = PoolOptions(waiting=1, running=4, starting=1, queue=3, queue_seconds=30)
-    started = SingleUseJails(JailOptions(languages=("python",), pool=pool))
+    started = Jails(JailOptions(slots=None, languages=("python",), pool=pool))
     await started.start()
     assert started.reasons_not_ready() == []
     yield started
     await started.stop()
 
 
-async def test_an_organisation_that_floods_keeps_no_other_out(shared: SingleUseJails, door) -> None:
+async def test_an_organisation_that_floods_keeps_no_other_out(shared: Jails, door) -> None:
     sleeping = [await start_sleeping(shared, door, "flood") for _ in range(3)]
     waiting = [asyncio.create_task(shared.run(python(SLEEPS, org="flood"), door)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -81,7 +81,7 @@ async def test_an_organisation_that_floods_keeps_no_other_out(shared: SingleUseJ
     await asyncio.gather(*sleeping, *waiting, return_exceptions=True)
 
 
-async def test_organisations_take_turns(small: SingleUseJails, door) -> None:
+async def test_organisations_take_turns(small: Jails, door) -> None:
     busy = await start_sleeping(small, door, "flood")
     order: list[str] = []
 
@@ -102,7 +102,7 @@ async def test_organisations_take_turns(small: SingleUseJails, door) -> None:
     assert isinstance(ended[2], ResourceExhausted)
 
 
-async def test_a_caller_that_gives_up_in_the_queue_costs_no_jail(small: SingleUseJails, door) -> None:
+async def test_a_caller_that_gives_up_in_the_queue_costs_no_jail(small: Jails, door) -> None:
     busy = await start_sleeping(small, door)
     queued = asyncio.create_task(small.run(python("return 1"), door))
     await asyncio.sleep(0)
@@ -112,23 +112,23 @@ async def test_a_caller_that_gives_up_in_the_queue_costs_no_jail(small: SingleUs
     assert [(await small.run(python("return 1"), door)).value for _ in range(3)] == [1, 1, 1]
 
 
-async def test_a_jail_that_died_while_it_waited_is_not_handed_out(small: SingleUseJails, door) -> None:
-    pool = small._calls["python"].pool
+async def test_a_jail_that_died_while_it_waited_is_not_handed_out(small: Jails, door) -> None:
+    pool = small._calls["python", False].pool
     await pool.fill()
     waiting = pool._waiting[0]
-    os.kill(waiting._init_pid, signal.SIGKILL)
+    os.kill(waiting.pid, signal.SIGKILL)
     await waiting.died()
     assert (await small.run(python("return 1"), door)).value == 1
 
 
-async def test_many_calls_share_few_jails(small: SingleUseJails, door) -> None:
+async def test_many_calls_share_few_jails(small: Jails, door) -> None:
     for batch in range(3):
         outcomes = await asyncio.gather(*(small.run(python("return input", n), door) for n in range(2)))
         assert [outcome.value for outcome in outcomes] == [0, 1], batch
 
 
-async def test_a_failed_start_is_tried_again_though_enough_jails_wait(small: SingleUseJails) -> None:
-    pool = small._calls["python"].pool
+async def test_a_failed_start_is_tried_again_though_enough_jails_wait(small: Jails) -> None:
+    pool = small._calls["python", False].pool
     await pool.fill()
     pool._failed("no memory for a moment")
     assert small.reasons_not_ready() == ["python jails do not start: no memory for a moment"]
@@ -137,11 +137,11 @@ async def test_a_failed_start_is_tried_again_though_enough_jails_wait(small: Sin
 
 
 async def test_stopping_leaves_no_process_and_refuses_calls(door) -> None:
-    jails = SingleUseJails(JailOptions(languages=("python",)))
+    jails = Jails(JailOptions(slots=None, languages=("python",)))
     await jails.start()
     running = await start_sleeping(jails, door)
-    pool = jails._calls["python"].pool
-    mine = {process._pid for process in (*pool._waiting, *pool._taken)}
+    pool = jails._calls["python", False].pool
+    mine = {process._supervisor_pid for process in (*pool._waiting, *pool._taken)}
     assert pool._taken
     assert mine <= supervisors()
     await jails.stop()

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hardpoint_executor.jail import PoolOptions, SingleUseJails, selftest
+from hardpoint_executor.jail import Jails, PoolOptions, selftest
 from hardpoint_executor.jail.calls import Calls
 from hardpoint_executor.jail.cgroups import Cgroups, prepare_cgroups
-from hardpoint_executor.jail.nsjail import JailProcess, Launcher
+from hardpoint_executor.jail.launch import Launcher
 from hardpoint_executor.jail.pool import Pool
 from hardpoint_executor.jail.rootfs import Rootfs, build_rootfs, default_folder
 from hardpoint_executor.jail.selftest import examine
+from hardpoint_executor.jail.single_use import SINGLE_USE, JailProcess
 from hardpoint_executor.jail.walls import FORBIDDEN, OF_ENGINE
 
 from .altered import altered
@@ -21,6 +22,11 @@ from .altered import altered
 ENGINES = {"python": "python", "javascript": "node"}
 ALLOWED = "exit, exit_group, execve, tgkill,"
 NO_FORK = "clone { (clone_flags & NEW_NAMESPACES) == 0 && (clone_flags & CLONE_THREAD) == CLONE_THREAD }"
+AS_ROOT = """
+uidmap { inside_id: "65534" outside_id: "0" count: 1 }
+gidmap { inside_id: "65534" outside_id: "0" count: 1 }
+"""
+ROOT_INSIDE = AS_ROOT.replace('"0"', '"100000"').replace('"65534"', '"0"')
 TMP = 'options: "size=16m,nr_inodes=1024,mode=0700" nosuid: true nodev: true noexec: true'
 SOCKETS = {"network_ip", "network_unix", "network_netlink", "network_other"}
 UNFILTERED = "ALLOW { clone3, io_uring_setup }, ERRNO(38) { close_range,"
@@ -31,7 +37,7 @@ async def down(language: str, rootfs: Rootfs | None = None, cgroups: Cgroups | N
     """The names of the walls that are found down in the jails as they are made now."""
     rootfs = rootfs or build_rootfs(language, default_folder())
     config = (cgroups or prepare_cgroups()).config
-    pool = Pool(Launcher(language, rootfs, config), PoolOptions(waiting=1, queue_seconds=10))
+    pool = Pool(Launcher(SINGLE_USE[ENGINES[language]], rootfs, config), PoolOptions(waiting=1, queue_seconds=10))
     await pool.fill()
     assert pool.failure == ""
     try:
@@ -41,8 +47,9 @@ async def down(language: str, rootfs: Rootfs | None = None, cgroups: Cgroups | N
 
 
 @pytest.mark.parametrize(("language", "engine"), ENGINES.items())
-async def test_every_wall_holds(jails: SingleUseJails, language: str, engine: str) -> None:
-    results = await examine(jails._calls[language], engine, engine, thorough=True)
+async def test_every_wall_holds(jails: Jails, tier: str, language: str, engine: str) -> None:
+    calls = jails._calls[engine, tier == "slots" and language == "python"]
+    results = await examine(calls, engine, engine, thorough=True)
     assert [result for result in results if not result.ok] == []
     assert len(results) >= 30
     assert {result.wall for result in results} == {*OF_ENGINE[engine], *FORBIDDEN[engine]}
@@ -72,13 +79,13 @@ async def test_every_wall_is_tried() -> None:
         ("python.cfg", "clone_newuts: true", "clone_newuts: false", {"hostname", "namespaces"}),
         ("python.cfg", "clone_newipc: true", "clone_newipc: false", {"namespaces"}),
         ("python.cfg", "clone_newnet: true", "clone_newnet: false", {"namespaces"}),
-        ("python.cfg", 'inside_id: "65534"', 'inside_id: "0"', {"user", "groups"}),
+        ("python.cfg", "${id_maps}", ROOT_INSIDE, {"user", "groups"}),
         ("python.cfg", "rlimit_core: 0", "rlimit_core: 1", {"core_dumps"}),
         ("python.cfg", "rlimit_nproc_type: VALUE", "", {"limits"}),
         ("python.cfg", TMP, TMP.replace("size=16m", "size=64m"), {"tmp_size"}),
         ("python.cfg", TMP, TMP.replace("nr_inodes=1024", "nr_inodes=4096"), {"tmp_files"}),
         ("python.cfg", TMP, TMP.replace("noexec: true", ""), {"tmp_programs"}),
-        ("python.cfg", 'outside_id: "${outside_uid}"', 'outside_id: "0"', {"outside_user"}),
+        ("python.cfg", "${id_maps}", AS_ROOT, {"outside_user"}),
         (
             "base.policy",
             ALLOWED,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from hardpoint_executor.jail import JailCall, JailOptions, Limits, PoolOptions, SingleUseJails
+from hardpoint_executor.jail import JailCall, JailOptions, Jails, Limits, PoolOptions
 from hardpoint_kit.errors import ResourceExhausted
 
 from .conftest import RecordedDoor
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.xdist_group("siege"), pytest.mark.timeout(300)]
 async def test_every_call_of_a_tenant_that_behaves_is_answered(door: RecordedDoor) -> None:
     programs = [program for name in ATTACKS for program in PROGRAMS if program.name == name]
     assert len(programs) == TENANTS
-    jails = SingleUseJails(JailOptions(pool=PoolOptions(running=4, queue=64, queue_seconds=30)))
+    jails = Jails(JailOptions(slots=None, pool=PoolOptions(running=4, queue=64, queue_seconds=30)))
     await jails.start()
 
     async def attack(tenant: int) -> int:

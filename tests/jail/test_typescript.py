@@ -11,7 +11,7 @@ from executor.brokers import client_of
 from executor.test_service import EXECUTION, Config
 from hardpoint_executor.artifacts import Code, Programs
 from hardpoint_executor.domain import Artifact
-from hardpoint_executor.jail import Frame, JailCall, OutcomeKind, SingleUseJails
+from hardpoint_executor.jail import Frame, JailCall, Jails, OutcomeKind
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import SYSTEM
@@ -43,7 +43,7 @@ class Artifacts:
         return self.source.encode()
 
 
-async def execute(jails: SingleUseJails, source: str, **input: object):
+async def execute(jails: Jails, source: str, **input: object):
     """Run `greet` of a file greeter.ts as the runtime would ask for it; how it finished."""
     artifact = Artifact("sha256:0", "greeter.ts", "ticket")
     async with client_of({}) as http:

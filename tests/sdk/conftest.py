@@ -1,5 +1,5 @@
 """The SDK is tested where it lives: in a jail."""
 
-from jail.conftest import door, jails
+from jail.conftest import door, jails, tier
 
-__all__ = ["door", "jails"]
+__all__ = ["door", "jails", "tier"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hardpoint_executor.jail import Frame, JailCall, OutcomeKind, SingleUseJails
+from hardpoint_executor.jail import Frame, JailCall, Jails, OutcomeKind
 from jail.conftest import RecordedDoor
 from jail.programs import javascript, python
 
@@ -27,14 +27,14 @@ async def test_the_analyzer_and_its_twin_give_the_same_figures(jails, door, lang
     assert (await jails.run(analyze(language, "statistical", dataset), door)).value == FIGURES
 
 
-async def test_a_missing_helper_is_an_error_at_the_authors_line(jails: SingleUseJails, door: RecordedDoor) -> None:
+async def test_a_missing_helper_is_an_error_at_the_authors_line(jails: Jails, door: RecordedDoor) -> None:
     outcome = await jails.run(analyze("javascript", "trends"), door)
     assert (outcome.kind, outcome.message) == (OutcomeKind.USER_ERROR, "this.trendAnalysis is not a function")
     line = next(n for n, text in enumerate(ANALYZER_JS.splitlines(), 1) if "this.trendAnalysis" in text)
     assert (outcome.stack[0].file, outcome.stack[0].line) == ("custom-data-analyzer.js", line)
 
 
-async def test_a_header_is_described_without_its_functions(jails: SingleUseJails) -> None:
+async def test_a_header_is_described_without_its_functions(jails: Jails) -> None:
     described = await jails.describe("javascript", ANALYZER_JS, "custom-data-analyzer.js")
     assert described.value == {
         "id": "data-analyzer",
@@ -71,7 +71,7 @@ async def test_which_functions_are_declared(jails, door, actions: str, exports: 
         assert outcome.ok if action in declared else outcome.error_name == "ActionNotFound", action
 
 
-async def test_a_header_with_broken_syntax_names_line_and_column(jails: SingleUseJails) -> None:
+async def test_a_header_with_broken_syntax_names_line_and_column(jails: Jails) -> None:
     broken = await jails.describe("javascript", (EXAMPLES / "custom-db-query.js").read_text(), "custom-db-query.js")
     assert (broken.error_name, broken.message) == ("SyntaxError", "Unexpected token ':'")
     assert broken.stack[0] == Frame("<module>", "custom-db-query.js", 4, 16)

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hardpoint_executor.jail import SingleUseJails
+from hardpoint_executor.jail import Jails
 from jail.conftest import RecordedDoor
 from jail.programs import javascript, python
 
@@ -35,24 +35,23 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z]+)", lambda capital: "_" + capital[1].lower(), name)
 
 
-async def answers(jails: SingleUseJails, cases: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
-    """What Python and JavaScript answer, each in one jail."""
+async def answers(jails: Jails, tier: str, cases: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
+    """What Python and JavaScript answer, each in one jail; in slots it is QuickJS that runs JavaScript."""
     cases = [{**case, "snake": snake(case["call"])} for case in cases]
-    outcomes = [
-        await jails.run(call, RecordedDoor()) for call in (python(PYTHON, cases), javascript(JAVASCRIPT, cases))
-    ]
+    calls = (python(PYTHON, cases), javascript(JAVASCRIPT, cases, engine="quickjs" if tier == "slots" else "node"))
+    outcomes = [await jails.run(call, RecordedDoor()) for call in calls]
     assert [outcome.kind for outcome in outcomes] == ["ok", "ok"], outcomes
     return outcomes[0].value, outcomes[1].value
 
 
-async def test_both_languages_give_the_answers_of_the_table(jails: SingleUseJails) -> None:
-    from_python, from_javascript = await answers(jails, CASES)
+async def test_both_languages_give_the_answers_of_the_table(jails: Jails, tier: str) -> None:
+    from_python, from_javascript = await answers(jails, tier, CASES)
     for case, mine, theirs in zip(CASES, from_python, from_javascript, strict=True):
         wanted = {key: case[key] for key in ("gives", "fails") if key in case}
         assert (mine, theirs) == (wanted, wanted), case
 
 
-async def test_both_languages_offer_the_same_functions(jails: SingleUseJails) -> None:
+async def test_both_languages_offer_the_same_functions(jails: Jails) -> None:
     listed = """
 ours = (name for name, found in vars(self.utils).items() if getattr(found, "__module__", "") == self.utils.__name__)
 return sorted(name for name in ours if not name.startswith("_"))
@@ -99,8 +98,8 @@ DATASETS = st.one_of(
 
 @given(cases=st.lists(DATASETS, min_size=15, max_size=30))
 @settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-async def test_both_languages_agree_on_any_data(jails: SingleUseJails, cases: list[dict[str, Any]]) -> None:
-    from_python, from_javascript = await answers(jails, cases)
+async def test_both_languages_agree_on_any_data(jails: Jails, tier: str, cases: list[dict[str, Any]]) -> None:
+    from_python, from_javascript = await answers(jails, tier, cases)
     for case, mine, theirs in zip(cases, from_python, from_javascript, strict=True):
         assert as_doubles(mine) == as_doubles(theirs), case
 

@@ -4,8 +4,9 @@
 // it. That `process` and `require` are not global is hygiene.
 
 import { BrokerError, ask, encode, receive, send, sendBytes, waitForTheEnd } from './channel.mjs';
+import { bind, describe, find } from './header.mjs';
 import * as host from './host.mjs';
-import { bind, describe, find, load } from './plugin.mjs';
+import { load } from './plugin.mjs';
 import { javascript } from './typescript.mjs';
 import * as utils from './utils.mjs';
 

@@ -5,7 +5,7 @@
 import module from 'node:module';
 import process from 'node:process';
 
-import { PluginError } from './plugin.mjs';
+import { PluginError } from './header.mjs';
 
 const NAMES = {
   ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX: 'TypeScriptUnsupported',

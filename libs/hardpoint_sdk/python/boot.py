@@ -40,8 +40,13 @@ class _Failure(Exception):
 
 
 def main() -> None:
-    """Warm up, say that this jail is ready, serve one call and end."""
-    _warm()
+    """Warm up, then serve one call."""
+    warm()
+    serve()
+
+
+def serve() -> None:
+    """Say that this jail is ready, serve one call and end."""
     channel.send({"ready": {}})
     try:
         frame = channel.receive()
@@ -55,17 +60,10 @@ def main() -> None:
         answer = _failure(error)
     _flush()
     channel.send_bytes(answer)
-    _wait_for_the_end()
+    channel.wait_for_the_end()
 
 
-def _wait_for_the_end() -> None:
-    """Stay until the executor kills the jail, so that it can read what the call used; leave when it is gone."""
-    while os.read(channel.DESCRIPTOR, 4096):
-        pass
-    os._exit(0)
-
-
-def _warm() -> None:
+def warm() -> None:
     """Run the path of a call once, so that the real one finds everything imported, compiled and allocated."""
     call = {"source": _WARM, "filename": "warm.py", "action": "warm", "input": {"csv": "1,2"}}
     _answer({"call": {**call, "settings": {}, "secrets": {}, "permissions": [], "libraries": []}})

@@ -14,7 +14,11 @@ DESCRIPTOR = 3
 
 def encode(frame: Mapping[str, Any]) -> bytes:
     """Return a frame's bytes. Raises TypeError and ValueError for what is not JSON: NaN, lone surrogates, objects."""
-    body = json.dumps(frame, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    return framed(json.dumps(frame, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def framed(body: bytes) -> bytes:
+    """Return a body with its length before it."""
     return len(body).to_bytes(4, "big") + body
 
 
@@ -31,8 +35,20 @@ def send_bytes(data: bytes) -> None:
 
 def receive() -> dict[str, Any]:
     """Wait for one frame. Raises EOFError when the executor is gone."""
-    frame: dict[str, Any] = json.loads(_exactly(int.from_bytes(_exactly(4), "big")))
+    frame: dict[str, Any] = json.loads(receive_text())
     return frame
+
+
+def receive_text() -> str:
+    """Wait for one frame and return its JSON. Raises EOFError when the executor is gone."""
+    return _exactly(int.from_bytes(_exactly(4), "big")).decode()
+
+
+def wait_for_the_end() -> None:
+    """Stay until the executor kills the jail, so that it can read what the call used; leave when it is gone."""
+    while os.read(DESCRIPTOR, 4096):
+        pass
+    os._exit(0)
 
 
 class Broker:

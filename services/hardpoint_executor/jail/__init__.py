@@ -1,7 +1,9 @@
 """Owns the wall around strangers' code: Python and JavaScript run in nsjails and nowhere else.
 
-Read `interface.py` first, then `single_use.py` > `calls.py` > `pool.py` > `nsjail.py` and `conversation.py` >
-`frames.py`. What a jail is made of stands in the `.cfg` and `.policy` files.
+Read `interface.py` first, then `jails.py` > `calls.py` > `conversation.py` > `frames.py`. Below `calls.py` are two
+tiers: `pool.py` > `single_use.py`, an nsjail for every call, and `slots.py` > `slot.py`, a child of one that stays.
+Both stand on `launch.py` > `nsjail.py`. What a jail is made of stands in the `.cfg` and `.policy` files. The policies
+are compiled by nsjail, and for the children of slots by `policy.py` > `bpf.py`.
 """
 
 from .interface import (
@@ -22,8 +24,9 @@ from .interface import (
     Taken,
     ignore,
 )
+from .jails import JailOptions, Jails
 from .pool import PoolOptions
-from .single_use import JailOptions, SingleUseJails
+from .slots import SlotOptions
 
 __all__ = [
     "LANGUAGES",
@@ -35,6 +38,7 @@ __all__ = [
     "Jail",
     "JailCall",
     "JailOptions",
+    "Jails",
     "Limits",
     "Log",
     "OnEvent",
@@ -42,7 +46,7 @@ __all__ = [
     "OutcomeKind",
     "PoolOptions",
     "Progress",
-    "SingleUseJails",
+    "SlotOptions",
     "Taken",
     "ignore",
 ]

@@ -1,14 +1,14 @@
-"""Owns a call from its words to its outcome, in one language: checked, given a jail, held a conversation with."""
+"""Owns a call from its words to its outcome, with one engine: checked, given a process, held a conversation with."""
 
 import re
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from hardpoint_kit.errors import InvalidArgument, Unavailable
 
 from . import frames
 from .conversation import Conversation
-from .interface import DESCRIBE_LIMITS, ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, Taken, ignore
-from .pool import Pool
+from .interface import DESCRIBE_LIMITS, ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, OutcomeKind, Taken, ignore
+from .processes import CallProcess
 
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NEVER_ACTIONS = frozenset({"constructor", "prototype", "hasOwnProperty", "toString", "valueOf"})
@@ -16,10 +16,35 @@ _CALL_BYTES = 4 * 1024 * 1024
 _STRIP_LIMITS = Limits(wall_seconds=5.0, broker_calls=0)
 
 
-class Calls:
-    """Makes calls with the jails of one pool."""
+_ENDED_WELL = (OutcomeKind.OK, OutcomeKind.USER_ERROR)
 
-    def __init__(self, pool: Pool) -> None:
+P = TypeVar("P", bound=CallProcess)
+
+
+class Pool(Protocol[P]):
+    """Where the processes come from: a pool of single-use jails, or the slots."""
+
+    failure: str
+    """Why the last start failed; empty after one that worked."""
+    closed: bool
+
+    async def fill(self) -> None:
+        """Start the first and wait for them; see `failure` for what went wrong."""
+
+    async def take(self, org: str, capability: str) -> P:
+        """Return a process for one call, to be given to `discard` afterwards. Raises ResourceExhausted, Unavailable."""
+
+    def discard(self, process: P, well: bool) -> None:
+        """Kill a process that was taken; its call ended `well` with a result or an error of the plugin's own."""
+
+    async def close(self) -> None:
+        """Leave no process behind."""
+
+
+class Calls(Generic[P]):
+    """Makes calls with the processes of one pool."""
+
+    def __init__(self, pool: Pool[P]) -> None:
         self.pool = pool
 
     async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore) -> Outcome:
@@ -42,28 +67,30 @@ class Calls:
                 "libraries": list(call.libraries),
             }
         }
-        return await self._hold(call.org, frame, "result", call.limits, door, on_event)
+        return await self._hold((call.org, call.capability), frame, "result", call.limits, door, on_event)
 
     async def describe(self, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
         frame = {"describe": {"source": source, "filename": filename}}
-        return await self._hold("", frame, "header", limits or DESCRIBE_LIMITS, ClosedDoor(), ignore)
+        return await self._hold(("", ""), frame, "header", limits or DESCRIBE_LIMITS, ClosedDoor(), ignore)
 
     async def strip(self, source: str, filename: str) -> Outcome:
         """Take the types out of TypeScript; see `Jail.strip`."""
         frame = {"strip": {"source": source, "filename": filename}}
-        return await self._hold("", frame, "stripped", _STRIP_LIMITS, ClosedDoor(), ignore)
+        return await self._hold(("", ""), frame, "stripped", _STRIP_LIMITS, ClosedDoor(), ignore)
 
     async def _hold(
-        self, org: str, frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent
+        self, owner: tuple[str, str], frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent
     ) -> Outcome:
         first = _encoded(frame)
-        process = await self.pool.take(org)
+        process = await self.pool.take(*owner)
+        well = False
         try:
             await on_event(Taken())
             outcome = await Conversation(process, limits, door, on_event).hold(first, answer)
+            well = outcome.kind in _ENDED_WELL
         finally:
-            self.pool.discard(process)
+            self.pool.discard(process, well)
         if self.pool.closed:
             raise Unavailable("the executor stopped during the call", reason="NO_EXECUTOR", retry_after=1.0)
         return outcome

@@ -15,7 +15,7 @@ import structlog
 
 from . import frames
 from .interface import BrokerDenied, Door, Frame, Limits, Log, OnEvent, Outcome, OutcomeKind, Progress
-from .nsjail import Death, JailProcess, drain
+from .processes import CallProcess, Death, drain
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class _Ended(Exception):
 class Conversation:
     """One frame in, then a watch over everything that comes out until there is an outcome."""
 
-    def __init__(self, process: JailProcess, limits: Limits, door: Door, on_event: OnEvent) -> None:
+    def __init__(self, process: CallProcess, limits: Limits, door: Door, on_event: OnEvent) -> None:
         self._process = process
         self._limits = limits
         self._door = door
@@ -54,9 +54,9 @@ class Conversation:
         """Send the first frame and return the outcome; `answer` is the key of the frame that means success."""
         loop = asyncio.get_running_loop()
         flooded: asyncio.Future[None] = loop.create_future()
+        self._process.limit_memory(self._limits.memory_bytes)
         loop.add_reader(self._process.output, self._on_printed, flooded)
         started = time.monotonic()
-        self._process.limit_memory(self._limits.memory_bytes)
         listening = asyncio.create_task(self._listen(first, answer))
         try:
             done, _ = await asyncio.wait(

@@ -9,7 +9,8 @@ but would leave places empty whenever only one organisation has work, which on a
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 
 from hardpoint_kit.errors import ResourceExhausted
@@ -45,19 +46,23 @@ class FairQueue(Generic[T]):
         self._turns.setdefault(org, deque()).append(item)
         return evicted
 
-    def pop(self, may: Callable[[str], bool] = lambda _: True) -> T | None:
-        """Take the next item by turns, of the organisations that `may` be served now; None when there is none.
+    def pop(self, may: Callable[[T], bool] = lambda _: True) -> T | None:
+        """Take the next item by turns, of those that `may` be served now; None when there is none.
 
         An organisation that is passed over keeps its turn.
         """
-        org = next((org for org in self._turns if may(org)), None)
-        if org is None:
-            return None
-        items = self._turns.pop(org)
-        item = items.popleft()
-        if items:
-            self._turns[org] = items
-        return item
+        for org, items in self._turns.items():
+            item = next(filter(may, items), None)
+            if item is not None:
+                items.remove(item)
+                del self._turns[org]
+                if items:
+                    self._turns[org] = items
+                return item
+        return None
+
+    def __iter__(self) -> Iterator[T]:
+        return chain.from_iterable(self._turns.values())
 
     def remove(self, item: T) -> bool:
         """Take out an item whose owner waits no longer; false when it does not wait."""
@@ -74,3 +79,11 @@ class FairQueue(Generic[T]):
         return ResourceExhausted(
             f"queue full: every {self._for_what} is busy", reason="QUEUE_FULL", retry_after=_RETRY_SECONDS
         )
+
+
+def may_run(org: str, running: Collection[str], most: int) -> bool:
+    """Whether an organisation may have one of the places that are free, the others taken by those that are `running`.
+
+    The last quarter of the places goes to organisations that run nothing.
+    """
+    return most - len(running) > most // 4 or org not in running

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 LANGUAGES = ("python", "javascript")
+ENGINES = {"python": ("python",), "javascript": ("node", "quickjs")}
+"""What runs each language, the usual one first."""
 
 
 class OutcomeKind(StrEnum):
@@ -77,8 +79,10 @@ class JailCall:
     """Whose call it is: organisations take turns."""
     capability: str = ""
     engine: str = ""
-    """What runs it, of the engines that the language has; empty for the one that it has."""
+    """One of its language's engines; the usual one when empty."""
     libraries: tuple[str, ...] = ()
+    strict: bool = False
+    """Have an nsjail of its own for this call, whatever tier is usual."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Owns the jails of one language that wait for a call, how many may run at once, and for whom.
+"""Owns the single-use jails of one engine that wait for a call, how many may run at once, and for whom.
 
 Organisations take turns, and none can have every jail: the last quarter of those that may run goes to organisations
 that run nothing, so that one whose calls are long and many keeps nobody out. Jails are started ahead, a few at a time,
@@ -16,8 +16,10 @@ import structlog
 
 from hardpoint_kit.errors import Unavailable
 
-from .fair_queue import FairQueue
-from .nsjail import JailError, JailProcess, Launcher
+from .fair_queue import FairQueue, may_run
+from .launch import Launcher
+from .nsjail import JailError
+from .single_use import JailProcess
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +33,7 @@ _REFILL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """How many jails of one language wait, run and start at once, and how many calls may queue for how long."""
+    """How many jails of one engine wait, run and start at once, and how many calls may queue for how long."""
 
     waiting: int = 2
     running: int = 8
@@ -49,13 +51,13 @@ class _Caller:
 class Pool:
     """Hands out started jails, each to one call."""
 
-    def __init__(self, launcher: Launcher, options: PoolOptions) -> None:
+    def __init__(self, launcher: Launcher[JailProcess], options: PoolOptions) -> None:
         self.failure = ""
         """Why the last start failed; empty after one that worked."""
         self._launcher = launcher
         self._options = options
         self._waiting: deque[JailProcess] = deque()
-        self._callers: FairQueue[_Caller] = FairQueue(options.queue, f"{launcher.language} jail")
+        self._callers: FairQueue[_Caller] = FairQueue(options.queue, f"{launcher.name} jail")
         self._taken: dict[JailProcess, str] = {}
         """Jails that have a call, and the organisation it belongs to."""
         self._all_back = asyncio.Event()
@@ -70,7 +72,7 @@ class Pool:
         self._start_missing()
         await asyncio.gather(*self._starts)
 
-    async def take(self, org: str) -> JailProcess:
+    async def take(self, org: str, _capability: str) -> JailProcess:
         """Return a jail for one call of an organisation, to be given to `discard` afterwards.
 
         Raises ResourceExhausted when the queue is full or no jail came free in time, Unavailable when none starts.
@@ -92,7 +94,7 @@ class Pool:
                 raise self._callers.full() from None
             raise
 
-    def discard(self, process: JailProcess) -> None:
+    def discard(self, process: JailProcess, _well: bool = True) -> None:
         """Kill a jail that was taken, in the background, and let the next caller in."""
         self._taken.pop(process, None)
         if not self._taken:
@@ -137,10 +139,8 @@ class Pool:
         elif self._refill is None:
             self._refill = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._start_missing)
 
-    def _may_run(self, org: str) -> bool:
-        """Whether an organisation may have one of the jails that are still free to run."""
-        free = self._options.running - len(self._taken)
-        return free > self._options.running // 4 or org not in self._taken.values()
+    def _may_run(self, caller: _Caller) -> bool:
+        return may_run(caller.org, self._taken.values(), self._options.running)
 
     def _start_missing(self) -> None:
         if self._refill is not None:
@@ -173,7 +173,7 @@ class Pool:
             self._serve()
 
     def _failed(self, why: str) -> None:
-        _log.error("no jail could be started", language=self._launcher.language, why=why)
+        _log.error("no jail could be started", engine=self._launcher.name, why=why)
         self.failure = why
         asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._start_missing)
         while caller := self._callers.pop():

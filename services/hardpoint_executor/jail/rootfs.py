@@ -107,7 +107,7 @@ def _build_python(folder: Path, shared: Sequence[Path]) -> Rootfs:
     stdlib = Path(sysconfig.get_path("stdlib"))
     if not (stdlib / "os.py").exists():
         raise RootfsError(f'no standard library at "{stdlib}": run on a Python that has one')
-    dynamic = sorted((stdlib / "lib-dynload").glob("*.so"))
+    dynamic = sorted([*(stdlib / "lib-dynload").glob("*.so"), _quickjs()])
 
     def fill(root: Path) -> None:
         library = root / "usr" / sys.platlibdir / version
@@ -115,6 +115,7 @@ def _build_python(folder: Path, shared: Sequence[Path]) -> Rootfs:
             stdlib, library, ignore=shutil.ignore_patterns(*_STDLIB_LEFT_OUT), ignore_dangling_symlinks=True
         )
         _copy_bytecode(stdlib, library)
+        shutil.copy2(_quickjs(), library / "lib-dynload")
         compileall.compile_dir(library, quiet=2, workers=1)
         binary = root / "usr/bin" / version
         binary.parent.mkdir(parents=True)
@@ -156,19 +157,29 @@ def _build_sdk(folder: Path, language: str) -> Path:
     spec = importlib.util.find_spec("hardpoint_sdk")
     if spec is None or not spec.submodule_search_locations:
         raise RootfsError("the package hardpoint_sdk is not installed: install hardpoint again")
-    source = Path(next(iter(spec.submodule_search_locations))) / language
-    files = sorted(path for path in source.rglob("*") if path.suffix in (".py", ".mjs"))
+    package = Path(next(iter(spec.submodule_search_locations)))
+    files = {path.relative_to(package / language): path for path in (package / language).rglob("*")}
+    if language == "python":  # which is also where QuickJS runs
+        files |= {path.relative_to(package): path for path in (package / "javascript").rglob("*")}
+    files = {name: path for name, path in sorted(files.items()) if path.suffix in (".py", ".mjs")}
 
     def fill(root: Path) -> None:
-        package = root / "hardpoint_sdk"
-        for path in files:
-            target = package / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-        compileall.compile_dir(package, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        sdk = root / "hardpoint_sdk"
+        for name, path in files.items():
+            (sdk / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, sdk / name)
+        compileall.compile_dir(sdk, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
-    contents = [f"{path.relative_to(source)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
+    contents = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files.items()]
     return publish(folder, f"{language}-sdk", [LAYOUT, sys.version, *contents], fill)
+
+
+def _quickjs() -> Path:
+    """The QuickJS engine, a module of Python that slots run JavaScript with."""
+    spec = importlib.util.find_spec("_quickjs")
+    if spec is None or spec.origin is None:
+        raise RootfsError("no QuickJS: install quickjs-ng (the executor extra)")
+    return Path(spec.origin)
 
 
 def _node() -> Path:

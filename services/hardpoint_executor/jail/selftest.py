@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from hardpoint_kit.errors import ResourceExhausted
 
 from .interface import ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, OutcomeKind, ignore
-from .walls import FORBIDDEN, OF_ENGINE
+from .walls import FORBIDDEN, OF_ENGINE, WALLS
 
 _ENGINES = {"python": ("python", ".py"), "node": ("javascript", ".mjs")}
 """What each engine runs, and how its programs in probes/ end."""
@@ -78,9 +78,9 @@ class Result:
     fix: str
 
 
-async def walls_down(calls: Runs, engine: str) -> list[str]:
-    """Return what is wrong with the jail of an engine; empty when every wall holds."""
-    results = await examine(calls, engine, engine)
+async def walls_down(calls: Runs, engine: str, jail: str) -> list[str]:
+    """Return what is wrong with a jail of an engine, called `jail`; empty when every wall holds."""
+    results = await examine(calls, engine, jail)
     return [f"{down.jail}: {down.meaning} [{down.wall}]; {down.fix}" for down in results if not down.ok]
 
 
@@ -90,6 +90,8 @@ async def examine(calls: Runs, engine: str, jail: str, thorough: bool = False) -
     Raises what `calls.run` raises when there is no jail to try.
     """
     calls = Patient(calls)
+    if engine == "quickjs":
+        return [await _examine_quickjs(calls, jail)]
 
     def call(program: str, action: str, asked: Mapping[str, Any], **limits: Any) -> JailCall:
         language, suffix = _ENGINES[engine]
@@ -122,6 +124,17 @@ async def examine(calls: Runs, engine: str, jail: str, thorough: bool = False) -
         for name in FORBIDDEN[engine]:
             held[name] = await ends(OutcomeKind.VIOLATION, "forbidden", name.removeprefix("call_"))
     return [Result(jail, name, held.get(name) is True, wall.meaning, wall.fix) for name, wall in tried.items()]
+
+
+async def _examine_quickjs(calls: Runs, jail: str) -> Result:
+    """QuickJS has nothing to try the walls with, and that is its wall; Python tries those of the slot around it."""
+    filename = "quickjs.mjs"
+    call = JailCall("javascript", _PROGRAMS[filename], filename, "probe", {}, limits=Limits(wall_seconds=_SECONDS))
+    outcome = await calls.run(call, ClosedDoor())
+    if not outcome.ok:
+        return _broken(jail, "probe", "the probe did not end well", outcome)
+    wall = WALLS["engine"]
+    return Result(jail, "engine", outcome.value is True, wall.meaning, wall.fix)
 
 
 def _broken(jail: str, wall: str, words: str, outcome: Outcome) -> Result:

@@ -1,151 +1,72 @@
-"""Owns the single-use tier: every call gets an nsjail of its own, started ahead, that never sees a second call.
-
-It fails closed: when the walls cannot be built or do not hold, `reasons_not_ready` says why and nothing runs.
-"""
+"""Owns the jail of the single-use tier: an nsjail whose init is an interpreter that serves one call."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+import contextlib
+import resource
+from collections.abc import Callable
+from functools import partial
 
-import structlog
-
-from hardpoint_kit.errors import HardpointError, InvalidArgument, Unavailable
-from hardpoint_kit.telemetry import meter
-
-from .calls import Calls
-from .cgroups import Cgroups, prepare_cgroups
-from .interface import LANGUAGES, Door, JailCall, Layer, Limits, OnEvent, Outcome, ignore
-from .layers import Layers, build_layers
-from .measuring import measured
-from .nsjail import JailError, Launcher
-from .pool import Pool, PoolOptions
-from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
-from .selftest import Patient, Result, examine, walls_down
-
-_log = structlog.get_logger(__name__)
-_ENGINES = {"python": "python", "javascript": "node"}
-_cgroups = meter.create_gauge("hardpoint.jail.cgroups", description="1 for how the kernel holds jails: v1, v2 or none.")
+from . import processes
+from .launch import Kind
+from .nsjail import Nsjail
 
 
-@dataclass(frozen=True, slots=True)
-class JailOptions:
-    """Where root folders are kept, which languages are offered, and the size of each language's pool."""
+class JailProcess(Nsjail):
+    """One nsjail for one call; it is ready when its interpreter waits for it."""
 
-    folder: Path | None = None
-    languages: tuple[str, ...] = LANGUAGES
-    require_cgroups: bool = False
-    """Refuse to run where jails can only be held by the limits of their process."""
-    pool: PoolOptions = field(default_factory=PoolOptions)
-    libraries: tuple[str, ...] | None = None
-    """Libraries that Python code may ask for, by name or `name==version`; None for those that are installed."""
-    libraries_from: Path | None = None
-    """Folder that they were installed to; this program's own packages when None."""
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def __init__(self, number: int, command: list[str], memory_limit: int, memory_line: str) -> None:
+        super().__init__(number, command)
+        self._memory_limit = memory_limit
+        self._memory_line = memory_line
+        self._held_memory = 0
+
+    async def wait_ready(self) -> None:
+        """Wait until the interpreter inside waits for its call. Raises JailError, with nsjail's own words."""
+        await super().wait_ready()
+        self.reader, self.writer = await asyncio.open_unix_connection(sock=self._channel)
+        self._held_memory = processes.memory(self.pid, self._memory_line)
+
+    @property
+    def alive(self) -> bool:
+        """True while the jail waits or works; false soon after its init ended."""
+        return super().alive and not self.reader.at_eof()
+
+    def limit_memory(self, plugin_bytes: int) -> None:
+        """Let the plugin have this much on top of what the waiting interpreter holds."""
+        limit = self._held_memory + plugin_bytes
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(self.pid, self._memory_limit, (limit, limit))
+
+    def cpu_ms(self) -> float:
+        """CPU time of all threads of the init since the jail was ready."""
+        return max(0.0, processes.cpu_ms(self.pid) - self._boot_cpu_ms)
+
+    def peak_memory_bytes(self) -> int:
+        """Largest resident memory of the init so far; 0 when it is gone."""
+        return processes.memory(self.pid, "VmHWM")
+
+    async def close(self) -> None:
+        """Kill the jail, wait until no process of it is left and close every descriptor."""
+        if hasattr(self, "writer"):
+            self.kill()
+            self.writer.transport.abort()
+        await super().close()
 
 
-class SingleUseJails:
-    """The `Jail` that spends one nsjail on every call."""
+def _held_by(limit: int, line: str) -> Callable[[int, list[str]], JailProcess]:
+    return partial(JailProcess, memory_limit=limit, memory_line=line)
 
-    def __init__(self, options: JailOptions | None = None) -> None:
-        self._options = options or JailOptions()
-        self.cgroups = Cgroups("none", "not started")
-        """How jails are held by the kernel, for logs and status pages."""
-        self._calls: dict[str, Calls] = {}
-        self._libraries: Mapping[str, Layer] = {}
-        self._reasons: list[str] = ["the jail has not been started"]
 
-    async def start(self) -> None:
-        """Build the root folders, start the first jails and test the walls; failures become reasons."""
-        self.cgroups = prepare_cgroups()
-        if self.cgroups.mode == "none" and self._options.require_cgroups:
-            self._reasons = [f"cgroups are required and cannot be made: {self.cgroups.why}"]
-            return
-        self._reasons = ["the jail is starting"]
-        reasons = [reason for language in self._options.languages for reason in await self._start(language)]
-        self._reasons = reasons
-        _cgroups.set(1, {"mode": self.cgroups.mode})
-        _log.info(
-            "jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=self.reasons_not_ready()
-        )
-
-    async def _start(self, language: str) -> list[str]:
-        folder = self._options.folder or default_folder()
-        try:
-            rootfs, layers = await asyncio.to_thread(self._build, language, folder)
-            pool = await self._filled(language, rootfs)
-            if pool.failure and self.cgroups.mode != "none" and not self._options.require_cgroups:
-                self.cgroups = Cgroups("none", pool.failure)
-                await pool.close()
-                pool = await self._filled(language, rootfs)
-        except (JailError, RootfsError, OSError) as error:
-            return [f"{language} cannot be jailed: {error}"]
-        self._calls[language] = Calls(pool)
-        if pool.failure:
-            return []
-        try:
-            down = await walls_down(self._calls[language], _ENGINES[language])
-            if layers is not None and not down:
-                self._libraries = await measured(layers, Patient(self._calls[language]))
-            return [f"the jail does not hold: {wall}" for wall in down]
-        except HardpointError as error:
-            return [f"the jail could not be tested: {error.message}"]
-        except RootfsError as error:
-            return [str(error)]
-
-    def _build(self, language: str, folder: Path) -> tuple[Rootfs, Layers | None]:
-        if language != "python":
-            return build_rootfs(language, folder), None
-        layers = build_layers(self._options.libraries, self._options.libraries_from, folder)
-        return replace(build_rootfs(language, folder, layers.system), layers=layers.folder), layers
-
-    async def _filled(self, language: str, rootfs: Rootfs) -> Pool:
-        pool = Pool(Launcher(language, rootfs, self.cgroups.config), self._options.pool)
-        await pool.fill()
-        return pool
-
-    async def examine(self) -> list[Result]:
-        """Try every wall of every jail that starts, the forbidden system calls too."""
-        started = {language: calls for language, calls in self._calls.items() if not calls.pool.failure}
-        return [
-            result
-            for language, calls in started.items()
-            for result in await examine(calls, _ENGINES[language], language, thorough=True)
-        ]
-
-    async def stop(self) -> None:
-        """Kill every jail and leave no process behind."""
-        self._reasons = ["the jail has been stopped"]
-        await asyncio.gather(*(calls.pool.close() for calls in self._calls.values()))
-
-    def engines(self, language: str) -> tuple[str, ...]:
-        """The engines that are offered for a language; see `Jail.engines`."""
-        return ("node",) if language == "javascript" else ()
-
-    def libraries(self) -> Mapping[str, Layer]:
-        """The libraries that are offered to Python, by name."""
-        return self._libraries
-
-    def reasons_not_ready(self) -> list[str]:
-        """Say why nothing can be run now, each with what to do about it."""
-        failures = {language: calls.pool.failure for language, calls in self._calls.items()}
-        return self._reasons + [f"{language} jails do not start: {why}" for language, why in failures.items() if why]
-
-    async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore) -> Outcome:
-        """Run one action once; see `Jail.run`."""
-        return await self._calls_in(call.language).run(call, door, on_event)
-
-    async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
-        """Run a module only as far as its header, and return that header as the value of the outcome."""
-        return await self._calls_in(language).describe(source, filename, limits)
-
-    async def strip(self, source: str, filename: str) -> Outcome:
-        """Take the types out of TypeScript; see `Jail.strip`."""
-        return await self._calls_in("javascript").strip(source, filename)
-
-    def _calls_in(self, language: str) -> Calls:
-        if language not in LANGUAGES:
-            raise InvalidArgument({"language": f'"{language[:80]}" is not one of {", ".join(LANGUAGES)}'})
-        if self._reasons or language not in self._calls:
-            why = "; ".join(self._reasons) or f"{language} is not offered here"
-            raise Unavailable(f"no code can be run: {why}", reason="JAIL_UNAVAILABLE")
-        return self._calls[language]
+# V8 reserves far more address space than it uses, so Node is held by its private writable memory instead.
+SINGLE_USE = {
+    "python": Kind(
+        "python", "python", "python.cfg", "base.policy", (65534,), 100_000, _held_by(resource.RLIMIT_AS, "VmSize")
+    ),
+    "node": Kind(
+        "node", "node", "node.cfg", "base.policy", (65534,), 110_000, _held_by(resource.RLIMIT_DATA, "VmData")
+    ),
+}
+"""The kinds of single-use jails, by engine."""

@@ -66,6 +66,7 @@ WALLS: Mapping[str, Wall] = {
     "limits_raised": Wall("the plugin can raise its own limits", _SECCOMP),
     "memory": Wall("a plugin gets a gibibyte of memory, past its limit", _LIMITS),
     "threads": Wall("threads can be started without end", _LIMITS),
+    "engine": Wall("QuickJS offers modules, files or processes", _OURS),
     # Seen from outside while a plugin waits.
     "seccomp": Wall("no seccomp filter is around the plugin", _SECCOMP),
     "no_new_privs": Wall("a set-user-id program would give the plugin rights", _OURS),
@@ -91,10 +92,10 @@ FORBIDDEN: Mapping[str, Mapping[str, Wall]] = {
 _NOT_IN_NODE = {
     "network_netlink", "network_packet", "network_other", "descriptor_passing", "layers_folder", "capabilities", "fork",
     "new_namespaces", "clone3", "io_uring", "memory_programs", "own_filters", "shared_memory", "terminal",
-    "limits_raised", "threads",
+    "limits_raised", "threads", "engine",
 }  # fmt: skip
 OF_ENGINE: Mapping[str, Mapping[str, Wall]] = {
-    "python": {name: wall for name, wall in WALLS.items() if name != "priority"},
+    "python": {name: wall for name, wall in WALLS.items() if name not in ("priority", "engine")},
     "node": {name: wall for name, wall in WALLS.items() if name not in _NOT_IN_NODE},
 }
 """The walls that are tried at every start; Node offers no way to try some of them."""

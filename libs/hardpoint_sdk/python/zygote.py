@@ -1,0 +1,183 @@
+"""Owns a slot from the inside: a warm interpreter that runs no plugin, and clones a child for every call.
+
+The executor speaks to it over descriptor 3, which no child inherits. Its first message is the children's system call
+filter. Every later one ends the child that is there, and one that brings two descriptors, a channel and a pipe for what
+is printed, starts the next. Every message is answered: how the child ended, and a pidfd of the one that was started.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from . import channel
+
+_CLONE3 = 435
+_NEW_NAMESPACES = 0x20000000 | 0x00020000 | 0x08000000 | 0x04000000 | 0x02000000  # pid, mount, ipc, uts, cgroup
+_CLONE_PIDFD = 0x00001000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
+_CAPABILITY_VERSION_3 = 0x20080522
+_FAILED = 70
+_FILTER_BYTES = 65536
+_RIGHTS = struct.Struct("ii")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = _libc.prctl
+_prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+
+
+class _CloneArguments(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in ("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls")
+    ]
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class Walls:
+    """What a child puts around itself before it reads its call; made ready once, because every call pays for it."""
+
+    def __init__(self, user: int, tmp: str, filter: bytes) -> None:
+        self._user = user
+        self._tmp = tmp.encode()
+        self._filter = _Filter(len(filter) // 8, filter)
+        self._header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+        self._no_capabilities = (ctypes.c_uint32 * 6)()
+
+    def close(self) -> None:
+        """Close them around this process, for ever. Raises OSError."""
+        _done(_libc.mount(b"tmpfs", b"/tmp", b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, self._tmp))
+        os.chdir("/tmp")  # noqa: S108 - nobody else is there
+        os.setresgid(self._user, self._user, self._user)
+        os.setresuid(self._user, self._user, self._user)
+        _done(_libc.capset(ctypes.byref(self._header), ctypes.byref(self._no_capabilities)))
+        _done(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+        _done(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+        _done(_prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(self._filter), 0, 0))
+
+
+class Zygote:
+    """Clones children, one at a time."""
+
+    def __init__(self, control: socket.socket, walls: Walls) -> None:
+        self._control = control
+        self._walls = walls
+        self._child = 0
+        self._pidfd = ctypes.c_int(-1)
+        arguments = _CloneArguments(_NEW_NAMESPACES | _CLONE_PIDFD, ctypes.addressof(self._pidfd))
+        arguments.exit_signal = signal.SIGCHLD
+        self._arguments = arguments
+
+    def serve(self) -> None:
+        """Answer messages until the executor is gone; in a child, return to serve its call."""
+        while True:
+            message, ancillary, _, _ = self._control.recvmsg(16, socket.CMSG_SPACE(_RIGHTS.size))
+            if not message:
+                os._exit(0)
+            answer = self._ended()
+            if not ancillary:
+                self._control.send(json.dumps(answer).encode())
+                continue
+            given = _RIGHTS.unpack(ancillary[0][2])
+            if self._cloned() == 0:
+                self._become(given)
+                return
+            for descriptor in given:
+                os.close(descriptor)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", self._pidfd.value))]
+            self._control.sendmsg([json.dumps(answer).encode()], rights)
+            os.close(self._pidfd.value)
+
+    def _ended(self) -> dict[str, Any]:
+        if not self._child:
+            return {}
+        os.kill(self._child, signal.SIGKILL)
+        _, status, usage = os.wait4(self._child, 0)
+        self._child = 0
+        return {
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0,
+            "cpu_ms": (usage.ru_utime + usage.ru_stime) * 1000,
+            "peak": usage.ru_maxrss * 1024,
+        }
+
+    def _cloned(self) -> int:
+        """Clone as fork does, with what Python wants done around a fork; zero in the child."""
+        ctypes.pythonapi.PyOS_BeforeFork()
+        self._child = _libc.syscall(_CLONE3, ctypes.byref(self._arguments), ctypes.sizeof(self._arguments))
+        (ctypes.pythonapi.PyOS_AfterFork_Parent if self._child else ctypes.pythonapi.PyOS_AfterFork_Child)()
+        _done(self._child)
+        return self._child
+
+    def _become(self, given: tuple[int, int]) -> None:
+        """Be a child: its channel where the control was, its output where the slot's was, and the walls closed."""
+        try:
+            to_executor, printed = given
+            self._control.detach()
+            os.dup2(to_executor, channel.DESCRIPTOR, inheritable=False)
+            for descriptor in (1, 2):
+                os.dup2(printed, descriptor)
+            for descriptor in given:
+                os.close(descriptor)
+            self._walls.close()
+        except BaseException as error:
+            os.write(2, f"a child cannot close its walls: {error}".encode())
+            os._exit(_FAILED)
+
+
+def main() -> None:
+    """Warm up, take the filter, and serve; a child serves its call."""
+    engine, user, tmp = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    control = socket.socket(fileno=channel.DESCRIPTOR)
+    _hold_for_ever()
+    serve = _warmed(engine)
+    control.send(channel.encode({"ready": {}}))
+    walls = Walls(user, tmp, control.recv(_FILTER_BYTES))
+    zygote = Zygote(control, walls)
+    control.send(b"{}")
+    gc.collect()
+    gc.freeze()
+    zygote.serve()
+    serve()
+
+
+def _warmed(engine: str) -> Callable[[], None]:
+    """Have an engine ready to run a plugin; the function that is returned serves one call with it."""
+    if engine == "quickjs":
+        from . import javascript
+
+        return partial(javascript.serve, javascript.warm())
+    from . import boot
+
+    boot.warm()
+    return boot.serve
+
+
+def _hold_for_ever() -> None:
+    """What holds for the zygote and is inherited by every child."""
+    _done(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None))
+    _done(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    capability = 0
+    while _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
+
+
+def _done(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

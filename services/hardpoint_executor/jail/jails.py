@@ -1,0 +1,208 @@
+"""Owns the jail as the executor sees it: both tiers behind one interface, and which call goes to which.
+
+Python has slots unless the call or the operator asks for more; everything else has a single-use nsjail for every call.
+It fails closed: when the walls cannot be built or do not hold, `reasons_not_ready` says why and nothing runs.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from hardpoint_kit.errors import HardpointError, InvalidArgument, Unavailable
+from hardpoint_kit.telemetry import meter
+
+from .calls import Calls, Pool
+from .cgroups import Cgroups, prepare_cgroups
+from .interface import ENGINES, LANGUAGES, Door, JailCall, Layer, Limits, OnEvent, Outcome, ignore
+from .launch import Launcher
+from .layers import Layers, build_layers
+from .measuring import measured
+from .nsjail import JailError
+from .pool import Pool as SingleUsePool
+from .pool import PoolOptions
+from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
+from .selftest import Patient, Result, examine, walls_down
+from .single_use import SINGLE_USE
+from .slot import SLOTS
+from .slots import SlotOptions, Slots
+
+_log = structlog.get_logger(__name__)
+
+_cgroups = meter.create_gauge("hardpoint.jail.cgroups", description="1 for how the kernel holds jails: v1, v2 or none.")
+
+
+_ROOTS = {"python": "python", "quickjs": "python", "node": "javascript"}
+"""The root folder of each engine; QuickJS is a module of the Python in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JailOptions:
+    """Where root folders are kept, which languages are offered, and the sizes of what runs them."""
+
+    folder: Path | None = None
+    languages: tuple[str, ...] = LANGUAGES
+    require_cgroups: bool = False
+    """Refuse to run where jails can only be held by the limits of their process."""
+    pool: PoolOptions = field(default_factory=PoolOptions)
+    """Of the single-use jails of each engine."""
+    libraries: tuple[str, ...] | None = None
+    """Libraries that Python code may ask for, by name or `name==version`; None for those that are installed."""
+    libraries_from: Path | None = None
+    """Folder that they were installed to; this program's own packages when None."""
+    slots: SlotOptions | None = field(default_factory=SlotOptions)
+    """None: an nsjail of its own for every call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    """A way to run a language: with which engine, in slots or not."""
+
+    language: str
+    engine: str
+    in_slots: bool
+    waiting: int
+    """Single-use jails that are started ahead: none where slots take the usual call."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reasons and results."""
+        return f"{self.engine} in slots" if self.in_slots else self.language
+
+
+class Jails:
+    """The `Jail` of the executor."""
+
+    def __init__(self, options: JailOptions | None = None) -> None:
+        self._options = options or JailOptions()
+        self.cgroups = Cgroups("none", "not started")
+        """How jails are held by the kernel, for logs and status pages."""
+        self._calls: dict[tuple[str, bool], Calls[Any]] = {}
+        """By engine, and whether in slots."""
+        self._libraries: Mapping[str, Layer] = {}
+        self._reasons: list[str] = ["the jail has not been started"]
+
+    async def start(self) -> None:
+        """Build the root folders, start the first jails and test the walls; failures become reasons."""
+        self.cgroups = prepare_cgroups()
+        if self.cgroups.mode == "none" and self._options.require_cgroups:
+            self._reasons = [f"cgroups are required and cannot be made: {self.cgroups.why}"]
+            return
+        self._reasons = ["the jail is starting"]
+        reasons = [reason for tier in self._tiers() for reason in await self._start(tier)]
+        self._reasons = reasons
+        _cgroups.set(1, {"mode": self.cgroups.mode})
+        _log.info(
+            "jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=self.reasons_not_ready()
+        )
+
+    def _tiers(self) -> list[_Tier]:
+        tiers = []
+        for language in self._options.languages:
+            for engine in ENGINES[language]:
+                in_slots = engine in SLOTS and self._options.slots is not None
+                if in_slots:
+                    tiers.append(_Tier(language, engine, True, 0))
+                if engine in SINGLE_USE:
+                    tiers.append(_Tier(language, engine, False, 0 if in_slots else self._options.pool.waiting))
+        return tiers
+
+    async def _start(self, tier: _Tier) -> list[str]:
+        folder = self._options.folder or default_folder()
+        try:
+            rootfs, layers = await asyncio.to_thread(self._build, _ROOTS[tier.engine], folder)
+            pool = await self._filled(tier, rootfs)
+            if pool.failure and self.cgroups.mode != "none" and not self._options.require_cgroups:
+                self.cgroups = Cgroups("none", pool.failure)
+                await pool.close()
+                pool = await self._filled(tier, rootfs)
+        except (JailError, RootfsError, OSError) as error:
+            return [f"{tier.engine} cannot be jailed: {error}"]
+        calls = self._calls[tier.engine, tier.in_slots] = Calls(pool)
+        if pool.failure:
+            return []
+        try:
+            down = await walls_down(calls, tier.engine, tier.name)
+            if layers is not None and not tier.in_slots and not down:
+                self._libraries = await measured(layers, Patient(calls))
+            return [f"the jail does not hold: {wall}" for wall in down]
+        except HardpointError as error:
+            return [f"the jail could not be tested: {error.message}"]
+        except RootfsError as error:
+            return [str(error)]
+
+    def _build(self, root: str, folder: Path) -> tuple[Rootfs, Layers | None]:
+        if root != "python":
+            return build_rootfs(root, folder), None
+        layers = build_layers(self._options.libraries, self._options.libraries_from, folder)
+        return replace(build_rootfs(root, folder, layers.system), layers=layers.folder), layers
+
+    async def _filled(self, tier: _Tier, rootfs: Rootfs) -> Pool[Any]:
+        pool: Pool[Any]
+        if tier.in_slots:
+            pool = Slots(
+                Launcher(SLOTS[tier.engine], rootfs, self.cgroups.config), self._options.slots or SlotOptions()
+            )
+        else:
+            launcher = Launcher(SINGLE_USE[tier.engine], rootfs, self.cgroups.config)
+            pool = SingleUsePool(launcher, replace(self._options.pool, waiting=tier.waiting))
+        await pool.fill()
+        return pool
+
+    async def examine(self) -> list[Result]:
+        """Try every wall of every jail that starts, the forbidden system calls too."""
+        results = []
+        for tier in self._tiers():
+            calls = self._calls.get((tier.engine, tier.in_slots))
+            if calls is not None and not calls.pool.failure:
+                results += await examine(calls, tier.engine, tier.name, thorough=True)
+        return results
+
+    async def stop(self) -> None:
+        """Kill every jail and leave no process behind."""
+        self._reasons = ["the jail has been stopped"]
+        await asyncio.gather(*(calls.pool.close() for calls in self._calls.values()))
+
+    def engines(self, language: str) -> tuple[str, ...]:
+        """The engines that are offered for a language; see `Jail.engines`."""
+        offered = tuple(engine for engine in ENGINES[language] if any(key[0] == engine for key in self._calls))
+        return offered if len(ENGINES[language]) > 1 else ()
+
+    def libraries(self) -> Mapping[str, Layer]:
+        """The libraries that are offered to Python, by name."""
+        return self._libraries
+
+    def reasons_not_ready(self) -> list[str]:
+        """Say why nothing can be run now, each with what to do about it."""
+        failures = {engine: calls.pool.failure for (engine, _), calls in self._calls.items()}
+        return self._reasons + [f"{engine} jails do not start: {why}" for engine, why in failures.items() if why]
+
+    async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore) -> Outcome:
+        """Run one action once; see `Jail.run`."""
+        return await self._calls_of(call.language, call.engine, call.strict).run(call, door, on_event)
+
+    async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
+        """Run a module only as far as its header, and return that header as the value of the outcome."""
+        return await self._calls_of(language).describe(source, filename, limits)
+
+    async def strip(self, source: str, filename: str) -> Outcome:
+        """Take the types out of TypeScript; see `Jail.strip`."""
+        return await self._calls_of("javascript").strip(source, filename)
+
+    def _calls_of(self, language: str, engine: str = "", strict: bool = False) -> Calls[Any]:
+        if language not in LANGUAGES:
+            raise InvalidArgument({"language": f'"{language[:80]}" is not one of {", ".join(LANGUAGES)}'})
+        engines = ENGINES[language]
+        if engine and engine not in engines:
+            raise InvalidArgument({"engine": f'"{engine[:80]}" is not one of {", ".join(engines)}'})
+        engine = engine or engines[0]
+        single_use = self._calls.get((engine, False))
+        calls = single_use if strict else self._calls.get((engine, True), single_use)
+        if self._reasons or calls is None:
+            alone = f"{engine} runs in slots alone" if engine not in SINGLE_USE else f"{language} is not offered here"
+            why = "; ".join(self._reasons) or alone
+            raise Unavailable(f"no code can be run: {why}", reason="JAIL_UNAVAILABLE")
+        return calls

@@ -1,0 +1,342 @@
+"""A slot stays while calls come and go: none of them leaves anything in it, reaches it, or outlives it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hardpoint_executor.jail import ClosedDoor, Event, JailCall, JailOptions, Jails, Outcome, OutcomeKind, SlotOptions
+from hardpoint_executor.jail.slots import Slots
+from hardpoint_kit.errors import ResourceExhausted, Unavailable
+
+from .conftest import left_behind, orphans
+from .programs import python
+
+
+async def started(**sizes) -> Jails:
+    slots = SlotOptions(**{"most": 2, "clean": 1, "queue": 100, "queue_seconds": 30, **sizes})
+    jails = Jails(JailOptions(languages=("python",), slots=slots))
+    await jails.start()
+    assert jails.reasons_not_ready() == []
+    return jails
+
+
+@pytest.fixture
+async def slotted() -> AsyncIterator[Jails]:
+    """Two slots at most."""
+    jails = await started()
+    yield jails
+    await jails.stop()
+
+
+def slots_of(jails: Jails) -> Slots:
+    return jails._calls["python", True].pool
+
+
+async def run(jails: Jails, body: str, input=None, **rest) -> Outcome:
+    return await jails.run(python(body, input, **rest), ClosedDoor())
+
+
+async def idle(jails: Jails) -> set[int]:
+    """The zygotes, once nothing runs, starts or gets another child."""
+    slots = slots_of(jails)
+    while slots._busy or slots._renewing or slots._starting or slots._tasks:
+        await asyncio.sleep(0.005)
+    return {slot.pid for slot in slots._ready}
+
+
+def owner_of(jails: Jails) -> dict[tuple[str, str] | None, int]:
+    return {slot.owner: slot.pid for slot in slots_of(jails)._ready}
+
+
+def process(pid: int) -> dict[str, str]:
+    """What the kernel tells of a process: its status, its namespaces, and who owns its files in /proc."""
+    folder = Path(f"/proc/{pid}")
+    told = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+    told |= {link.name: os.readlink(link) for link in (folder / "ns").iterdir()}
+    return {**told, "owner": str((folder / "environ").stat().st_uid)}
+
+
+async def begin(jails: Jails, call: JailCall) -> asyncio.Task[Outcome]:
+    """Start a call that logs, and wait until it did."""
+    runs = asyncio.Event()
+
+    async def hear(event: Event) -> None:
+        runs.set()
+
+    task = asyncio.create_task(jails.run(call, ClosedDoor(), hear))
+    await runs.wait()
+    return task
+
+
+WORLD = """
+import gc, os, sys, builtins
+seen = {
+    "descriptors": [number for number in range(256) if not refused(os.fstat, number)],
+    "user": os.getresuid() + os.getresgid(),
+    "groups": os.getgroups(),
+    "pid": [os.getpid(), os.getppid()],
+    "tmp": os.listdir("/tmp"),
+    "cwd": os.getcwd(),
+    "environment": dict(os.environ),
+    "left": [hasattr(builtins, "left"), "left" in sys.modules],
+}
+builtins.left = 1
+sys.modules["left"] = sys
+open("/tmp/left", "w").write("left")
+return seen
+"""
+REFUSED = """
+def refused(attempt, *arguments):
+    try:
+        attempt(*arguments)
+    except OSError:
+        return True
+    return False
+"""
+
+
+async def test_a_child_has_its_world_to_itself_and_leaves_nothing_in_it(slotted: Jails) -> None:
+    worlds = [await run(slotted, REFUSED + WORLD) for _ in range(3)]
+    for world in worlds:
+        assert world.ok, world
+        assert world.value == {
+            "descriptors": [0, 1, 2, 3],
+            "user": [65534] * 6,
+            "groups": [],
+            "pid": [1, 0],
+            "tmp": [],
+            "cwd": "/tmp",
+            "environment": {"LANG": "C.UTF-8"},
+            "left": [False, False],
+        }
+
+
+async def test_neighbours_of_one_capability_do_not_see_each_other(slotted: Jails) -> None:
+    body = "import os, time; open('/tmp/' + input, 'w'); time.sleep(0.2); return os.listdir('/tmp')"
+    slotted = await started(most=4, clean=3)
+    seen = await asyncio.gather(*(run(slotted, body, name) for name in "abc"))
+    assert [outcome.value for outcome in seen] == [["a"], ["b"], ["c"]]
+    await slotted.stop()
+
+
+async def test_a_child_has_no_capability_and_cannot_be_looked_into(slotted: Jails) -> None:
+    call = python("self.log('here')\nimport time; time.sleep(30)")
+    running = await begin(slotted, call)
+    (slot,) = slots_of(slotted)._busy
+    child, zygote = process(slot.child._pid), process(slot.pid)
+    assert {int(child[f"Cap{name}"], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
+    assert (child["NoNewPrivs"], child["Seccomp"], child["Seccomp_filters"]) == ("1", "2", "2")
+    assert child["Uid"].split() == [str(120_001 + 2 * slot.number)] * 4
+    assert zygote["Uid"].split() == [str(120_000 + 2 * slot.number)] * 4
+    assert child["owner"] != child["Uid"].split()[0], "it is not dumpable, so its files in /proc are not its own"
+    mine = process(os.getpid())
+    for kind in ("pid", "mnt", "ipc", "uts", "cgroup"):
+        assert len({child[kind], zygote[kind], mine[kind]}) == 3, f"{kind} is not the child's own"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_child_cannot_speak_to_its_zygote(slotted: Jails) -> None:
+    """What it writes goes to the executor alone, wherever it writes it; its zygote is not even visible to it."""
+    before = await idle(slotted)
+    body = """
+import ctypes, os, socket
+for descriptor in range(4, 256):
+    try:
+        os.write(descriptor, b'.')
+    except OSError:
+        continue
+    return f"{descriptor} can be written to"
+libc = ctypes.CDLL(None, use_errno=True)
+return [libc.kill(pid, 9) for pid in (-1, 0, 2)]
+"""
+    outcome = await run(slotted, body)
+    assert outcome.value == [-1, -1, -1]
+    assert before & await idle(slotted)
+
+
+async def test_a_slot_serves_its_capability_again_and_no_other(slotted: Jails) -> None:
+    await idle(slotted)
+    await run(slotted, "return 1")
+    await idle(slotted)
+    first = owner_of(slotted)["acme", "tested"]
+    await run(slotted, "return 1")
+    await idle(slotted)
+    assert owner_of(slotted)["acme", "tested"] == first
+    for org, capability in (("acme", "other"), ("globex", "tested")):
+        await run(slotted, "return 1", org=org, capability=capability)
+        await idle(slotted)
+        owners = owner_of(slotted)
+        assert owners[org, capability] not in (first, owners.get(("acme", "tested")))
+    assert len(slots_of(slotted)._ready) <= 2
+
+
+async def test_more_capabilities_than_slots_are_all_served(slotted: Jails) -> None:
+    names = [f"c{number}" for number in range(6)]
+    outcomes = await asyncio.gather(*(run(slotted, "return input", name, capability=name) for name in names))
+    assert [outcome.value for outcome in outcomes] == names
+
+
+async def test_a_header_is_read_in_a_slot_that_serves_nobody_afterwards(slotted: Jails) -> None:
+    before = await idle(slotted)
+    outcome = await slotted.describe("python", "from hardpoint_sdk import capability\ncapability(id='a')", "a.py")
+    assert outcome.value == {"id": "a", "actions": []}
+    assert not before & await idle(slotted)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "stays"),
+    [
+        ("return 1", OutcomeKind.OK, True),
+        ("raise ValueError", OutcomeKind.USER_ERROR, True),
+        ("import os; os.setuid(0)", OutcomeKind.VIOLATION, False),
+        ("import ctypes; ctypes.string_at(1, 8)", OutcomeKind.CRASH, False),
+        ("import os; os.write(3, b'garbage')\nwhile True: pass", OutcomeKind.PROTOCOL, False),
+        ("while True: pass", OutcomeKind.TIMEOUT, False),
+    ],
+    ids=lambda value: str(value) if isinstance(value, OutcomeKind) else "",
+)
+async def test_a_slot_ends_after_a_call_that_did_not_end_well(slotted, body: str, kind: str, stays: bool) -> None:
+    await idle(slotted)
+    await run(slotted, "return 1")
+    await idle(slotted)
+    zygote = owner_of(slotted)["acme", "tested"]
+    assert (await run(slotted, body, wall_seconds=0.5)).kind is kind
+    assert (zygote in await idle(slotted)) is stays
+    assert (await run(slotted, "return 1")).value == 1
+
+
+async def test_a_slot_ends_after_so_many_calls() -> None:
+    jails = await started(calls=3)
+    zygotes = []
+    for _ in range(6):
+        await idle(jails)
+        (slot,) = [slot for slot in slots_of(jails)._ready if slot.owner] or slots_of(jails)._ready
+        zygotes.append(slot.pid)
+        await run(jails, "return 1")
+    assert [zygotes.count(pid) for pid in dict.fromkeys(zygotes)] == [3, 3]
+    await jails.stop()
+
+
+async def test_slots_that_serve_nobody_end_and_a_clean_one_stays() -> None:
+    jails = await started(most=4, idle_seconds=0.2)
+    names = ("a", "b")
+    for name in names:
+        await idle(jails)
+        await run(jails, "return 1", capability=name)
+    while {owner for owner in owner_of(jails) if owner}:
+        await asyncio.sleep(0.05)
+    assert len(await idle(jails)) == 1
+    await jails.stop()
+
+
+async def test_a_zygote_outlives_a_child_that_uses_up_the_memory_of_the_slot(slotted: Jails) -> None:
+    """The child is allowed more than the slot's cgroup has, so that the kernel must choose whom to kill."""
+    if slotted.cgroups.mode == "none":
+        pytest.skip("no cgroups here: the limits of the process hold instead")
+    await idle(slotted)
+    outcome = await run(slotted, "return len(bytearray(b'x') * (1 << 28))", memory_bytes=400 << 20)
+    assert (outcome.kind, outcome.detail) == (OutcomeKind.OOM, "SIGKILL")
+    assert (await run(slotted, "return 1")).value == 1
+
+
+async def test_a_killed_zygote_ends_its_call_as_an_error_and_is_replaced(slotted: Jails) -> None:
+    running = await begin(slotted, python("self.log('here')\nimport time; time.sleep(30)"))
+    (slot,) = slots_of(slotted)._busy
+    os.kill(slot.pid, signal.SIGKILL)
+    outcome = await running
+    assert (outcome.kind, outcome.detail) == (OutcomeKind.CRASH, "the end of its slot")
+    assert (await run(slotted, "return 1")).value == 1
+
+
+async def test_a_zygote_that_dies_while_it_waits_is_not_missed(slotted: Jails) -> None:
+    for _ in range(3):
+        for zygote in await idle(slotted):
+            os.kill(zygote, signal.SIGKILL)
+        while any(slot.alive for slot in slots_of(slotted)._ready):
+            await asyncio.sleep(0.005)
+        assert (await run(slotted, "return 1")).value == 1
+
+
+async def test_a_child_that_dies_while_it_waits_costs_no_call(slotted: Jails) -> None:
+    await idle(slotted)
+    for slot in slots_of(slotted)._ready:
+        os.kill(slot.child._pid, signal.SIGKILL)
+    while any(slot.alive for slot in slots_of(slotted)._ready):
+        await asyncio.sleep(0.005)
+    assert (await run(slotted, "return 1")).value == 1
+
+
+async def test_a_child_that_ended_is_kept_from_being_another_process(slotted: Jails) -> None:
+    """Until its zygote is told to go on, an ended child is a zombie: its number cannot name anybody else."""
+    call = python("self.log('here')\nimport time; time.sleep(30)")
+    running = await begin(slotted, call)
+    (slot,) = slots_of(slotted)._busy
+    child = slot.child
+    child.kill()
+    outcome = await running
+    assert outcome.kind is OutcomeKind.OOM
+    assert child._pid not in {slot.child._pid for slot in slots_of(slotted)._ready}
+
+
+async def test_cancelled_calls_free_their_slots(slotted: Jails) -> None:
+    call = python("self.log('here')\nwhile True: pass")
+    for _ in range(4):
+        running = await begin(slotted, call)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert (await run(slotted, "return 1")).value == 1
+
+
+async def test_an_organisation_leaves_a_slot_to_others() -> None:
+    jails = await started(most=4, clean=1, queue=8, queue_seconds=5)
+    call = python("self.log('here')\nimport time; time.sleep(30)")
+    busy = [await begin(jails, call) for _ in range(3)]
+    queued = asyncio.create_task(run(jails, "return 1"))
+    assert (await run(jails, "return 1", org="globex")).value == 1
+    assert not queued.done()
+    for task in (*busy, queued):
+        task.cancel()
+    await asyncio.gather(*busy, queued, return_exceptions=True)
+    await jails.stop()
+
+
+async def test_a_full_queue_is_said_at_once() -> None:
+    jails = await started(most=1, queue=1, queue_seconds=0.3)
+    busy = await begin(jails, python("self.log('here')\nimport time; time.sleep(30)"))
+    queued = asyncio.create_task(run(jails, "return 1"))
+    await asyncio.sleep(0)
+    with pytest.raises(ResourceExhausted, match="every python slot is busy"):
+        await run(jails, "return 1")
+    with pytest.raises(ResourceExhausted):
+        await queued
+    busy.cancel()
+    await asyncio.gather(busy, return_exceptions=True)
+    await jails.stop()
+
+
+async def test_stopping_leaves_no_process_and_refuses_calls() -> None:
+    jails = await started()
+    running = await begin(jails, python("self.log('here')\nimport time; time.sleep(30)"))
+    await jails.stop()
+    with pytest.raises(Unavailable):
+        await running
+    assert left_behind() == set()
+    assert orphans() == []
+    with pytest.raises(Unavailable):
+        await run(jails, "return 1")
+
+
+async def test_a_strict_call_has_an_nsjail_of_its_own(slotted: Jails) -> None:
+    zygotes = await idle(slotted)
+    call = python("self.log('here')\nimport time; time.sleep(30)", strict=True)
+    running = await begin(slotted, call)
+    assert not slots_of(slotted)._busy
+    assert {slot.pid for slot in slots_of(slotted)._ready} == zygotes
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
