@@ -1,4 +1,4 @@
-# expect[ok]: stop hearing what the executor says
+# expect[ok protocol]: stop hearing what the executor says
 import json
 import os
 import time
