@@ -4,6 +4,7 @@ Options are libFuzzer's. Without -runs it goes on for -max_total_time seconds, o
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import atheris
@@ -20,15 +21,13 @@ def main() -> None:
     """Fuzz until the options say that it is enough; a finding ends it with a status other than 0."""
     name, *options = sys.argv[1:]
     corpus = HERE / "corpus"
-    # What is found goes to a folder of its own: the corpus holds what a person put there.
     found = ROOT / ".fuzz" / name
     found.mkdir(parents=True, exist_ok=True)
     always = [f"-dict={corpus / name}.dict", f"-artifact_prefix={found}/", "-max_len=4096", "-timeout=10"]
-    folders = (
-        [str(corpus / name)]
-        if any(option.startswith("-runs=") for option in options)
-        else [str(found), str(corpus / name)]
-    )
+    # libFuzzer adds to the first folder: one of its own for a counted run, which is then the same every time; what a
+    # longer run learned is kept. The corpus holds what a person put there.
+    counted = any(option.startswith("-runs=") for option in options)
+    folders = [tempfile.mkdtemp(prefix="hardpoint-fuzz-") if counted else str(found), str(corpus / name)]
     atheris.Setup([sys.argv[0], *options, *always, *folders], TARGETS[name])
     atheris.Fuzz()
 
