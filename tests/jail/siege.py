@@ -264,7 +264,7 @@ async def besieged(tier: str, folder: Path) -> AsyncIterator[Siege]:
     canary_file, scratch = folder / "secret.txt", folder / "scratch"
     canary_file.write_text(canary)
     scratch.mkdir()
-    before = _descriptors(), _cgroups()
+    before = _Before(_descriptors(), _cgroups(), {pid for pid, _ in _jailed_processes()})
     _adopt_orphans(True)
     kept, tempfile.tempdir = tempfile.tempdir, str(scratch)  # what jails leave in the temporary folder is then theirs
     try:
@@ -280,7 +280,7 @@ async def besieged(tier: str, folder: Path) -> AsyncIterator[Siege]:
             finally:
                 await siege.jails.stop()
             siege.reached = sum(_somebody_waits(place) for place in (listener, abstract))
-        siege.left = await _left(*before, scratch)
+        siege.left = await _left(before, scratch)
     finally:
         tempfile.tempdir = kept
         _adopt_orphans(False)
@@ -299,21 +299,31 @@ def _somebody_waits(listener: socket.socket) -> bool:
     return True
 
 
-async def _left(descriptors: int, cgroups: set[Path], scratch: Path) -> list[str]:
+@dataclass(frozen=True)
+class _Before:
+    """What was there before a siege: jails of other tests in this process among it."""
+
+    descriptors: int
+    cgroups: set[Path]
+    processes: set[int]
+
+
+async def _left(before: _Before, scratch: Path) -> list[str]:
     """What is there that was not before; the kernel is given a moment to take processes and groups away."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(END_SECONDS):
-            while left := _found(descriptors, cgroups, scratch):
+            while left := _found(before, scratch):
                 await asyncio.sleep(0.05)
     return left
 
 
-def _found(descriptors: int, cgroups: set[Path], scratch: Path) -> list[str]:
+def _found(before: _Before, scratch: Path) -> list[str]:
+    more = _descriptors() - before.descriptors
     return [
-        *(f"process {pid} {name}" for pid, name in _jailed_processes()),
-        *(f"control group {group}" for group in _cgroups() - cgroups if not _alive(group)),
+        *(f"process {pid} {name}" for pid, name in _jailed_processes() if pid not in before.processes),
+        *(f"control group {group}" for group in _cgroups() - before.cgroups if not _alive(group)),
         *(f"file {path}" for path in scratch.rglob("*")),
-        *([f"{_descriptors()} descriptors, {descriptors} before"] if _descriptors() > descriptors else []),
+        *([f"{more} descriptors more than before"] if more > 0 else []),
     ]
 
 
