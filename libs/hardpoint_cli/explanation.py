@@ -59,17 +59,6 @@ class Explanation:
     path: str = ""
     patch: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
-    def lines_for(self, filename: str) -> list[str]:
-        """The patch as the lines that an author of a code file writes in its header; none for other files."""
-        written_in = language(filename)
-        if written_in is None:
-            return []
-        form = "{key}={value}," if written_in == "python" else "{key}: {value},"
-        return [
-            form.format(key=operation["path"].rpartition("/")[2], value=json.dumps(operation["value"]))
-            for operation in self.patch
-        ]
-
 
 def explain(
     reason: str,
@@ -92,6 +81,15 @@ def explain(
     if reason == "TIMEOUT" and (wider := _wider_tier(facts.get("limit", ""), asked, filename)):
         path, author, patch = wider
     return Explanation(ending.kind, named, caller, author, path, patch)
+
+
+def lines_of(patch: Iterable[Mapping[str, Any]], filename: str) -> list[str]:
+    """A patch as the lines that the author of a code file writes in its header; none for other files."""
+    written_in = language(filename)
+    if written_in is None:
+        return []
+    form = "{key}={value}," if written_in == "python" else "{key}: {value},"
+    return [form.format(key=one["path"].rpartition("/")[2], value=json.dumps(one["value"])) for one in patch]
 
 
 def _patch(text: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from hardpoint_cli.session import connect
 from hardpoint_kit.documents import from_struct
 from hardpoint_kit.errors import HardpointError, InvalidArgument
 from hardpoint_manifest.check import Report, check
+from hardpoint_manifest.document import Document
 from hardpoint_manifest.finding import Finding, ManifestError, Severity
 from hardpoint_manifest.load import MAX_BYTES, language, load, load_code
 from hardpoint_manifest.model import Manifest
@@ -43,6 +44,12 @@ class Checked:
             "version": manifest.version if manifest else "",
             "findings": [asdict(finding) for finding in self.report.findings],
         }
+
+    def read_again(self) -> Document:
+        """The file as a document; raises ManifestError where the check found that it is none."""
+        if self.header is None:
+            return load(self.data, self.file.name)
+        return load_code(self.data, self.file.name, from_struct(self.header))
 
     @property
     def shown(self) -> RenderableType:

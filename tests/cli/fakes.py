@@ -39,6 +39,7 @@ class World:
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
     output: Any = field(default_factory=lambda: {"temperature": 72, "condition": "Sunny"})
+    used: manifest_pb2.Authority = field(default_factory=manifest_pb2.Authority)
     asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     errors: dict[str, Exception] = field(default_factory=dict)
 
@@ -381,6 +382,7 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
             run="orgs/acme/runs/run-1",
             release=release,
             usage=manifest_pb2.Usage(wall_ms=12, broker_calls=1),
+            used=self.world.used,
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from cli.conftest import Run
 from cli.fakes import World
+from hardpoint.manifest.v1.manifest_pb2 import Authority
 from hardpoint_cli.scaffolds import ENDINGS, scaffold
 from hardpoint_kit.errors import ActionFailed, InvalidArgument, Unavailable
 from hardpoint_manifest.check import check
@@ -234,6 +235,34 @@ def test_an_example_that_fails_says_why(cli: Run, world: World, greeter: str) ->
     assert said.code == 1
     assert "    TypeError: no  [USER_ERROR]" in said.out
     assert "    place: greeter.py:3:5" in said.out
+
+
+def test_what_the_examples_used_is_told_with_a_patch_for_the_rest(cli: Run, world: World, greeter: str) -> None:
+    world.header = {
+        **GREETER,
+        "permissions": ["network.http.get", "network.http.post", "compute.light"],
+        "hosts": ["a.example.com", "*.example.org"],
+    }
+    world.used = Authority(permissions=["network.http.get", "compute.light"], hosts=["x.example.org"])
+    said = cli("test", greeter, "--observe")
+    assert said.code == 0, said.out + said.err
+    assert "observed in 2 runs; what the examples do not come to was not seen" in said.out
+    assert "not used | network.http.post, a.example.com, *.example.org" in said.table
+    assert 'patch | replace /permissions ["network.http.get", "compute.light"]' in said.table
+    assert 'or write | permissions=["network.http.get", "compute.light"],' in said.table
+    assert 'hosts=["x.example.org"],' in said.table
+    told = cli("test", greeter, "--observe", "--json").json["observed"]
+    assert told["minimum"] == {"permissions": ["network.http.get", "compute.light"], "hosts": ["x.example.org"]}
+    assert told["patch"][1] == {"op": "replace", "path": "/hosts", "value": ["x.example.org"]}
+    assert (told["runs"], told["complete"], told["never_run"]) == (2, True, [])
+
+
+def test_of_an_example_that_failed_nothing_is_concluded(cli: Run, world: World, greeter: str) -> None:
+    world.errors["TestAction"] = ActionFailed("TypeError: no", reason="USER_ERROR")
+    said = cli("test", greeter, "--observe")
+    assert "nothing is proposed" in said.out
+    told = cli("test", greeter, "--observe", "--json").json["observed"]
+    assert (told["complete"], told["patch"], told["minimum"]) == (False, [], None)
 
 
 def test_without_settings_the_way_to_them_is_told(cli: Run, world: World, greeter: str) -> None:

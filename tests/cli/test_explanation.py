@@ -8,7 +8,7 @@ import pytest
 
 from hardpoint.errors.v1.error_reason_pb2 import ErrorReason
 from hardpoint_cli.endings import ENDINGS
-from hardpoint_cli.explanation import explain
+from hardpoint_cli.explanation import explain, lines_of
 from hardpoint_executor import domain
 from hardpoint_executor.broker.denial import DenialCode
 from hardpoint_executor.runners import code
@@ -111,9 +111,9 @@ def test_what_a_jail_refuses_to_code_is_read_from_its_exception(
 def test_a_patch_becomes_the_lines_of_a_code_file() -> None:
     patch = json.dumps([{"op": "add", "path": "/hosts", "value": ["a.test", "b.test"]}])
     told = explain("HOST_NOT_GRANTED", "no", "", {"patch": patch, "path": "hosts", "author": "write it"})
-    assert told.lines_for("plugin.py") == ['hosts=["a.test", "b.test"],']
-    assert told.lines_for("plugin.mjs") == ['hosts: ["a.test", "b.test"],']
-    assert told.lines_for("plugin.yaml") == []
+    assert lines_of(told.patch, "plugin.py") == ['hosts=["a.test", "b.test"],']
+    assert lines_of(told.patch, "plugin.mjs") == ['hosts: ["a.test", "b.test"],']
+    assert lines_of(told.patch, "plugin.yaml") == []
     assert (told.path, told.author) == ("hosts", "write it")
 
 

@@ -10,10 +10,12 @@ from rich.text import Text
 from hardpoint_cli.arguments import File
 from hardpoint_cli.panels import WRITE
 from hardpoint_cli.scaffolds import ENDINGS, Kind, scaffold
-from hardpoint_cli.screen import done, next_steps, working
+from hardpoint_cli.screen import done, fields, next_steps, working
 from hardpoint_cli.shell import Answer, command
 
 if TYPE_CHECKING:
+    from hardpoint_cli.findings import Checked
+    from hardpoint_cli.observation import Minimum, Seen
     from hardpoint_client import Hardpoint
     from hardpoint_manifest.model import Example
 
@@ -26,7 +28,11 @@ def add(app: typer.Typer) -> None:
         app,
         "test",
         panel=WRITE,
-        examples=["hardpoint test weather.yaml --settings weather-lookup", "hardpoint test cleaner.py"],
+        examples=[
+            "hardpoint test weather.yaml --settings weather-lookup",
+            "hardpoint test cleaner.py",
+            "hardpoint test cleaner.py --observe",
+        ],
     )(run_examples)
 
 
@@ -68,12 +74,18 @@ async def run_examples(
     settings: Annotated[
         str, typer.Option(help="Settings and secrets to use: those of an installation, or of a name of your own.")
     ] = "",
+    observe: Annotated[
+        bool,
+        typer.Option("--observe", help="Say which permissions and hosts the examples used, and patch the rest away."),
+    ] = False,
 ) -> Answer:
     """Run the file's examples on the server, and compare what comes with what each expects.
 
-    The file is pushed as a draft, which only your own org can see; a draft of the same version is replaced.
+    The file is pushed as a draft, which only your own org can see; a draft of the same version is replaced. A draft is
+    tested with all that it asks for, so --observe can tell what of it the examples needed.
     """
     from hardpoint_cli.findings import checked
+    from hardpoint_cli.observation import Seen
     from hardpoint_cli.pushing import push_draft
     from hardpoint_cli.session import connect
     from hardpoint_kit.errors import Conflict
@@ -89,13 +101,19 @@ async def run_examples(
             pushed, _ = await push_draft(client, found)
             release = pushed.release.name
         results = []
+        seen = Seen()
         for number, example in enumerate(examples, 1):
             with working(f"running example {number} of {len(examples)}"):
-                results.append(await _tried(client, release, example, settings))
+                result, seen = await _tried(client, release, example, settings, seen)
+                results.append(result)
     failed = sum(not result["ok"] for result in results)
     verdict = f"{len(results) - failed} of {len(results)} examples hold"
     lines = [*map(_shown, results), Text.assemble(("✗ ", "red") if failed else ("✓ ", "green"), verdict)]
-    return Answer({"release": release, "ok": not failed, "examples": results}, Group(*lines), not failed)
+    told: dict[str, Any] = {"release": release, "ok": not failed, "examples": results}
+    if observe:
+        told["observed"], shown = _observed(found, seen, seen.runs == len(results))
+        lines.append(shown)
+    return Answer(told, Group(*lines), not failed)
 
 
 def _written(file: Path, text: str, force: bool) -> bool:
@@ -108,9 +126,12 @@ def _written(file: Path, text: str, force: bool) -> bool:
     return True
 
 
-async def _tried(client: "Hardpoint", release: str, example: "Example", settings: str) -> dict[str, Any]:
+async def _tried(
+    client: "Hardpoint", release: str, example: "Example", settings: str, seen: "Seen"
+) -> tuple[dict[str, Any], "Seen"]:
     from hardpoint_client.client import output_of
     from hardpoint_kit.errors import HardpointError, Unauthenticated, Unavailable
+    from hardpoint_manifest.authority import Authority
     from hardpoint_manifest.matcher import differences
 
     result: dict[str, Any] = {"action": example.action, "input": example.input, "expected": example.expected_output}
@@ -123,10 +144,57 @@ async def _tried(client: "Hardpoint", release: str, example: "Example", settings
         if error.reason == "SETTINGS_MISSING" and not settings:
             fix += "; then test with --settings and the name that you gave"
         told = {"reason": error.reason, "message": error.message, "place": error.place, "fix": fix}
-        return {**result, "ok": False, "output": None, "differences": [], "error": told}
+        return {**result, "ok": False, "output": None, "differences": [], "error": told}, seen
     output = output_of(response)
     found = list(differences(example.expected_output, output)) if example.expected_output is not None else []
-    return {**result, "ok": not found, "output": output, "differences": found, "error": None, "run": response.run}
+    used = Authority(frozenset(response.used.permissions), frozenset(response.used.hosts))
+    result |= {"ok": not found, "output": output, "differences": found, "error": None, "run": response.run}
+    return result, seen.and_run(example.action, used, response.usage.wall_ms / 1000)
+
+
+def _observed(checked: "Checked", seen: "Seen", complete: bool) -> tuple[dict[str, Any], RenderableType]:
+    """What the runs needed, as a document and for people; an example that failed may need what it did not come to."""
+    from dataclasses import asdict
+
+    from hardpoint_cli.explanation import lines_of
+    from hardpoint_cli.observation import minimum
+
+    used = {"permissions": sorted(seen.used.permissions), "hosts": sorted(seen.used.hosts)}
+    told: dict[str, Any] = {"runs": seen.runs, "complete": complete, "used": used}
+    if not complete or checked.report.manifest is None:
+        words = "an example failed before its end, so what it needs was not all seen: nothing is proposed"
+        return {**told, "minimum": None, "removed": [], "never_run": [], "patch": [], "lines": []}, Text(
+            words, "yellow"
+        )
+    least = minimum(checked.read_again(), checked.report.manifest, seen)
+    patch = [asdict(operation) for operation in least.patch]
+    lines = lines_of(patch, checked.file.name)
+    told |= {"minimum": least.lists, "removed": list(least.removed), "never_run": list(least.never_run)}
+    return {**told, "patch": patch, "lines": lines}, _observed_view(seen, least, lines)
+
+
+def _observed_view(seen: "Seen", least: "Minimum", lines: list[str]) -> RenderableType:
+    """What was observed, for people."""
+    import json
+
+    from hardpoint_manifest.finding import Severity
+
+    runs = f"{seen.runs} run{'' if seen.runs == 1 else 's'}"
+    about: dict[str, RenderableType] = {
+        "used": ", ".join([*sorted(seen.used.permissions), *sorted(seen.used.hosts)]) or "nothing",
+        "not used": ", ".join(least.removed) or "nothing that is written",
+        "patch": Text("\n".join(f"{one.op} {one.path} {json.dumps(one.value)}" for one in least.patch)),
+        "or write": Text("\n".join(lines)),
+        "never run": ", ".join(least.never_run),
+    }
+    parts: list[RenderableType] = [
+        Text(f"\nobserved in {runs}; what the examples do not come to was not seen:", "bold"),
+        fields({label: value for label, value in about.items() if str(value)}),
+    ]
+    if not least.report.ok:
+        errors = [Text(str(one)) for one in least.report.findings if one.severity is Severity.ERROR]
+        parts += [Text("with this patch the check would say:", "yellow"), *errors]
+    return Group(*parts)
 
 
 def _shown(result: dict[str, Any]) -> RenderableType:

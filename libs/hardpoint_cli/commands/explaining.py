@@ -60,7 +60,7 @@ async def explain(
             "caller": why.caller,
             "author": why.author,
             "patch": list(why.patch),
-            "lines": why.lines_for(filename),
+            "lines": explanation.lines_of(why.patch, filename),
         }
         return Answer({**about, "succeeded": False, "explanation": told}, _shown(found, reason, why, line, filename))
 
@@ -76,6 +76,8 @@ def _well(run: "run_pb2.Run") -> RenderableType:
 def _shown(run: "run_pb2.Run", reason: str, why: "Explanation", line: str, filename: str) -> RenderableType:
     import json
 
+    from hardpoint_cli.explanation import lines_of
+
     head = Text.assemble((run.action, "bold"), f": {why.kind}", (f"  [{reason}]", "dim"))
     decides = f"{line} ({why.path})" if line and why.path else line or why.path
     patch = [f"{one['op']} {one['path']} {json.dumps(one['value'], ensure_ascii=False)}" for one in why.patch]
@@ -87,7 +89,7 @@ def _shown(run: "run_pb2.Run", reason: str, why: "Explanation", line: str, filen
         "caller": why.caller,
         "author": why.author,
         "patch": Text("\n".join(patch)),
-        "or write": Text("\n".join(why.lines_for(filename))),
+        "or write": Text("\n".join(lines_of(why.patch, filename))),
     }
     return Group(head, fields({label: value for label, value in about.items() if str(value)}))
 
