@@ -71,7 +71,11 @@ def explain(
     """Explain a failure by its reason and facts; `asked` are the permissions that the release asks for."""
     ending = ENDINGS.get(reason) or Ending(f"a reason that this program does not know: {reason}")
     named = {_NAMED[name]: facts[name] for name in _NAMED if facts.get(name)}
-    caller, author, path, patch = ending.caller, ending.author, facts.get("path", ""), _patch(facts.get("patch", ""))
+    caller, author, patch = ending.caller, ending.author, _patch(facts.get("patch", ""))
+    # Only a refusal that speaks to the author has a path of the manifest; elsewhere it is one of the answer.
+    path = facts.get("path", "") if "author" in facts else ""
+    if facts.get("path") and not path:
+        named["looked for"] = facts["path"]
     if fix:
         caller, author = (fix, author) if ending.fix_for is FixFor.CALLER else (caller, fix)
     author = facts.get("author", author)

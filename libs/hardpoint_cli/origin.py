@@ -26,16 +26,19 @@ async def source_of(client: Hardpoint, release: registry_pb2.Release) -> bytes:
 
 
 def line_of(source: bytes, release: registry_pb2.Release, path: str, action: str, place: str) -> str:
-    """Where `path` stands, else the `place` within the action with this id; empty when neither is in the file."""
+    """Where `path` stands, or the nearest part around it; without a path, the `place` in the action with this id.
+
+    Empty when the file has no such part.
+    """
     filename = release.artifact.filename
     try:
         document = _document(source, release)
     except ManifestError:
         return ""
-    if path:
-        line, column = document.place(_parts(path))
-        return f"{filename}:{line}:{column}"
-    for whole in _candidates(document, action, _parts(place)):
+    whole = _parts(path)
+    around = [whole[:length] for length in range(len(whole), len(document.root), -1)]
+    wanted = around if path else _candidates(document, action, _parts(place))
+    for whole in wanted:
         if whole in document.places:
             line, column = document.places[whole]
             return f"{filename}:{line}:{column}"
@@ -46,8 +49,13 @@ def _document(source: bytes, release: registry_pb2.Release) -> Document:
     filename = release.artifact.filename
     if language(filename) is None:
         return load(source, filename)
-    authority = release.manifest.authority
-    return load_code(source, filename, {"permissions": list(authority.permissions), "hosts": list(authority.hosts)})
+    manifest = release.manifest
+    header = {
+        "permissions": list(manifest.authority.permissions),
+        "hosts": list(manifest.authority.hosts),
+        "config": {requirement.key: {"hosts": list(requirement.hosts)} for requirement in manifest.requirements},
+    }
+    return load_code(source, filename, header)
 
 
 def _candidates(document: Document, action: str, place: Path) -> list[Path]:

@@ -6,9 +6,10 @@ import json
 import pytest
 
 from cli.conftest import Run
-from cli.fakes import WEATHER, World
+from cli.fakes import WEATHER, World, release
 from hardpoint.manifest.v1.manifest_pb2 import Usage
 from hardpoint.runtime.v1 import run_pb2
+from hardpoint_cli.origin import line_of
 from hardpoint_kit.errors import NotFound
 
 RELEASE = f"{WEATHER}/releases/1.0.0"
@@ -77,8 +78,10 @@ def test_a_place_within_an_action_is_found_in_the_file(cli: Run, ended: World) -
     run = ended.runs["orgs/acme/runs/run-1"]
     run.reason, run.place, run.fix = "MAPPING_MISSING", "response_mapping.temperature", "correct the path"
     run.facts.clear()
+    run.facts["path"] = "data.temp"
     said = cli("explain", "run-1").table
     assert "decided by | weather.yaml:11:11" in said
+    assert "looked for | data.temp" in said
     assert "author | correct the path" in said
 
 
@@ -88,6 +91,40 @@ def test_without_the_file_the_path_alone_is_told(refused: str, cli: Run, ended: 
     said = cli("explain", "run-1")
     assert said.code == 0
     assert "decided by | capability.hosts" in said.table
+
+
+@pytest.mark.parametrize(
+    ("filename", "source", "path", "line"),
+    [
+        ("w.yaml", MANIFEST, "capability.permissions", ""),
+        ("w.yaml", MANIFEST, "capability.actions[0].description", "w.yaml:7:7"),
+        ("w.py", b'capability(id="x",\n    config={"API_KEY": {}},\n)', "config.API_KEY.hosts", "w.py:2:13"),
+        ("w.py", b'capability(id="x")', "hosts", ""),
+    ],
+)
+def test_the_nearest_part_of_the_file_decides(filename: str, source: bytes, path: str, line: str) -> None:
+    made = release()
+    made.artifact.filename = filename
+    assert line_of(source, made, path, "get-weather", "") == line
+
+
+def test_what_the_org_can_grant_is_told_as_the_command_that_grants_it(cli: Run, ended: World) -> None:
+    for command in ("install weather-lookup --grant network.http.get", "agent create helper"):
+        assert cli(*command.split()).code == 0
+    assert cli("attach", "helper", "weather-lookup").code == 0
+    run = ended.runs["orgs/acme/runs/run-1"]
+    run.agent = "orgs/acme/agents/helper"
+    run.facts.clear()
+    run.facts.update({"host": "api.weather.com", "path": "capability.hosts", "author": "nothing"})
+    command = (
+        "hardpoint install weather-lookup@1.0.0 --as weather-lookup --grant network.http.get --grant api.weather.com"
+    )
+    said = cli("explain", "run-1")
+    assert command in said.out
+    assert cli("explain", "run-1", "--json").json["explanation"]["next"] == [command]
+    assert cli(*command.split()[1:]).code == 0
+    ended.installations.clear()
+    assert cli("explain", "run-1", "--json").json["explanation"]["next"] == []
 
 
 def test_a_code_file_is_told_the_line_to_write(cli: Run, ended: World) -> None:

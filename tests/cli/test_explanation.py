@@ -64,6 +64,7 @@ def test_an_explanation_says_what_and_what_to_do(reason: str) -> None:
         ("UPSTREAM_ERROR", {"status": "403", "error": "bad key"}, {"status": "403", "upstream said": "bad key"}),
         ("TYPE_MISMATCH", {"wanted": "number", "got": "string"}, {"declared": "number", "got": "string"}),
         ("NOT_JSON", {"content_type": "text/html"}, {"content type": "text/html"}),
+        ("MAPPING_MISSING", {"path": "data.temp"}, {"looked for": "data.temp"}),
         ("VIOLATION", {"signal": "SIGSYS"}, {"signal": "SIGSYS"}),
         ("FILE_NOT_FOUND", {"file": "report.csv"}, {"file": "report.csv"}),
         (
@@ -74,7 +75,8 @@ def test_an_explanation_says_what_and_what_to_do(reason: str) -> None:
     ],
 )
 def test_what_was_refused_is_named(reason: str, facts: dict[str, str], named: dict[str, str]) -> None:
-    assert explain(reason, "no", "", facts).named == named
+    told = explain(reason, "no", "", facts)
+    assert (told.named, told.path) == (named, "")
 
 
 def test_a_violation_does_not_pretend_to_know_the_call() -> None:

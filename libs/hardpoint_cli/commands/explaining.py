@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from hardpoint_cli.panels import WATCH
-from hardpoint_cli.screen import done, fields
+from hardpoint_cli.screen import done, fields, next_steps
 from hardpoint_cli.shell import Answer, command
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hardpoint.runtime.v1 import run_pb2
     from hardpoint_cli.explanation import Explanation
     from hardpoint_client import Hardpoint
+
+_GRANTABLE = ("HOST_NOT_GRANTED", "PERMISSION_NOT_GRANTED", "REDIRECT_REFUSED")
 
 
 def add(app: typer.Typer) -> None:
@@ -50,6 +52,7 @@ async def explain(
         asked = release.manifest.authority.permissions if release else ()
         why = explanation.explain(reason, found.message, found.fix, found.facts, asked, filename)
         line = await _line(client, release, found, why) if release else ""
+        steps = await _granting(client, found)
         told = {
             "reason": reason,
             "kind": why.kind,
@@ -61,8 +64,10 @@ async def explain(
             "author": why.author,
             "patch": list(why.patch),
             "lines": explanation.lines_of(why.patch, filename),
+            "next": steps,
         }
-        return Answer({**about, "succeeded": False, "explanation": told}, _shown(found, reason, why, line, filename))
+        shown = Group(_shown(found, reason, why, line, filename), next_steps(*steps))
+        return Answer({**about, "succeeded": False, "explanation": told}, shown)
 
 
 def _well(run: "run_pb2.Run") -> RenderableType:
@@ -114,6 +119,31 @@ async def _release(client: "Hardpoint", name: str) -> "registry_pb2.Release | No
         return await client.registry.GetRelease(registry_pb2.GetReleaseRequest(name=name))
     except (NotFound, PermissionDenied):
         return None
+
+
+async def _granting(client: "Hardpoint", run: "run_pb2.Run") -> list[str]:
+    """The command that grants what the release asks for and the run was refused; none where that would not help."""
+    from hardpoint.runtime.v1 import agent_pb2, installation_pb2
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import collect
+    from hardpoint_kit.errors import NotFound
+
+    wanted = run.facts.get("permission") or run.facts.get("host")
+    if run.reason not in _GRANTABLE or not wanted or not run.agent or run.facts.get("patch"):
+        return []
+    commands = []
+    try:
+        request = agent_pb2.ListAttachmentsRequest(parent=run.agent)
+        for one in await collect(client.agents.ListAttachments, request, "attachments"):
+            asked = installation_pb2.GetInstallationRequest(name=one.installation)
+            if one.release == run.release:
+                grants = (await client.installations.GetInstallation(asked)).grants
+                given = "".join(f" --grant {grant}" for grant in [*grants.permissions, *grants.hosts, wanted])
+                release, id = short(one.release, client.org), short(one.installation, client.org)
+                commands.append(f"hardpoint install {release} --as {id}{given}")
+    except NotFound:
+        return []
+    return commands
 
 
 async def _line(client: "Hardpoint", release: "registry_pb2.Release", run: "run_pb2.Run", why: "Explanation") -> str:
