@@ -1,6 +1,6 @@
 """M4: whatever an upstream makes of a secret, and whatever a plugin tries with that, no byte of it is found afterwards.
 
-An upstream repeats the key that it is sent, in every encoding of `executor.encodings`; the plugin puts what comes back
+An upstream repeats the key that it is sent, in every encoding of `executor.spellings`; the plugin puts what comes back
 into its log, its progress, its output and its errors. Then the databases, the logs, the spans, the metrics and all that
 the caller was told are searched for the key, in every encoding.
 """
@@ -11,7 +11,7 @@ import json
 import psycopg
 import pytest
 
-from executor.encodings import ENCODINGS
+from executor.spellings import ENCODINGS
 from hardpoint.runtime.v1 import run_pb2
 from hardpoint_executor.broker.scrub import Scrubber, Watched
 from hardpointd.postgres import EmbeddedPostgres
