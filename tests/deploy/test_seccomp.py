@@ -1,22 +1,23 @@
 """The system calls of the executor's container: as written down, no fewer than a jail needs, no more than explained."""
 
-import re
 from pathlib import Path
 
 from deploy.profile_of import WRITTEN, source
 from hardpoint_executor import jail
+from hardpoint_executor.jail.policy import _numbers, read_policy
 
 KAFEL = {"newstat": "stat", "newfstat": "fstat", "newlstat": "lstat", "newuname": "uname", "umount": "umount2"}
 """Calls that nsjail's policies call by the kernel's names."""
 ALLOWED = {name for rule in WRITTEN["syscalls"] if rule["action"] == source.ALLOW for name in rule["names"]}
 
 
-def policy(section: str) -> set[str]:
-    """The calls that one section of a plugin's policy names."""
-    text = re.sub(r"//.*", "", (Path(jail.__file__).parent / "base.policy").read_text())
-    found = re.search(rf"\b{re.escape(section)} \{{(.*?)\n  \}}", text, re.DOTALL)
-    assert found, section
-    names = re.findall(r"\w+", re.sub(r"\{.*?\}", "", found[1]))
+_NAMES = {number: name for name, (number, _) in _numbers().items()}
+
+
+def policy(action: str) -> set[str]:
+    """The calls that a plugin's policy names with one action, under whatever condition."""
+    rules = read_policy(Path(jail.__file__).parent / "base.policy").rules
+    names = [_NAMES[number] for number, (taken, _) in rules.items() if taken.name == action]
     return {KAFEL.get(name, name) for name in names}
 
 

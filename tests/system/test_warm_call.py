@@ -14,7 +14,7 @@ from hardpoint_client import Agent, Hardpoint
 
 from .conftest import CSV, WEATHER_KEY, System, eventually
 
-ASKED = ("/hardpoint.registry.", "/hardpoint.config.")
+ASKED = ("hardpoint.registry.", "hardpoint.config.")
 
 
 @dataclass(frozen=True)
