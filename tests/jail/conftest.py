@@ -52,7 +52,7 @@ def options(tier: str, **rest: Any) -> JailOptions:
     return JailOptions(pool=PoolOptions(queue=200, queue_seconds=60), slots=slots, **rest)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: a pool that refills would be found by those who look for what is left
 async def jails(tier: str) -> AsyncIterator[Jails]:
     started = Jails(options(tier))
     await started.start()
