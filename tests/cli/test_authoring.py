@@ -28,7 +28,8 @@ print(json.dumps(plugin.declared.described()))
 """
 DESCRIBE_JAVASCRIPT = """
 const [folder, filename] = process.argv.slice(1);
-const { load, describe } = await import(`${folder}/plugin.mjs`);
+const { load } = await import(`${folder}/plugin.mjs`);
+const { describe } = await import(`${folder}/header.mjs`);
 const { javascript } = await import(`${folder}/typescript.mjs`);
 let source = '';
 for await (const part of process.stdin) source += part;

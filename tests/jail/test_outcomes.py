@@ -72,6 +72,13 @@ async def test_the_author_sees_his_error(jails, door, call, name: str, message: 
         (python("while True: self.log('x' * 100)"), OutcomeKind.BUDGET, "log_bytes"),
         (javascript("for (;;) console.log('x'.repeat(100));"), OutcomeKind.BUDGET, "log_bytes"),
         (python("while True: self.progress(0.5)"), OutcomeKind.BUDGET, "log_bytes"),
+        (
+            python(
+                "while True: await self.fetch('https://a.test/' + 9000 * 'x')", broker_calls=1000, broker_bytes=50_000
+            ),
+            OutcomeKind.BUDGET,
+            "broker_bytes",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

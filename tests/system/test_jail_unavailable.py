@@ -86,7 +86,7 @@ async def test_nothing_runs(deployment: Deployment, outside: Upstream, tmp_path:
         for action in actions:
             error = await refused(agent, action)
             assert (type(error), error.reason) == (Unavailable, "JAIL_UNAVAILABLE")
-            assert "javascript cannot be jailed" in error.message
+            assert "node cannot be jailed" in error.message
             assert error.metadata["check"].startswith("python cannot be jailed")
             assert error.fix
         assert len(outside.asked) == asked

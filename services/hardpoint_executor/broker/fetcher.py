@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urljoin
 
@@ -109,8 +108,7 @@ class Fetcher:
 
     async def _response(self, request: FetchRequest, target: Target, answer: Answer) -> FetchResponse:
         try:
-            headers = await self._scrubbed(answer.headers)
-            body = await self._outlet.answer(answer.body)
+            headers, body = await self._scrubbed(answer)
         except Unfit as unfit:
             raise BrokerDenied(
                 DenialCode.ANSWER_HOLDS_SECRET,
@@ -124,14 +122,14 @@ class Fetcher:
         self._files.keep(request.into, body)
         return FetchResponse(answer.status, headers, b"", self._files.described(request.into))
 
-    async def _scrubbed(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers as one text, so that none holds what another continues."""
-        lines = "\n".join(f"{name}\t{value}" for name, value in headers.items()).encode()
+    async def _scrubbed(self, answer: Answer) -> tuple[dict[str, str], bytes]:
+        """The headers, as one text, so that none holds what another continues, and the body; raises Unfit."""
+        lines = "\n".join(f"{name}\t{value}" for name, value in answer.headers.items()).encode()
+        if await self._outlet.is_clean(b"%b\n%b" % (lines, answer.body)):
+            return dict(answer.headers), answer.body
         scrubbed = await self._outlet.answer(lines)
-        if scrubbed is lines:
-            return dict(headers)
         pairs = (line.partition("\t") for line in scrubbed.decode(errors="replace").split("\n"))
-        return {name: value for name, _, value in pairs}
+        return {name: value for name, _, value in pairs}, await self._outlet.answer(answer.body)
 
     async def _redirected(
         self, request: FetchRequest, origin: Target, status: int, location: str

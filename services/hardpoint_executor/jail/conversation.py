@@ -23,6 +23,8 @@ _LEVELS = ("debug", "info", "warning", "error")
 _STACK_FRAMES = 50
 _TEXT_CHARS = 4000
 _PRINTED_SECONDS = 1.0
+_IN_LOOP = 64 * 1024
+"""Bytes of a frame; a larger one is read on a thread, so that the calls of others go on meanwhile."""
 _PRINTED_LINES = 1000
 _ABORTS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
 _NO_MEMORY = (b"out of memory", b"Allocation failed", b"std::bad_alloc")
@@ -47,6 +49,7 @@ class Conversation:
         self._asks: set[asyncio.Task[None]] = set()
         self._denied: dict[int, BrokerDenied] = {}
         self._broker_calls = 0
+        self._broker_bytes = 0
         self._log_bytes = 0
         self._printed = bytearray()
 
@@ -96,12 +99,12 @@ class Conversation:
         raise self._verdict(death)
 
     async def _hear(self, body: bytes, answer: str) -> None:
-        key, value = frames.parse(body)
+        key, value = frames.parse(body) if len(body) <= _IN_LOOP else await asyncio.to_thread(frames.parse, body)
         if not isinstance(value, dict):
             raise frames.ProtocolError(f'a frame "{key}" that holds no object')
         match key:
             case "ask":
-                self._ask(value)
+                self._ask(value, len(body))
             case "log" | "progress":
                 await self._event(key, value, len(body))
             case "failure":
@@ -138,7 +141,7 @@ class Conversation:
             raise frames.ProtocolError("progress without a fraction")
         await self._on_event(Progress(min(1.0, max(0.0, float(fraction))), _text(value, "message")))
 
-    def _ask(self, value: Mapping[str, Any]) -> None:
+    def _ask(self, value: Mapping[str, Any], size: int) -> None:
         number, service, method = value.get("id"), value.get("service"), value.get("method")
         arguments = value.get("arguments", {})
         if not (isinstance(number, int) and isinstance(service, str) and isinstance(method, str)):
@@ -149,6 +152,11 @@ class Conversation:
         if self._broker_calls > self._limits.broker_calls:
             raise _Ended(
                 OutcomeKind.BUDGET, f"more than {self._limits.broker_calls} calls to the broker", "broker_calls"
+            )
+        self._broker_bytes += size
+        if self._broker_bytes > self._limits.broker_bytes:
+            raise _Ended(
+                OutcomeKind.BUDGET, f"more than {self._limits.broker_bytes} bytes to the broker", "broker_bytes"
             )
         task = asyncio.create_task(self._answer(number, service, method, arguments))
         self._asks.add(task)

@@ -38,6 +38,8 @@ class Limits:
     log_bytes: int = 64 * 1024
     """Bytes of log and progress messages."""
     broker_calls: int = 10
+    broker_bytes: int = 16 * 1024 * 1024
+    """Bytes of all that is asked of the broker: reading it takes the executor's own time."""
 
 
 @dataclass(frozen=True, slots=True)
