@@ -214,13 +214,14 @@ async def test_hostile_programs_are_contained(executor: Executor):
 
     async def attack(program: Program) -> tuple[str, str, str] | None:
         text = wrapped(program).replace("CANARY_FILE", "/etc/hardpoint/jwks.json").replace("CANARY_PORT", "7700")
-        seconds = 1.5 if program.waits("single-use") else 20.0
+        tier = "slots" if program.language == "python" else "single-use"
+        seconds = 1.5 if program.waits(tier) else 20.0
         async with turns:
             finished = await executor.run(text, program.path.name, "attack", {}, wall_seconds=seconds)
         value = from_value(finished.output) if finished.HasField("output") else None
         denied = isinstance(value, dict) and value.get("denied") is True
         kinds = {outcome(finished), "ok_denied" if denied else outcome(finished)}
-        fine = kinds & program.expected("single-use") and '"keys"' not in repr(value)
+        fine = kinds & program.expected(tier) and '"keys"' not in repr(value)
         return None if fine else (program.name, outcome(finished), str(finished)[:300])
 
     wrong = [each for each in await asyncio.gather(*map(attack, programs)) if each]
