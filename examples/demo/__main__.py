@@ -180,7 +180,7 @@ async def main() -> None:
             token = DevKeys(state / "keys").mint("demo", ORG, ["admin"])
             async with Hardpoint(Login(deployment.address, token)) as client:
                 trace_id = await Demo(client).run()
-            await asyncio.to_thread(telemetry.tracer_provider.force_flush)
+            await asyncio.to_thread(telemetry.traces.force_flush)
             await _wait_for_trace(receiver, trace_id)
             show_trace(receiver.trace(trace_id))
             parent = weather_api.asked[-1].headers.get("traceparent", "")

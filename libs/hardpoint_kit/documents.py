@@ -21,6 +21,8 @@ def too_deep(document: Any) -> bool:
     """True when a JSON value has more levels than the wire carries."""
     level = [document]
     for _ in range(DEEPEST + 1):
+        if not level:
+            return False
         level = [inner for outer in level if isinstance(outer, Mapping) for inner in outer.values()] + [
             inner for outer in level if isinstance(outer, list | tuple) for inner in outer
         ]
@@ -74,7 +76,7 @@ def to_value(document: Any) -> Value:
         return Value(string_value=document)
     if isinstance(document, int | float):
         return Value(number_value=_number(document))
-    if isinstance(document, Mapping):
+    if isinstance(document, dict | Mapping):  # the class that nearly all are of first: the other asks further
         return Value(struct_value=to_struct(document))
     if isinstance(document, list | tuple):
         return Value(list_value=ListValue(values=[to_value(item) for item in document]))

@@ -4,9 +4,11 @@
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Self
+from operator import attrgetter
+from typing import Any, ClassVar, Self
 
 from hardpoint_kit.errors import InvalidArgument
 
@@ -32,10 +34,14 @@ class Name:
 
     kind: ClassVar[str]
     pattern: ClassVar[str]
+    _shape: ClassVar[str]
+    _parts: ClassVar[Callable[["Name"], Any]]
     org: str
 
     def __init_subclass__(cls) -> None:
         _kinds[cls.kind] = cls
+        cls._shape = _VARIABLE.sub("%s", cls.pattern)
+        cls._parts = attrgetter(*_VARIABLE.findall(cls.pattern))
 
     def __post_init__(self) -> None:
         for part in self.__match_args__:
@@ -44,7 +50,8 @@ class Name:
                 raise InvalidArgument({part: f'"{value}" {_HELP.get(part, _ID_HELP)}'})
 
     def __str__(self) -> str:
-        return self.pattern.format(**{part: getattr(self, part) for part in self.__match_args__})
+        text: str = self._shape % type(self)._parts(self)
+        return text
 
     @classmethod
     def parse(cls, text: str, place: str = "name") -> Self:

@@ -3,62 +3,56 @@
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, SamplingResult
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hardpoint_kit.caller import current_caller
 from hardpoint_kit.options import Options
+from hardpoint_kit.traces import Traces
 
 REDACTED = "[redacted]"
 _SECRET_WORDS = ("authorization", "token", "secret", "password", "passwd", "cookie", "api_key", "private_key", "ticket")
 
 tracer = trace.get_tracer("hardpoint")
 meter = metrics.get_meter("hardpoint")
+_propagator = TraceContextTextMapPropagator()
 
 
-class _WhenHeard(Sampler):
-    """Records spans once there is somewhere to send them; until then a trace is an id in log lines and runs."""
-
-    heard = False
-
-    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
-        """Record all or nothing."""
-        return (ALWAYS_ON if self.heard else ALWAYS_OFF).should_sample(*args, **kwargs)
-
-    def get_description(self) -> str:
-        """Name the sampler."""
-        return "WhenHeard"
-
-
-@dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The process's providers; what was recorded last leaves with `shutdown`."""
+    """The process's spans and measurements; what was recorded last leaves with `shutdown`."""
 
-    tracer_provider: TracerProvider
-    meter_provider: MeterProvider
-    sampler: _WhenHeard
+    def __init__(self, service_name: str) -> None:
+        resource = Resource.create({SERVICE_NAME: service_name})
+        self.traces = Traces(resource)
+        self._meters = MeterProvider(resource=resource)
+        self._measured = False
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Send ended spans to one more place, such as a test's or a demo's memory."""
-        self.sampler.heard = True
-        self.tracer_provider.add_span_processor(processor)
+        self.traces.add_span_processor(processor)
+
+    def add_metric_reader(self, reader: MetricReader) -> None:
+        """Have measurements read by one more; before the first, instruments do nothing."""
+        if not self._measured:
+            self._measured = True
+            metrics.set_meter_provider(self._meters)
+        self._meters.add_metric_reader(reader)
 
     def shutdown(self) -> None:
         """Send what is left and stop."""
-        self.tracer_provider.shutdown()
-        self.meter_provider.shutdown()
+        self.traces.shutdown()
+        self._meters.shutdown()
 
 
 _telemetry: Telemetry | None = None
@@ -75,31 +69,26 @@ def setup(service_name: str, options: Options) -> Telemetry:
     global _telemetry
     if _telemetry is None:
         _setup_logging(options)
-        resource = Resource.create({SERVICE_NAME: service_name})
-        readers: list[MetricReader] = []
-        sampler = _WhenHeard()
-        tracer_provider = TracerProvider(resource=resource, sampler=ParentBased(sampler))
+        _telemetry = Telemetry(service_name)
+        trace.set_tracer_provider(_telemetry.traces)
         if options.otlp_endpoint:
-            sampler.heard = True
-            tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=options.otlp_endpoint)))
-            readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=options.otlp_endpoint)))
-        meter_provider = MeterProvider(resource=resource, metric_readers=readers)
-        trace.set_tracer_provider(tracer_provider)
-        metrics.set_meter_provider(meter_provider)
-        _telemetry = Telemetry(tracer_provider, meter_provider, sampler)
+            _telemetry.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=options.otlp_endpoint)))
+            _telemetry.add_metric_reader(
+                PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=options.otlp_endpoint))
+            )
     return _telemetry
 
 
 def inject() -> dict[str, str]:
     """Return the current trace context as headers, to be carried where no library does it."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    _propagator.inject(carrier)
     return carrier
 
 
 def extract(carrier: Mapping[str, str]) -> Context:
     """Read a trace context that `inject` wrote."""
-    return propagate.extract(carrier)
+    return _propagator.extract(carrier)
 
 
 def trace_id() -> str:

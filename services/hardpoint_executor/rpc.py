@@ -1,15 +1,28 @@
 """The executor's gRPC shell: unpack, call, pack."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 import grpc.aio
+from google.protobuf.struct_pb2 import Struct
 
 from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.manifest.v1 import manifest_pb2
-from hardpoint_executor.domain import Artifact, Event, Execution, Finished, Limits, Log, Progress, Requirement, Started
+from hardpoint_executor.domain import (
+    Artifact,
+    Event,
+    Execution,
+    Finished,
+    Limits,
+    Log,
+    Progress,
+    Requirement,
+    Started,
+    Usage,
+)
 from hardpoint_executor.runners.code import Engines
 from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import caller
@@ -20,6 +33,9 @@ from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.engine import LIBRARIES
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+KEPT_SCHEMAS = 1024
+_USAGE = tuple(field.name for field in fields(Usage))
 
 
 class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
@@ -66,7 +82,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         release=request.release,
         artifact=Artifact(request.digest, request.filename, request.artifact_ticket),
         action=request.action.id,
-        output_schema=from_struct(request.action.output_schema),
+        output_schema=_schema(request.action.output_schema.SerializeToString()),
         input=from_struct(request.input),
         authority=Authority(frozenset(request.authority.permissions), frozenset(request.authority.hosts)),
         lease_token=request.lease_token,
@@ -87,6 +103,12 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         libraries=tuple(request.libraries),
         asked=Authority(frozenset(request.asked.permissions), frozenset(request.asked.hosts)),
     )
+
+
+@lru_cache(KEPT_SCHEMAS)
+def _schema(written: bytes) -> Mapping[str, Any]:
+    """The same for every call of an action, so it is not read anew for each."""
+    return from_struct(Struct.FromString(written))
 
 
 def engines_to_proto(found: Engines) -> executor_pb2.ReadEnginesResponse:
@@ -129,7 +151,7 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         outcome=getattr(executor_pb2, f"OUTCOME_{finished.outcome.name}"),
         output=None if finished.error else to_value(finished.output),
         error=to_status(finished.error) if finished.error else None,
-        usage=manifest_pb2.Usage(**asdict(finished.usage)),
+        usage=manifest_pb2.Usage(**{name: getattr(finished.usage, name) for name in _USAGE}),
         used_permissions=sorted(finished.used.permissions),
         used_hosts=sorted(finished.used.hosts),
     )

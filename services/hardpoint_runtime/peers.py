@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC
+from functools import lru_cache
 from typing import Protocol
 
 import grpc.aio
@@ -30,6 +31,8 @@ from hardpoint_runtime.domain.runs import RunState, Usage
 REACH_SECONDS = 0.8
 DELETE_SECONDS = 3.0
 """A row is locked meanwhile."""
+STANDING_REQUESTS = 1024
+"""Of actions, kept ready."""
 
 
 class Registry(Protocol):
@@ -228,30 +231,54 @@ def _lost(error: HardpointError) -> Ended:
     return Ended(RunState.FAILED, None, error, Usage())
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What every execution of an action under one authority asks; a digest tells it apart from other content."""
+
+    name: ReleaseName
+    digest: str
+    action_id: str
+    authority: Authority
+    release: Release = field(compare=False)
+    action: Action = field(compare=False)
+
+
 def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
-    try:
-        document = to_struct(execution.input)
-    except ValueError as error:
-        raise InvalidArgument({"input": str(error)}, reason="INPUT_INVALID") from None
-    release = execution.release
-    return executor_pb2.ExecuteRequest(
+    release, action = execution.release, execution.action
+    request = executor_pb2.ExecuteRequest(
         org=str(OrgName(execution.run.org)),
         execution_id=execution.run.run,
+        artifact_ticket=execution.artifact_ticket,
+        lease_token=execution.lease_token,
+        limits=manifest_pb2.Limits(wall_seconds=execution.wall_seconds),
+        agent=execution.agent,
+        run=str(execution.run),
+    )
+    standing = _Standing(release.name, release.digest, action.id, execution.authority, release, action)
+    request.MergeFrom(_standing(standing))
+    try:
+        request.input.CopyFrom(to_struct(execution.input))
+    except ValueError as error:
+        raise InvalidArgument({"input": str(error)}, reason="INPUT_INVALID") from None
+    return request
+
+
+@lru_cache(STANDING_REQUESTS)
+def _standing(given: _Standing) -> executor_pb2.ExecuteRequest:
+    release, action = given.release, given.action
+    return executor_pb2.ExecuteRequest(
         release=str(release.name),
         digest=release.digest,
         filename=release.filename,
-        artifact_ticket=execution.artifact_ticket,
         action=manifest_pb2.Action(
-            id=execution.action.id,
-            name=execution.action.name,
-            output_schema=to_struct(execution.action.output_schema),
-            effect=f"EFFECT_{execution.action.effect}",
+            id=action.id,
+            name=action.name,
+            output_schema=to_struct(action.output_schema),
+            effect=f"EFFECT_{action.effect}",
         ),
-        input=document,
         authority=manifest_pb2.Authority(
-            permissions=sorted(execution.authority.permissions), hosts=sorted(execution.authority.hosts)
+            permissions=sorted(given.authority.permissions), hosts=sorted(given.authority.hosts)
         ),
-        lease_token=execution.lease_token,
         requirements=[
             manifest_pb2.Requirement(
                 key=requirement.key,
@@ -263,9 +290,6 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
             )
             for requirement in release.requirements
         ],
-        limits=manifest_pb2.Limits(wall_seconds=execution.wall_seconds),
-        agent=execution.agent,
-        run=str(execution.run),
         engine=release.engine,
         libraries=release.libraries,
         asked=manifest_pb2.Authority(permissions=sorted(release.asks.permissions), hosts=sorted(release.asks.hosts)),

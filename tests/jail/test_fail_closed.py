@@ -90,7 +90,7 @@ async def test_without_cgroups_the_limits_of_the_process_hold(door, monkeypatch:
 async def test_the_mode_of_cgroups_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jails_module, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
     reader = InMemoryMetricReader()
-    setup("tests", Options()).meter_provider.add_metric_reader(reader)
+    setup("tests", Options()).add_metric_reader(reader)
     jails = Jails(PYTHON)
     await jails.start()
     await jails.stop()

@@ -38,7 +38,7 @@ async def events(channel: Any, **query: Any) -> Any:
 
 
 async def test_event_says_who_did_what(database: Database, server: Any, dial: Any, telemetry: Any) -> None:
-    with telemetry.tracer_provider.get_tracer("test").start_as_current_span("act") as span:
+    with telemetry.traces.get_tracer("test").start_as_current_span("act") as span:
         await act(database, ADA, "agent.create", AgentName("acme", "a"), state="ACTIVE", number=7)
     (event,) = (await events(dial(server), parent="orgs/acme")).events
     assert (event.subject, event.via, event.action, event.resource) == (

@@ -71,7 +71,7 @@ async def test_refusal_is_not_the_servers_fault(server: Any, dial: Any, spans: A
 
 async def test_calls_are_timed_by_method_and_code(server: Any, dial: Any, telemetry: Any) -> None:
     reader = InMemoryMetricReader()
-    telemetry.meter_provider.add_metric_reader(reader)
+    telemetry.add_metric_reader(reader)
     await call(dial(server), "Down", Echo(name=MINE))
     with pytest.raises(InvalidArgument):
         await call(dial(server), "One", Echo())
@@ -160,7 +160,7 @@ def test_secrets_are_redacted_however_deep() -> None:
 def test_spans_are_recorded_once_somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardpoint_kit.telemetry._telemetry", None)
     fresh = setup("fresh", Options())
-    mine = fresh.tracer_provider.get_tracer("test")
+    mine = fresh.traces.get_tracer("test")
     unheard = mine.start_span("unheard")
     assert unheard.get_span_context().is_valid
     assert not unheard.is_recording()

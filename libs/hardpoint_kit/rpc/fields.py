@@ -1,5 +1,8 @@
 """Owns the check of a request's fields: the rules of its proto, and that its texts can be stored."""
 
+from functools import cache
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from protovalidate import Validator, Violation
 
@@ -26,16 +29,33 @@ def _zero_character(message: Message) -> str:
 
     Documents (Struct, Value) are left to those who store them: what is only passed on may hold any text.
     """
+    texts = _texts(message.DESCRIPTOR)
     for field, value in message.ListFields():
-        if field.message_type is not None and field.message_type.full_name.startswith("google.protobuf."):
+        if field.name not in texts:
             continue
-        entries = value.items() if hasattr(value, "items") else enumerate(value) if field.is_repeated else [("", value)]
-        for _, item in entries:
-            if isinstance(item, str) and "\0" in item:
-                return str(field.name)
-            if isinstance(item, Message) and (inner := _zero_character(item)):
+        items = [value] if not field.is_repeated else value.values() if hasattr(value, "values") else value
+        for item in items:
+            if isinstance(item, str):
+                if "\0" in item:
+                    return str(field.name)
+            elif inner := _zero_character(item):
                 return f"{field.name}.{inner}"
     return ""
+
+
+@cache
+def _texts(descriptor: Descriptor) -> frozenset[str]:
+    """The fields of a message that are texts, or messages of ours that may hold some."""
+    return frozenset(field.name for field in descriptor.fields if _may_hold_text(field))
+
+
+def _may_hold_text(field: FieldDescriptor) -> bool:
+    held = field.message_type
+    if held is not None and held.GetOptions().map_entry:
+        return _may_hold_text(held.fields_by_name["value"])
+    if held is not None:
+        return not held.full_name.startswith("google.protobuf.")
+    return field.type == FieldDescriptor.TYPE_STRING
 
 
 def _path(violation: Violation) -> str:

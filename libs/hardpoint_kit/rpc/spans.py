@@ -6,26 +6,28 @@ Needs the API of OpenTelemetry alone, so that a client need not load what only s
 from collections.abc import Mapping
 from functools import cache
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 CODE = "rpc.grpc.status_code"
 
 _tracer = trace.get_tracer("hardpoint")
+_propagator = TraceContextTextMapPropagator()
 
 
 def client_span(method: str) -> tuple[Span, dict[str, str]]:
     """Start the span of a call to `/package.Service/Method`, with the metadata that carries it to the server."""
     span = _tracer.start_span(method[1:], kind=SpanKind.CLIENT, attributes=attributes(method))
     carrier: dict[str, str] = {}
-    propagate.inject(carrier, trace.set_span_in_context(span))
+    _propagator.inject(carrier, trace.set_span_in_context(span))
     return span, carrier
 
 
 def server_span(method: str, metadata: Mapping[str, str]) -> tuple[Span, Context]:
     """Start the span of a call that is served, and the context in which it is the current one."""
-    parent = propagate.extract(metadata)
+    parent = _propagator.extract(metadata)
     span = _tracer.start_span(method[1:], parent, SpanKind.SERVER, attributes(method))
     return span, trace.set_span_in_context(span, parent)
 

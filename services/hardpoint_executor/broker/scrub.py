@@ -134,8 +134,9 @@ class Scrubber:
         for view, is_text in _views(data):
             reduced = spellings.skeleton(view)
             for watched in self._spelled:
-                if any(needle in reduced for needle in (watched.needles if is_text else watched.plain)):
-                    return watched
+                for needle in watched.needles if is_text else watched.plain:
+                    if needle in reduced:
+                        return watched
         return None
 
 

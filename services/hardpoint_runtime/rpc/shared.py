@@ -1,7 +1,7 @@
 """Owns the messages that several of the runtime's services answer with, and how a list request is read."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
@@ -25,6 +25,9 @@ class ListRequest(Protocol):
 
     page_size: int
     page_token: str
+
+
+_USAGE = tuple(field.name for field in fields(Usage))
 
 
 def window(request: Message, page: ListRequest) -> Window:
@@ -69,4 +72,4 @@ def requirements_to_proto(requirements: Iterable[Requirement]) -> list[manifest_
 
 def usage_to_proto(usage: Usage) -> manifest_pb2.Usage:
     """Write what an execution used."""
-    return manifest_pb2.Usage(**asdict(usage))
+    return manifest_pb2.Usage(**{name: getattr(usage, name) for name in _USAGE})

@@ -1,0 +1,83 @@
+"""Owns spans: the library's own once somebody listens; until then a trace is an id, in log lines and in runs.
+
+A warm call has some ten spans. Spans that nobody will see are the dearest part of what the library does for it.
+"""
+
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import context as otel
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+_ids = RandomIdGenerator()
+
+
+class Traces(trace.TracerProvider):
+    """Tracers that record from the first processor on; before, all spans of a trace in a process are one."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._recording = TracerProvider(resource=resource)
+        self.heard = False
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        """See the API."""
+        return _Tracer(self, self._recording.get_tracer(*args, **kwargs))
+
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        """Send ended spans to one more place."""
+        self._recording.add_span_processor(processor)
+        self.heard = True
+
+    def force_flush(self) -> None:
+        """Send what has ended."""
+        self._recording.force_flush()
+
+    def shutdown(self) -> None:
+        """Send what is left and stop."""
+        self._recording.shutdown()
+
+
+class _Tracer(trace.Tracer):
+    def __init__(self, traces: Traces, recording: trace.Tracer) -> None:
+        self._traces = traces
+        self._recording = recording
+
+    def start_span(self, name: str, context: otel.Context | None = None, *args: Any, **kwargs: Any) -> trace.Span:
+        """See the API."""
+        if self._traces.heard:
+            return self._recording.start_span(name, context, *args, **kwargs)
+        outer = trace.get_current_span(context)
+        return outer if outer.get_span_context().is_valid else trace.NonRecordingSpan(_new_trace())
+
+    def start_as_current_span(self, name: str, context: otel.Context | None = None, *args: Any, **kwargs: Any) -> Any:
+        """See the API; for `with` only."""
+        if self._traces.heard:
+            return self._recording.start_as_current_span(name, context, *args, **kwargs)
+        return _Current(self.start_span(name, context))
+
+
+class _Current:
+    """A span that is the current one within a `with`."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> trace.Span:
+        current = trace.get_current_span() is self._span
+        self._token = None if current else otel.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            otel.detach(self._token)
+
+
+def _new_trace() -> trace.SpanContext:
+    return trace.SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
