@@ -24,6 +24,7 @@ class HardpointError(Exception):
     violations: dict[str, str]
     retry_after: float | None
     from_peer: bool
+    from_transport: bool
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class HardpointError(Exception):
         self.metadata = {key: str(value) for key, value in metadata.items()}
         self.violations = {}
         self.from_peer = False
+        self.from_transport = False
 
     @classmethod
     def received(

@@ -3,7 +3,7 @@
 Pure values and rules; calls no one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -208,3 +208,5 @@ class Finished:
 
 
 Event = Started | Log | Progress | Finished
+Tell = Callable[[Event], None]
+"""Takes what happens during an execution; never waits."""

@@ -53,6 +53,13 @@ class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
             async for event in events:
                 yield event_to_proto(event)
 
+    async def ExecuteToEnd(
+        self, request: executor_pb2.ExecuteToEndRequest, context: Context
+    ) -> executor_pb2.ExecuteToEndResponse:
+        """Run an action and say how it ended."""
+        finished = await self._executor.execute_to_end(caller(context), execution_from_proto(request.execution))
+        return executor_pb2.ExecuteToEndResponse(finished=finished_to_proto(finished))
+
     async def CancelExecution(
         self, request: executor_pb2.CancelExecutionRequest, context: Context
     ) -> executor_pb2.CancelExecutionResponse:

@@ -5,7 +5,8 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from hardpoint_executor.domain import (
     Limits,
     Outcome,
     Started,
+    Tell,
     Usage,
     outcome_of,
 )
@@ -76,24 +78,36 @@ class Executor:
 
         Closing the iterator kills the execution. Raises Unavailable JAIL_UNAVAILABLE where the jail is not ready.
         """
+        # The queue needs no bound of its own: what an action may log has one.
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        with self._begun(execution, events.put_nowait) as run:
+            run.add_done_callback(lambda _: events.put_nowait(None))
+            while (event := await events.get()) is not None:
+                yield event
+            yield _ended(run)
+
+    async def execute_to_end(self, _caller: Caller, execution: Execution) -> Finished:
+        """Run an action and say how it ended; being cancelled kills it. Raises as execute does."""
+        with self._begun(execution, lambda _event: None) as run:
+            await asyncio.wait((run,))
+            return _ended(run)
+
+    @contextmanager
+    def _begun(self, execution: Execution, tell: Tell) -> Iterator["asyncio.Task[Finished]"]:
+        """An execution that is running, and is killed at the end if it still is."""
         self._fail_closed()
         key = (execution.org, execution.id)
         if key in self._running:
             raise AlreadyExists(f"execution {execution.id} is running", place="execution_id")
-        # The queue needs no bound of its own: what an action may log has one.
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = self._running[key] = asyncio.create_task(self._run(execution, events))
-        run.add_done_callback(lambda _: events.put_nowait(None))
+        run = self._running[key] = asyncio.create_task(self._run(execution, tell))
         try:
-            while (event := await events.get()) is not None:
-                yield event
-            yield _ended(run)
+            yield run
         finally:
             del self._running[key]
             run.cancel()
 
     async def cancel(self, _caller: Caller, org: str, execution_id: str) -> None:
-        """Kill a running execution; its stream ends as CANCELLED. Raises NotFound."""
+        """Kill a running execution, which ends as CANCELLED. Raises NotFound."""
         run = self._running.get((org, execution_id))
         if run is None:
             raise NotFound("execution", execution_id)
@@ -145,7 +159,7 @@ class Executor:
 
         return await self._values.get(token, redeem)
 
-    async def _run(self, execution: Execution, events: "asyncio.Queue[Event | None]") -> Finished:
+    async def _run(self, execution: Execution, tell: Tell) -> Finished:
         program = await self._programs.get(execution.artifact)
         if isinstance(program, Code):
             self._code.admit(program, execution)
@@ -167,13 +181,13 @@ class Executor:
 
         try:
             if isinstance(program, Calls):
-                events.put_nowait(Started("http"))
+                tell(Started("http"))
                 async with asyncio.timeout(limits.wall_seconds):
                     output = await program.plan(execution.action).run(
                         broker, execution.input, settings, limits.output_bytes
                     )
             else:
-                ran = await self._code.run(program, execution, settings, broker, limits, events)
+                ran = await self._code.run(program, execution, settings, broker, limits, tell)
                 usage, output = ran.usage, ran.output
                 if ran.error is not None:
                     raise ran.error

@@ -20,7 +20,7 @@ from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.marketplace.v1 import marketplace_pb2, marketplace_pb2_grpc
 from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
-from hardpoint_kit.errors import DeadlineExceeded, HardpointError, InvalidArgument, Unavailable
+from hardpoint_kit.errors import DeadlineExceeded, HardpointError, Internal, InvalidArgument, Unavailable
 from hardpoint_kit.names import CapabilityName, InstallationName, OrgName, ReleaseName, SettingsName
 from hardpoint_kit.rpc.status import from_status
 from hardpoint_manifest.authority import Authority
@@ -161,55 +161,31 @@ class GrpcExecutor:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
         self._stub = executor_pb2_grpc.ExecutorServiceStub(channel)
-        self._endings: set[asyncio.Task[None]] = set()
 
     async def execute(self, execution: Execution) -> Ended:
         """See Executor."""
-        request = _request(execution)
+        request = executor_pb2.ExecuteToEndRequest(execution=_request(execution))
         await self._reach()
-        began = False
-        events = aiter(self._stub.Execute(request, timeout=execution.timeout))
         try:
-            async for event in events:
-                began = True
-                if event.HasField("finished"):
-                    self._leave(events)
-                    return _ended(event.finished)
+            response = await self._stub.ExecuteToEnd(request, timeout=execution.timeout)
         except HardpointError as error:
-            if not began:
-                raise self._named(error) from error
-            return _lost(error)
-        return _lost(Unavailable("the stream ended early"))
-
-    def _leave(self, events: AsyncIterator[executor_pb2.ExecuteResponse]) -> None:
-        """Let a stream that said its last word end while its run is recorded."""
-        ending = asyncio.create_task(_exhaust(events))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+            if error.from_transport or isinstance(error, Internal):
+                return _lost(error)
+            raise
+        return _ended(response.finished)
 
     async def _reach(self) -> None:
-        """Wait for a connection that is being made, but not long; a broken one fails the call by itself."""
-        if self._channel.get_state() is grpc.ChannelConnectivity.READY:
+        """Wait for a connection that is being made, but not long; raises Unavailable NO_EXECUTOR."""
+        state = self._channel.get_state(try_to_connect=True)
+        if state is grpc.ChannelConnectivity.READY:
             return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REACH_SECONDS):
-                state = self._channel.get_state(try_to_connect=True)
                 while state in (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING):
                     await self._channel.wait_for_state_change(state)
                     state = self._channel.get_state(try_to_connect=True)
-        except TimeoutError:
-            raise _no_executor() from None
-
-    def _named(self, error: HardpointError) -> HardpointError:
-        """Tell an executor that cannot be reached from one that says that it cannot serve."""
-        connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
-        return error if connected or not isinstance(error, Unavailable) else _no_executor()
-
-
-async def _exhaust(events: AsyncIterator[executor_pb2.ExecuteResponse]) -> None:
-    with contextlib.suppress(HardpointError):
-        async for _ in events:
-            pass
+        if state is not grpc.ChannelConnectivity.READY:
+            raise _no_executor()
 
 
 def _no_executor() -> Unavailable:

@@ -51,7 +51,13 @@ Reach = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
-def reach(keys: DevKeys, cleanup: AsyncExitStack) -> Reach:
+def servers() -> list[Server]:
+    """Those that play other units, in the order in which they were started."""
+    return []
+
+
+@pytest.fixture
+def reach(keys: DevKeys, cleanup: AsyncExitStack, servers: list[Server]) -> Reach:
     """`await reach((add, servicer), ...)` is a channel of the runtime to a server of these services."""
 
     async def reach(*services: Any) -> Any:
@@ -59,6 +65,7 @@ def reach(keys: DevKeys, cleanup: AsyncExitStack) -> Reach:
         units = [Unit("peer", list(services))]
         server = Server(options, units, Verifier(keys.jwks(), issuer="hardpoint"))
         await server.start()
+        servers.append(server)
         cleanup.push_async_callback(server.stop, 0)
         token = keys.mint("runtime", "hardpoint", {"service"})
         opened = channel(f"127.0.0.1:{server.port}", token=token, act_for=True)
@@ -72,36 +79,31 @@ class ExecutorUnit(executor_pb2_grpc.ExecutorServiceServicer):
     """Plays what it is told, and remembers what it was asked and whether it was cancelled."""
 
     def __init__(self) -> None:
-        self.play: Callable[[], AsyncIterator[executor_pb2.ExecuteResponse]] = finish
+        self.play: Callable[[], Awaitable[executor_pb2.Finished]] = finish
         self.requests: list[executor_pb2.ExecuteRequest] = []
         self.cancelled = asyncio.Event()
-        self.ended = asyncio.Event()
 
-    async def Execute(self, request: Any, context: Any) -> AsyncIterator[executor_pb2.ExecuteResponse]:
-        self.requests.append(request)
+    async def ExecuteToEnd(self, request: Any, context: Any) -> executor_pb2.ExecuteToEndResponse:
+        self.requests.append(request.execution)
         try:
-            async for event in self.play():
-                yield event
+            return executor_pb2.ExecuteToEndResponse(finished=await self.play())
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
-        self.ended.set()
 
 
-STARTED = executor_pb2.ExecuteResponse(started=executor_pb2.Started(runner="http"))
-
-
-def finished(outcome: str = "OK", **fields: Any) -> executor_pb2.ExecuteResponse:
+def finished(outcome: str = "OK", **fields: Any) -> executor_pb2.Finished:
     usage = manifest_pb2.Usage(wall_ms=1.5, peak_memory_bytes=7, broker_calls=2)
-    return executor_pb2.ExecuteResponse(
-        finished=executor_pb2.Finished(outcome=f"OUTCOME_{outcome}", usage=usage, **fields)
-    )
+    return executor_pb2.Finished(outcome=f"OUTCOME_{outcome}", usage=usage, **fields)
 
 
-async def finish() -> AsyncIterator[executor_pb2.ExecuteResponse]:
-    yield STARTED
-    yield executor_pb2.ExecuteResponse(log=executor_pb2.Log(level="info", message="hello"))
-    yield finished(output=to_value({"temperature": 72}))
+async def finish() -> executor_pb2.Finished:
+    return finished(output=to_value({"temperature": 72}))
+
+
+async def hang() -> executor_pb2.Finished:
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
 
 
 @pytest.fixture
@@ -126,7 +128,6 @@ async def test_an_execution_is_asked_for_and_ends(executor: GrpcExecutor, unit: 
     ended = await executor.execute(EXECUTION)
     assert (ended.state, ended.output, ended.error) == (RunState.SUCCEEDED, {"temperature": 72}, None)
     assert (ended.usage.wall_ms, ended.usage.peak_memory_bytes, ended.usage.broker_calls) == (1.5, 7, 2)
-    await asyncio.wait_for(unit.ended.wait(), 5)
 
     (request,) = unit.requests
     assert (request.org, request.execution_id, request.run) == ("orgs/acme", "r-1", "orgs/acme/runs/r-1")
@@ -143,9 +144,8 @@ async def test_an_execution_is_asked_for_and_ends(executor: GrpcExecutor, unit: 
 
 
 async def test_how_it_failed_is_told_as_it_was_raised(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
-    async def fail() -> AsyncIterator[executor_pb2.ExecuteResponse]:
-        yield STARTED
-        yield finished("USER_ERROR", error=to_status(ActionFailed("x is not a function", place="plugin.js:12:9")))
+    async def fail() -> executor_pb2.Finished:
+        return finished("USER_ERROR", error=to_status(ActionFailed("x is not a function", place="plugin.js:12:9")))
 
     unit.play = fail
     ended = await executor.execute(EXECUTION)
@@ -161,9 +161,8 @@ async def test_what_the_executor_refuses_is_raised_with_its_reason(executor: Grp
     ]
     for error in errors:
 
-        async def refuse(error: Exception = error) -> AsyncIterator[executor_pb2.ExecuteResponse]:
+        async def refuse(error: Exception = error) -> executor_pb2.Finished:
             raise error
-            yield STARTED
 
         unit.play = refuse
         with pytest.raises(type(error)) as refused:
@@ -191,27 +190,27 @@ async def test_an_executor_that_takes_the_connection_and_says_nothing_is_none() 
     assert refused.value.reason == "NO_EXECUTOR"
 
 
-async def test_an_executor_lost_while_it_ran_may_have_had_an_effect(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
-    async def vanish() -> AsyncIterator[executor_pb2.ExecuteResponse]:
-        yield STARTED
-        raise Unavailable("going down")
+async def test_an_executor_lost_while_it_ran_may_have_had_an_effect(
+    executor: GrpcExecutor, unit: ExecutorUnit, servers: list[Server]
+) -> None:
+    async def fall_over() -> executor_pb2.Finished:
+        raise ZeroDivisionError
 
-    async def stop_short() -> AsyncIterator[executor_pb2.ExecuteResponse]:
-        yield STARTED
+    async def vanish() -> executor_pb2.Finished:
+        vanishing.append(asyncio.create_task(servers[0].stop(0)))
+        return await hang()
 
-    for play in (vanish, stop_short):
+    vanishing: list[asyncio.Task[None]] = []
+    for play in (fall_over, vanish):
         unit.play = play
-        ended = await executor.execute(EXECUTION)
+        ended = await asyncio.wait_for(executor.execute(EXECUTION), 20)
         assert ended.state is RunState.FAILED
         assert isinstance(ended.error, Unavailable)
         assert "may have taken effect" in ended.error.fix
+    await asyncio.gather(*vanishing)
 
 
 async def test_a_deadline_while_it_ran_is_a_run_that_timed_out(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
-    async def hang() -> AsyncIterator[executor_pb2.ExecuteResponse]:
-        yield STARTED
-        await asyncio.Event().wait()
-
     unit.play = hang
     ended = await executor.execute(replace(EXECUTION, timeout=0.3))
     assert ended.state is RunState.FAILED
@@ -222,12 +221,11 @@ async def test_a_deadline_while_it_ran_is_a_run_that_timed_out(executor: GrpcExe
 async def test_cancelling_kills_the_execution(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
     begun = asyncio.Event()
 
-    async def hang() -> AsyncIterator[executor_pb2.ExecuteResponse]:
-        yield STARTED
+    async def begin() -> executor_pb2.Finished:
         begun.set()
-        await asyncio.Event().wait()
+        return await hang()
 
-    unit.play = hang
+    unit.play = begin
     running = asyncio.create_task(executor.execute(EXECUTION))
     await asyncio.wait_for(begun.wait(), 5)
     running.cancel()

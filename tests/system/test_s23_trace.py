@@ -27,7 +27,7 @@ export default {
 async def received(system: System, trace_id: str) -> list:
     async def whole() -> bool:
         return system.receiver.has(trace_id, system.service("runtime"), "CallAction") and system.receiver.has(
-            trace_id, system.service("executor"), "Execute"
+            trace_id, system.service("executor"), "ExecuteToEnd"
         )
 
     await eventually(whole)

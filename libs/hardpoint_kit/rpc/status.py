@@ -90,7 +90,7 @@ def from_status(status: status_pb2.Status) -> HardpointError:
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> HardpointError:
-    """Rebuild the error behind a failed call, also when the transport and not the peer ended it."""
+    """Rebuild the error behind a failed call; `from_transport` when the way to the peer failed, and not the peer."""
     for key, value in _pairs(error.trailing_metadata()):
         if key == DETAILS_METADATA and isinstance(value, bytes):
             try:
@@ -102,6 +102,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> HardpointError:
         # Nobody here cancelled it, that would be no error of the RPC, and no handler did: a server that stops says so.
         code = grpc.StatusCode.UNAVAILABLE
     rebuilt = from_status(status_pb2.Status(code=code.value[0], message=error.details() or code.value[1]))
+    rebuilt.from_transport = True
     if isinstance(rebuilt, errors.Unavailable):
         rebuilt.fix = "try again; check the address, and that the peer is running"
     return rebuilt

@@ -1,6 +1,5 @@
 """Runs an action of a code file in a jail, and reads the header of one; how a run ended becomes an error's reason."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -103,7 +102,7 @@ class CodeRunner:
         settings: Mapping[str, Any],
         broker: Broker,
         limits: domain.Limits,
-        events: "asyncio.Queue[domain.Event | None]",
+        tell: domain.Tell,
     ) -> domain.Ran:
         """Run the action; how it ended is an ActionFailed or DeadlineExceeded in the answer, with what it used.
 
@@ -113,11 +112,11 @@ class CodeRunner:
         async def pass_on(event: Event) -> None:
             match event:
                 case Taken():
-                    await events.put(domain.Started(f"code/{code.language}"))
+                    tell(domain.Started(f"code/{code.language}"))
                 case Log():
-                    await events.put(domain.Log(event.level, broker.outlet.line(event.message)))
+                    tell(domain.Log(event.level, broker.outlet.line(event.message)))
                 case Progress():
-                    await events.put(domain.Progress(event.fraction, broker.outlet.line(event.message)))
+                    tell(domain.Progress(event.fraction, broker.outlet.line(event.message)))
 
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
