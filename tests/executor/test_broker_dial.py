@@ -190,7 +190,7 @@ async def test_connections_are_kept_per_org_and_capability() -> None:
 
 
 async def test_the_pools_idle_longest_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "MAX_POOLS", 2)
+    monkeypatch.setattr(http, "MOST_OWNERS", 2)
     async with Upstream() as api, client_of({"api.example.com": api}) as client:
         for capability in ("a", "b", "a", "c", "a", "b"):
             await broker_of(client, owner=Owner("acme", capability)).fetch(FetchRequest("GET", URL))

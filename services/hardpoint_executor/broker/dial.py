@@ -6,24 +6,24 @@ matter. Loopback is reached only through an alias that the operator wrote down.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-import httpcore
 import structlog
 
 from hardpoint_executor.broker.address import public_address
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
-from hardpoint_executor.broker.stream import Stream
 
 log = structlog.get_logger(__name__)
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Host name and port to every address of the name, in the order to try; raises OSError when there is none."""
 
 RESOLVE_SECONDS = 2.0
+CONNECT_SECONDS = 2.0
 MAX_ADDRESSES_TRIED = 3
 
 
@@ -67,30 +67,28 @@ class Resolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class GuardedDialler(httpcore.AsyncNetworkBackend):
+class GuardedDialler:
     """Connects to public addresses and to aliases, and to nothing else."""
 
     def __init__(self, resolve: Resolve, aliases: Mapping[str, Alias]) -> None:
         self._resolve = resolve
         self._aliases = aliases
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Resolve `host` once, refuse it unless every address is public, and connect to one of those addresses."""
-        del timeout, local_address, socket_options
+    async def connect(self, host: str, port: int) -> Streams:
+        """Resolve `host` once, refuse it unless every address is public, and connect to one of those addresses.
+
+        Raises BrokerDenied.
+        """
         if alias := self._aliases.get(host):
-            return await Stream.connect(alias.address, alias.port)
+            addresses, port = [alias.address], alias.port
+        else:
+            addresses = await self._public_addresses(host, port)
         refused: Exception | None = None
-        for address in (await self._public_addresses(host, port))[:MAX_ADDRESSES_TRIED]:
+        for address in addresses[:MAX_ADDRESSES_TRIED]:
             try:
-                return await Stream.connect(address, port)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await asyncio.open_connection(address, port)
+            except OSError as error:  # a TimeoutError is one
                 refused = error
         raise unreachable(host) from refused
 

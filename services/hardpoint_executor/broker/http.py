@@ -1,8 +1,8 @@
 """One request to one host over kept connections: no cookies, no proxies, no redirects, every byte counted.
 
-Connections are shared by the executions of one capability of one org, never more widely. The layer of connections is
-used without a client above it, which would only bring what is refused here: cookies, redirects, proxies of the
-environment, log lines with URLs.
+Connections are shared by the executions of one capability of one org, never more widely. h11 reads and writes what goes
+over them, without a client of a library above it, which would only bring what is refused here: cookies, redirects,
+proxies of the environment, log lines with URLs.
 """
 
 import asyncio
@@ -11,16 +11,17 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import httpcore
+import h11
 import httpx
 import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from hardpoint_executor.broker.connections import Connections, Origin
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.dial import Alias, GuardedDialler, Resolve, Resolver, unreachable
 from hardpoint_executor.broker.policy import Target
@@ -33,14 +34,12 @@ duration = metrics.get_meter(__name__).create_histogram(
     "Duration of HTTP client requests, from the lookup of the name to the last byte",
 )
 
-MAX_POOLS = 128
-CONNECTIONS_PER_POOL = 20
-KEPT_PER_POOL = 4
-KEPT_SECONDS = 30.0
+MOST_OWNERS = 128
 
 MAX_ANSWER_HEADERS = 128
 MAX_ANSWER_HEADER_BYTES = 64 * 1024
 
+_propagator = TraceContextTextMapPropagator()
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -62,12 +61,6 @@ class Answer:
     received: int
 
 
-@dataclass(slots=True)
-class _Pool:
-    connections: httpcore.AsyncConnectionPool
-    users: int = 0
-
-
 class HttpClient:
     """Sends requests whose target the policy has admitted. Waits have no deadline here: the caller sets one."""
 
@@ -76,7 +69,7 @@ class HttpClient:
         self._resolver = Resolver()
         self._dialler = GuardedDialler(resolve or self._resolver, self._aliases)
         self._tls = httpx.create_ssl_context(trust_env=False)
-        self._pools: OrderedDict[Owner, _Pool] = OrderedDict()
+        self._owned: OrderedDict[Owner, Connections] = OrderedDict()
         for host, alias in self._aliases.items():
             log.warning("host alias: requests go to loopback over plain http", host=host, place=str(alias))
 
@@ -102,9 +95,7 @@ class HttpClient:
         ) as span:
             try:
                 with _denials(target.host):
-                    answer = await self._exchange(
-                        owner, target.host, self._request(method, target, headers, body), response_bytes
-                    )
+                    answer = await self._exchange(owner, method, target, headers, body, response_bytes)
                 attributes["http.response.status_code"] = answer.status
                 span.set_attribute("http.response.status_code", answer.status)
                 if answer.status >= 400:
@@ -123,69 +114,48 @@ class HttpClient:
                 duration.record(time.perf_counter() - started, attributes)
 
     async def close(self) -> None:
-        """Close every connection; requests under way fail."""
-        while self._pools:
-            _, pool = self._pools.popitem()
-            await pool.connections.aclose()
+        """Close every connection that is not in use."""
+        while self._owned:
+            self._owned.popitem()[1].close()
         self._resolver.close()
 
-    def _request(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> httpcore.Request:
-        scheme = b"http" if target.host in self._aliases else target.scheme.encode("ascii")
-        sent = {"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()}
-        sent |= {"host": target.authority, "accept-encoding": "identity"}
-        if body is not None or method in _WITH_BODY:
-            sent["content-length"] = str(len(body or b""))
-        TraceContextTextMapPropagator().inject(sent)
-        return httpcore.Request(
-            method.encode("ascii"),
-            httpcore.URL(scheme=scheme, host=target.host.encode("ascii"), port=target.port, target=b"/"),
-            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()],
-            content=body,
-            extensions={"target": target.path.encode("ascii")},
-        )
+    async def _exchange(
+        self,
+        owner: Owner,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        response_bytes: int,
+    ) -> Answer:
+        origin = Origin(target.host, target.port, target.scheme == "https" and target.host not in self._aliases)
+        async with self._connections(owner).to(origin) as connection:
+            response = await connection.ask(_request(method, target, headers, body), body)
+            return await _read(response, connection.chunks(), method == "HEAD", target.host, response_bytes)
 
-    async def _exchange(self, owner: Owner, host: str, request: httpcore.Request, response_bytes: int) -> Answer:
-        async with self._connections(owner) as connections:
-            response = await connections.handle_async_request(request)
-            try:
-                return await _read(response, request.method == b"HEAD", host, response_bytes)
-            finally:
-                await response.aclose()
-
-    @asynccontextmanager
-    async def _connections(self, owner: Owner) -> AsyncIterator[httpcore.AsyncConnectionPool]:
-        pool = self._pools.get(owner)
-        if pool is None:
-            pool = self._pools[owner] = _Pool(self._new_connections())
-        self._pools.move_to_end(owner)
-        pool.users += 1
-        try:
-            yield pool.connections
-        finally:
-            pool.users -= 1
-            await self._shrink()
-
-    async def _shrink(self) -> None:
-        """Close the pools that were idle longest; one in use is never closed."""
-        while len(self._pools) > MAX_POOLS:
-            idle = next((owner for owner, pool in self._pools.items() if pool.users == 0), None)
-            if idle is None:
-                return
-            await self._pools.pop(idle).connections.aclose()
-
-    def _new_connections(self) -> httpcore.AsyncConnectionPool:
-        """Waits of it have no deadline: the whole call has one, set by the broker."""
-        return httpcore.AsyncConnectionPool(
-            ssl_context=self._tls,
-            max_connections=CONNECTIONS_PER_POOL,
-            max_keepalive_connections=KEPT_PER_POOL,
-            keepalive_expiry=KEPT_SECONDS,
-            network_backend=self._dialler,
-        )
+    def _connections(self, owner: Owner) -> Connections:
+        """Those of an owner; beyond the bound, the ones that were idle longest are closed, and none in use."""
+        connections = self._owned.get(owner)
+        if connections is None:
+            connections = self._owned[owner] = Connections(self._dialler, self._tls)
+            idle = [other for other, owned in self._owned.items() if other != owner and not owned.users]
+            for other in idle[: max(0, len(self._owned) - MOST_OWNERS)]:
+                self._owned.pop(other).close()
+        self._owned.move_to_end(owner)
+        return connections
 
 
-async def _read(response: httpcore.Response, bodiless: bool, host: str, limit: int) -> Answer:
-    raw = response.headers
+def _request(method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> h11.Request:
+    sent = {"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()}
+    sent |= {"host": target.authority, "accept-encoding": "identity"}
+    if body is not None or method in _WITH_BODY:
+        sent["content-length"] = str(len(body or b""))
+    _propagator.inject(sent)
+    return h11.Request(method=method, target=target.path, headers=list(sent.items()))
+
+
+async def _read(response: h11.Response, chunks: AsyncIterator[bytes], bodiless: bool, host: str, limit: int) -> Answer:
+    raw = list(response.headers)
     if len(raw) > MAX_ANSWER_HEADERS or sum(len(name) + len(value) for name, value in raw) > MAX_ANSWER_HEADER_BYTES:
         raise BrokerDenied(
             DenialCode.RESPONSE_TOO_LARGE, f"host {host} answered with too many headers", "ask for something smaller"
@@ -195,11 +165,11 @@ async def _read(response: httpcore.Response, bodiless: bool, host: str, limit: i
     announced = headers.get("content-length", "")
     if not bodiless and announced.isdecimal() and int(announced) > limit:
         raise body.too_large()
-    async for chunk in response.aiter_stream():
+    async for chunk in chunks:
         body.feed(chunk)
     if not bodiless:
         body.end()
-    return Answer(response.status, headers, bytes(body.data), body.received)
+    return Answer(response.status_code, headers, bytes(body.data), body.received)
 
 
 def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -272,17 +242,14 @@ def _denials(host: str) -> Iterator[None]:
     """Errors of the HTTP libraries become denials; their texts, which may quote a request, stay behind."""
     try:
         yield
-    except (httpcore.NetworkError, httpcore.TimeoutException) as error:
-        raise _unreachable(host, error) from None
-    except httpcore.ProtocolError:
+    except h11.ProtocolError:
         raise _not_http(host) from None
+    except OSError as error:
+        raise _unreachable(host, error) from None
 
 
-def _unreachable(host: str, error: Exception) -> BrokerDenied:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    if cause is not None:
+def _unreachable(host: str, error: OSError) -> BrokerDenied:
+    if isinstance(error, ssl.SSLError):
         return BrokerDenied(
             DenialCode.UPSTREAM_UNREACHABLE,
             f"host {host} has no certificate that can be trusted",
