@@ -35,6 +35,8 @@ class Kept(Generic[T]):
         self._entries.move_to_end(key)
         while len(self._entries) > self._most:
             self._entries.popitem(last=False)
+        if entry.loading.done():
+            return entry.loading.result()
         # The load belongs to all who wait for it: one of them going away must not stop it.
         return await asyncio.shield(entry.loading)
 

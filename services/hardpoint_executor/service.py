@@ -5,8 +5,7 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -71,7 +70,9 @@ class Executor:
         self._programs = Programs(artifacts, clock, self._code.strip)
         self._http = http
         self._limits = limits
-        self._running: dict[tuple[str, str], asyncio.Task[Finished]] = {}
+        self._running: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        self._killed: set[tuple[str, str]] = set()
+        """By `cancel`, and not because the caller went away."""
 
     async def execute(self, _caller: Caller, execution: Execution) -> AsyncGenerator[Event, None]:
         """Run an action: Started first, Finished last. Raises instead of Started for an execution that never began.
@@ -80,37 +81,44 @@ class Executor:
         """
         # The queue needs no bound of its own: what an action may log has one.
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        with self._begun(execution, events.put_nowait) as run:
-            run.add_done_callback(lambda _: events.put_nowait(None))
+        run = asyncio.create_task(self._run(execution, events.put_nowait))
+        run.add_done_callback(lambda _: events.put_nowait(None))
+        try:
             while (event := await events.get()) is not None:
                 yield event
-            yield _ended(run)
+            yield run.result()
+        finally:
+            run.cancel()
 
     async def execute_to_end(self, _caller: Caller, execution: Execution) -> Finished:
         """Run an action and say how it ended; being cancelled kills it. Raises as execute does."""
-        with self._begun(execution, lambda _event: None) as run:
-            await asyncio.wait((run,))
-            return _ended(run)
+        return await self._run(execution, lambda _event: None)
 
-    @contextmanager
-    def _begun(self, execution: Execution, tell: Tell) -> Iterator["asyncio.Task[Finished]"]:
-        """An execution that is running, and is killed at the end if it still is."""
+    async def _run(self, execution: Execution, tell: Tell) -> Finished:
+        """Run an action in the current task, where `cancel` finds it."""
         self._fail_closed()
         key = (execution.org, execution.id)
         if key in self._running:
             raise AlreadyExists(f"execution {execution.id} is running", place="execution_id")
-        run = self._running[key] = asyncio.create_task(self._run(execution, tell))
+        task = asyncio.current_task()
+        assert task is not None
+        self._running[key] = task
         try:
-            yield run
+            return await self._attempt(execution, tell)
+        except asyncio.CancelledError:
+            if key not in self._killed or task.uncancel():
+                raise
+            return Finished(Outcome.CANCELLED, Usage(), error=Cancelled("the execution was cancelled"))
         finally:
             del self._running[key]
-            run.cancel()
+            self._killed.discard(key)
 
     async def cancel(self, _caller: Caller, org: str, execution_id: str) -> None:
         """Kill a running execution, which ends as CANCELLED. Raises NotFound."""
         run = self._running.get((org, execution_id))
         if run is None:
             raise NotFound("execution", execution_id)
+        self._killed.add((org, execution_id))
         run.cancel()
 
     async def read_header(self, _caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
@@ -159,7 +167,7 @@ class Executor:
 
         return await self._values.get(token, redeem)
 
-    async def _run(self, execution: Execution, tell: Tell) -> Finished:
+    async def _attempt(self, execution: Execution, tell: Tell) -> Finished:
         program = await self._programs.get(execution.artifact)
         if isinstance(program, Code):
             self._code.admit(program, execution)
@@ -205,12 +213,6 @@ class Executor:
             raise  # no jail was to be had: the action did not run
         except HardpointError as error:
             return finished(outcome_of(error), error=broker.outlet.error(error))
-
-
-def _ended(run: asyncio.Task[Finished]) -> Finished:
-    if run.cancelled():
-        return Finished(Outcome.CANCELLED, Usage(), error=Cancelled("the execution was cancelled"))
-    return run.result()
 
 
 def _broker(execution: Execution, values: Values | None, http: HttpClient, limits: Limits, *, code: bool) -> Broker:

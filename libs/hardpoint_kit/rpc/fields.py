@@ -29,33 +29,33 @@ def _zero_character(message: Message) -> str:
 
     Documents (Struct, Value) are left to those who store them: what is only passed on may hold any text.
     """
-    texts = _texts(message.DESCRIPTOR)
-    for field, value in message.ListFields():
-        if field.name not in texts:
+    for name, many, is_text in _texts(message.DESCRIPTOR):
+        if not (many or is_text or message.HasField(name)):
             continue
-        items = [value] if not field.is_repeated else value.values() if hasattr(value, "values") else value
-        for item in items:
-            if isinstance(item, str):
+        value = getattr(message, name)
+        for item in (value.values() if hasattr(value, "values") else value) if many else (value,):
+            if is_text:
                 if "\0" in item:
-                    return str(field.name)
+                    return name
             elif inner := _zero_character(item):
-                return f"{field.name}.{inner}"
+                return f"{name}.{inner}"
     return ""
 
 
 @cache
-def _texts(descriptor: Descriptor) -> frozenset[str]:
-    """The fields of a message that are texts, or messages of ours that may hold some."""
-    return frozenset(field.name for field in descriptor.fields if _may_hold_text(field))
+def _texts(descriptor: Descriptor) -> tuple[tuple[str, bool, bool], ...]:
+    """The fields of a message that may hold text: name, whether there are many, whether text or a message of ours."""
+    fields = ((field, _held(field)) for field in descriptor.fields)
+    return tuple((field.name, bool(field.is_repeated), held == "text") for field, held in fields if held)
 
 
-def _may_hold_text(field: FieldDescriptor) -> bool:
-    held = field.message_type
-    if held is not None and held.GetOptions().map_entry:
-        return _may_hold_text(held.fields_by_name["value"])
-    if held is not None:
-        return not held.full_name.startswith("google.protobuf.")
-    return field.type == FieldDescriptor.TYPE_STRING
+def _held(field: FieldDescriptor) -> str:
+    inner = field.message_type
+    if inner is None:
+        return "text" if field.type == FieldDescriptor.TYPE_STRING else ""
+    if inner.GetOptions().map_entry:
+        return _held(inner.fields_by_name["value"])
+    return "" if inner.full_name.startswith("google.protobuf.") else "message"
 
 
 def _path(violation: Violation) -> str:

@@ -131,10 +131,14 @@ class Scrubber:
         """A secret that the bytes hold, in any spelling."""
         if not self._spelled:
             return None
+        texts, others = bytearray(), bytearray()
         for view, is_text in _views(data):
-            reduced = spellings.skeleton(view)
-            for watched in self._spelled:
-                for needle in watched.needles if is_text else watched.plain:
+            into = texts if is_text else others
+            into += spellings.skeleton(view)
+            into += b"\n"  # which no skeleton holds: a secret is never found across two views
+        for watched in self._spelled:
+            for needles, reduced in ((watched.needles, texts), (watched.plain, others)):
+                for needle in needles:
                     if needle in reduced:
                         return watched
         return None

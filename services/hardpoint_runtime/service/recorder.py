@@ -54,7 +54,7 @@ class Recorder:
         try:
             self._queue.put_nowait(waiting)
             async with asyncio.timeout(RECORD_SECONDS):
-                if await asyncio.shield(waiting.written):
+                if await waiting.written:
                     return
         except (asyncio.QueueFull, TimeoutError):
             pass
