@@ -16,6 +16,9 @@ LARGEST_WHOLE = 2.0**53
 DEEPEST = 30
 """Levels of objects and lists. Protobuf reads a hundred nested messages, and an object takes three of them."""
 
+MOST_VALUES = 50_000
+"""Of an output; each takes about a microsecond to write, and as much again of whoever reads it."""
+
 
 def too_deep(document: Any) -> bool:
     """True when a JSON value has more levels than the wire carries."""
@@ -27,6 +30,21 @@ def too_deep(document: Any) -> bool:
             inner for outer in level if isinstance(outer, list | tuple) for inner in outer
         ]
     return bool(level)
+
+
+def too_many(document: Any) -> bool:
+    """True when a JSON value holds more values than may be written: everybody waits while that is done."""
+    count, level = 0, [document]
+    while level and count <= MOST_VALUES:
+        count += len(level)
+        nested: list[Any] = []
+        for outer in level:
+            if isinstance(outer, Mapping):
+                nested += outer.values()
+            elif isinstance(outer, list | tuple):
+                nested += outer
+        level = nested
+    return count > MOST_VALUES
 
 
 def from_struct(struct: Struct, place: str = "document") -> dict[str, Any]:

@@ -33,7 +33,7 @@ from hardpoint_executor.peers import Values
 from hardpoint_executor.runners.code import CodeRunner, Engines
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
-from hardpoint_kit.documents import DEEPEST, too_deep
+from hardpoint_kit.documents import DEEPEST, MOST_VALUES, too_deep, too_many
 from hardpoint_kit.errors import (
     ActionFailed,
     AlreadyExists,
@@ -204,6 +204,13 @@ class Executor:
                     f"the output is nested deeper than {DEEPEST} levels",
                     reason="OUTPUT_LIMIT",
                     fix="return something flatter",
+                )
+            if too_many(output):
+                raise ActionFailed(
+                    f"the output holds more than {MOST_VALUES} values",
+                    reason="OUTPUT_LIMIT",
+                    fix="return less, or one text that holds it, such as CSV",
+                    limit=f"{MOST_VALUES} values",
                 )
             return finished(Outcome.OK, await broker.outlet.output(output))
         except TimeoutError:

@@ -284,7 +284,7 @@ def _ended(finished: executor_pb2.Finished) -> Ended:
     usage = Usage(*(getattr(finished.usage, field) for field in _USAGE))
     used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
     if state is RunState.SUCCEEDED:
-        return Ended(state, from_value(finished.output), None, usage, used)
+        return Ended(state, finished.output, None, usage, used)
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
     error.from_peer = False

@@ -64,6 +64,30 @@ def test_an_item_that_waits_no_longer_is_not_served() -> None:
     assert (queue.pop(), queue.pop(), len(queue)) == ("globex 0", None, 0)
 
 
+def test_who_took_least_lately_goes_first() -> None:
+    now = [100.0]
+    queue: FairQueue[str] = FairQueue(8, "jail", lambda: now[0])
+    queue.charge("acme", 5.0)
+    queue.charge("globex", 0.01)
+    for org in ("acme", "globex", "initech"):
+        queue.put(org, f"{org} 0")
+        queue.put(org, f"{org} 1")
+    assert [queue.pop() for _ in range(4)] == ["initech 0", "initech 1", "globex 0", "globex 1"]
+    now[0] += 600
+    queue.charge("initech", 0.01)
+    queue.put("initech", "initech 2")
+    assert [queue.pop() for _ in range(3)] == ["acme 0", "acme 1", "initech 2"], "what was taken is forgotten"
+
+
+def test_what_is_long_past_takes_no_room() -> None:
+    now = [0.0]
+    queue: FairQueue[str] = FairQueue(4, "jail", lambda: now[0])
+    for number in range(1000):
+        now[0] += 60
+        queue.charge(f"org-{number}", 1.0)
+    assert len(queue._taken) < 10
+
+
 @given(st.lists(st.sampled_from(ORGS), min_size=1, max_size=40), st.integers(1, 10))
 def test_whoever_asks_first_an_organisation_gets_its_share_of_the_places(asking: list[str], most: int) -> None:
     queue: FairQueue[tuple[str, int]] = FairQueue(most, "jail")

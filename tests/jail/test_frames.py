@@ -51,8 +51,10 @@ def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
         b'{"a":' + b"[" * 64 + b"]" * 64 + b"}",
         b'{"a":' + b"[" * 200_000,
         b'{"a":' * 100_000,
+        b'{"a":[' + b",".join([b"[]"] * frames.NESTS) + b"]}",
+        b'{"a":[' + b",".join([b"[" * 60 + b"]" * 60] * 8000) + b"]}",
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_a_frame_that_breaks_a_rule_is_refused(body: bytes) -> None:
     with pytest.raises(frames.ProtocolError):
@@ -64,7 +66,7 @@ def test_depth_counts_brackets_and_not_text() -> None:
     for _ in range(frames.DEPTH - 1):
         deepest = [deepest]
     assert frames.parse(json.dumps({"a": deepest}).encode())[1] == deepest
-    text = '\\"[{' * 100
+    text = '\\"[{\\\\' * frames.NESTS
     assert frames.parse(json.dumps({"a": text}).encode())[1] == text
     assert len(frames.parse(json.dumps({"a": [[]] * 500}).encode())[1]) == 500
 

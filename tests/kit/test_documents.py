@@ -7,7 +7,16 @@ from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardpoint_kit.documents import DEEPEST, from_struct, from_value, to_struct, to_value, too_deep
+from hardpoint_kit.documents import (
+    DEEPEST,
+    MOST_VALUES,
+    from_struct,
+    from_value,
+    to_struct,
+    to_value,
+    too_deep,
+    too_many,
+)
 from hardpoint_kit.errors import InvalidArgument
 
 json_values = st.recursive(
@@ -55,3 +64,22 @@ def test_what_is_not_too_deep_is_carried_inside_other_messages(wrap):
 
 def test_a_wide_document_is_not_deep():
     assert not too_deep({"a": [[]] * 100_000, "b": {str(number): {} for number in range(1000)}})
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=5))
+def test_few_values_are_not_too_many(document):
+    assert not too_many(document)
+
+
+def test_values_are_counted_however_they_are_laid_out():
+    few, many = MOST_VALUES - 10, MOST_VALUES + 1
+    lay_outs = (
+        lambda n: [1] * n,
+        lambda n: {"a": [[]] * n},
+        lambda n: [{"a": 1}] * (n // 2),
+        lambda n: [[1] * 9] * (n // 10),
+    )
+    for lay_out in lay_outs:
+        assert not too_many(lay_out(few))
+        assert too_many(lay_out(many + 10))
+    assert not too_many("x" * 1_000_000)

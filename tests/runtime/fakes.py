@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 from hardpoint_kit.caller import current_caller
+from hardpoint_kit.documents import to_value
 from hardpoint_kit.errors import HardpointError, NotFound, Unavailable
 from hardpoint_kit.names import CapabilityName, InstallationName, ReleaseName, SettingsName
 from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
@@ -130,7 +131,7 @@ class FakeExecutor:
 
 
 async def succeed(execution: Execution) -> Ended:
-    return Ended(RunState.SUCCEEDED, dict(execution.input), None, Usage(wall_ms=3.0, broker_calls=1))
+    return Ended(RunState.SUCCEEDED, to_value(execution.input), None, Usage(wall_ms=3.0, broker_calls=1))
 
 
 def raising(error: HardpointError) -> Callable[[Execution], Awaitable[Ended]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2
-from hardpoint_kit.documents import to_struct
+from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_kit.errors import ActionFailed
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.executions import Ended, Execution
@@ -27,7 +27,7 @@ ALL = manifest_pb2.Authority(permissions=["compute.light", "network.http.get"], 
 def using(*permissions: str, hosts: tuple[str, ...] = ()) -> Callable[[Execution], Awaitable[Ended]]:
     async def use(_execution: Execution) -> Ended:
         used = Authority(frozenset(permissions), frozenset(hosts))
-        return Ended(RunState.SUCCEEDED, {}, None, Usage(), used)
+        return Ended(RunState.SUCCEEDED, to_value({}), None, Usage(), used)
 
     return use
 

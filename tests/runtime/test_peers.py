@@ -126,7 +126,7 @@ def _on_behalf_of_an_operator() -> Any:
 
 async def test_an_execution_is_asked_for_and_ends(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
     ended = await executor.execute(EXECUTION)
-    assert (ended.state, ended.output, ended.error) == (RunState.SUCCEEDED, {"temperature": 72}, None)
+    assert (ended.state, ended.output, ended.error) == (RunState.SUCCEEDED, to_value({"temperature": 72}), None)
     assert (ended.usage.wall_ms, ended.usage.peak_memory_bytes, ended.usage.broker_calls) == (1.5, 7, 2)
 
     (request,) = unit.requests

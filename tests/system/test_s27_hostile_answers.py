@@ -29,7 +29,8 @@ ANSWERS = {
     "numbers": lambda: {"large": 10**300, "exact": 2**53 + 1, "small": -(10**300), "zero": -0.0},
     "keys": lambda: {"__proto__": {"a": 1}, "constructor": 1, "": 2, "a.b[0]": 3, "\u202e": 4, "${x}": "{{y}}"},
     "escapes": lambda: {"text": "\x1b]0;owned\x07\x1b[2J\r\n"},
-    "wide": lambda: {"a": [[]] * 200_000},
+    "wide": lambda: {"a": [[]] * 40_000},
+    "too wide": lambda: {"a": [[]] * 200_000},
     "long": lambda: {"a": "x" * 1_000_000},
 }
 
@@ -56,6 +57,7 @@ ENDS = {
     "keys": "",
     "escapes": "",
     "wide": "",
+    "too wide": "OUTPUT_LIMIT",
     "long": "",
 }
 
@@ -85,6 +87,12 @@ async def test_an_upstream_that_answers_too_deep_is_refused(system, client, agen
     await add(http_capability(system.upstream.serve((200, {"a": nested}))))
     answer = await agent.execute("probe.get")
     assert answer.error.reason == "OUTPUT_LIMIT"
+
+
+async def test_an_upstream_that_answers_with_too_many_values_is_refused(system, client, agent, add):
+    await add(http_capability(system.upstream.serve((200, {"a": [1] * 60_000}))))
+    answer = await agent.execute("probe.get")
+    assert (answer.error.reason, answer.error.metadata["limit"]) == ("OUTPUT_LIMIT", "50000 values")
 
 
 @pytest.mark.jail

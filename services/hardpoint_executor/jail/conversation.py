@@ -90,6 +90,8 @@ class Conversation:
             self._process.writer.write(first)
             while (body := await frames.read(self._process.reader)) is not None:
                 await self._hear(body, answer)
+        except frames.TooManyNests as error:
+            raise _Ended(OutcomeKind.OUTPUT_LIMIT, f"the plugin sent {error}", "lists and objects") from error
         except frames.ProtocolError as error:
             raise _Ended(OutcomeKind.PROTOCOL, f"the plugin sent {error}", "frame") from error
         try:

@@ -1,13 +1,16 @@
 """Owns the order in which calls get what they wait for: bounded, and fair between organisations.
 
-Organisations take turns, one call each (deficit round robin in which every call costs the same, because what a call
-will use is not known before it ran). Within an organisation the first to come is the first to go.
+Whose calls took least time lately goes first, and organisations that took the same take turns (deficit round robin
+that charges a call when it has ended, because what it will use is not known before). What was taken is forgotten by
+half every few seconds, so nobody is kept waiting for what is long past. Within an organisation the first to come is the
+first to go.
 
 When every place is taken, the organisation that waits with most calls pays: its newest call loses its place to a
 newcomer, or, when it is the one that asks, its new call is refused. A cap for each organisation would do with less,
 but would leave places empty whenever only one organisation has work, which on a laptop is always.
 """
 
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
@@ -18,14 +21,19 @@ from hardpoint_kit.errors import ResourceExhausted
 T = TypeVar("T")
 
 _RETRY_SECONDS = 1.0
+_HALF_SECONDS = 10.0
+_NOTHING_SECONDS = 0.0001
 
 
 class FairQueue(Generic[T]):
     """At most `most` items wait, whoever they belong to; `for_what` is said to those who find no place."""
 
-    def __init__(self, most: int, for_what: str) -> None:
+    def __init__(self, most: int, for_what: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._for_what = for_what
+        self._clock = clock
+        self._taken: dict[str, tuple[float, float]] = {}
+        """Seconds that each organisation's calls took, as of a time."""
         self._turns: OrderedDict[str, deque[T]] = OrderedDict()
         """Organisations with something waiting, the next one first."""
 
@@ -51,7 +59,8 @@ class FairQueue(Generic[T]):
 
         An organisation that is passed over keeps its turn.
         """
-        for org, items in self._turns.items():
+        for org in sorted(self._turns, key=self.taken):
+            items = self._turns[org]
             item = next(filter(may, items), None)
             if item is not None:
                 items.remove(item)
@@ -60,6 +69,17 @@ class FairQueue(Generic[T]):
                     self._turns[org] = items
                 return item
         return None
+
+    def charge(self, org: str, seconds: float) -> None:
+        """Say how long a call of an organisation took."""
+        self._taken[org] = self.taken(org) + seconds, self._clock()
+        if len(self._taken) > self._most:
+            self._taken = {org: at for org, at in self._taken.items() if self.taken(org) > _NOTHING_SECONDS}
+
+    def taken(self, org: str) -> float:
+        """Seconds that an organisation's calls took lately."""
+        seconds, at = self._taken.get(org, (0.0, 0.0))
+        return seconds * 0.5 ** ((self._clock() - at) / _HALF_SECONDS) if seconds else 0.0
 
     def __iter__(self) -> Iterator[T]:
         return chain.from_iterable(self._turns.values())

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from .frames import ProtocolError, parse
-from .processes import Death, cpu_ms, drain, pipe, readable, received, spawn, tells_sender
+from .processes import Death, cpu_ms, drain, pipe, readable, received, spawn, step_back, tells_sender
 
 _READY_SECONDS = 20.0
 _END_SECONDS = 2.5
@@ -96,6 +96,7 @@ class Nsjail:
             raise JailError(f"a jail did not start: {words}{fix}") from error
         self._init = os.pidfd_open(self.pid)
         tells_sender(self._channel, False)
+        step_back(self.pid)
         self._boot_cpu_ms = cpu_ms(self.pid)
 
     @property

@@ -58,8 +58,8 @@ class Pool:
         self._options = options
         self._waiting: deque[JailProcess] = deque()
         self._callers: FairQueue[_Caller] = FairQueue(options.queue, f"{launcher.name} jail")
-        self._taken: dict[JailProcess, str] = {}
-        """Jails that have a call, and the organisation it belongs to."""
+        self._taken: dict[JailProcess, tuple[str, float]] = {}
+        """Jails that have a call, the organisation it belongs to, and since when."""
         self._all_back = asyncio.Event()
         self._all_back.set()
         self._starts: set[asyncio.Task[None]] = set()
@@ -96,7 +96,9 @@ class Pool:
 
     def discard(self, process: JailProcess, _well: bool = True) -> None:
         """Kill a jail that was taken, in the background, and let the next caller in."""
-        self._taken.pop(process, None)
+        if taken := self._taken.pop(process, None):
+            org, since = taken
+            self._callers.charge(org, time.monotonic() - since)
         if not self._taken:
             self._all_back.set()
         self._end(process)
@@ -131,7 +133,7 @@ class Pool:
                 break
             if caller.jail.done():
                 continue  # it was cancelled and has not yet left the queue
-            self._taken[self._waiting.popleft()] = caller.org
+            self._taken[self._waiting.popleft()] = caller.org, time.monotonic()
             self._all_back.clear()
             caller.jail.set_result(process)
         if self._callers:
@@ -140,7 +142,7 @@ class Pool:
             self._refill = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._start_missing)
 
     def _may_run(self, caller: _Caller) -> bool:
-        return may_run(caller.org, self._taken.values(), self._options.running)
+        return may_run(caller.org, [org for org, _ in self._taken.values()], self._options.running)
 
     def _start_missing(self) -> None:
         if self._refill is not None:

@@ -1,6 +1,7 @@
 """Owns what is asked of the kernel about processes, and what a conversation needs of the one that runs a call."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import re
@@ -9,8 +10,11 @@ import struct
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+NICE = 10
+"""Of jails: an idle processor is all theirs, of a busy one they get a tenth of what each of ours gets."""
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -49,14 +53,28 @@ class CallProcess(Protocol):
 
 
 def spawn(command: list[str], descriptors: dict[int, int]) -> int:
-    """Start a program with exactly these descriptors by posix_spawn, which is safe beside the threads of gRPC."""
+    """Start a program with exactly these descriptors by posix_spawn, which is safe beside the threads of gRPC.
+
+    It leads a session of its own.
+    """
     high = {target: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 16) for target, source in descriptors.items()}
     actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in high.items()]
+    environment = {"TMPDIR": tempfile.gettempdir()}
     try:
-        return os.posix_spawn(command[0], command, {"TMPDIR": tempfile.gettempdir()}, file_actions=actions)
+        return os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
     finally:
         for source in high.values():
             os.close(source)
+
+
+def step_back(pid: int) -> None:
+    """Let a process and its session come after ours for the processor.
+
+    Most kernels share it between sessions first (autogroup) and look at nice levels only within them.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
 
 
 def pipe() -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Owns the slots that are there: whom each serves, when one is started, renewed or ended, and whose call comes next.
 
 A slot serves one capability of one organisation and never another. A call gets a slot that serves its capability, else
-a clean one, which then serves it. When neither is there, a slot that nobody needs as much makes room for a new one. A
+a clean one, which then serves it. When neither is there, a slot of an organisation that took more, or one that was not
+used just now, makes room for a new one: who makes few and short calls keeps a warm slot beside those who do not. A
 slot ends after a call that did not end in a result or an error of the plugin's own, after so many calls, and when idle.
 New ones are started beside the calls, so that nobody waits for a renewal as long as a clean one is there.
 """
@@ -30,6 +31,10 @@ _AFTERWARDS_SECONDS = 0.002
 """Cloning takes a processor for a moment; when nobody waits, the answer of the call that has ended goes first."""
 _GROW_SECONDS = 0.02
 """A start costs as much as a dozen calls: what waits for less finds a slot that has become free."""
+_START_SECONDS = 0.1
+"""What a call is charged for a slot that has to end after it, about what another one costs to start."""
+_JUST_NOW_SECONDS = 0.25
+"""Who used a slot so lately is likely to use it again."""
 
 Owner = tuple[str, str]
 """An organisation and a capability. Without a capability a slot serves one call alone."""
@@ -68,7 +73,7 @@ class Slots:
         self._ready: list[Slot] = []
         """Slots whose child waits for a call, the last used last."""
         self._busy: dict[Slot, str] = {}
-        """Slots that run a call, and the organisation it belongs to."""
+        """Slots that run a call, and the organisation it belongs to. `Slot.used` is when it began."""
         self._renewing: set[Slot] = set()
         """Slots that get another child."""
         self._starting = 0
@@ -109,11 +114,13 @@ class Slots:
         """Kill a child that was taken, and let its slot serve the next call, if the call ended `well`, or end."""
         slot = child.slot
         child.kill()
-        del self._busy[slot]
+        org = self._busy.pop(slot)
         if not self._busy:
             self._all_back.set()
         slot.calls += 1
-        slot.used = time.monotonic()
+        now = time.monotonic()
+        self._callers.charge(org, now - slot.used + (0 if well else _START_SECONDS))
+        slot.used = now
         once = slot.owner is None or not slot.owner[1]
         if self.closed or once or not well or slot.calls >= self._options.calls or self._owed_to_another(slot):
             self._end(slot)
@@ -150,6 +157,7 @@ class Slots:
             self._ready.remove(slot)
             slot.owner = caller.owner
             self._busy[slot] = caller.owner[0]
+            slot.used = time.monotonic()
             self._all_back.clear()
             caller.child.set_result(slot.child)
         if self._unserved():
@@ -185,9 +193,16 @@ class Slots:
         return [slot.owner for slot in slots if slot.owner is not None]
 
     def _owed_to_another(self, slot: Slot) -> bool:
-        """Whether this slot, just free, makes room for someone who has none."""
-        missing = len(self._unserved() - {slot.owner}) - self._starting
-        return missing > 0 and self._total() >= self._options.most
+        """Whether this slot, just free, makes room for a capability that has none, of whoever took no more."""
+        if slot.owner is None or self._total() < self._options.most:
+            return False
+        owed = [owner for owner in self._unserved() if owner != slot.owner and self._goes_before(owner[0], slot)]
+        return len(owed) > self._starting
+
+    def _goes_before(self, org: str, slot: Slot) -> bool:
+        """Whether an organisation may have what an idle slot holds although it is about to be used again."""
+        assert slot.owner is not None
+        return org == slot.owner[0] or self._callers.taken(org) < self._callers.taken(slot.owner[0])
 
     def _total(self) -> int:
         return len(self._ready) + len(self._busy) + len(self._renewing) + self._starting
@@ -199,18 +214,29 @@ class Slots:
             self._growth = None
         if self.closed:
             return
-        unserved = len(self._unserved())
+        unserved = self._unserved()
         clean = sum(slot.owner is None for slot in self._ready)
         missing = max(self._options.clean - clean, len(self._callers)) - self._starting
         for _ in range(min(missing, self._options.starting - self._starting)):
             if self._total() >= self._options.most:
-                idle = next((slot for slot in self._ready if slot.owner is not None), None)
-                if idle is None or self._starting >= unserved:
+                idle = self._dispensable(unserved)
+                if idle is None or self._starting >= len(unserved):
                     return
                 self._ready.remove(idle)
                 self._end(idle)
             self._starting += 1
             self._begin(self._start())
+
+    def _dispensable(self, unserved: set[Owner]) -> Slot | None:
+        """The idle slot of whoever took most, of those that are not about to be used by somebody who goes before."""
+        since = time.monotonic() - _JUST_NOW_SECONDS
+        idle = [
+            (self._callers.taken(slot.owner[0]), slot)
+            for slot in self._ready
+            if slot.owner is not None
+            and (slot.used < since or any(self._goes_before(org, slot) for org, _ in unserved))
+        ]
+        return max(idle, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     async def _start(self) -> None:
         try:

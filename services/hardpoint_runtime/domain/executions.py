@@ -40,7 +40,8 @@ class Execution:
 class Ended:
     """How an execution that began has ended: with an output, or with the error that says why not.
 
-    `used` is what of its authority it used, with the hosts that it asked.
+    The output is passed on as it came, a protobuf `Value`: nothing here reads it, and writing it anew would cost more
+    than all else for a large one. `used` is what of its authority it used, with the hosts that it asked.
     """
 
     state: RunState

@@ -2,7 +2,7 @@
 
 from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
 from hardpoint_kit.caller import caller
-from hardpoint_kit.documents import from_struct, to_struct, to_value
+from hardpoint_kit.documents import from_struct, to_struct
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, SettingsName
 from hardpoint_runtime.domain.agents import Agent
@@ -198,7 +198,7 @@ def tool_to_proto(offer: Offer) -> agent_pb2.Tool:
 def answer_to_proto(answer: Answer) -> agent_pb2.CallActionResponse:
     """Write what an action gave."""
     return agent_pb2.CallActionResponse(
-        output=to_value(answer.output),
+        output=answer.output,
         run=str(answer.run),
         release=str(answer.release),
         usage=usage_to_proto(answer.usage),

@@ -42,7 +42,7 @@ _duration = meter.create_histogram(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call gives when the action ended well."""
+    """What a call gives when the action ended well; see `Ended` for its output."""
 
     output: Any
     run: RunName

@@ -1,4 +1,4 @@
-# expect[budget timeout]: megabytes that are slow to parse, as long as they are heard
+# expect[output_limit]: megabytes that are slow to parse, as long as they are heard
 import json
 import os
 import time

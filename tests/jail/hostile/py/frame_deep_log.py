@@ -1,4 +1,4 @@
-# expect[protocol]: a log line that is a nest of lists
+# expect[output_limit]: a log line that is a nest of lists
 import json
 import os
 import time
