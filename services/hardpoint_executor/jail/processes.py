@@ -68,12 +68,12 @@ def spawn(command: list[str], descriptors: dict[int, int]) -> int:
 
 
 def step_back(pid: int) -> None:
-    """Let a process and its session come after ours for the processor.
+    """Let every thread of a process's group, and its session, come after ours for the processor.
 
     Most kernels share it between sessions first (autogroup) and look at nice levels only within them.
     """
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        os.setpriority(os.PRIO_PGRP, os.getpgid(pid), NICE)
         Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
 
 

@@ -151,7 +151,7 @@ class Slots:
         while (caller := self._callers.pop(self._may_be_served)) is not None:
             if caller.child.done():
                 continue  # it was cancelled and has not yet left the queue
-            slot = self._slot_for(caller.owner)
+            slot = self._slot_for(caller)
             assert slot is not None
             assert slot.child is not None
             self._ready.remove(slot)
@@ -167,16 +167,20 @@ class Slots:
 
     def _may_be_served(self, caller: _Caller) -> bool:
         allowed = may_run(caller.owner[0], self._busy.values(), self._options.most)
-        return allowed and self._slot_for(caller.owner) is not None
+        return allowed and self._slot_for(caller) is not None
 
-    def _slot_for(self, owner: Owner) -> Slot | None:
-        """The slot that served this capability last, else a clean one."""
+    def _slot_for(self, caller: _Caller) -> Slot | None:
+        """The slot that served this capability last, else a clean one, unless one of its own comes back in a moment."""
         for slot in [slot for slot in self._ready if not slot.alive]:
             self._ready.remove(slot)
             self._end(slot)
-        own = [slot for slot in self._ready if slot.owner == owner]
-        fitting = own or [slot for slot in self._ready if slot.owner is None]
-        return fitting[-1] if fitting else None
+        own = [slot for slot in self._ready if slot.owner == caller.owner]
+        if own:
+            return own[-1]
+        others = sum(other.owner == caller.owner and other is not caller for other in self._callers)
+        if sum(slot.owner == caller.owner for slot in self._renewing) > others:
+            return None
+        return next((slot for slot in self._ready if slot.owner is None), None)
 
     def _unserved(self) -> set[Owner]:
         """Who waits and is owed a slot: capabilities without one, of organisations with less than their share."""
@@ -252,15 +256,19 @@ class Slots:
     async def _renew(self, slot: Slot) -> None:
         if not self._callers:
             await asyncio.sleep(_AFTERWARDS_SECONDS)
+        why = ""
         try:
             await slot.renew_child()
         except JailError as error:
-            _log.warning("a slot is lost", why=str(error))
-            self._end(slot)
-            return
+            why = str(error)
         finally:
             self._renewing.discard(slot)
-        self._add(slot)
+        if why:
+            _log.warning("a slot is lost", why=why)
+            self._end(slot)
+            self._serve()  # somebody may have waited for this one
+        else:
+            self._add(slot)
 
     def _add(self, slot: Slot) -> None:
         if self.closed:
@@ -268,18 +276,22 @@ class Slots:
             return
         self._ready.append(slot)
         self._serve()
-        if slot.owner is not None and self._tidying is None:
+        self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        if self._tidying is None and (self._owned() or len(self._ready) > self._options.clean):
             self._tidying = asyncio.get_running_loop().call_later(self._options.idle_seconds, self._tidy)
 
     def _tidy(self) -> None:
-        """End slots that served nobody for a while."""
+        """End slots that served nobody for a while, and clean ones that nobody came for."""
         self._tidying = None
         since = time.monotonic() - self._options.idle_seconds
-        for slot in [slot for slot in self._ready if slot.owner is not None and slot.used < since]:
+        clean = [slot for slot in self._ready if slot.owner is None]
+        idle = [slot for slot in self._ready if slot.owner is not None and slot.used < since]
+        for slot in idle + clean[self._options.clean :]:
             self._ready.remove(slot)
             self._end(slot)
-        if self._owned():
-            self._tidying = asyncio.get_running_loop().call_later(self._options.idle_seconds, self._tidy)
+        self._tidy_later()
         self._serve()
 
     def _failed(self, why: str) -> None:
