@@ -1,18 +1,20 @@
 """A real Hardpoint to be measured: one process, fresh state, three capabilities attached to one agent."""
 
+import fcntl
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 from demo.daemon import Deployment
 
 from bench.servers import Servers
+from hardpoint.config.v1 import config_pb2
+from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
 from hardpoint.executor.v1 import executor_pb2
 from hardpoint.executor.v1.executor_pb2_grpc import ExecutorServiceStub
 from hardpoint.manifest.v1 import manifest_pb2
@@ -38,7 +40,16 @@ async def spin(self, input):
     while True:
         pass
 """
+WEATHER = {"location": "New York"}
 ANALYSIS = {"dataset": "value\n1\n2\n3\n4\n100\n", "analysisType": "statistical"}
+INPUTS = {"http": WEATHER} | dict.fromkeys(CODE_FILES, ANALYSIS)
+CALLS = {
+    "http": ("weather-lookup.get-weather", WEATHER),
+    "python": ("data-analyzer-python.analyzeDataset", ANALYSIS),
+}
+"""As an agent makes them."""
+UNIT = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
+"""What a unit of Hardpoint says besides its token: for whom it asks."""
 
 
 @dataclass
@@ -49,15 +60,20 @@ class Measured:
     agent: Agent
     daemon: int
     """The id of the daemon's process."""
+    state: Path
+    """Its folder."""
+    config: Any
+    """The stubs of config and of the executor, as a unit of Hardpoint has them."""
     executor: Any
-    """The executor's stub, as a unit of Hardpoint has it."""
     client_of: Callable[[str], Hardpoint]
     """A client of an admin of any organisation."""
     releases: dict[str, registry_pb2.Release] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    """The settings documents of the releases."""
     executions: dict[str, executor_pb2.ExecuteRequest] = field(default_factory=dict)
 
-    async def add(self, data: bytes, filename: str, secrets: dict[str, str] | None = None) -> registry_pb2.Release:
-        """From a file's bytes to callable actions."""
+    async def add(self, name: str, data: bytes, filename: str, secrets: dict[str, str] | None = None) -> None:
+        """From a file's bytes to callable actions; the release is known as `name` from then on."""
         release = await self.client.publish((await self.client.push(data, filename)).release.name)
         if release.state != registry_pb2.RELEASE_STATE_PUBLISHED:
             raise RuntimeError(f"{release.name} was rejected: {release.findings}")
@@ -66,59 +82,126 @@ class Measured:
         for key, value in (secrets or {}).items():
             await self.client.set_secret(installation.name.rpartition("/")[2], key, value)
         await self.client.attach(self.agent.id, installation.name)
-        return release
+        self.releases[name] = release
+        self.settings[name] = installation.name.replace("/installations/", "/settings/")
+
+    async def renew(self) -> None:
+        """Be ready to execute what was added, with tickets and leases that last for minutes from now on."""
+        for name in self.releases:
+            self.executions[name] = await self._execution(name)
 
     async def call(self, action: str, params: dict[str, Any]) -> Any:
         """Call an action as an agent does; raises what it raises."""
         return await self.client.call(self.agent.id, action, params)
 
-    async def execute(self, language: str) -> None:
-        """Run this language's action as the runtime has it run; raises RuntimeError unless it ends well."""
-        request = executor_pb2.ExecuteRequest(execution_id=uuid.uuid4().hex)
-        request.MergeFrom(self.executions[language])
-        metadata = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
-        finished = None
-        async for event in self.executor.Execute(request, timeout=30, metadata=metadata):
+    async def execute(self, name: str) -> None:
+        """Run a release's first action as a watcher has it run; raises RuntimeError unless it ends well."""
+        finished = executor_pb2.Finished()
+        async for event in self.executor.Execute(self._asked(name), timeout=30, metadata=UNIT):
             finished = event.finished
-        if finished is None or finished.outcome != executor_pb2.OUTCOME_OK:
-            raise RuntimeError(f"{language} did not run well: {finished}")
+        _must_be_well(name, finished)
+
+    async def execute_to_end(self, name: str, **given: Any) -> None:
+        """Run a release's first action as the runtime has it run, with what is given on top of its usual input.
+
+        Raises RuntimeError unless it ends well.
+        """
+        asked = self._asked(name)
+        asked.input.update(given)
+        request = executor_pb2.ExecuteToEndRequest(execution=asked)
+        response = await self.executor.ExecuteToEnd(request, timeout=30, metadata=UNIT)
+        _must_be_well(name, response.finished)
 
     async def cancel(self) -> float:
         """Run what never ends, and cancel it; milliseconds from there until it is dead and its stream says so."""
-        request = executor_pb2.ExecuteRequest(execution_id=uuid.uuid4().hex)
-        request.MergeFrom(self.executions["spinner"])
-        metadata = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
+        request = self._asked("spinner")
         wanted = executor_pb2.CancelExecutionRequest(org=request.org, execution_id=request.execution_id)
         began = 0.0
-        async for event in self.executor.Execute(request, timeout=30, metadata=metadata):
+        async for event in self.executor.Execute(request, timeout=30, metadata=UNIT):
             if event.log.message == "here":
                 began = time.perf_counter()
-                await self.executor.CancelExecution(wanted, metadata=metadata)
+                await self.executor.CancelExecution(wanted, metadata=UNIT)
             elif event.finished.outcome == executor_pb2.OUTCOME_CANCELLED:
                 return (time.perf_counter() - began) * 1000
         raise RuntimeError("what was cancelled ended otherwise")
 
+    def _asked(self, name: str) -> executor_pb2.ExecuteRequest:
+        request = executor_pb2.ExecuteRequest(execution_id=uuid.uuid4().hex)
+        request.MergeFrom(self.executions[name])
+        return request
+
+    async def _execution(self, name: str) -> executor_pb2.ExecuteRequest:
+        """What the runtime asks of the executor for a call of the release's first action."""
+        release = self.releases[name]
+        manifest, action = release.manifest, release.manifest.actions[0]
+        wanted = registry_pb2.CreateArtifactTicketRequest(release=release.name)
+        ticket = await self.client.artifacts.CreateArtifactTicket(wanted)
+        token = ""
+        if manifest.requirements:
+            lease = await self.config.CreateLease(
+                config_pb2.CreateLeaseRequest(settings=self.settings[name]), metadata=UNIT
+            )
+            token = lease.token
+        return executor_pb2.ExecuteRequest(
+            org=self.client.org,
+            release=release.name,
+            digest=release.artifact.digest,
+            filename=release.artifact.filename,
+            artifact_ticket=ticket.ticket,
+            action=manifest_pb2.Action(
+                id=action.id, name=action.name, output_schema=action.output_schema, effect=action.effect
+            ),
+            input=to_struct(INPUTS.get(name, {})),
+            authority=manifest.authority,
+            lease_token=token,
+            requirements=manifest.requirements,
+            limits=manifest_pb2.Limits(wall_seconds=30),
+            engine=manifest.engine,
+            libraries=manifest.libraries,
+            asked=manifest.authority,
+        )
+
 
 @asynccontextmanager
 async def measured(servers: Servers) -> AsyncIterator[Measured]:
-    """Start a deployment over a fresh folder and set it up; it is stopped at the end, also of a failure."""
+    """Start a deployment over a fresh folder and set it up; it is stopped at the end, also of a failure.
+
+    Raises RuntimeError when another run has the folder.
+    """
     state = default_state_folder() / "bench"
-    shutil.rmtree(state, ignore_errors=True)
-    deployment = Deployment(state, options={"executor_host_aliases": {HOST: servers.upstream}, "executor_queue": 128})
-    try:
-        await deployment.start()
-        keys = DevKeys(state / "keys")
-        login = Login(deployment.address, keys.mint("bench", ORG, ["admin"]))
-        service = channel(deployment.address, token=keys.mint("units/bench", "hardpoint", ["service"]))
-        async with Hardpoint(login) as client, service:
-
-            def client_of(org: str) -> Hardpoint:
-                return Hardpoint(Login(deployment.address, keys.mint("bench", org, ["admin"])))
-
-            yield await _set_up(client, service, _pid(deployment), client_of)
-    finally:
-        await deployment.stop()
+    options = {"executor_host_aliases": {HOST: servers.upstream}, "executor_queue": 128}
+    with _alone(state.with_name("bench.lock")):
         shutil.rmtree(state, ignore_errors=True)
+        deployment = Deployment(state, options=options)
+        try:
+            await deployment.start()
+            keys = DevKeys(state / "keys")
+            login = Login(deployment.address, keys.mint("bench", ORG, ["admin"]))
+            service = channel(deployment.address, token=keys.mint("units/bench", "hardpoint", ["service"]))
+            async with Hardpoint(login) as client, service:
+
+                def client_of(org: str) -> Hardpoint:
+                    return Hardpoint(Login(deployment.address, keys.mint("bench", org, ["admin"])))
+
+                stubs = ConfigServiceStub(service), ExecutorServiceStub(service)
+                run = Measured(client, Agent(client, "helper"), _pid(deployment), state, *stubs, client_of)
+                await _set_up(run)
+                yield run
+        finally:
+            await deployment.stop()
+            shutil.rmtree(state, ignore_errors=True)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Two runs at once would measure each other, and the second would remove the folder of the first."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"another run is measuring ({lock}): wait for it, or set HARDPOINT_STATE") from None
+        yield
 
 
 def _pid(deployment: Deployment) -> int:
@@ -127,32 +210,15 @@ def _pid(deployment: Deployment) -> int:
     return running.pid
 
 
-async def _set_up(
-    client: Hardpoint, service: grpc.aio.Channel, daemon: int, client_of: Callable[[str], Hardpoint]
-) -> Measured:
-    run = Measured(client, Agent(client, "helper"), daemon, ExecutorServiceStub(service), client_of)
+async def _set_up(run: Measured) -> None:
     await run.agent.create()
-    run.releases["http"] = await run.add((EXAMPLES / HTTP_FILE).read_bytes(), HTTP_FILE, {"API_KEY": "bench-key-51d0"})
+    await run.add("http", (EXAMPLES / HTTP_FILE).read_bytes(), HTTP_FILE, {"API_KEY": "bench-key-51d0"})
     for language, filename in CODE_FILES.items():
-        release = run.releases[language] = await run.add((EXAMPLES / filename).read_bytes(), filename)
-        run.executions[language] = await _execution(client, release)
-    spinner = await run.add(SPINNER, "spinner.py")
-    run.executions["spinner"] = await _execution(client, spinner)
-    return run
+        await run.add(language, (EXAMPLES / filename).read_bytes(), filename)
+    await run.add("spinner", SPINNER, "spinner.py")
+    await run.renew()
 
 
-async def _execution(client: Hardpoint, release: registry_pb2.Release) -> executor_pb2.ExecuteRequest:
-    """What the runtime asks of the executor for a call of the release's first action."""
-    ticket = await client.artifacts.CreateArtifactTicket(registry_pb2.CreateArtifactTicketRequest(release=release.name))
-    action = release.manifest.actions[0]
-    return executor_pb2.ExecuteRequest(
-        org=client.org,
-        release=release.name,
-        digest=release.artifact.digest,
-        filename=release.artifact.filename,
-        artifact_ticket=ticket.ticket,
-        action=manifest_pb2.Action(id=action.id, name=action.name, effect=action.effect),
-        input=to_struct(ANALYSIS),
-        authority=release.manifest.authority,
-        requirements=release.manifest.requirements,
-    )
+def _must_be_well(name: str, finished: executor_pb2.Finished) -> None:
+    if finished.outcome != executor_pb2.OUTCOME_OK:
+        raise RuntimeError(f"{name} did not run well: {finished}")

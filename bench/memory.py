@@ -1,11 +1,14 @@
 """What processes hold in memory, as the kernel counts it."""
 
+import contextlib
 import re
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-_LANGUAGES = {"slot": b"hardpoint_sdk.zygote", "python": b"hardpoint_sdk.boot", "javascript": b"boot.mjs"}
+from bench.processes import ZYGOTE, interpreters
+
+_LANGUAGES = {"slot": ZYGOTE, "python": b"hardpoint_sdk.boot", "javascript": b"boot.mjs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +36,14 @@ def waiting_jails(daemon: int) -> dict[str, Memory]:
 
     A slot's child shares nearly all of its memory with its zygote, and is not counted.
     """
-    parents = dict(filter(None, map(_parent, Path("/proc").glob("[0-9]*"))))
     found: dict[str, list[Memory]] = {language: [] for language in _LANGUAGES}
-    for pid, supervisor in parents.items():
-        if parents.get(supervisor) != daemon:
-            continue
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            for language, word in _LANGUAGES.items():
-                if word in command:
+    for supervisor, pid, command in interpreters(daemon):
+        for language, word in _LANGUAGES.items():
+            if word in command:
+                with contextlib.suppress(OSError):  # it has ended meanwhile, or the kernel does not tell us
                     found[language].append(memory_of(supervisor) + memory_of(pid))
-        except OSError:
-            continue  # it has ended meanwhile, or the kernel does not tell us
     return {
         language: Memory(statistics.median(m.pss for m in jails), statistics.median(m.rss for m in jails))
         for language, jails in found.items()
         if jails
     }
-
-
-def _parent(process: Path) -> tuple[int, int] | None:
-    try:
-        stat = (process / "stat").read_text()
-    except OSError:
-        return None
-    return int(process.name), int(stat.rpartition(")")[2].split()[1])

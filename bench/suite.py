@@ -12,17 +12,18 @@ import httpx
 import uvloop
 from rich.console import Console
 
-from bench.deployment import ANALYSIS, CODE_FILES, HOST, Measured, measured
+from bench.cpu import cpu_of_calls
+from bench.deployment import CALLS, CODE_FILES, HOST, Measured, measured
 from bench.hostile import TENANTS, hostile_tenants, neighbours
 from bench.jails import jails
 from bench.measure import Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
 from bench.report import Report
 from bench.servers import ECHO, Servers, servers
+from bench.through import asks, calls_and_executions
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_kit.errors import HardpointError
 
-CALL = ("weather-lookup.get-weather", {"location": "New York"})
 GOAL = 4.0
 """CallAction of an http action: at most so many echoes, plus the upstream itself."""
 SLOT_GOAL = 3.0
@@ -55,7 +56,7 @@ class Suite:
         self._upstream: Probe = partial(
             upstream.get, "/v1/current", params={"location": "New York"}, headers={"Authorization": "Bearer x"}
         )
-        self._call: Probe = partial(run.call, *CALL)
+        self._call: Probe = partial(run.call, *CALLS["http"])
 
     async def take(self) -> None:
         """Take every figure."""
@@ -66,7 +67,10 @@ class Suite:
             self.memory,
             self.calls,
             self.rates,
+            self.through,
             self.code,
+            self.asks,
+            self.cpu,
             self.jails,
             self.cancelling,
             self.registry,
@@ -75,6 +79,7 @@ class Suite:
         ):
             began = time.perf_counter()
             console.print(f"[dim]{part.__name__} ...[/]", end="")
+            await self._run.renew()
             await part()
             console.print(f"[dim] {time.perf_counter() - began:.0f} s[/]")
 
@@ -119,6 +124,10 @@ class Suite:
                 f"call_http.rate_{number}", rates[f"call_http.rate_{number}"], "calls/s", f"echo.rate_{number}"
             )
 
+    async def through(self) -> None:
+        """Calls next to their executions."""
+        await calls_and_executions(self._run, self.report)
+
     async def code(self) -> None:
         """Code as the runtime has it executed: Python in slots, JavaScript in a fresh nsjail; at rest and at once."""
         runs: dict[str, Probe] = {f"execute_{name}": partial(self._run.execute, name) for name in CODE_FILES}
@@ -133,6 +142,16 @@ class Suite:
         self.report.goal(
             f"Execute of Python runs at least {PYTHON_GOAL} times a second, and ran {rate:.0f}", rate >= PYTHON_GOAL
         )
+
+    async def asks(self) -> None:
+        """What jailed code asks of the broker."""
+        await asks(self._run, self.report, self._echo)
+
+    async def cpu(self) -> None:
+        """What calls cost the processor, without the runtime and with it."""
+        execution, call = partial(self._run.execute_to_end, "python"), partial(self._run.call, *CALLS["python"])
+        probes: dict[str, Probe] = {"execute_python": execution, "call_python": call}
+        await cpu_of_calls(self._run, self.report, probes)
 
     async def jails(self) -> None:
         """The jail alone, in this process: every engine in every tier it has."""
@@ -195,7 +214,7 @@ class Suite:
         taken = []
         for number in range(PUBLISHED):
             started = time.perf_counter()
-            await self._run.add(_fresh(number), "capability.json")
+            await self._run.add(f"fresh-{number}", _fresh(number), "capability.json")
             await self._run.call(f"fresh-{number}.get", {})
             taken.append((time.perf_counter() - started) * 1000)
         self.report.heading("publishing")
@@ -203,7 +222,7 @@ class Suite:
 
     async def hostile(self) -> None:
         """Calls of one organisation alone, and while ten others do their worst."""
-        code = partial(self._run.call, "data-analyzer-python.analyzeDataset", ANALYSIS)
+        code = partial(self._run.call, *CALLS["python"])
         probes: dict[str, Probe] = {"neighbour_http": self._call, "neighbour_code": code}
         idle, _ = await neighbours(probes, IDLE_SECONDS)
         async with hostile_tenants(self._run.client_of) as attacks:

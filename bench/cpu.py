@@ -1,0 +1,114 @@
+"""Processor time of a call, by the part of Hardpoint that spends it, as the kernel counts it.
+
+Clocks of processes count nanoseconds, of threads that have ended too. A child has ended when its call is answered: what
+it used is then in what its zygote has waited for. The kernel sums that up as exactly and shows it in hundredths of a
+second, once for a zygote and not for each child, so it is off by two hundredths over all calls of a slot at most. The
+groups of jails could not say it: they hold the zygotes too, and nothing counts processor time in them. What the kernel
+does on its own account, such as to take namespaces down after a child, is in none of this.
+"""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bench.deployment import Measured
+from bench.measure import Probe
+from bench.processes import ZYGOTE, descendants, interpreters, parents
+from bench.report import Report
+from hardpoint_executor.jail.processes import cpu_ms
+
+CALLS = 200
+"""A slot serves 500 before another takes its place, and none may end in between."""
+CALLS_AT_ONCE = 600
+CALLERS = 8
+PAUSE_SECONDS = 0.02
+"""Between calls at rest: longer than a slot takes to have another child."""
+SETTLE_SECONDS = 0.3
+IDLE_SECONDS = 3.0
+ATTEMPTS = 5
+_TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Milliseconds spent so far, by part, and the zygotes that are there."""
+
+    spent: dict[str, float]
+    zygotes: frozenset[int]
+    at: float = field(default_factory=time.monotonic)
+
+    def since(self, before: "_Reading", idle: dict[str, float]) -> dict[str, float]:
+        """Milliseconds between two readings beyond what an idle daemon spends, which is said per second."""
+        seconds = self.at - before.at
+        return {part: spent - before.spent[part] - idle.get(part, 0) * seconds for part, spent in self.spent.items()}
+
+
+async def cpu_of_calls(run: Measured, report: Report, probes: dict[str, Probe]) -> None:
+    """What one call costs each part: from one caller that pauses, and from several at once."""
+    before = await _read(run)
+    await asyncio.sleep(IDLE_SECONDS)
+    after = await _read(run)
+    idle = {part: spent / (after.at - before.at) for part, spent in after.since(before, {}).items()}
+    report.heading("processor time of a call, by part")
+    for name, probe in probes.items():
+        for figure, calls, callers, pause in (
+            (name, CALLS, 1, PAUSE_SECONDS),
+            (f"{name}_{CALLERS}", CALLS_AT_ONCE, CALLERS, 0.0),
+        ):
+            spent = await _spent(run, partial(_calls, probe, calls, callers, pause), idle)
+            for part, milliseconds in spent.items():
+                report.add(f"cpu.{figure}.{part}", milliseconds / calls, "ms")
+            report.add(f"cpu.{figure}.all", sum(spent.values()) / calls, "ms")
+
+
+async def _spent(run: Measured, calls: Probe, idle: dict[str, float]) -> dict[str, float]:
+    """Milliseconds by part; again when a slot ended meanwhile, which takes with it what was waited for."""
+    for _ in range(ATTEMPTS):
+        before = await _read(run)
+        client = time.process_time()
+        await calls()
+        client = time.process_time() - client
+        after = await _read(run)
+        if before.zygotes <= after.zygotes:
+            return after.since(before, idle) | {"client": client * 1000}
+    raise RuntimeError(f"in each of {ATTEMPTS} attempts to take processor times a slot ended")
+
+
+async def _calls(probe: Probe, calls: int, callers: int, pause: float) -> None:
+    async def call_on() -> None:
+        for _ in range(calls // callers):
+            await asyncio.sleep(pause)
+            await probe()
+
+    await asyncio.gather(*(call_on() for _ in range(callers)))
+
+
+async def _read(run: Measured) -> _Reading:
+    """Read when what comes after calls is done: every slot has its next child, which both readings count."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    zygotes = frozenset(pid for _, pid, command in interpreters(run.daemon) if ZYGOTE in command)
+    children = [pid for pid, parent in parents().items() if parent in zygotes]
+    postmaster = int((run.state / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+    main = _main_thread_ms(run.daemon)
+    spent = {
+        "daemon_main": main,
+        "daemon_threads": cpu_ms(run.daemon) - main,
+        "zygotes": sum(map(cpu_ms, zygotes)),
+        "children": sum(map(cpu_ms, children)) + sum(map(_waited_ms, zygotes)),
+        "postgres": sum(map(cpu_ms, [postmaster, *descendants(postmaster)])) + _waited_ms(postmaster),
+    }
+    return _Reading(spent, zygotes)
+
+
+def _main_thread_ms(pid: int) -> float:
+    """From a file: the clock of another process's thread cannot be read as that of a process can."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e6
+
+
+def _waited_ms(pid: int) -> float:
+    """Of the children that a process has waited for, and of those that they waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) * _TICK_MS
