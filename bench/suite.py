@@ -18,8 +18,10 @@ from bench.hostile import TENANTS, hostile_tenants, neighbours
 from bench.jails import jails
 from bench.measure import Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
+from bench.recovery import recovery
 from bench.report import Report
 from bench.servers import ECHO, Servers, servers
+from bench.soak import soak
 from bench.through import asks, calls_and_executions
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_kit.errors import HardpointError
@@ -75,6 +77,8 @@ class Suite:
             self.cancelling,
             self.registry,
             self.publishing,
+            self.soak,
+            self.recovery,
             self.hostile,
         ):
             began = time.perf_counter()
@@ -219,6 +223,14 @@ class Suite:
             taken.append((time.perf_counter() - started) * 1000)
         self.report.heading("publishing")
         self.report.add("publish_to_callable.p50", statistics.median(taken), "ms")
+
+    async def soak(self) -> None:
+        """What grows with calls."""
+        await soak(self._run, self.report)
+
+    async def recovery(self) -> None:
+        """After what got jails killed."""
+        await recovery(self._run, self.report)
 
     async def hostile(self) -> None:
         """Calls of one organisation alone, and while ten others do their worst."""
