@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench.deployment import Measured
+from bench.deployment import ANALYSIS, CODE_FILES, EXAMPLES, Measured
 from bench.measure import Probe
 from bench.processes import ZYGOTE, descendants, interpreters, parents
 from bench.report import Report
 from hardpoint_executor.jail.processes import cpu_ms
 
-CALLS = 200
-"""A slot serves 500 before another takes its place, and none may come or go in between."""
-CALLS_AT_ONCE = 600
+CALLS = 120
+CALLS_AT_ONCE = 480
+"""A slot serves 500 calls of its capability before another takes its place: in all this, none should."""
+WARM_UP_CALLS = 40
 CALLERS = 8
 PAUSE_SECONDS = 0.02
 """Between calls at rest: longer than a slot takes to have another child."""
@@ -46,8 +47,9 @@ class _Reading:
         return {part: spent - before.spent[part] - idle.get(part, 0) * seconds for part, spent in self.spent.items()}
 
 
-async def cpu_of_calls(run: Measured, report: Report, probes: dict[str, Probe]) -> None:
-    """What one call costs each part: from one caller that pauses, and from several at once."""
+async def cpu_of_calls(run: Measured, report: Report) -> None:
+    """What an execution, and a whole call, cost each part: from one caller that pauses, and from several at once."""
+    probes = await _probes(run)
     before = await _read(run)
     await asyncio.sleep(IDLE_SECONDS)
     after = await _read(run)
@@ -58,10 +60,23 @@ async def cpu_of_calls(run: Measured, report: Report, probes: dict[str, Probe]) 
             (name, CALLS, 1, PAUSE_SECONDS),
             (f"{name}_{CALLERS}", CALLS_AT_ONCE, CALLERS, 0.0),
         ):
+            await _calls(probe, WARM_UP_CALLS, callers, 0.0)
             spent = await _spent(run, partial(_calls, probe, calls, callers, pause), idle)
             for part, milliseconds in spent.items():
                 report.add(f"cpu.{figure}.{part}", milliseconds / calls, "ms")
             report.add(f"cpu.{figure}.all", sum(spent.values()) / calls, "ms")
+
+
+async def _probes(run: Measured) -> dict[str, Probe]:
+    """Of a capability of their own, which has used up no slot yet."""
+    filename = CODE_FILES["python"]
+    source = (EXAMPLES / filename).read_bytes().replace(b"data-analyzer-python", b"fresh-analyzer")
+    await run.add("fresh-analyzer", source, filename)
+    await run.renew()
+    return {
+        "execute_python": partial(run.execute_to_end, "fresh-analyzer", **ANALYSIS),
+        "call_python": partial(run.call, "fresh-analyzer.analyzeDataset", ANALYSIS),
+    }
 
 
 async def _spent(run: Measured, calls: Probe, idle: dict[str, float]) -> dict[str, float]:

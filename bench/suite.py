@@ -153,9 +153,7 @@ class Suite:
 
     async def cpu(self) -> None:
         """What calls cost the processor, without the runtime and with it."""
-        execution, call = partial(self._run.execute_to_end, "python"), partial(self._run.call, *CALLS["python"])
-        probes: dict[str, Probe] = {"execute_python": execution, "call_python": call}
-        await cpu_of_calls(self._run, self.report, probes)
+        await cpu_of_calls(self._run, self.report)
 
     async def jails(self) -> None:
         """The jail alone, in this process: every engine in every tier it has."""
