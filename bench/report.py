@@ -11,6 +11,8 @@ import grpc
 from rich.console import Console
 from rich.table import Table
 
+WIDTH = 120
+"""Columns of the terminal, or of the file, that the table needs at least: a narrower one would lose its values."""
 LATEST = Path(__file__).parent / "out" / "latest.json"
 
 
@@ -52,6 +54,7 @@ class Report:
 
     def show(self, console: Console, seconds: float) -> None:
         """Print everything."""
+        console.width = max(console.width, WIDTH)
         console.print(f"\n[bold]Hardpoint[/] on {self.machine}")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("figure", no_wrap=True)

@@ -42,7 +42,7 @@ async def soak(run: Measured, report: Report) -> None:
     await _calls(probe, CALLS - WARM_CALLS)
     await asyncio.sleep(SETTLE_SECONDS)
     late = asdict(_held(run.daemon))
-    report.heading(f"held after {CALLS:,} executions beyond what was held after {WARM_CALLS:,}")
+    report.heading(f"from {WARM_CALLS:,} to {CALLS:,} executions")
     for name, unit in _UNITS.items():
         report.add(f"soak.{name}_growth", late[name] - early[name], unit)
 
