@@ -3,8 +3,8 @@
 Clocks of processes count nanoseconds, of threads that have ended too. A child has ended when its call is answered: what
 it used is then in what its zygote has waited for. The kernel sums that up as exactly and shows it in hundredths of a
 second, once for a zygote and not for each child, so it is off by two hundredths over all calls of a slot at most. The
-groups of jails could not say it: they hold the zygotes too, and nothing counts processor time in them. What the kernel
-does on its own account, such as to take namespaces down after a child, is in none of this.
+groups of jails could not say it: each holds a zygote with its children, and in version 1 nothing counts processor time
+in them. What the kernel does on its own account, such as to take namespaces down after a child, is in none of this.
 """
 
 import asyncio
