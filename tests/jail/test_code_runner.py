@@ -38,7 +38,9 @@ async def run(jails, broker: Broker, body: str, schema=None, **limits):
     )
     events: asyncio.Queue[domain.Event] = asyncio.Queue()
     code = Code(call.language, call.source)
-    ran = await CodeRunner(jails).run(code, execution, {"unit": "C"}, broker, domain.Limits(**limits), events)
+    ran = await CodeRunner(jails).run(
+        code, execution, {"unit": "C"}, broker, domain.Limits(**limits), events.put_nowait
+    )
     return ran, [events.get_nowait() for _ in range(events.qsize())]
 
 

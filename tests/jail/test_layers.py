@@ -152,7 +152,7 @@ async def ran(jails, body: str, libraries: tuple[str, ...] = (), input: object =
         runner = CodeRunner(jails)
         code = Code("python", call.source)
         runner.admit(code, execution)
-        return await runner.run(code, execution, {}, broker_of(client), domain.Limits(**limits), events)
+        return await runner.run(code, execution, {}, broker_of(client), domain.Limits(**limits), events.put_nowait)
 
 
 async def test_numpy_calculates_under_the_filter_of_system_calls(jails) -> None:
