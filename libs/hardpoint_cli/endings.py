@@ -40,6 +40,15 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "give a smaller input",
         "hold less at once: read and write in parts; no permission widens the limit",
     ),
+    "PROCS": Ending(
+        "a limit of processes: the code wanted another one, or too many threads",
+        author="do the work in the one process of the call; no permission gives another",
+    ),
+    "DISK": Ending(
+        "a limit of the disk: the code wrote more than a call's /tmp takes",
+        "give a smaller input",
+        "write less, or keep it outside the jail with temporary files (`file`)",
+    ),
     "CRASH": Ending(
         "the interpreter died",
         _REPEAT,

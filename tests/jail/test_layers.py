@@ -126,7 +126,7 @@ async def test_a_library_that_cannot_be_imported_in_a_jail_is_a_reason_not_to_be
     await jails.start()
     try:
         (reason,) = set(jails.reasons_not_ready())
-        assert reason.startswith("numpy 2.0.0 cannot be imported in a jail (PermissionError")
+        assert reason.startswith("numpy 2.0.0 cannot be imported in a jail (ProcessRefused")
     finally:
         await jails.stop()
 

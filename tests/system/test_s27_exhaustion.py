@@ -64,8 +64,8 @@ TIERS = {"hasty": b"[]", "patient": b'["compute.moderate"]'}
 ENDS = {
     "spin": ("TIMEOUT", ""),
     "memory": ("MEMORY", ""),
-    "processes": ("USER_ERROR", "not permitted|EPERM"),
-    "disk": ("USER_ERROR", "File too large|EFBIG|ENOSPC|No space"),
+    "processes": ("PROCS", "a call is one process"),
+    "disk": ("DISK", "/tmp takes 16 MiB"),
     "output": ("OUTPUT_LIMIT", ""),
 }
 

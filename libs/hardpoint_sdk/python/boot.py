@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import CodeType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
-from . import channel, host, plugin, utils
+from . import channel, host, plugin, processes, utils
 from .response import BrokerError
 
 _RESULT_BYTES = 1024 * 1024
@@ -65,6 +65,7 @@ def serve() -> None:
 
 def warm() -> None:
     """Run the path of a call once, so that the real one finds everything imported, compiled and allocated."""
+    processes.name_refusals()
     call = {"source": _WARM, "filename": "warm.py", "action": "warm", "input": {"csv": "1,2"}}
     _answer({"call": {**call, "settings": {}, "secrets": {}, "permissions": [], "libraries": []}})
     try:

@@ -26,6 +26,7 @@ from hardpoint_executor.jail.interface import (
     Taken,
 )
 from hardpoint_executor.runners.denied import failure
+from hardpoint_executor.runners.exhaustion import exhausted
 from hardpoint_kit.documents import DEEPEST, too_deep
 from hardpoint_kit.errors import ActionFailed, Conflict, DeadlineExceeded, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import inject, tracer
@@ -215,12 +216,14 @@ def _error(outcome: Outcome, filename: str, limits: domain.Limits) -> HardpointE
     if outcome.denied is not None:
         return failure(outcome.denied, _place(_own(outcome.stack, filename)))
     message = f"{outcome.error_name}: {outcome.message}" if outcome.error_name else outcome.message
-    reason = _REASONS[outcome.kind]
-    if outcome.kind is OutcomeKind.USER_ERROR and outcome.error_name == "MemoryError":
-        reason = "MEMORY"
+    place, facts = _place(_own(outcome.stack, filename)), _facts(outcome, limits)
+    if outcome.kind is OutcomeKind.USER_ERROR and (met := exhausted(outcome.error_name, outcome.message)):
+        told = f"{message}: {met.meaning}" if met.meaning else message
+        facts |= {"limit": met.limit} if met.limit else {}
+        return ActionFailed(told, reason=met.reason, place=place, fix=met.fix, **facts)
     kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
     fix = f'add libraries=["{library}"] to @capability(...)' if (library := _library_missed(outcome)) else ""
-    return kind(message, reason=reason, place=_place(_own(outcome.stack, filename)), fix=fix, **_facts(outcome, limits))
+    return kind(message, reason=_REASONS[outcome.kind], place=place, fix=fix, **facts)
 
 
 def _library_missed(outcome: Outcome) -> str | None:
