@@ -13,6 +13,9 @@ from hardpoint_manifest.authority import nearest
 ENGINES: Final = MappingProxyType({"javascript": ("node", "quickjs")})
 """Engines by language, the first one where nothing is said; a language that is not here has one, without a name."""
 
+ONLY_IN_SLOTS: Final = frozenset({"quickjs"})
+"""Engines that cannot be had with `isolation: strict`: no jail of theirs serves a single call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Library:

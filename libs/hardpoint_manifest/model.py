@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority
-from hardpoint_manifest.engine import ENGINES
+from hardpoint_manifest.engine import ENGINES, ONLY_IN_SLOTS
 from hardpoint_manifest.names import ActionId, CapabilityId, ParameterName, RequirementKey
 
 JsonSchema = dict[str, Any]
@@ -213,6 +213,8 @@ class Manifest(Value):
     kind: Kind
     language: Literal["python", "javascript"] | None = None
     engine: Literal["node", "quickjs"] | None = None
+    isolation: Literal["strict"] | None = None
+    """Strict: every call has a jail that serves no other."""
     libraries: tuple[str, ...] = ()
     category: str = ""
     tags: tuple[str, ...] = ()
@@ -234,6 +236,8 @@ class Manifest(Value):
             raise ValueError("a language belongs to code, and only to code")
         if self.engine is not None and self.engine not in ENGINES.get(self.language or "", ()):
             raise ValueError("an engine belongs to a language that has it")
+        if self.isolation is not None and (self.kind is not Kind.CODE or self.engine in ONLY_IN_SLOTS):
+            raise ValueError("strict isolation belongs to code whose engine has it")
         if self.libraries and self.language != "python":
             raise ValueError("libraries belong to Python")
         return self

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, cast
 
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule
-from hardpoint_manifest.engine import ENGINES, LIBRARIES
+from hardpoint_manifest.engine import ENGINES, LIBRARIES, ONLY_IN_SLOTS
 from hardpoint_manifest.finding import Path, pointer
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import (
@@ -218,6 +218,7 @@ def _manifest(
         kind=kind,
         language=language,
         engine=_engine(capability, language),
+        isolation=_isolation(capability, language),
         libraries=_libraries(capability, language),
         category=capability.category,
         tags=tuple(capability.tags),
@@ -240,6 +241,11 @@ def _engine(capability: written.Common, language: Language | None) -> Engine | N
     engines = ENGINES.get(language or "", ())
     asked = capability.engine if isinstance(capability, written.Header) else None
     return cast("Engine | None", asked if asked in engines else next(iter(engines), None))
+
+
+def _isolation(capability: written.Common, language: Language | None) -> Literal["strict"] | None:
+    asked = isinstance(capability, written.Header) and capability.isolation == "strict"
+    return "strict" if asked and _engine(capability, language) not in ONLY_IN_SLOTS else None
 
 
 def _libraries(capability: written.Common, language: Language | None) -> tuple[str, ...]:

@@ -270,7 +270,8 @@ class HeaderAction(Source):
 class Header(Common):
     """The header of a code file; `exports`, when given, names the functions that are actions.
 
-    `engine` is what runs it, of those that its language has; `libraries` what it imports besides its language's own.
+    `engine` is what runs it, of those that its language has; `libraries` what it imports besides its language's own;
+    `isolation: strict` asks for a jail of its own for every call.
     """
 
     actions: Annotated[list[HeaderAction], Field(min_length=1, max_length=200)]
@@ -278,4 +279,5 @@ class Header(Common):
     config: Settings = []
     allowed_domains: list[Label] = []
     engine: Label | None = None
+    isolation: Label | None = None
     libraries: Annotated[list[Label], Field(max_length=20)] = []

@@ -142,6 +142,8 @@ class Execution:
     engine: str = ""
     """What runs the code, where its language has several."""
     libraries: tuple[str, ...] = ()
+    strict: bool = False
+    """Whether the release wants a jail that serves this call alone."""
     asked: Authority = field(default_factory=Authority)
     """What the release asks for, granted or not."""
 

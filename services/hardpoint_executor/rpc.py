@@ -108,6 +108,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         run=request.run,
         engine=request.engine,
         libraries=tuple(request.libraries),
+        strict=request.isolation == "strict",
         asked=Authority(frozenset(request.asked.permissions), frozenset(request.asked.hosts)),
     )
 

@@ -5,7 +5,7 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -62,11 +62,12 @@ class Executor:
         http: HttpClient,
         clock: Clock,
         limits: Limits,
+        strict_orgs: Iterable[str] = (),
     ) -> None:
         self._leases = leases
         self._values: Kept[Values] = Kept(clock, MOST_LEASES)
         self._jail = jail
-        self._code = CodeRunner(jail)
+        self._code = CodeRunner(jail, strict_orgs)
         self._programs = Programs(artifacts, clock, self._code.strip)
         self._http = http
         self._limits = limits
@@ -141,10 +142,10 @@ class Executor:
             ) from None
         return await self._code.describe(written_in, text, filename)
 
-    async def read_engines(self, _caller: Caller) -> Engines:
-        """What code may ask for; raises Unavailable JAIL_UNAVAILABLE where the jail is not ready."""
+    async def read_engines(self, caller: Caller) -> Engines:
+        """What code of an organisation may ask for; raises Unavailable JAIL_UNAVAILABLE where the jail is not ready."""
         self._fail_closed()
-        return self._code.engines()
+        return self._code.engines(caller.org)
 
     def _fail_closed(self) -> None:
         """Refuse whatever is asked while the unit says that it is not ready, requests without code too."""

@@ -42,6 +42,7 @@ def manifest_to_proto(manifest: Manifest) -> manifest_pb2.Manifest:
         repository_url=manifest.repository_url,
         engine=manifest.engine or "",
         libraries=manifest.libraries,
+        isolation=manifest.isolation or "",
     )
 
 

@@ -268,6 +268,7 @@ def _standing(given: _Standing) -> executor_pb2.ExecuteRequest:
         ],
         engine=release.engine,
         libraries=release.libraries,
+        isolation=release.isolation,
         asked=manifest_pb2.Authority(permissions=sorted(release.asks.permissions), hosts=sorted(release.asks.hosts)),
     )
 
@@ -325,4 +326,5 @@ def _release(release: registry_pb2.Release) -> Release:
         Authority(frozenset(manifest.authority.permissions), frozenset(manifest.authority.hosts)),
         manifest.engine,
         tuple(manifest.libraries),
+        manifest.isolation,
     )

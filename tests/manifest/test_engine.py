@@ -47,6 +47,35 @@ def test_python_has_one_engine() -> None:
     assert checked.manifest.engine is None
 
 
+def test_code_may_ask_for_a_jail_of_its_own_for_every_call() -> None:
+    for document in (python(isolation="strict"), analyzer(isolation="strict"), analyzer(engine="node")):
+        assert check(document).ok
+    assert [check(python(**asked)).manifest.isolation for asked in ({"isolation": "strict"}, {})] == ["strict", None]
+
+
+def test_an_unknown_isolation_is_an_error() -> None:
+    document = python(isolation="strickt")
+    finding = only(check(document).findings, "unknown-isolation")
+    assert (finding.message, finding.fix) == (
+        "there is no isolation 'strickt'",
+        "write strict, or remove `isolation`",
+    )
+    assert patched(document, finding).ok
+    assert only(check(python(isolation="slots")).findings, "unknown-isolation").patch == ()
+
+
+def test_quickjs_cannot_be_strict() -> None:
+    document = analyzer(engine="quickjs", isolation="strict")
+    finding = only(check(document).findings, "engine-not-strict")
+    assert finding.path == "isolation"
+    assert "quickjs runs in slots alone" in finding.message
+    assert finding.fix == "choose node, or remove `isolation`"
+    mended = patched(document, finding)
+    assert mended.ok
+    assert mended.manifest is not None
+    assert (mended.manifest.engine, mended.manifest.isolation) == ("node", "strict")
+
+
 def test_libraries_are_asked_for_by_the_name_of_their_package() -> None:
     checked = check(python(libraries=["numpy", "python-dateutil", "numpy"]))
     assert checked.ok
@@ -86,13 +115,14 @@ def test_javascript_has_no_libraries_yet() -> None:
     assert checked.manifest.libraries == ()
 
 
-@pytest.mark.parametrize("field", [{"engine": "node"}, {"libraries": ["numpy"]}])
-def test_what_holds_no_code_asks_for_neither(field: dict[str, object]) -> None:
+@pytest.mark.parametrize("field", [{"engine": "node"}, {"libraries": ["numpy"]}, {"isolation": "strict"}])
+def test_what_holds_no_code_asks_for_none_of_it(field: dict[str, object]) -> None:
     assert only(report(http(**field)).findings, "unknown-key").path == f"capability.{next(iter(field))}"
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"engine": 1}, {"libraries": "numpy"}, {"libraries": [1]}, {"libraries": ["numpy"] * 21}]
+    "wrong",
+    [{"engine": 1}, {"isolation": True}, {"libraries": "numpy"}, {"libraries": [1]}, {"libraries": ["numpy"] * 21}],
 )
 def test_another_shape_is_refused(wrong: dict[str, object]) -> None:
     assert not check(python(**wrong)).ok
@@ -104,6 +134,8 @@ def test_another_shape_is_refused(wrong: dict[str, object]) -> None:
         {"language": "python", "engine": "node"},
         {"language": "javascript", "libraries": ("numpy",)},
         {"kind": Kind.HTTP, "engine": "node"},
+        {"kind": Kind.HTTP, "isolation": "strict"},
+        {"language": "javascript", "engine": "quickjs", "isolation": "strict"},
         {"kind": Kind.HTTP, "libraries": ("numpy",)},
     ],
 )

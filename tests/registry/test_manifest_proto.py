@@ -65,8 +65,10 @@ def test_defaults_keep_their_type(default: object) -> None:
         assert json_format.MessageToDict(sent.actions[0].input_schema)["properties"]["a"]["default"] == default
 
 
-def test_engine_and_libraries_travel() -> None:
+def test_engine_isolation_and_libraries_travel() -> None:
     code = Manifest(id="x", name="X", version="1.0.0", kind=Kind.CODE, language="python", libraries=("numpy", "tzdata"))
+    assert manifest_to_proto(code).isolation == ""
+    assert manifest_to_proto(code.model_copy(update={"isolation": "strict"})).isolation == "strict"
     assert list(manifest_to_proto(code).libraries) == ["numpy", "tzdata"]
     assert manifest_to_proto(code).engine == ""
     script = Manifest(id="x", name="X", version="1.0.0", kind=Kind.CODE, language="javascript", engine="quickjs")

@@ -37,7 +37,7 @@ OPERATOR = Caller("ada", "acme", frozenset({"operator"}))
 EXECUTION = Execution(
     run=RunName("acme", "r-1"),
     agent="orgs/acme/agents/helper",
-    release=replace(release(requirements=(API_KEY, UNITS)), engine="quickjs", libraries=("numpy",)),
+    release=replace(release(requirements=(API_KEY, UNITS)), engine="node", libraries=("numpy",), isolation="strict"),
     action=action(),
     input={"location": "New York", "days": 3},
     authority=ASKS,
@@ -133,7 +133,7 @@ async def test_an_execution_is_asked_for_and_ends(executor: GrpcExecutor, unit: 
     assert (request.org, request.execution_id, request.run) == ("orgs/acme", "r-1", "orgs/acme/runs/r-1")
     assert (request.release, request.digest) == (str(EXECUTION.release.name), EXECUTION.release.digest)
     assert (request.filename, request.artifact_ticket, request.lease_token) == ("weather.yaml", "artifact", "lease")
-    assert (request.engine, list(request.libraries)) == ("quickjs", ["numpy"])
+    assert (request.engine, list(request.libraries), request.isolation) == ("node", ["numpy"], "strict")
     assert (request.action.id, request.limits.wall_seconds) == ("get-weather", 7.5)
     assert request.input == to_struct({"location": "New York", "days": 3})
     assert sorted(request.authority.permissions) == ["compute.light", "network.http.get"]
@@ -271,6 +271,7 @@ RELEASE = registry_pb2.Release(
         authority=manifest_pb2.Authority(permissions=["network.http.get"], hosts=["api.weather.com"]),
         engine="node",
         libraries=["numpy"],
+        isolation="strict",
     ),
 )
 
@@ -293,7 +294,7 @@ async def test_a_release_is_resolved_as_the_caller(reach: Reach) -> None:
     assert [(r.key, r.required, r.default) for r in found.requirements] == [("API_KEY", True, None), ("DAYS", False, 3)]
     assert (found.requirements[0].hosts, found.requirements[0].pointer) == (("api.weather.com",), "/config/0")
     assert found.asks == Authority(frozenset({"network.http.get"}), frozenset({"api.weather.com"}))
-    assert (found.engine, found.libraries) == ("node", ("numpy",))
+    assert (found.engine, found.libraries, found.isolation) == ("node", ("numpy",), "strict")
     ticket = await registry.artifact_ticket(name)
     assert (ticket.token, ticket.expires_at) == (f"for {name}", LATER)
 

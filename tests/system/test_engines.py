@@ -4,7 +4,18 @@ import pytest
 
 from hardpoint.executor.v1 import executor_pb2
 
-from .conftest import EXAMPLES
+from .conftest import EXAMPLES, add_file
+
+WHEREABOUTS = """
+from hardpoint_sdk import action, capability
+
+capability(id="ID", name="Whereabouts", version="1.0.0", description="Says where things lie" ISOLATION)
+
+
+@action(effect="read")
+async def look(self, input):
+    return {"at": str(id(len))}
+"""
 
 
 @pytest.mark.jail
@@ -39,6 +50,18 @@ async def test_a_capability_calculates_with_the_library_that_it_asks_for(add, ag
     assert singular.error.metadata["name"] == "LinAlgError"
     line = next(n for n, text in enumerate((EXAMPLES / "curve_fitting.py").open(), 1) if "linalg.solve" in text)
     assert singular.error.place.startswith(f"curve_fitting.py:{line}:")
+
+
+@pytest.mark.jail
+async def test_strict_calls_share_no_layout_of_their_memory(client, agent):
+    """Calls of a slot lie where its warm interpreter lies; an nsjail for every call is laid out anew each time."""
+    seen = {}
+    for id, isolation in (("usual", ""), ("alone", ', isolation="strict"')):
+        source = WHEREABOUTS.replace("ID", id).replace(" ISOLATION", isolation)
+        await add_file(client, agent, source.encode(), f"{id}.py")
+        seen[id] = [(await agent.execute(f"{id}.look")).data["at"] for _ in range(4)]
+    assert len(set(seen["usual"])) < 4
+    assert len(set(seen["alone"])) == 4
 
 
 @pytest.mark.jail

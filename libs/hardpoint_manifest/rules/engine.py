@@ -1,18 +1,19 @@
-"""Rules about what code asks to be run with: an engine of its language, and libraries that there are."""
+"""Rules about what code asks to be run with: an engine of its language, its isolation, and libraries that there are."""
 
 from collections.abc import Iterator
 
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import COMPUTE_SECONDS, nearest
-from hardpoint_manifest.engine import ENGINES, LIBRARIES, nearest_library
+from hardpoint_manifest.engine import ENGINES, LIBRARIES, ONLY_IN_SLOTS, nearest_library
 from hardpoint_manifest.finding import Finding, PatchOp, pointer
 from hardpoint_manifest.rules.subject import Subject
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    """The engine and the libraries of a code file."""
+    """The engine, the isolation and the libraries of a code file."""
     if isinstance(subject.source, written.Header):
         yield from _engine(subject, subject.source.engine)
+        yield from _isolation(subject, subject.source)
         yield from _libraries(subject, subject.source.libraries)
 
 
@@ -30,6 +31,22 @@ def _engine(subject: Subject, engine: str | None) -> Iterator[Finding]:
     fix = f"did you mean {close}?" if close else f"choose one of {', '.join(offered)}"
     patch = (PatchOp("replace", pointer(path), close),) if close else ()
     yield subject.error("unknown-engine", path, f"there is no engine {engine!r} for {language}", fix, patch)
+
+
+def _isolation(subject: Subject, header: written.Header) -> Iterator[Finding]:
+    if header.isolation is None:
+        return
+    path = subject.at("isolation")
+    if header.isolation != "strict":
+        message = f"there is no isolation {header.isolation!r}"
+        patch = (PatchOp("replace", pointer(path), "strict"),) if nearest(header.isolation, ["strict"]) else ()
+        yield subject.error("unknown-isolation", path, message, "write strict, or remove `isolation`", patch)
+    elif subject.manifest.engine in ONLY_IN_SLOTS:
+        engine = subject.manifest.engine
+        other = next(name for name in ENGINES[subject.manifest.language or ""] if name not in ONLY_IN_SLOTS)
+        message = f"{engine} runs in slots alone, where calls follow each other in a warm jail: it cannot be strict"
+        patch = (PatchOp("replace", pointer(subject.at("engine")), other),)
+        yield subject.error("engine-not-strict", path, message, f"choose {other}, or remove `isolation`", patch)
 
 
 def _libraries(subject: Subject, libraries: list[str]) -> Iterator[Finding]:

@@ -202,8 +202,8 @@ class Jail(Protocol):
         Every line and column stays where it was.
         """
 
-    def engines(self, language: str) -> tuple[str, ...]:
-        """The engines that are offered for a language, none where it has but one."""
+    def engines(self, language: str, strict: bool = False) -> tuple[str, ...]:
+        """The engines that are offered for a language, or for its strict calls; none where it has but one."""
 
     def libraries(self) -> Mapping[str, Layer]:
         """The libraries that are offered to Python, by name."""

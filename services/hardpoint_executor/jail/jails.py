@@ -166,9 +166,10 @@ class Jails:
         self._reasons = ["the jail has been stopped"]
         await asyncio.gather(*(calls.pool.close() for calls in self._calls.values()))
 
-    def engines(self, language: str) -> tuple[str, ...]:
+    def engines(self, language: str, strict: bool = False) -> tuple[str, ...]:
         """The engines that are offered for a language; see `Jail.engines`."""
-        offered = tuple(engine for engine in ENGINES[language] if any(key[0] == engine for key in self._calls))
+        tiers = (False,) if strict else (False, True)
+        offered = tuple(name for name in ENGINES[language] if any((name, tier) in self._calls for tier in tiers))
         return offered if len(ENGINES[language]) > 1 else ()
 
     def libraries(self) -> Mapping[str, Layer]:

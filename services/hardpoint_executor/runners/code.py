@@ -54,20 +54,28 @@ class Engines:
 
 
 class CodeRunner:
-    """Runs code in a jail, never anywhere else."""
+    """Runs code in a jail, never anywhere else.
 
-    def __init__(self, jail: Jail) -> None:
+    Every call of the organisations in `strict_orgs` (`*`: of all) has a jail that serves no other.
+    """
+
+    def __init__(self, jail: Jail, strict_orgs: Iterable[str] = ()) -> None:
         self._jail = jail
+        self._strict_orgs = frozenset(strict_orgs)
 
-    def engines(self) -> Engines:
-        """What this executor offers."""
-        engines = ((language, engine) for language in LANGUAGES for engine in self._jail.engines(language))
+    def engines(self, org: str) -> Engines:
+        """What this executor offers to an organisation."""
+        strict = self._is_strict(org)
+        engines = ((language, engine) for language in LANGUAGES for engine in self._jail.engines(language, strict))
         return Engines(tuple(engines), tuple(self._jail.libraries().values()))
 
     def admit(self, code: Code, execution: domain.Execution) -> None:
         """Refuse what asks for more than is offered here; raises Conflict ENGINE_UNAVAILABLE, LIBRARY_UNAVAILABLE."""
         engines = self._jail.engines(code.language)
-        if execution.engine and execution.engine not in engines:
+        strict = execution.strict or self._is_strict(execution.org)
+        if strict and execution.engine in engines:
+            self._admit_strict(code, execution)
+        elif execution.engine and execution.engine not in engines:
             raise Conflict(
                 f"{execution.release} runs on the engine {execution.engine}, which this executor does not offer",
                 reason="ENGINE_UNAVAILABLE",
@@ -78,6 +86,23 @@ class CodeRunner:
             )
         if missing := [name for name in execution.libraries if name not in self._jail.libraries()]:
             raise self._not_offered(missing, f"{execution.release} asks for")
+
+    def _admit_strict(self, code: Code, execution: domain.Execution) -> None:
+        engines = self._jail.engines(code.language, True)
+        if execution.engine in engines:
+            return
+        who = "the release asks for it" if execution.strict else f"the operator wants it for {execution.org}"
+        raise Conflict(
+            f"{execution.release} runs on the engine {execution.engine}, which cannot give every call a jail of its "
+            f"own: {who}",
+            reason="ENGINE_UNAVAILABLE",
+            fix=f"publish a release that says engine: {' or '.join(engines)}",
+            engine=execution.engine,
+            offered=", ".join(engines),
+        )
+
+    def _is_strict(self, org: str) -> bool:
+        return not self._strict_orgs.isdisjoint(("*", org))
 
     def _not_offered(self, missing: Sequence[str], who_asks: str) -> Conflict:
         names, offered = ", ".join(missing), ", ".join(self._jail.libraries())
@@ -157,6 +182,7 @@ class CodeRunner:
             capability=execution.capability,
             engine=execution.engine,
             libraries=execution.libraries,
+            strict=execution.strict or self._is_strict(execution.org),
         )
 
     async def describe(self, language: str, source: str, filename: str) -> dict[str, Any]:

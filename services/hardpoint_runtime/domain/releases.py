@@ -65,6 +65,8 @@ class Release:
     engine: str = ""
     """What runs its code, where the language has several."""
     libraries: tuple[str, ...] = ()
+    isolation: str = ""
+    """`strict`: a jail of its own for every call."""
 
     def action(self, action_id: str) -> Action:
         """The action with this id; raises NotFound that names the nearest one."""

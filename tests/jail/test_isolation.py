@@ -1,0 +1,108 @@
+"""Who has an nsjail for every call although there are slots: releases that ask for it, and whom the operator names."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from executor.brokers import broker_of, client_of
+from hardpoint_executor import domain
+from hardpoint_executor.artifacts import Code
+from hardpoint_executor.jail import JailOptions, Jails
+from hardpoint_executor.jail.single_use import SINGLE_USE
+from hardpoint_executor.jail.slot import SLOTS
+from hardpoint_executor.runners.code import CodeRunner
+from hardpoint_executor.server import Options
+from hardpoint_kit.errors import Conflict
+from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.engine import ONLY_IN_SLOTS
+from jail.programs import javascript, python
+
+PYTHON = python("return 1")
+EXECUTION = domain.Execution(
+    org="acme",
+    id="e1",
+    release="orgs/acme/capabilities/tested/releases/1.0.0",
+    artifact=domain.Artifact("sha256:0", PYTHON.filename, ""),
+    action=PYTHON.action,
+    output_schema={},
+    input={},
+    authority=Authority.of(()),
+    lease_token="",
+    requirements=(),
+    limits=domain.Limits(),
+)
+SCRIPT = Code("javascript", javascript("return 1;").source)
+
+
+@pytest.fixture(scope="module")
+async def both() -> AsyncIterator[Jails]:
+    """Jails of every tier, as usual."""
+    started = Jails(JailOptions())
+    await started.start()
+    assert started.reasons_not_ready() == []
+    yield started
+    await started.stop()
+
+
+async def tier_of(jails: Jails, runner: CodeRunner, execution: domain.Execution) -> str:
+    """The tier that has the call while it runs."""
+    seen = set()
+
+    def look(event: domain.Event) -> None:
+        if isinstance(event, domain.Started):
+            seen.update({"slots"} if jails._calls["python", True].pool._busy else ())
+            seen.update({"single-use"} if jails._calls["python", False].pool._taken else ())
+
+    async with client_of({}) as client:
+        code = Code("python", PYTHON.source)
+        runner.admit(code, execution)
+        ran = await runner.run(code, execution, {}, broker_of(client), domain.Limits(), look)
+    assert (ran.output, ran.error) == (1, None)
+    (tier,) = seen
+    return tier
+
+
+async def test_a_release_that_asks_for_it_has_a_jail_for_every_call(both: Jails) -> None:
+    runner = CodeRunner(both)
+    assert await tier_of(both, runner, EXECUTION) == "slots"
+    assert await tier_of(both, runner, replace(EXECUTION, strict=True)) == "single-use"
+
+
+async def test_whom_the_operator_names_has_a_jail_for_every_call(both: Jails) -> None:
+    named, all_of_them = CodeRunner(both, ["globex"]), CodeRunner(both, ["*"])
+    assert await tier_of(both, named, EXECUTION) == "slots"
+    assert await tier_of(both, named, replace(EXECUTION, org="globex")) == "single-use"
+    assert await tier_of(both, all_of_them, EXECUTION) == "single-use"
+
+
+async def test_an_engine_that_has_slots_alone_is_refused_and_says_who_wants_it(both: Jails) -> None:
+    runner = CodeRunner(both, ["globex"])
+    script = replace(EXECUTION, engine="quickjs")
+    runner.admit(SCRIPT, script)
+    for refused, who in (
+        (replace(script, org="globex"), "the operator wants it for globex"),
+        (replace(script, strict=True), "the release asks for it"),
+    ):
+        with pytest.raises(Conflict, match="cannot give every call a jail of its own") as error:
+            runner.admit(SCRIPT, refused)
+        assert error.value.reason == "ENGINE_UNAVAILABLE"
+        assert error.value.metadata == {"engine": "quickjs", "offered": "node"}
+        assert who in error.value.message
+        assert error.value.fix == "publish a release that says engine: node"
+        runner.admit(SCRIPT, replace(refused, engine="node"))
+    assert ("javascript", "quickjs") in runner.engines("acme").engines
+    assert runner.engines("globex").engines == (("javascript", "node"),)
+
+
+def test_what_the_check_says_of_engines_is_what_there_is() -> None:
+    assert SLOTS.keys() - SINGLE_USE.keys() == ONLY_IN_SLOTS
+
+
+def test_an_organisation_is_named_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDPOINT_EXECUTOR_SINGLE_USE_ORGS", '["acme", "*"]')
+    assert Options().executor_single_use_orgs == ["acme", "*"]
+    monkeypatch.setenv("HARDPOINT_EXECUTOR_SINGLE_USE_ORGS", '["orgs/acme"]')
+    with pytest.raises(ValidationError, match="executor_single_use_orgs"):
+        Options()
