@@ -106,3 +106,23 @@ async def test_a_redirect_that_would_carry_a_secret_away_is_refused(carrier: str
             code = await code_of(broker, FetchRequest("POST", URL, headers, body))
         assert code == DenialCode.REDIRECT_REFUSED
         assert other.connections == 0
+
+
+@pytest.mark.parametrize("place", ["evil.test", "example.com", "other.example.com:8443"])
+async def test_a_refusal_names_no_host_that_an_upstream_made_of_a_secret(place: str) -> None:
+    """Neither the plugin, nor whoever reads the error, is told the key by the name of the host to go to."""
+    async with (
+        Upstream(lambda _: redirect(f"https://hunter2hunter2.{place}/")) as api,
+        client_of({"api.example.com": api}) as client,
+    ):
+        broker = broker_of(
+            client,
+            hosts=("api.example.com", "*.example.com"),
+            secrets={"KEY": "hunter2hunter2"},
+            secret_hosts=("api.example.com",),
+        )
+        with pytest.raises(BrokerDenied) as denied:
+            await broker.fetch(FetchRequest("GET", URL, {"x-key": broker.secrets.handles["KEY"]}))
+    assert denied.value.code == DenialCode.REDIRECT_REFUSED
+    assert denied.value.facts["host"] == "api.example.com"
+    assert "hunter2" not in f"{denied.value.message} {denied.value.fix} {denied.value.facts}"

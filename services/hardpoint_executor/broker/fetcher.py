@@ -145,6 +145,8 @@ class Fetcher:
         except BrokerDenied as denied:
             if denied.code == DenialCode.BUDGET:
                 raise
+            if not await self._harmless(location):
+                raise _repeats_secret(origin) from None
             raise BrokerDenied(
                 DenialCode.REDIRECT_REFUSED,
                 f"host {origin.host} redirects, and {denied.message}",
@@ -157,7 +159,9 @@ class Fetcher:
             ) from None
         if origin.keeps_credentials(target):
             return request, target
-        if (request.body and self._secrets.has_handle(request.body)) or not await self._harmless(location):
+        if not await self._harmless(location):
+            raise _repeats_secret(origin)
+        if request.body and self._secrets.has_handle(request.body):
             raise BrokerDenied(
                 DenialCode.REDIRECT_REFUSED,
                 f"a redirect would carry a secret from host {origin.host} to host {target.host}",
@@ -206,3 +210,13 @@ class Fetcher:
                 limit=str(self._limits.request_bytes),
             )
         return body
+
+
+def _repeats_secret(origin: Target) -> BrokerDenied:
+    """The refusal of a redirect to an address with a secret in it, which may be the host: so that one is not named."""
+    return BrokerDenied(
+        DenialCode.REDIRECT_REFUSED,
+        f"host {origin.host} redirects to an address with a secret in it",
+        "nothing was sent there; tell the host's owner that it repeats what it is sent",
+        host=origin.rule,
+    )
