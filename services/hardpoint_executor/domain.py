@@ -152,6 +152,20 @@ class Execution:
         """The capability's resource name."""
         return self.release.partition("/releases/")[0]
 
+    @property
+    def who(self) -> dict[str, str]:
+        """Whose it is and what it runs, each where there is one: what its code may know, and logs say."""
+        known = {
+            "org": self.org,
+            "capability": self.capability,
+            "release": self.release,
+            "action": self.action,
+            "agent": self.agent,
+            "run": self.run,
+            "execution": self.id,
+        }
+        return {name: value for name, value in known.items() if value}
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

@@ -122,7 +122,7 @@ class Executor:
         self._killed.add((org, execution_id))
         run.cancel()
 
-    async def read_header(self, _caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
+    async def read_header(self, caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
         """What a code file exports, by loading it in the jail.
 
         Raises InvalidArgument HEADER_UNREADABLE, and Unavailable JAIL_UNAVAILABLE where the jail is not ready.
@@ -140,7 +140,7 @@ class Executor:
             raise InvalidArgument(
                 f"{filename} is not UTF-8 text (byte {error.start})", reason="HEADER_UNREADABLE", place=filename
             ) from None
-        return await self._code.describe(written_in, text, filename)
+        return await self._code.describe(written_in, text, filename, caller.org)
 
     async def read_engines(self, caller: Caller) -> Engines:
         """What code of an organisation may ask for; raises Unavailable JAIL_UNAVAILABLE where the jail is not ready."""
@@ -226,15 +226,6 @@ class Executor:
 def _broker(execution: Execution, values: Values | None, http: HttpClient, limits: Limits, *, code: bool) -> Broker:
     """The door of one execution."""
     secrets = _secrets(execution, values)
-    context = {
-        "org": execution.org,
-        "capability": execution.capability,
-        "release": execution.release,
-        "action": execution.action,
-        "agent": execution.agent,
-        "run": execution.run,
-        "execution": execution.id,
-    }
     return Broker(
         Owner(execution.org, execution.capability),
         execution.authority,
@@ -243,7 +234,7 @@ def _broker(execution: Execution, values: Values | None, http: HttpClient, limit
         BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
         watched=[values.watched[key] for key in secrets] if values else [],
         declared=Declared(execution.asked, "" if code else "/capability"),
-        context={name: value for name, value in context.items() if value},
+        context=execution.who,
     )
 
 

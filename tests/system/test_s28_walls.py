@@ -1,5 +1,7 @@
 """S28: code that reaches for the machine finds nothing there: no file, no process, no network, no other call."""
 
+import json
+
 import pytest
 
 from .conftest import add_file
@@ -96,9 +98,15 @@ async def test_nothing_is_there(system, client, agent, filename):
 
 @pytest.mark.jail
 @pytest.mark.parametrize("filename", FILES)
-async def test_a_violation_is_on_record_with_its_signal(system, client, agent, filename):
+async def test_a_violation_is_on_record_with_its_signal(system, client, agent, org, filename):
     await add_file(client, agent, FILES[filename], filename)
     caught = await agent.execute("nosy.trace")
     assert caught.error.reason == "VIOLATION"
     assert caught.error.metadata["signal"] == "SIGSYS"
     assert caught.run
+    lines = [json.loads(line) for line in system.deployment.log().splitlines() if line.startswith("{")]
+    [line] = [line for line in lines if line["logger"] == "hardpoint.security" and line["org"] == org]
+    assert (line["code"], line["signal"], line["run"]) == ("VIOLATION", "SIGSYS", caught.run)
+    assert (line["capability"], line["level"]) == (f"orgs/{org}/capabilities/nosy", "warning")
+    assert line["execution"]
+    assert line["trace_id"]

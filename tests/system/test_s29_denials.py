@@ -137,6 +137,9 @@ async def test_what_lies_inside_is_named_in_the_log(
     assert named in entry["event"]
     assert entry["trace_id"]
     assert entry["execution"]
+    assert entry["run"] == response.run
+    assert entry["release"] == f"orgs/{org}/capabilities/looker/releases/1.0.0"
+    assert entry["agent"]
 
 
 async def test_a_method_without_its_permission_names_it(system: System, agent, looker: str) -> None:
@@ -161,6 +164,6 @@ async def test_what_only_the_org_can_allow_has_no_patch(system: System, client, 
 
 
 def refusals(system: System, org: str) -> list[dict]:
-    """What the log says of refusals to an org."""
+    """What the security log says of refusals to an org."""
     lines = [json.loads(line) for line in system.deployment.log().splitlines() if line.startswith("{")]
-    return [line for line in lines if line.get("org") == org and "denied" in line["event"] and "code" in line]
+    return [line for line in lines if line["logger"] == "hardpoint.security" and line["org"] == org]

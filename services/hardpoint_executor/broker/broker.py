@@ -2,7 +2,7 @@
 
 Known service, permission, budget (counted before the attempt), the service's own rules, one deadline for the whole
 call, size of the answer, secrets in it, usage. Each is a span and a reading of the meter, a refusal is a line of the
-log.
+security log.
 """
 
 import time
@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Status, StatusCode
 
+from hardpoint_executor import security
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
@@ -27,7 +27,6 @@ from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_manifest.authority import Authority
 
-log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 meter = metrics.get_meter(__name__)
 duration = meter.create_histogram(
@@ -63,8 +62,8 @@ class Broker:
         self.usage = Usage()
         self.limits = limits or BrokerLimits()
         self.outlet = Outlet(watched)
-        self._owner = owner
         self._context = dict(context or {})
+        self._who = {"org": owner.org, "capability": owner.capability, **self._context}
         self._policy = FetchPolicy(authority.permissions, authority.hosts, declared or Declared())
         self._files = Files(self.limits)
         self._fetcher = Fetcher(owner, self._policy, secrets, self.outlet, self._files, http, self.limits, self.usage)
@@ -121,7 +120,7 @@ class Broker:
 
     @contextmanager
     def _effect(self, service: str, method: str) -> Iterator[None]:
-        """Watch one effect: its span, its reading, and the line of the log when it is refused."""
+        """Watch one effect: its span, its reading, and the line of the security log when it is refused."""
         attributes = {
             "hardpoint.broker.service": service,
             "hardpoint.broker.method": next((name for name in (method, method.upper()) if name in _METHODS), "_OTHER"),
@@ -137,20 +136,9 @@ class Broker:
                 attributes["error.type"] = str(denied.code)
                 span.set_attribute("error.type", str(denied.code))
                 span.set_status(Status(StatusCode.ERROR))
-                self._log(denied)
+                security.denied(self._who, denied, self.outlet.named)
                 raise
             finally:
                 duration.record(time.perf_counter() - started, attributes)
                 io.add(self.usage.bytes_sent - sent, {"network.io.direction": "transmit"})
                 io.add(self.usage.bytes_received - received, {"network.io.direction": "receive"})
-
-    def _log(self, denied: BrokerDenied) -> None:
-        named = {name: denied.facts[name] for name in ("host", "method", "permission", "file") if name in denied.facts}
-        log.warning(
-            f"call of {self._owner.capability} denied: {denied.message}",
-            code=str(denied.code),
-            org=self._owner.org,
-            capability=self._owner.capability,
-            execution=self._context.get("execution", ""),
-            **named,
-        )

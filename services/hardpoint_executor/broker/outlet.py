@@ -74,6 +74,10 @@ class Outlet:
             error.violations = {self._text(name): self._text(value) for name, value in error.violations.items()}
         return error
 
+    def named(self, text: str) -> str:
+        """A text that names what was refused, such as the host that an upstream redirects to; for the security log."""
+        return self._text(text) if self._scrubber.watches else text
+
     @property
     def _watching(self) -> bool:
         return self._answered and self._scrubber.watches

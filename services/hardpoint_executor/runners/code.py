@@ -7,7 +7,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from hardpoint_executor import domain
+from hardpoint_executor import domain, security
 from hardpoint_executor.artifacts import Code
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.jail.interface import (
@@ -146,6 +146,8 @@ class CodeRunner:
 
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
+        if outcome.kind is OutcomeKind.VIOLATION:
+            security.killed(execution.who, outcome.detail)
         error = (
             _wrong_output(outcome.value, execution.output_schema)
             if outcome.ok
@@ -185,8 +187,8 @@ class CodeRunner:
             strict=execution.strict or self._is_strict(execution.org),
         )
 
-    async def describe(self, language: str, source: str, filename: str) -> dict[str, Any]:
-        """Return the header that a module exports.
+    async def describe(self, language: str, source: str, filename: str, org: str = "") -> dict[str, Any]:
+        """Return the header that a module exports; `org` is who asks.
 
         Raises InvalidArgument HEADER_UNREADABLE with the place, and Conflict LIBRARY_UNAVAILABLE for an import of a
         library that is not offered here.
@@ -195,6 +197,8 @@ class CodeRunner:
         outcome = await self._jail.describe(language, source, filename, replace(DESCRIBE_LIMITS, memory_bytes=memory))
         if outcome.ok and isinstance(outcome.value, dict) and not too_deep(outcome.value):
             return outcome.value
+        if outcome.kind is OutcomeKind.VIOLATION:
+            security.killed({"org": org}, outcome.detail)
         library = _library_missed(outcome)
         if library and library not in self._jail.libraries():
             raise self._not_offered([library], f"{filename} imports")
