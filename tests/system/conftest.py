@@ -63,9 +63,13 @@ class Programmable:
         return [asked for asked in self.server.asked if asked.path.startswith(path)]
 
 
-@dataclass
+@dataclass(repr=False)
 class System:
-    """A running Hardpoint with what surrounds it."""
+    """A running Hardpoint with what surrounds it.
+
+    It says nothing of itself: asyncio writes down the result of every fixture that it ran (for a signal handler that
+    Python looks up by name), and this one holds every span of the session.
+    """
 
     deployment: Deployment
     receiver: Receiver
