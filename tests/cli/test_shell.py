@@ -15,6 +15,7 @@ from cli import fakes
 from cli.conftest import Run
 from cli.fakes import World
 from cli.serving import Serving
+from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_cli.main import app
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError, InvalidArgument, ResourceExhausted, Unauthenticated
@@ -157,7 +158,7 @@ def test_a_wrong_token_is_refused_and_not_repeated(run: Run, serving: Serving) -
 
 def test_a_defect_of_ours_is_no_traceback(cli: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardpoint_cli.documents.document", lambda message: 1 / 0)
-    world.agents["orgs/acme/agents/a"] = fakes.agent_pb2.Agent(name="orgs/acme/agents/a")
+    world.agents["orgs/acme/agents/a"] = agent_pb2.Agent(name="orgs/acme/agents/a")
     said = cli("agent", "list")
     assert said.code == 1
     assert "error: ZeroDivisionError: division by zero  [INTERNAL]" in said.err
@@ -168,7 +169,7 @@ def test_a_defect_of_ours_is_no_traceback(cli: Run, world: World, monkeypatch: p
 def test_texts_of_others_cannot_drive_the_terminal(cli: Run, world: World) -> None:
     name = "orgs/acme/agents/a"
     evil = "\x1b]0;owned\x07\x1b[2J[red]red[/red] :bomb: \u202egnp.exe\x9b31m"
-    world.agents[name] = fakes.agent_pb2.Agent(name=name, display_name=evil)
+    world.agents[name] = agent_pb2.Agent(name=name, display_name=evil)
     said = cli("agent", "list").out
     assert "]0;owned[2J[red]red[/red] :bomb: gnp.exe31m" in said
     assert not set("\x1b\x07\x9b\u202e") & set(said)
@@ -181,14 +182,14 @@ def test_texts_of_others_cannot_drive_the_terminal(cli: Run, world: World) -> No
 
 def test_piped_output_is_not_wrapped(cli: Run, world: World) -> None:
     name = "orgs/acme/agents/a"
-    world.agents[name] = fakes.agent_pb2.Agent(name=name, description="word " * 150 + "end")
+    world.agents[name] = agent_pb2.Agent(name=name, description="word " * 150 + "end")
     assert len(cli("agent", "list").out.splitlines()) == 2
 
 
 def test_a_reader_that_goes_away_is_no_defect(serving: Serving, keys: DevKeys, world: World) -> None:
     for number in range(2000):
         name = f"orgs/acme/agents/a{number}"
-        world.agents[name] = fakes.agent_pb2.Agent(name=name, description="long " * 20)
+        world.agents[name] = agent_pb2.Agent(name=name, description="long " * 20)
     program = f"{sys.executable} -m hardpoint_cli.main agent list | head -1"
     environment = _path() | {
         "HARDPOINT_ADDRESS": f"127.0.0.1:{serving.port}",

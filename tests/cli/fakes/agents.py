@@ -1,0 +1,105 @@
+"""The agents of the runtime: what is attached to them, and calls of it."""
+
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
+from hardpoint_kit.documents import to_value
+from hardpoint_kit.errors import AlreadyExists
+
+from .world import WEATHER, Fake, known
+
+
+class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
+    async def CreateAgent(self, request, context):
+        self.world.ask("CreateAgent", request)
+        name = f"{request.parent}/agents/{request.agent_id}"
+        if name in self.world.agents:
+            raise AlreadyExists("is there", resource=name)
+        self.world.agents[name] = agent_pb2.Agent(
+            name=name, display_name=request.agent.display_name, state=agent_pb2.AGENT_STATE_ACTIVE
+        )
+        return self.world.agents[name]
+
+    async def ListAgents(self, request, context):
+        self.world.ask("ListAgents", request)
+        return agent_pb2.ListAgentsResponse(agents=self.world.agents.values())
+
+    async def PauseAgent(self, request, context):
+        self.world.ask("PauseAgent", request)
+        known(self.world.agents, "agent", request.name).state = agent_pb2.AGENT_STATE_PAUSED
+        return self.world.agents[request.name]
+
+    async def ResumeAgent(self, request, context):
+        self.world.ask("ResumeAgent", request)
+        known(self.world.agents, "agent", request.name).state = agent_pb2.AGENT_STATE_ACTIVE
+        return self.world.agents[request.name]
+
+    async def DeleteAgent(self, request, context):
+        self.world.ask("DeleteAgent", request)
+        known(self.world.agents, "agent", request.name)
+        del self.world.agents[request.name]
+        return agent_pb2.DeleteAgentResponse()
+
+    async def ListAttachments(self, request, context):
+        self.world.ask("ListAttachments", request)
+        found = [one for name, one in self.world.attachments.items() if name.startswith(f"{request.parent}/")]
+        return agent_pb2.ListAttachmentsResponse(attachments=found)
+
+    async def UpdateAttachment(self, request, context):
+        self.world.ask("UpdateAttachment", request)
+        found = known(self.world.attachments, "attachment", request.attachment.name)
+        request.update_mask.MergeMessage(request.attachment, found, replace_message_field=True)
+        return found
+
+    async def AttachCapability(self, request, context):
+        self.world.ask("AttachCapability", request)
+        known(self.world.agents, "agent", request.parent)
+        installed = known(self.world.installations, "installation", request.installation)
+        name = f"{request.parent}/attachments/{installed.name.rpartition('/')[2]}"
+        self.world.attachments[name] = agent_pb2.Attachment(
+            name=name, installation=installed.name, release=installed.release, enabled=True, priority=request.priority
+        )
+        return self.world.attachments[name]
+
+    async def DetachCapability(self, request, context):
+        self.world.ask("DetachCapability", request)
+        known(self.world.attachments, "attachment", request.name)
+        del self.world.attachments[request.name]
+        return agent_pb2.DetachCapabilityResponse()
+
+    async def ListTools(self, request, context):
+        self.world.ask("ListTools", request)
+        known(self.world.agents, "agent", request.agent)
+        tools = []
+        for name, attached in self.world.attachments.items():
+            if name.startswith(request.agent):
+                found = self.world.releases[attached.release]
+                for action in found.manifest.actions:
+                    tool = f"{found.manifest.id}.{action.id}"
+                    schema = action.input_schema
+                    tools.append(
+                        agent_pb2.Tool(
+                            name=tool,
+                            description=action.description,
+                            input_schema=schema,
+                            effect=action.effect,
+                            release=found.name,
+                        )
+                    )
+        return agent_pb2.ListToolsResponse(tools=tools)
+
+    async def CallAction(self, request, context):
+        self.world.ask("CallAction", request)
+        return self._answer(f"{WEATHER}/releases/1.0.0")
+
+    async def TestAction(self, request, context):
+        self.world.ask("TestAction", request)
+        return self._answer(request.release)
+
+    def _answer(self, release: str) -> agent_pb2.CallActionResponse:
+        return agent_pb2.CallActionResponse(
+            output=to_value(self.world.output),
+            run="orgs/acme/runs/run-1",
+            release=release,
+            usage=manifest_pb2.Usage(wall_ms=12, broker_calls=1),
+            used=self.world.used,
+        )

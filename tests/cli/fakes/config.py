@@ -1,0 +1,45 @@
+"""The config service: settings and secrets."""
+
+from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint_kit.errors import AlreadyExists
+
+from .world import Fake, known
+
+
+class Config(Fake, config_pb2_grpc.ConfigServiceServicer):
+    async def GetSettings(self, request, context):
+        self.world.ask("GetSettings", request)
+        return self.world.settings.get(request.name, config_pb2.Settings(name=request.name))
+
+    async def UpdateSettings(self, request, context):
+        self.world.ask("UpdateSettings", request)
+        name = request.settings.name
+        found = self.world.settings.setdefault(name, config_pb2.Settings(name=name))
+        found.MergeFrom(request.settings)
+        return found
+
+    async def CreateSecret(self, request, context):
+        self.world.ask("CreateSecret", request)
+        name = f"{request.parent}/secrets/{request.secret_id}"
+        if name in self.world.secrets:
+            raise AlreadyExists("is there", resource=name)
+        self.world.secrets[name] = config_pb2.Secret(name=name, description=request.description, version=1)
+        self.world.secret_values[name] = request.value
+        return self.world.secrets[name]
+
+    async def RotateSecret(self, request, context):
+        self.world.ask("RotateSecret", request)
+        found = known(self.world.secrets, "secret", request.name)
+        found.version += 1
+        self.world.secret_values[request.name] = request.value
+        return found
+
+    async def DeleteSecret(self, request, context):
+        self.world.ask("DeleteSecret", request)
+        known(self.world.secrets, "secret", request.name)
+        del self.world.secrets[request.name]
+        return config_pb2.DeleteSecretResponse()
+
+    async def ListSecrets(self, request, context):
+        self.world.ask("ListSecrets", request)
+        return config_pb2.ListSecretsResponse(secrets=self.world.secrets.values())
