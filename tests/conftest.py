@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -26,6 +27,10 @@ from hardpointd.postgres import EmbeddedPostgres, ensure_database
 from serving import Serve, SetClock
 
 STATE_FOLDER = pytest.StashKey[Path]()
+
+# How long one example takes, or making it up, says more about the machine than about the code.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
