@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from hardpoint_executor.jail import ClosedDoor, Event, JailCall, JailOptions, Jails, Outcome, OutcomeKind, SlotOptions
+from hardpoint_executor.jail import jails as jails_module
+from hardpoint_executor.jail.cgroups import Cgroups
 from hardpoint_executor.jail.slots import Slots
 from hardpoint_kit.errors import ResourceExhausted, Unavailable
 
 from .conftest import left_behind, orphans
 from .programs import python
+
+FILLS = "return len(bytearray(b'x') * input)"
 
 
 async def started(**sizes) -> Jails:
@@ -236,11 +240,29 @@ async def test_slots_that_serve_nobody_end_and_a_clean_one_stays() -> None:
 async def test_a_zygote_outlives_a_child_that_uses_up_the_memory_of_the_slot(slotted: Jails) -> None:
     """The child is allowed more than the slot's cgroup has, so that the kernel must choose whom to kill."""
     if slotted.cgroups.mode == "none":
-        pytest.skip("no cgroups here: the limits of the process hold instead")
+        await assert_held_by_the_limits_of_the_process(slotted)
+        return
     await idle(slotted)
-    outcome = await run(slotted, "return len(bytearray(b'x') * (1 << 28))", memory_bytes=400 << 20)
+    outcome = await run(slotted, FILLS, 1 << 28, memory_bytes=400 << 20)
     assert (outcome.kind, outcome.detail) == (OutcomeKind.OOM, "SIGKILL")
     assert (await run(slotted, "return 1")).value == 1
+
+
+async def test_without_cgroups_a_child_is_held_by_the_limits_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jails_module, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
+    jails = await started()
+    await assert_held_by_the_limits_of_the_process(jails)
+    await jails.stop()
+
+
+async def assert_held_by_the_limits_of_the_process(jails: Jails) -> None:
+    """What a child may have is what its call was given, and a child that wants more leaves the slot as it was."""
+    assert (await run(jails, FILLS, 1 << 28, memory_bytes=400 << 20)).value == 1 << 28
+    zygotes = await idle(jails)
+    outcome = await run(jails, FILLS, 1 << 29, memory_bytes=400 << 20)
+    assert (outcome.kind, outcome.error_name) == (OutcomeKind.USER_ERROR, "MemoryError")
+    assert await idle(jails) == zygotes
+    assert (await run(jails, "return 1")).value == 1
 
 
 async def test_a_killed_zygote_ends_its_call_as_an_error_and_is_replaced(slotted: Jails) -> None:
