@@ -26,7 +26,7 @@ import base64
 from hardpoint_sdk import BrokerError, action, capability
 
 @capability(id="singer", name="Singer", version="1.0.0", hosts=["upstream.test"],
-            permissions=["network.http.get", "file.temporary", "compute.moderate"],
+            permissions=["network.http.get", "file.temporary", "compute.heavy"],
             config=[{"key": "API_KEY", "type": "secret", "required": True}])
 class Singer:
     @action
@@ -50,7 +50,7 @@ class Singer:
 JAVASCRIPT = """
 export default {
   id: 'singer', name: 'Singer', version: '1.0.0', hosts: ['upstream.test'],
-  permissions: ['network.http.get', 'file.temporary', 'compute.moderate'],
+  permissions: ['network.http.get', 'file.temporary', 'compute.heavy'],
   config: [{ key: 'API_KEY', type: 'secret', required: true }],
   actions: {
     async sing(input) {
