@@ -10,14 +10,17 @@ import json
 
 import psycopg
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from executor.spellings import ENCODINGS
 from hardpoint.runtime.v1 import run_pb2
+from hardpoint_client import Agent
 from hardpoint_executor.broker.scrub import Scrubber, Watched
 from hardpointd.postgres import EmbeddedPostgres
 
 from .conftest import System, add_file, eventually, http_capability
 
+TRACER = TracerProvider().get_tracer("tests")
 CANARY = "canary-5e1f0b7d42-sings-not"
 NAMES = list(ENCODINGS)
 GROUPS = [NAMES[at : at + 9] for at in range(0, len(NAMES), 9)]
@@ -73,6 +76,18 @@ export default {
   },
 };
 """
+
+
+@pytest.fixture(autouse=True)
+def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of these tests are traced, whether or not another test of this process left tracing switched off."""
+    execute = Agent.execute
+
+    async def executed(agent: Agent, *arguments, **named):
+        with TRACER.start_as_current_span("canary"):
+            return await execute(agent, *arguments, **named)
+
+    monkeypatch.setattr(Agent, "execute", executed)
 
 
 @pytest.mark.jail
