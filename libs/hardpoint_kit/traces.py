@@ -80,4 +80,6 @@ class _Current:
 
 
 def _new_trace() -> trace.SpanContext:
-    return trace.SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
+    """Sampled, for whoever is called: that nobody listens here says nothing about them."""
+    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+    return trace.SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False, trace_flags=flags)

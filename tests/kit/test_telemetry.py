@@ -164,6 +164,7 @@ def test_spans_are_recorded_once_somebody_listens(monkeypatch: pytest.MonkeyPatc
     unheard = mine.start_span("unheard")
     assert unheard.get_span_context().is_valid
     assert not unheard.is_recording()
+    assert unheard.get_span_context().trace_flags.sampled, "those we call may have somebody who listens"
     exporter = InMemorySpanExporter()
     fresh.add_span_processor(SimpleSpanProcessor(exporter))
     mine.start_span("heard").end()

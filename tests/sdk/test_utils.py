@@ -64,8 +64,10 @@ return sorted(name for name in ours if not name.startswith("_"))
 
 NUMBERS = st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9).filter(lambda value: value == 0 or abs(value) > 1e-9)
 SERIES = st.lists(NUMBERS, max_size=12)
+# QuickJS writes some numbers, such as -2 ** -24, with more digits than they need; in a text that is another text.
+WRITTEN = NUMBERS.map(lambda number: round(number, 3) if isinstance(number, float) else number)
 ROWS = st.lists(
-    st.fixed_dictionaries({"a": NUMBERS | st.text(max_size=4), "b": st.none() | st.booleans() | NUMBERS}), max_size=5
+    st.fixed_dictionaries({"a": WRITTEN | st.text(max_size=4), "b": st.none() | st.booleans() | WRITTEN}), max_size=5
 )
 DATASETS = st.one_of(
     st.builds(
