@@ -76,6 +76,8 @@ class Slots:
         """Slots that run a call, and the organisation it belongs to. `Slot.used` is when it began."""
         self._renewing: set[Slot] = set()
         """Slots that get another child."""
+        self._resting: set[asyncio.Future[None]] = set()
+        """Of renewals that wait for the answer of a call to go first."""
         self._starting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._growth: asyncio.TimerHandle | None = None
@@ -99,6 +101,9 @@ class Slots:
         if (evicted := self._callers.put(org, caller)) and not evicted.child.done():
             evicted.child.set_exception(self._callers.full())
         self._serve()
+        for rest in self._resting:
+            if not rest.done():
+                rest.set_result(None)
         try:
             async with asyncio.timeout(self._options.queue_seconds):
                 return await caller.child
@@ -170,7 +175,10 @@ class Slots:
         return allowed and self._slot_for(caller) is not None
 
     def _slot_for(self, caller: _Caller) -> Slot | None:
-        """The slot that served this capability last, else a clean one, unless one of its own comes back in a moment."""
+        """The slot that served this capability last, else a clean one.
+
+        Where there is no room for another, a call rather waits for a slot of its own that comes back in a moment.
+        """
         for slot in [slot for slot in self._ready if not slot.alive]:
             self._ready.remove(slot)
             self._end(slot)
@@ -178,7 +186,8 @@ class Slots:
         if own:
             return own[-1]
         others = sum(other.owner == caller.owner and other is not caller for other in self._callers)
-        if sum(slot.owner == caller.owner for slot in self._renewing) > others:
+        coming = sum(slot.owner == caller.owner for slot in self._renewing)
+        if coming > others and self._total() >= self._options.most:
             return None
         return next((slot for slot in self._ready if slot.owner is None), None)
 
@@ -255,7 +264,7 @@ class Slots:
 
     async def _renew(self, slot: Slot) -> None:
         if not self._callers:
-            await asyncio.sleep(_AFTERWARDS_SECONDS)
+            await self._rest()
         why = ""
         try:
             await slot.renew_child()
@@ -269,6 +278,18 @@ class Slots:
             self._serve()  # somebody may have waited for this one
         else:
             self._add(slot)
+
+    async def _rest(self) -> None:
+        """Wait a moment, or until somebody calls."""
+        rest = asyncio.get_running_loop().create_future()
+        self._resting.add(rest)
+        try:
+            async with asyncio.timeout(_AFTERWARDS_SECONDS):
+                await rest
+        except TimeoutError:
+            pass
+        finally:
+            self._resting.discard(rest)
 
     def _add(self, slot: Slot) -> None:
         if self.closed:
