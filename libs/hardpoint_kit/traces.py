@@ -1,6 +1,6 @@
 """Owns spans: the library's own once somebody listens; until then a trace is an id, in log lines and in runs.
 
-A warm call has some ten spans. Spans that nobody will see are the dearest part of what the library does for it.
+With the library's spans and measurements, a warm call that nobody watches made some three hundred Python calls more.
 """
 
 from types import TracebackType

@@ -151,12 +151,24 @@ async def test_headers_that_never_end_are_bounded_in_bytes_and_in_time() -> None
         assert await code_of(broker, FetchRequest("GET", "https://api.example.com/slow")) == DenialCode.UPSTREAM_TIMEOUT
 
 
+EARLY = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+
+
 async def test_answers_before_the_answer_do_not_prolong_it() -> None:
     async def informed(_: Seen) -> AsyncIterator[bytes]:
-        while True:
-            yield b"HTTP/1.1 103 Early Hints\r\n\r\n"
-            await asyncio.sleep(0.005)
+        yield EARLY
+        await asyncio.Event().wait()
 
     async with Upstream(informed) as api, client_of({"api.example.com": api}) as client:
         broker = broker_of(client, limits=BrokerLimits(call_seconds=0.2))
         assert await code_of(broker, FetchRequest("GET", URL)) == DenialCode.UPSTREAM_TIMEOUT
+
+
+async def test_answers_before_the_answer_are_few() -> None:
+    def respond(request: Seen) -> bytes:
+        return EARLY * (3 if request.target == "/few" else 10_000) + answer(b"here")
+
+    async with Upstream(respond) as api, client_of({"api.example.com": api}) as client:
+        broker = broker_of(client)
+        assert (await broker.fetch(FetchRequest("GET", "https://api.example.com/few"))).body == b"here"
+        assert await code_of(broker, FetchRequest("GET", URL)) == DenialCode.UPSTREAM_ERROR

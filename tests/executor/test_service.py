@@ -76,7 +76,9 @@ async def test_nothing_runs_while_the_jail_is_not_ready(jails: Jails) -> None:
         assert isinstance(finished, Finished)
         assert finished.outcome is Outcome.OK
         assert len(upstream.seen) == 1
-        jails._calls["python", False].pool.failure = "the kernel refuses"
+        pool = jails._calls["python", False].pool
+        await pool.fill()  # a start that is under way would end well and say so
+        pool.failure = "the kernel refuses"
         with pytest.raises(Unavailable) as refused:
             await anext(executor.execute(SYSTEM("acme"), EXECUTION))
         with pytest.raises(Unavailable) as unread:

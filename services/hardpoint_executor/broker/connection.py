@@ -14,6 +14,8 @@ import h11
 READ_BYTES = 64 * 1024
 LARGEST_HEAD = 100 * 1024
 """Bytes of status line and headers that are read before giving up."""
+MOST_BEFORE = 8
+"""Of what may come before an answer, such as `100 Continue`; without end it would keep everybody waiting."""
 
 
 class Connection:
@@ -38,9 +40,10 @@ class Connection:
         # A server may answer before it has read all, and close: its answer says more than the broken pipe.
         with contextlib.suppress(ConnectionError):
             await self._writer.drain()
-        while not isinstance(event := await self._next(), h11.Response):
-            pass  # only what comes before the answer, such as "100 Continue"
-        return event
+        for _ in range(MOST_BEFORE + 1):
+            if isinstance(event := await self._next(), h11.Response):
+                return event
+        raise h11.RemoteProtocolError("too much comes before the answer")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body of the answer; raises as ask does."""
