@@ -52,31 +52,31 @@ class _Tracer(trace.Tracer):
         outer = trace.get_current_span(context)
         return outer if outer.get_span_context().is_valid else trace.NonRecordingSpan(_new_trace())
 
-    def start_as_current_span(self, name: str, context: otel.Context | None = None, *args: Any, **kwargs: Any) -> Any:
+    def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """See the API; for `with` only."""
         if self._traces.heard:
-            return self._recording.start_as_current_span(name, context, *args, **kwargs)
-        return _Current(self.start_span(name, context))
+            return self._recording.start_as_current_span(name, *args, **kwargs)
+        outer = trace.get_current_span()
+        if outer is trace.INVALID_SPAN:
+            return trace.use_span(trace.NonRecordingSpan(_new_trace()))
+        return _Within(outer)
 
 
-class _Current:
-    """A span that is the current one within a `with`."""
+class _Within:
+    """A `with` whose span is the one that is current already."""
 
-    __slots__ = ("_span", "_token")
+    __slots__ = ("_span",)
 
     def __init__(self, span: trace.Span) -> None:
         self._span = span
 
     def __enter__(self) -> trace.Span:
-        current = trace.get_current_span() is self._span
-        self._token = None if current else otel.attach(trace.set_span_in_context(self._span))
         return self._span
 
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, stack: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            otel.detach(self._token)
+        pass
 
 
 def _new_trace() -> trace.SpanContext:

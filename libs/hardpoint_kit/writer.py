@@ -24,6 +24,7 @@ class Writer:
     def __init__(self, url: str) -> None:
         self._conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._cursor: psycopg.AsyncCursor[Any] | None = None
         self._turn = asyncio.Lock()
 
     async def write(self, statement: LiteralString, parameters: Mapping[str, Any]) -> None:
@@ -56,7 +57,7 @@ class Writer:
                 self._connection = None
 
     async def _execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> None:
-        if self._connection is None or self._connection.closed:
+        if self._cursor is None or self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(
                 self._conninfo,
                 autocommit=True,
@@ -64,4 +65,5 @@ class Writer:
                 connect_timeout=CONNECT_SECONDS,
                 options=f"-c statement_timeout={STATEMENT_SECONDS}s -c hardpoint.org=*",
             )
-        await self._connection.execute(statement, parameters)
+            self._cursor = self._connection.cursor()
+        await self._cursor.execute(statement, parameters)

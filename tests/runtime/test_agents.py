@@ -102,7 +102,7 @@ async def test_another_org_sees_nothing(attached: Client, server: Server, dial: 
     ):
         with pytest.raises(NotFound):
             await call
-    for table in ("agents", "installations", "attachments", "runs", "steps", "usage_counters", "announcements"):
+    for table in ("agents", "installations", "attachments", "runs", "usage_counters", "announcements"):
         assert await query(f"SELECT count(*) FROM {table}", org="umbrella") == [(0,)]
     assert await query("SELECT count(*) FROM attachments", org="acme") == [(1,)]
 

@@ -116,7 +116,7 @@ class Run:
         )
 
     def only_step(self) -> "Step":
-        """The one step of a run that called one action."""
+        """The one step of a run that called one action: it is the run, and is not stored beside it."""
         return Step(
             StepName(self.name.org, self.name.run, "1"),
             self.action,

@@ -130,7 +130,9 @@ class Calls:
 
     async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
         run = new_run_name(caller.org, self._clock.now())
-        with tracer.start_as_current_span(f"execute_tool {plan.name}", attributes=_attributes(plan, run)) as span:
+        with tracer.start_as_current_span(f"execute_tool {plan.name}") as span:
+            if span.is_recording():
+                span.set_attributes(_attributes(plan, run))
             record, ended = await self._execute(caller, plan, run, value, remaining)
             await self._recorder.record(record)
             return _answer(span, record.run, ended)

@@ -1,4 +1,4 @@
-"""Owns the tables of runs, steps and counters: written together, many calls at a time."""
+"""Owns the tables of runs and counters: written together, many calls at a time."""
 
 import secrets
 from collections.abc import Sequence
@@ -9,43 +9,31 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import NotFound
-from hardpoint_kit.names import ReleaseName, RunName, StepName
+from hardpoint_kit.names import ReleaseName, RunName
 from hardpoint_kit.writer import Writer
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.domain.runs import Failure, Record, Run, RunState, Step, sum_by_attachment, sum_by_grant
+from hardpoint_runtime.domain.runs import Failure, Record, Run, RunState, sum_by_attachment, sum_by_grant
 from hardpoint_runtime.store.rows import USAGE
 
 # One statement: a batch is one round trip and one commit. It may run twice: what is written is not counted again.
 _WRITE = """
-    WITH given AS (
-        SELECT * FROM jsonb_to_recordset(%(runs)s::jsonb) AS given (org text, run text, step text, agent text,
-            action text, release text, state text, reason text, message text, place text, fix text,
-            facts jsonb, started_at timestamptz, duration_us bigint, usage jsonb, trace_id text, subject text)
-    ), written AS (
+    WITH written AS (
         INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
             started_at, duration_us, usage, trace_id, subject)
-        SELECT org, run, agent, action, release, state, reason, message, place, fix, facts, started_at, duration_us,
-            usage, trace_id, subject
-        FROM given ON CONFLICT DO NOTHING RETURNING org, run
-    ), stepped AS (
-        INSERT INTO steps (org, run, step, action, release, state, reason, message, started_at, duration_us, usage)
-        SELECT org, run, step, action, release, state, reason, message, started_at, duration_us, usage
-        FROM given JOIN written USING (org, run)
+        SELECT org, run, agent, action, release, state, reason, message, place, fix, facts,
+            started_at, duration_us, usage, trace_id, subject
+        FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING run
     ), used AS (
         INSERT INTO grant_uses AS g (org, installation, granted, writer, executions, last_used)
         SELECT org, installation, granted, %(writer)s, executions, last_used
-        FROM jsonb_to_recordset(%(grants)s::jsonb) AS used (org text, installation text, granted text,
-            executions bigint, last_used timestamptz)
-        WHERE EXISTS (SELECT FROM written)
+        FROM jsonb_populate_recordset(NULL::grant_uses, %(grants)s) WHERE EXISTS (SELECT FROM written)
         ON CONFLICT (installation, granted, writer) DO UPDATE SET executions = g.executions + EXCLUDED.executions,
             last_used = greatest(g.last_used, EXCLUDED.last_used)
     )
     INSERT INTO usage_counters AS c (org, attachment, installation, writer, executions, errors, usages, total_us,
         last_used)
     SELECT org, attachment, installation, %(writer)s, executions, errors, usages, total_us, last_used
-    FROM jsonb_to_recordset(%(counters)s::jsonb) AS counted (org text, attachment text, installation text,
-        executions bigint, errors bigint, usages bigint, total_us bigint, last_used timestamptz)
-    WHERE EXISTS (SELECT FROM written)
+    FROM jsonb_populate_recordset(NULL::usage_counters, %(counters)s) WHERE EXISTS (SELECT FROM written)
     ON CONFLICT (attachment, writer) DO UPDATE SET executions = c.executions + EXCLUDED.executions,
         errors = c.errors + EXCLUDED.errors, usages = c.usages + EXCLUDED.usages,
         total_us = c.total_us + EXCLUDED.total_us, last_used = greatest(c.last_used, EXCLUDED.last_used)
@@ -55,13 +43,10 @@ _LIST = """
     SELECT *, CAST(usage AS text) AS usage_json FROM runs WHERE org = :org AND (:after = '' OR run < :after) {filters}
     ORDER BY run DESC LIMIT :limit
 """
-_LIST_STEPS = text("""
-    SELECT *, CAST(usage AS text) AS usage_json FROM steps WHERE org = :org AND run = :run ORDER BY started_at, step
-""")
 
 
 class RunLog:
-    """Writes runs with their steps, and adds them to the counters as `process`, which no other process is."""
+    """Writes runs, and adds them to the counters as `process`, which no other process is."""
 
     def __init__(self, url: str, process: str = "") -> None:
         self._writer = Writer(url)
@@ -103,7 +88,7 @@ class RunLog:
 
 
 class Runs:
-    """Runs and steps, over one connection."""
+    """Runs, over one connection."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -122,11 +107,6 @@ class Runs:
         key |= ({"agent": agent} if agent else {}) | ({"state": state} if state else {})
         return [_run(row) for row in await self._connection.execute(text(_LIST.format(filters=filters)), key)]
 
-    async def steps(self, name: RunName) -> list[Step]:
-        """Read the steps of a run in the order in which they started."""
-        rows = await self._connection.execute(_LIST_STEPS, {"org": name.org, "run": name.run})
-        return [_step(row) for row in rows]
-
 
 def _json(rows: list[dict[str, Any]]) -> str:
     return to_json(rows).decode()
@@ -136,7 +116,6 @@ def _columns(run: Run) -> dict[str, Any]:
     return {
         "org": run.name.org,
         "run": run.name.run,
-        "step": run.only_step().name.step,
         "agent": run.agent,
         "action": run.action,
         "release": str(run.release),
@@ -167,17 +146,4 @@ def _run(row: Row[Any]) -> Run:
         USAGE.validate_json(row.usage_json),
         row.trace_id,
         row.subject,
-    )
-
-
-def _step(row: Row[Any]) -> Step:
-    return Step(
-        StepName(row.org, row.run, row.step),
-        row.action,
-        ReleaseName.parse(row.release),
-        RunState(row.state),
-        Failure(row.reason, row.message),
-        row.started_at,
-        row.duration_us,
-        USAGE.validate_json(row.usage_json),
     )
