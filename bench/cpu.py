@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench.deployment import ANALYSIS, CODE_FILES, EXAMPLES, Measured
+from bench.capabilities import N, python
+from bench.deployment import Measured
 from bench.measure import Probe
 from bench.processes import ZYGOTE, descendants, interpreters, parents
 from bench.report import Report
@@ -69,13 +70,11 @@ async def cpu_of_calls(run: Measured, report: Report) -> None:
 
 async def _probes(run: Measured) -> dict[str, Probe]:
     """Of a capability of their own, which has used up no slot yet."""
-    filename = CODE_FILES["python"]
-    source = (EXAMPLES / filename).read_bytes().replace(b"data-analyzer-python", b"fresh-analyzer")
-    await run.add("fresh-analyzer", source, filename)
+    await run.add("fresh", python("fresh"), "double.py")
     await run.renew()
     return {
-        "execute_python": partial(run.execute_to_end, "fresh-analyzer", **ANALYSIS),
-        "call_python": partial(run.call, "fresh-analyzer.analyzeDataset", ANALYSIS),
+        "execute_python": partial(run.execute_to_end, "fresh", **N),
+        "call_python": partial(run.call, "fresh.double", N),
     }
 
 

@@ -1,4 +1,4 @@
-"""A real Hardpoint to be measured: one process, fresh state, three capabilities attached to one agent."""
+"""A real Hardpoint to be measured: one process, fresh state, a few capabilities attached to one agent."""
 
 import fcntl
 import shutil
@@ -12,6 +12,7 @@ from typing import Any
 
 from demo.daemon import Deployment
 
+from bench.capabilities import DOUBLES, EXAMPLES, HTTP_FILE, INPUTS, SPINNER
 from bench.servers import Servers
 from hardpoint.config.v1 import config_pb2
 from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
@@ -26,28 +27,8 @@ from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.wire import ORG_METADATA, SUBJECT_METADATA
 from hardpoint_kit.state import default_state_folder
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 ORG = "bench"
 HOST = "api.weather.com"
-HTTP_FILE = "weather-capability.yaml"
-CODE_FILES = {"python": "custom_data_analyzer.py", "javascript": "custom-data-analyzer.js"}
-SPINNER = b"""
-from hardpoint_sdk import action, capability
-capability(id="spinner", name="Spinner", version="1.0.0", permissions=["compute.heavy"])
-@action
-async def spin(self, input):
-    self.log("here")
-    while True:
-        pass
-"""
-WEATHER = {"location": "New York"}
-ANALYSIS = {"dataset": "value\n1\n2\n3\n4\n100\n", "analysisType": "statistical"}
-INPUTS = {"http": WEATHER} | dict.fromkeys(CODE_FILES, ANALYSIS)
-CALLS = {
-    "http": ("weather-lookup.get-weather", WEATHER),
-    "python": ("data-analyzer-python.analyzeDataset", ANALYSIS),
-}
-"""As an agent makes them."""
 UNIT = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
 """What a unit of Hardpoint says besides its token: for whom it asks."""
 
@@ -93,13 +74,6 @@ class Measured:
     async def call(self, action: str, params: dict[str, Any]) -> Any:
         """Call an action as an agent does; raises what it raises."""
         return await self.client.call(self.agent.id, action, params)
-
-    async def execute(self, name: str) -> None:
-        """Run a release's first action as a watcher has it run; raises RuntimeError unless it ends well."""
-        finished = executor_pb2.Finished()
-        async for event in self.executor.Execute(self._asked(name), timeout=30, metadata=UNIT):
-            finished = event.finished
-        _must_be_well(name, finished)
 
     async def execute_to_end(self, name: str, **given: Any) -> None:
         """Run a release's first action as the runtime has it run, with what is given on top of its usual input.
@@ -158,6 +132,7 @@ class Measured:
             limits=manifest_pb2.Limits(wall_seconds=30),
             engine=manifest.engine,
             libraries=manifest.libraries,
+            isolation=manifest.isolation,
             asked=manifest.authority,
         )
 
@@ -213,8 +188,8 @@ def _pid(deployment: Deployment) -> int:
 async def _set_up(run: Measured) -> None:
     await run.agent.create()
     await run.add("http", (EXAMPLES / HTTP_FILE).read_bytes(), HTTP_FILE, {"API_KEY": "bench-key-51d0"})
-    for language, filename in CODE_FILES.items():
-        await run.add(language, (EXAMPLES / filename).read_bytes(), filename)
+    for name, (filename, source) in DOUBLES.items():
+        await run.add(name, source, filename)
     await run.add("spinner", SPINNER, "spinner.py")
     await run.renew()
 

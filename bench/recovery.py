@@ -4,7 +4,8 @@ import asyncio
 import time
 from functools import partial
 
-from bench.deployment import CALLS, Measured
+from bench.capabilities import CALLS
+from bench.deployment import Measured
 from bench.measure import Probe, Times
 from bench.report import Report
 from hardpoint_client import Agent, Hardpoint

@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from bench.deployment import CALLS, Measured
+from bench.capabilities import CALLS
+from bench.deployment import Measured
 from bench.measure import Probe, Times, one_by_one
 from bench.report import Report
 

@@ -1,0 +1,70 @@
+"""What the measured agents call: one http action, and the same small function in every engine and tier."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+HTTP_FILE = "weather-capability.yaml"
+WEATHER = {"location": "New York"}
+N = {"n": 21}
+
+SPINNER = b"""
+from hardpoint_sdk import action, capability
+capability(id="spinner", name="Spinner", version="1.0.0", permissions=["compute.heavy"])
+@action
+async def spin(self, input):
+    self.log("here")
+    while True:
+        pass
+"""
+
+_PYTHON = """
+from hardpoint_sdk import action, capability
+capability(**{header!r})
+@action(id="double", inputs=[{{"name": "n", "type": "integer", "required": True}}], effect="read")
+async def double(self, input):
+    return {{"twice": input["n"] * 2}}
+"""
+_JAVASCRIPT = """
+export default {{
+  ...{header},
+  actions: {{
+    double: {{
+      inputs: {{ n: {{ type: 'integer', required: true }} }},
+      effect: 'read',
+      async run(input) {{ return {{ twice: input.n * 2 }}; }},
+    }},
+  }},
+}};
+"""
+
+
+def _header(name: str) -> dict[str, str]:
+    return {"id": name, "name": "Double", "version": "1.0.0", "description": "Doubles a number"}
+
+
+def python(name: str, **more: Any) -> bytes:
+    """A Python file of the capability `name`, with `more` in its header."""
+    return _PYTHON.format(header=_header(name) | more).encode()
+
+
+def javascript(name: str, **more: Any) -> bytes:
+    """See `python`."""
+    return _JAVASCRIPT.format(header=json.dumps(_header(name) | more)).encode()
+
+
+DOUBLES = {
+    "python": ("double.py", python("double-python")),
+    "quickjs": ("double.js", javascript("double-quickjs", engine="quickjs")),
+    "node": ("double.js", javascript("double-node")),
+    "single_python": ("double.py", python("double-single-python", isolation="strict")),
+}
+"""The file of each, by engine and tier: Python and QuickJS in slots, the others in an nsjail for each call."""
+
+INPUTS: dict[str, dict[str, Any]] = {"http": WEATHER} | dict.fromkeys(DOUBLES, N)
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "http": ("weather-lookup.get-weather", WEATHER),
+    "python": ("double-python.double", N),
+}
+"""As an agent makes them."""
