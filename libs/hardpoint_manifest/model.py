@@ -14,6 +14,8 @@ from hardpoint_manifest.names import ActionId, CapabilityId, ParameterName, Requ
 
 JsonSchema = dict[str, Any]
 ParameterType = Literal["string", "number", "integer", "boolean", "object", "array", "file", "any"]
+REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+"""The methods that do the same when they are done again (RFC 9110, 9.2.2)."""
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 FILE_SCHEMA: JsonSchema = {
@@ -96,11 +98,30 @@ class Body(Value):
     content: Any = None
 
 
+class Basic(Value):
+    """A user's name and password, templates of settings and secrets; they are sent together, encoded."""
+
+    username: str
+    password: str
+
+
+class OAuth2(Value):
+    """How people would let the capability act for them at a provider; `setting` holds an access token meanwhile."""
+
+    setting: RequirementKey
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    authorization_url: str = ""
+    token_url: str = ""
+    scopes: tuple[str, ...] = ()
+    pkce: bool = True
+
+
 class HttpCall(Value):
     """One HTTP request and how its response becomes an output; every text may hold `${...}` or `{{...}}`.
 
     `response_mapping` names an expression for each output; when empty, the whole response is the output.
     `success` is an expression that must hold for the call to have worked; `error` is one that says why it did not.
+    `retry` is how often a request that cannot happen twice is made again, `idempotency_header` what makes others so.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "GET"
@@ -112,6 +133,9 @@ class HttpCall(Value):
     success: str | None = None
     error: str | None = None
     timeout_seconds: float | None = None
+    basic: Basic | None = None
+    idempotency_header: str = ""
+    retry: int = 0
 
 
 class Action(Value):
@@ -156,6 +180,11 @@ class Requirement(Value):
     help_url: str = ""
     hosts: tuple[str, ...] = ()
     pointer: str = ""
+
+    @property
+    def declared(self) -> bool:
+        """Whether the author wrote it down, rather than an `auth` that needs it."""
+        return not self.pointer.endswith("/auth")
 
     @property
     def secret(self) -> bool:
@@ -224,6 +253,7 @@ class Manifest(Value):
     hosts: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    oauth2: OAuth2 | None = None
     limits: Limits = Limits()
     license: str = ""
     documentation_url: str = ""

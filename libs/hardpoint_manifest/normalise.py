@@ -6,13 +6,15 @@ Total on checked sources: what is wrong with a source is found by `rules`, not h
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, cast
 
+from hardpoint_manifest import connector
 from hardpoint_manifest import source as written
-from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule
+from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule, http_permission
 from hardpoint_manifest.engine import ENGINES, LIBRARIES, ONLY_IN_SLOTS
 from hardpoint_manifest.finding import Path, pointer
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import (
     Action,
+    Basic,
     Body,
     Example,
     HttpCall,
@@ -24,6 +26,7 @@ from hardpoint_manifest.model import (
     Trigger,
     Verifier,
 )
+from hardpoint_manifest.providers import provider_of
 from hardpoint_manifest.version import Version
 
 DEFAULT_VERSION: Final = "0.1.0"
@@ -137,15 +140,15 @@ def _declared_action(action: written.SourceAction, shared: written.Integration |
     integration = action.integration or shared
     call = None
     if integration is not None:
-        call = _call(integration, integration.endpoint, integration.auth, {}, None, None)
+        call = _call(integration, integration.endpoint, integration.auth, None)
     return _http_action(action, call)
 
 
 def _endpoint_action(endpoint: written.Endpoint, api: written.Api | None) -> Action:
     if api is None:
         return _http_action(endpoint, None)
-    url = f"{api.base_url.rstrip('/')}/{endpoint.path.lstrip('/')}"
-    return _http_action(endpoint, _call(endpoint, url, api.auth, api.headers, api.success, api.error))
+    url = connector.url_of(api, endpoint)
+    return _http_action(endpoint, _call(endpoint, url, connector.completed(api.auth), api))
 
 
 def _http_action(action: written.SourceAction | written.Endpoint, call: HttpCall | None) -> Action:
@@ -161,34 +164,41 @@ def _http_action(action: written.SourceAction | written.Endpoint, call: HttpCall
     )
 
 
-def _call(
-    call: written.Call,
-    url: str,
-    auth: written.Auth | None,
-    headers: dict[str, str],
-    success: str | None,
-    error: str | None,
-) -> HttpCall:
+def _call(call: written.Call, url: str, auth: written.Auth | None, api: written.Shared | None) -> HttpCall:
+    """A call with what it shares; a provider that is known to say no in its own way says it here too."""
     auth_headers, auth_query = _credentials(auth)
+    known = provider_of(url)
+    shared = api or written.Shared()
+    success, error = call.success or shared.success, call.error or shared.error
+    idempotency, retry = call.idempotency or shared.idempotency, shared.retry if call.retry is None else call.retry
     return HttpCall(
         method=call.method,
         url=url,
-        headers={**headers, **auth_headers, **call.headers},
+        headers={**shared.headers, **auth_headers, **call.headers},
         query={**auth_query, **call.params},
         body=_body(call),
         response_mapping=call.response_mapping,
-        success=call.success or success,
-        error=call.error or error,
+        success=success or (known.success if known else None),
+        error=error or (known.error if known and not success else None),
         timeout_seconds=call.timeout_seconds,
+        basic=_basic(auth),
+        idempotency_header=idempotency.header if idempotency else "",
+        retry=retry or 0,
     )
 
 
 def _credentials(auth: written.Auth | None) -> tuple[dict[str, str], dict[str, Any]]:
-    if auth is None or auth.type in {"none", "oauth2"}:
+    if auth is None or auth.type in {"none", "basic"} or (auth.type == "oauth2" and not auth.token):
         return {}, {}
-    if auth.type == "bearer":
+    if auth.type in {"bearer", "oauth2"}:
         return {"Authorization": f"Bearer {auth.token}"}, {}
     return ({auth.name: auth.value}, {}) if auth.location == "header" else ({}, {auth.name: auth.value})
+
+
+def _basic(auth: written.Auth | None) -> Basic | None:
+    if auth is None or auth.type != "basic":
+        return None
+    return Basic(username=auth.username or "", password=auth.password or "")
 
 
 def _body(call: written.Call) -> Body | None:
@@ -205,7 +215,7 @@ def _manifest(
     settings: list[written.NamedSetting] | dict[str, written.SettingBody],
     declared_hosts: list[str],
 ) -> Manifest:
-    permissions = tuple(dict.fromkeys(name for name in capability.permissions if name in PERMISSIONS))
+    permissions = tuple(dict.fromkeys(name for name in _asked(capability, actions) if name in PERMISSIONS))
     hosts = dict.fromkeys(str(rule) for rule in _valid_hosts(declared_hosts, actions))
     tier = Authority(frozenset(permissions)).compute_tier
     return Manifest(
@@ -223,17 +233,35 @@ def _manifest(
         category=capability.category,
         tags=tuple(capability.tags),
         actions=actions,
-        requirements=requirements(settings, settings_path(capability), hosts),
+        requirements=(*requirements(settings, settings_path(capability), hosts), *_derived(capability)),
         permissions=permissions,
         hosts=tuple(hosts),
         examples=tuple(_examples(capability, actions)),
         triggers=tuple(_trigger(trigger) for trigger in capability.triggers),
+        oauth2=connector.oauth2(capability) if isinstance(capability, written.Capability) else None,
         limits=Limits(compute=cast("Literal['light', 'moderate', 'heavy']", tier)),
         license=capability.license,
         documentation_url=capability.documentation_url,
         support_url=capability.support_url,
         repository_url=capability.repository_url,
     )
+
+
+def _asked(capability: written.Common, actions: tuple[Action, ...]) -> Iterable[str]:
+    """The permissions that are written, or for a connector that writes none those of its methods."""
+    if derives_permissions(capability):
+        return [http_permission(action.http.method) for action in actions if action.http is not None]
+    return capability.permissions
+
+
+def derives_permissions(capability: written.Common) -> bool:
+    """Whether the methods of a connector's endpoints are its list of permissions, since it has no other."""
+    is_connector = isinstance(capability, written.Capability) and capability.api is not None
+    return is_connector and "permissions" not in capability.model_fields_set
+
+
+def _derived(capability: written.Common) -> tuple[Requirement, ...]:
+    return connector.derived(capability) if isinstance(capability, written.Capability) else ()
 
 
 def _engine(capability: written.Common, language: Language | None) -> Engine | None:

@@ -79,17 +79,30 @@ Settings = Annotated[
 
 
 class Auth(Source):
-    """How a web API knows who calls: a bearer token, a key in a header or the query, or OAuth2."""
+    """How a web API knows who calls: a bearer token, a user's password, a key in a header or the query, or OAuth2.
 
-    type: Literal["none", "bearer", "api_key", "oauth2"]
+    The credential is a setting of type secret. A connector that names none gets one: `API_TOKEN`, `USERNAME` and
+    `PASSWORD`, `API_KEY`, `ACCESS_TOKEN`.
+    """
+
+    type: Literal["none", "bearer", "basic", "api_key", "oauth2"]
     token: Text = ""
+    username: Text | None = None
+    password: Text | None = None
     name: Text = ""
     location: Annotated[Literal["header", "query"], Field(alias="in")] = "header"
     value: Text = ""
-    authorize_url: Text = ""
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    authorization_url: Text = ""
     token_url: Text = ""
-    scopes: list[Text] = []
-    pkce: bool = False
+    scopes: Annotated[list[Label], Field(max_length=100)] = []
+    pkce: bool = True
+
+
+class Idempotency(Source):
+    """The header in which an API takes a key that tells a repeated request from a new one."""
+
+    header: Label
 
 
 class Call(Source):
@@ -104,6 +117,8 @@ class Call(Source):
     success: Text | None = None
     error: Text | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] | None = None
+    idempotency: Idempotency | None = None
+    retry: Annotated[int, Field(ge=0, le=5)] | None = None
 
 
 class Integration(Call):
@@ -138,14 +153,21 @@ class Endpoint(Call):
     effect: Effect | None = None
 
 
-class Api(Source):
+class Shared(Source):
+    """What the endpoints of a connector have in common, besides where they are and who calls."""
+
+    headers: dict[Label, Text] = {}
+    success: Text | None = None
+    error: Text | None = None
+    idempotency: Idempotency | None = None
+    retry: Annotated[int, Field(ge=0, le=5)] | None = None
+
+
+class Api(Shared):
     """What all endpoints of a connector share."""
 
     base_url: Label
     auth: Auth | None = None
-    headers: dict[Label, Text] = {}
-    success: Text | None = None
-    error: Text | None = None
 
 
 class SourceExample(Source):

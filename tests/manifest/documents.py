@@ -57,6 +57,17 @@ def integration(**changes: Any) -> dict[str, Any]:
     return http(integration={"type": "api", "endpoint": "https://api.example.com/v1", **changes})
 
 
+def connector(endpoint: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A small correct API connector with one endpoint; `base_url` and `auth` are those of its `api`."""
+    shared = {
+        key: changes.pop(key) for key in ("base_url", "auth", "headers", "retry", "idempotency") if key in changes
+    }
+    api = {"base_url": "https://api.example.com/v1", **shared}
+    endpoints = [{"id": "list", "method": "GET", "path": "/items", **(endpoint or {})}]
+    plain = {"actions": None, "integration": None, "type": "api-connector"}
+    return http(**plain, **{"api": api, "endpoints": endpoints, **changes})
+
+
 def document(data: Any) -> Document:
     """The data as a JSON file."""
     return load(json.dumps(data, indent=2).encode(), "capability.json")

@@ -145,24 +145,47 @@ def test_d07_the_limit_is_the_smaller_of_tier_and_policy(tier, policy, seconds):
     assert Authority.of([f"compute.{tier}"]).compute_tier == tier
 
 
-def test_d10_oauth_needs_consent_pkce_and_a_success_predicate():
+@pytest.mark.parametrize("rule", ["oauth-token-url", "oauth-authorization-url"])
+def test_d10_what_signing_in_lacks_is_said_with_a_patch(rule):
     document = example("slack-integration.json")
-    findings = check(document).findings
-    assert only(findings, "oauth-token-url").patch[0].value == "https://slack.com/api/oauth.v2.access"
-    for rule in ("oauth-token-url", "oauth-authorize-url", "oauth-pkce", "no-success"):
-        finding = only(findings, rule)
-        assert finding.severity == "error"
-        assert rule not in rules(patched(document, finding).findings)
+    finding = only(check(document).findings, rule)
+    assert finding.severity == "warning", "nobody signs in yet, so it stops no release"
+    assert finding.patch[0].value.startswith("https://slack.com/")
+    assert rule not in rules(patched(document, finding).findings)
 
 
-def test_d10_this_release_says_that_it_cannot_connect_accounts():
-    finding = only(check(example("slack-integration.json")).findings, "auth-not-supported")
-    assert (finding.path, finding.line) == ("capability.api.auth.type", 12)
+def test_d10_slack_says_in_ok_whether_a_call_worked():
+    document = example("slack-integration.json")
+    found = check(document)
+    assert found.manifest is not None
+    assert {(a.http.success, a.http.error) for a in found.manifest.actions} == {("data.ok", "data.error")}
+    finding = only(found.findings, "derived-success")
+    assert (finding.severity, finding.path) == ("info", "capability.api")
+    after = patched(document, finding)
+    assert "derived-success" not in rules(after.findings)
+    assert after.manifest is not None
+    assert after.manifest.actions == found.manifest.actions
 
 
-def test_d11_a_webhook_without_verifier_is_an_error_with_a_patch():
+def test_d10_a_provider_of_which_nothing_is_known_is_judged_by_its_status_alone():
+    manifest = report(http()).manifest
+    assert manifest is not None
+    assert manifest.actions[0].http is not None
+    assert manifest.actions[0].http.success is None
+
+
+def test_d10_signing_in_is_not_offered_and_a_token_stands_in():
+    found = check(example("slack-integration.json"))
+    finding = only(found.findings, "oauth-not-offered")
+    assert (finding.severity, finding.path, finding.line) == ("info", "capability.api.auth.type", 12)
+    assert "ACCESS_TOKEN holds an access token" in finding.message
+    assert "chat:write, channels:read" in finding.fix
+
+
+def test_d11_a_webhook_without_verifier_is_refused_with_a_patch():
     document = example("slack-integration.json")
     finding = only(check(document).findings, "webhook-verifier")
+    assert finding.severity == "warning", "what proves nothing starts nothing"
     assert finding.patch[0].value == {"kind": "slack", "secret": "SIGNING_SECRET"}
     after = patched(document, finding)
     assert not {"webhook-verifier", "undeclared-name"} & rules(after.findings)
@@ -211,6 +234,21 @@ def test_d14_a_missing_permission_is_an_error_with_a_patch():
     finding = only(found.findings, "missing-permission")
     assert "network.http.get" in finding.message
     assert patched(document, finding).ok
+
+
+def test_d14_the_endpoints_of_a_connector_are_its_list_unless_it_writes_one():
+    document = example("slack-integration.json")
+    found = check(document)
+    assert found.ok
+    assert found.manifest is not None
+    assert found.manifest.permissions == ("network.http.post", "network.http.get")
+    finding = only(found.findings, "derived-permission")
+    assert (finding.severity, finding.path) == ("warning", "capability.permissions")
+    assert not {"derived-permission", "missing-permission"} & rules(patched(document, finding).findings)
+
+    data = {"capability": {**document.data["capability"], "permissions": ["network.http.get"]}}
+    refused = only(report(data).findings, "missing-permission")
+    assert (refused.severity, refused.message) == ("error", "send-message needs network.http.post")
 
 
 def test_secrets_stay_out_of_urls_and_calculations():

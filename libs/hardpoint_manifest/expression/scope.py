@@ -43,6 +43,16 @@ class Scope:
         )
 
     @classmethod
+    def settings(cls, requirements: Iterable[Requirement]) -> Self:
+        """What is known before a call has an input: each setting and secret by key."""
+        given = tuple(requirements)
+        return cls(
+            {requirement.key: _setting_type(requirement) for requirement in given},
+            optional=frozenset(r.key for r in given if not r.required and r.default is None),
+            secrets=frozenset(requirement.key for requirement in given if requirement.secret),
+        )
+
+    @classmethod
     def response(cls, action: Action) -> Self:
         """What a response mapping may use: `data` (the parsed body), `status`, `headers` (lower case) and `input`."""
         types, optional, closed = _members("input", action.inputs)

@@ -6,6 +6,7 @@ from typing import Final
 from hardpoint_manifest.finding import Finding
 from hardpoint_manifest.rules import (
     authority,
+    connectors,
     engine,
     examples,
     expressions,
@@ -24,6 +25,7 @@ __all__ = ["RULES", "Subject"]
 RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     names.check,
     requests.check,
+    connectors.check,
     expressions.check,
     authority.check,
     engine.check,

@@ -7,6 +7,7 @@ from hardpoint_manifest.authority import COMPUTE_SECONDS, PERMISSIONS, SERVED, H
 from hardpoint_manifest.finding import Finding, PatchOp, pointer
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import Kind
+from hardpoint_manifest.normalise import derives_permissions
 from hardpoint_manifest.rules.sites import calls
 from hardpoint_manifest.rules.subject import Subject
 
@@ -65,11 +66,17 @@ def _missing_permissions(subject: Subject) -> Iterator[Finding]:
         if action.http is not None:
             needs.setdefault(http_permission(action.http.method), []).append(action.id)
     missing = {name: actions for name, actions in needs.items() if name not in subject.manifest.permissions}
+    path = subject.at("permissions")
+    patch: tuple[PatchOp, ...]
+    if not missing and derives_permissions(subject.source) and needs:
+        message = "; ".join(f"{', '.join(actions)} needs {name}" for name, actions in needs.items())
+        message += "; nothing says so, and it is asked for"
+        patch = (PatchOp("add", pointer(path), list(needs)),)
+        yield subject.warning("derived-permission", path, message, f"write permissions: [{', '.join(needs)}]", patch)
     if not missing:
         return
-    path = subject.at("permissions")
     if subject.document.value(path) is None:
-        patch: tuple[PatchOp, ...] = (PatchOp("add", pointer(path), list(missing)),)
+        patch = (PatchOp("add", pointer(path), list(missing)),)
     else:
         patch = tuple(PatchOp("add", pointer((*path, "-")), name) for name in missing)
     message = "; ".join(f"{', '.join(actions)} needs {name}" for name, actions in missing.items())
@@ -90,15 +97,17 @@ def _declared_hosts(subject: Subject) -> Iterator[Finding]:
 
 def _derived_hosts(subject: Subject) -> Iterator[Finding]:
     for call in calls(subject):
-        path = subject.at("api", "base_url") if call.api is not None else call.url_path
+        path, url = call.url_path, call.url
+        if call.api is not None:
+            path, url = subject.at("api", "base_url"), call.api.base_url
         try:
-            host = host_of(call.url)
+            host = host_of(url)
         except ValueError as error:
             yield subject.error("invalid-url", path, str(error))
             continue
         if str(host) not in subject.source.hosts:
             yield subject.info("derived-host", path, f"requests go to {host}")
-        if call.url.lower().startswith("http:"):
+        if url.lower().startswith("http:"):
             message = f"requests to {host.host} travel unencrypted"
             yield subject.warning("plain-http", path, message, "use https:// where the service offers it")
 

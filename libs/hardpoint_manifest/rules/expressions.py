@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Template, compile
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
+from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.rules.sites import MAX_SITES, Site, sites
 from hardpoint_manifest.rules.subject import Subject
 
@@ -80,12 +82,40 @@ def _result_type(subject: Subject, site: Site, expressions: tuple[Expression, ..
 
 def _secrets(subject: Subject, site: Site, scope: Scope, expressions: tuple[Expression, ...]) -> Iterator[Finding]:
     for expression in expressions:
-        used = sorted({path.root for path in expression.source.paths} & scope.secrets)
+        roots = {path.root for path in expression.source.paths}
+        used = sorted(roots & scope.secrets)
         if not used:
+            yield from _open_credential(subject, site, roots)
             continue
-        if site.where not in {"header", "query", "body"}:
+        yield from _other_host(subject, site, used[0])
+        if site.where not in {"header", "query", "body", "basic"}:
             message = f"the secret {used[0]} stands in the URL, which ends up in logs"
             yield subject.error("secret-misplaced", site.path, message, "send it in a header")
         elif expression.source.whole is None or expression.source.whole.parts:
             message = f"the secret {used[0]} is used in a calculation; only the broker knows its value"
             yield subject.error("secret-misplaced", site.path, message, f"write ${{{used[0]}}} by itself")
+
+
+def _open_credential(subject: Subject, site: Site, roots: set[str]) -> Iterator[Finding]:
+    """A credential out of a setting that everybody in the org may read."""
+    if site.path[-2:-1] != ("auth",) or site.path[-1] == "username":
+        return
+    for key in sorted(roots):
+        if subject.manifest.requirement(key) is not None:
+            message = f"{key} carries a credential and is no secret"
+            yield subject.error("credential-not-secret", site.path, message, f"declare {key} with type: secret")
+
+
+def _other_host(subject: Subject, site: Site, key: str) -> Iterator[Finding]:
+    """A secret that would go to a host that it is not for: the broker would refuse every call."""
+    requirement = subject.manifest.requirement(key)
+    try:
+        host = host_of(site.action.http.url) if site.action.http else None
+    except ValueError:
+        return  # told with the URL
+    if requirement is None or host is None or not requirement.hosts:
+        return
+    if not Authority(hosts=frozenset(requirement.hosts)).allows_host(host.host, host.port):
+        message = f"{key} is for {', '.join(requirement.hosts)}, and would be sent to {host}"
+        fix = f"add {host} to its `hosts`" if requirement.declared else "declare a secret of its own for this host"
+        yield subject.error("secret-host", site.path, message, fix)

@@ -1,33 +1,22 @@
-"""Rules about credentials of web APIs: OAuth2 is complete, and a provider's way to say no is understood."""
+"""Rules about credentials of web APIs: they are complete, and a provider's way to say no is understood."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
+from hardpoint_manifest import connector
 from hardpoint_manifest import source as written
+from hardpoint_manifest.expression import ExpressionError, Scope, Template
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
+from hardpoint_manifest.hosts import host_of
+from hardpoint_manifest.providers import Provider, provider_of
 from hardpoint_manifest.rules.subject import Subject
 
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """What is known about one provider of web APIs."""
-
-    authorize_url: str
-    token_url: str
-    success: str
-    error: str
-
-
-# api.slack.com: every answer has status 200 and says in `ok` whether it worked.
-_PROVIDERS: Final = {
-    "slack.com": Provider(
-        authorize_url="https://slack.com/oauth/v2/authorize",
-        token_url="https://slack.com/api/oauth.v2.access",  # noqa: S106 - an address, not a password
-        success="data.ok",
-        error="data.error",
-    )
+_FIELDS: Final = {
+    "none": set(),
+    "bearer": {"token"},
+    "basic": {"username", "password"},
+    "api_key": {"name", "location", "value"},
+    "oauth2": {"token", "grant", "authorization_url", "token_url", "scopes", "pkce"},
 }
 
 
@@ -36,7 +25,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     if isinstance(subject.source, written.Header):
         return
     for path, auth, url in _auths(subject, subject.source):
-        provider = _provider(url)
+        provider = provider_of(url)
         if auth is not None:
             yield from _auth(subject, (*path, "auth"), auth, provider)
         if provider is not None:
@@ -54,54 +43,116 @@ def _auths(subject: Subject, source: written.Capability) -> Iterator[tuple[Path,
             yield path, action.integration.auth, action.integration.endpoint
 
 
-def _provider(url: str) -> Provider | None:
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return None
-    return next((known for name, known in _PROVIDERS.items() if host == name or host.endswith(f".{name}")), None)
-
-
 def _auth(subject: Subject, path: Path, auth: written.Auth, provider: Provider | None) -> Iterator[Finding]:
-    if auth.type == "bearer" and not auth.token:
+    connects = path == subject.at("api", "auth")
+    whole = (connector.completed(auth) if connects else auth) or auth
+    if whole.type == "bearer" and not whole.token:
         yield subject.error("auth-incomplete", path, "bearer needs a token", "add token: ${API_TOKEN}")
-    if auth.type == "api_key" and not (auth.name and auth.value):
-        yield subject.error(
-            "auth-incomplete", path, "api_key needs a name and a value", "add name and value: ${API_KEY}"
-        )
-    if auth.type == "oauth2":
-        message = "this release cannot connect accounts by OAuth2, so the capability cannot run"
-        fix = "use a token until then: auth: { type: bearer, token: ${ACCESS_TOKEN} }"
-        yield subject.error("auth-not-supported", (*path, "type"), message, fix)
+    if whole.type == "api_key" and not (whole.name and whole.value):
+        message = "api_key needs the name of its header or parameter" if whole.value else "api_key needs a value"
+        yield subject.error("auth-incomplete", path, message, "add name: X-Api-Key and value: ${API_KEY}")
+    if whole.type == "basic":
+        yield from _basic(subject, path, whole)
+    for field in sorted(auth.model_fields_set - _FIELDS[auth.type] - {"type"}):
+        name = "in" if field == "location" else field
+        message = f"`{name}` means nothing where the type is {auth.type}"
+        yield subject.warning("auth-unused", (*path, name), message, "remove it", (_removed((*path, name)),))
+    if auth.type == "oauth2" and connects:
+        yield _not_offered(subject, path, auth)
         yield from _oauth(subject, path, auth, provider)
+    elif auth.type == "oauth2":
+        message = "only an API connector knows OAuth2, so the action cannot run"
+        fix = "use `api` and `endpoints`, or a token: auth: { type: bearer, token: ${ACCESS_TOKEN} }"
+        yield subject.error("auth-not-supported", (*path, "type"), message, fix)
+
+
+def _removed(path: Path) -> PatchOp:
+    return PatchOp("remove", pointer(path))
+
+
+def _basic(subject: Subject, path: Path, auth: written.Auth) -> Iterator[Finding]:
+    """A name and a password, of which one at least only the broker knows."""
+    if auth.username is None or auth.password is None:
+        message, fix = "basic needs a user name and a password", "add username: ${USERNAME} and password: ${PASSWORD}"
+        yield subject.error("auth-incomplete", path, message, fix)
+        return
+    scope = Scope.settings(subject.manifest.requirements)
+    try:
+        used = {
+            one.root
+            for text in (auth.username, auth.password)
+            for expression in Template.parse(text, scope).expressions
+            for one in expression.source.paths
+        }
+    except ExpressionError:
+        return  # told with the expression
+    if not used & scope.secrets:
+        message = "neither the user name nor the password is a secret"
+        yield subject.error("credential-not-secret", path, message, "write password: ${PASSWORD}, a secret")
+
+
+def _not_offered(subject: Subject, path: Path, auth: written.Auth) -> Finding:
+    oauth2 = subject.manifest.oauth2
+    scopes = f" with {', '.join(auth.scopes)}" if auth.scopes else ""
+    message = (
+        f"signing in by OAuth2 is not offered yet: {oauth2.setting if oauth2 else 'a secret'} holds an access token"
+    )
+    fix = f"make a token{scopes} at the provider and give it to the installation"
+    return subject.info("oauth-not-offered", (*path, "type"), message, fix)
 
 
 def _oauth(subject: Subject, path: Path, auth: written.Auth, provider: Provider | None) -> Iterator[Finding]:
-    if not auth.authorize_url:
-        place = (*path, "authorize_url")
-        patch = (PatchOp("add", pointer(place), provider.authorize_url),) if provider else ()
-        fix = f"add {provider.authorize_url}" if provider else "it is in the provider's documentation"
-        yield subject.error("oauth-authorize-url", place, "nothing says where people give their consent", fix, patch)
+    """What signing in will need; nothing of it is used before, so nothing of it stops a release but a wrong address."""
+    for field, url in (("authorization_url", auth.authorization_url), ("token_url", auth.token_url)):
+        if url and not _is_https(url):
+            message = f"`{field}` is no https URL of a public host; codes and tokens travel there"
+            yield subject.error("invalid-url", (*path, field), message)
+    if not auth.authorization_url and auth.grant == "authorization_code":
+        place = (*path, "authorization_url")
+        patch = (PatchOp("add", pointer(place), provider.authorization_url),) if provider else ()
+        fix = f"add {provider.authorization_url}" if provider else "it is in the provider's documentation"
+        message = "nothing says where people will give their consent"
+        yield subject.warning("oauth-authorization-url", place, message, fix, patch)
     if provider and auth.token_url != provider.token_url:
         place = (*path, "token_url")
         patch = (PatchOp("replace" if auth.token_url else "add", pointer(place), provider.token_url),)
         message = f"{auth.token_url or 'no token_url'} is not where the provider exchanges codes"
-        yield subject.error("oauth-token-url", place, message, f"use {provider.token_url}", patch)
+        yield subject.warning("oauth-token-url", place, message, f"use {provider.token_url}", patch)
     elif not auth.token_url:
-        yield subject.error("oauth-token-url", (*path, "token_url"), "nothing says where codes are exchanged")
-    if not auth.pkce:
+        yield subject.warning("oauth-token-url", (*path, "token_url"), "nothing says where codes are exchanged")
+    if not auth.pkce and auth.grant == "authorization_code":
         place = (*path, "pkce")
-        patch = (PatchOp("add", pointer(place), True),)
-        yield subject.error("oauth-pkce", place, "a stolen code could be used by others", "add pkce: true", patch)
+        patch = (_removed(place),)
+        yield subject.warning("oauth-pkce", place, "a stolen code could be used by others", "remove pkce: false", patch)
+    for index, scope in enumerate(auth.scopes):
+        if not scope.isascii() or not scope.isprintable() or " " in scope:
+            message = f"{scope!r} is no scope: one has no spaces"
+            yield subject.error("oauth-scope", (*path, "scopes", index), message, "write each scope by itself")
+
+
+def _is_https(url: str) -> bool:
+    try:
+        host_of(url)
+    except ValueError:
+        return False
+    return url.lower().startswith("https://") and "${" not in url and "{{" not in url
 
 
 def _success(subject: Subject, path: Path, provider: Provider) -> Iterator[Finding]:
-    if all(action.http is None or action.http.success for action in subject.manifest.actions):
+    """The provider's own way to say no is used where the author names none; a way that nobody documents is no guess."""
+    call = subject.document.value(path) or {}
+    if call.get("success") or not _falls_back(subject, path):
         return
-    patch = (
-        PatchOp("add", pointer((*path, "success")), provider.success),
-        PatchOp("add", pointer((*path, "error")), provider.error),
-    )
-    message = "the provider answers with status 200 even when a call fails"
-    fix = f"add success: {provider.success} and error: {provider.error}"
-    yield subject.error("no-success", (*path, "success"), message, fix, patch)
+    patch = [PatchOp("add", pointer((*path, "success")), provider.success)]
+    if not call.get("error"):
+        patch.append(PatchOp("add", pointer((*path, "error")), provider.error))
+    message = f"whether a call worked is read from {provider.success}: the provider answers so whatever the status is"
+    fix = f"write success: {provider.success} and error: {provider.error}, or what holds instead"
+    yield subject.info("derived-success", path, message, fix, tuple(patch))
+
+
+def _falls_back(subject: Subject, path: Path) -> bool:
+    """Whether some endpoint leaves it to what all share."""
+    if isinstance(subject.source, written.Header) or path != subject.at("api"):
+        return True
+    return any(endpoint.success is None for endpoint in subject.source.endpoints)

@@ -33,10 +33,17 @@ def check(subject: Subject) -> Iterator[Finding]:
 
 def _call(subject: Subject, written_call: WrittenCall) -> Iterator[Finding]:
     call, path = written_call.call, written_call.path
-    for name in call.headers:
+    named = [((*path, "headers", name), name) for name in call.headers]
+    if written_call.api is not None:
+        named += [((*subject.at("api", "headers"), name), name) for name in written_call.api.headers]
+    if call.idempotency is not None:
+        named.append(((*path, "idempotency", "header"), call.idempotency.header))
+    elif written_call.api is not None and written_call.api.idempotency is not None:
+        named.append((subject.at("api", "idempotency", "header"), written_call.api.idempotency.header))
+    for place, name in named:
         if name.lower() in _OURS or name.lower().startswith("proxy-") or not _is_token(name):
             message = f"the header {name[:64]!r} cannot be set"
-            yield subject.error("header-refused", (*path, "headers", name), message, "remove it")
+            yield subject.error("header-refused", place, message, "remove it")
     if call.body is not None and call.method in {"GET", "HEAD"}:
         yield subject.error("body-refused", (*path, "body"), f"{call.method} requests have no body", "use `params`")
     if call.body_type == "form" and not isinstance(call.body, dict):

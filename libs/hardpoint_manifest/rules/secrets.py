@@ -83,7 +83,7 @@ def _literal(subject: Subject, site: Site) -> Iterator[Finding]:
                     "leaked-secret", site.path, message, "send it as a header or parameter from a secret"
                 )
         return
-    if site.where not in {"header", "query"} or "${" in site.text or "{{" in site.text:
+    if site.where not in {"header", "query", "basic"} or "${" in site.text or "{{" in site.text:
         return
     name = _field_name(subject, site.path)
     scheme = _SCHEME.match(site.text)

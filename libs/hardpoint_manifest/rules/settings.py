@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from hardpoint_manifest import connector
 from hardpoint_manifest.authority import Authority, HostRule
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.model import Requirement
@@ -22,6 +23,8 @@ def check(subject: Subject) -> Iterator[Finding]:
     in_list = isinstance(subject.document.value(subject.at(subject.settings_key)), list)
     for index, requirement in enumerate(subject.manifest.requirements):
         path = subject.at(subject.settings_key, index if in_list else requirement.key)
+        if not requirement.declared:
+            path = connector.AUTH_PATH
         if requirement.required and requirement.default is None:
             yield _needed(subject, path, requirement)
         if requirement.key in inputs:
@@ -52,6 +55,8 @@ def _default(subject: Subject, path: Path, requirement: Requirement) -> Iterator
 
 def _hosts(subject: Subject, path: Path, requirement: Requirement) -> Iterator[Finding]:
     """Where a secret may be sent: hosts that the capability reaches, named one by one where there are several."""
+    if not requirement.declared:
+        return  # it is for the connector's own host
     written = subject.document.value((*path, "hosts")) or []
     if written and not requirement.secret:
         yield subject.error("hosts-of-setting", (*path, "hosts"), f"{requirement.key} is no secret", "remove its hosts")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
 
+from hardpoint_manifest import connector
 from hardpoint_manifest import source as written
 from hardpoint_manifest.expression import Scope
 from hardpoint_manifest.finding import Path
@@ -12,7 +13,7 @@ from hardpoint_manifest.model import Action
 from hardpoint_manifest.rules.subject import Subject
 
 MAX_SITES: Final = 2000
-Where = Literal["url", "header", "query", "body", "mapping", "success", "error"]
+Where = Literal["url", "header", "query", "body", "basic", "mapping", "success", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Site:
         """The names that may stand here."""
         if self.of_response:
             return Scope.response(self.action)
+        if self.where == "basic":
+            return Scope.settings(subject.manifest.requirements)
         return Scope.request(self.action, subject.manifest.requirements)
 
 
@@ -66,7 +69,8 @@ def calls(subject: Subject) -> Iterator[WrittenCall]:
         action = subject.manifest.action(endpoint.id)
         if action is not None and action.http is not None and source.api is not None:
             path, api, auth_path = subject.at("endpoints", index), source.api, subject.at("api", "auth")
-            yield WrittenCall(action, endpoint, path, action.http.url, (*path, "path"), api, api.auth, auth_path)
+            auth = connector.completed(api.auth)
+            yield WrittenCall(action, endpoint, path, action.http.url, (*path, "path"), api, auth, auth_path)
 
 
 def sites(subject: Subject) -> Iterator[Site]:
@@ -92,10 +96,9 @@ def _sites(subject: Subject, written_call: WrittenCall) -> Iterator[Site]:
 
 def _credentials(written_call: WrittenCall) -> Iterator[Site]:
     auth, path = written_call.auth, written_call.auth_path
-    if auth is not None and auth.type == "bearer":
-        yield Site(written_call.action, "header", (*path, "token"), auth.token)
-    elif auth is not None and auth.type == "api_key":
-        yield Site(written_call.action, auth.location, (*path, "value"), auth.value)
+    for credential in connector.credentials(auth):
+        where: Where = "basic" if auth and auth.type == "basic" else auth.location if auth else "header"
+        yield Site(written_call.action, where, (*path, credential.field), credential.text)
 
 
 def _texts(action: Action, where: Where, path: Path, value: Any) -> Iterator[Site]:

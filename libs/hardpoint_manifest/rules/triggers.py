@@ -52,10 +52,10 @@ def _no_verifier(subject: Subject, path: Path) -> Finding:
     key = "SIGNING_SECRET"
     declare = () if subject.manifest.requirement(key) else subject.add_setting(key, "secret")
     patch = PatchOp("add", pointer((*path, "verifier")), {"kind": provider, "secret": key})
-    return subject.error(
+    return subject.warning(
         "webhook-verifier",
         path,
-        "nothing proves where deliveries come from, so anybody could start runs",
+        "nothing proves where deliveries come from, so every delivery will be refused",
         f"add verifier: {{ kind: {provider}, secret: {key} }} (slack, github, standard-webhooks, hmac, none)",
         (patch, *declare),
     )

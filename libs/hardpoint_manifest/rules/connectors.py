@@ -1,0 +1,60 @@
+"""Rules about API connectors: endpoints stay below their base URL, and repeat only what may be repeated."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote
+
+from hardpoint_manifest import source as written
+from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
+from hardpoint_manifest.model import REPEATABLE
+from hardpoint_manifest.rules.sites import WrittenCall, calls
+from hardpoint_manifest.rules.subject import Subject
+
+_PLACEHOLDER: Final = re.compile(r"\$\{[^{}]*\}|\{\{[^{}]*\}\}")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*")
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    """The base URL, every endpoint's path, and what is made again."""
+    if isinstance(subject.source, written.Header):
+        return
+    api = subject.source.api
+    if api is not None:
+        yield from _base_url(subject, api)
+        for index, endpoint in enumerate(subject.source.endpoints):
+            yield from _path(subject, subject.at("endpoints", index, "path"), endpoint.path)
+    for call in calls(subject):
+        yield from _repeated(subject, call)
+
+
+def _base_url(subject: Subject, api: written.Api) -> Iterator[Finding]:
+    path = subject.at("api", "base_url")
+    if "?" in api.base_url or "#" in api.base_url:
+        message = "a base URL has no query and no fragment: paths follow it"
+        yield subject.error("invalid-url", path, message, "move them to `params` of the endpoints")
+    if api.base_url.partition("://")[2].partition("/")[2]:
+        yield from _path(subject, path, api.base_url.partition("://")[2].partition("/")[2])
+
+
+def _path(subject: Subject, path: Path, text: str) -> Iterator[Finding]:
+    """What stands in a path as it is: nothing that climbs, also where a server decodes before it looks."""
+    plain = _PLACEHOLDER.sub("x", text)
+    steps = re.split(r"[/\\]", unquote(plain.partition("?")[0]))
+    if {".", ".."} & set(steps):
+        message = "a path stays below the base URL: it has no `.` and no `..`, however they are written"
+        yield subject.error("path-escapes", path, message, "write the path that they lead to")
+    elif not _PLAIN.fullmatch(plain):
+        message = f"{plain[:64]!r} holds a character that no path may have"
+        yield subject.error("invalid-url", path, message, "percent-encode it; a fragment (#) is never sent")
+
+
+def _repeated(subject: Subject, call: WrittenCall) -> Iterator[Finding]:
+    """Retries that were asked for where a request may not be made twice."""
+    http, asked = call.action.http, call.call.retry
+    if http is None or not asked or http.method in REPEATABLE or http.idempotency_header:
+        return
+    message = f"{call.action.id} is not made again: a {http.method} may have happened although its answer is lost"
+    fix = "say in which header the API takes a key: idempotency: { header: Idempotency-Key }; or remove `retry`"
+    patch = (PatchOp("remove", pointer((*call.path, "retry"))),)
+    yield subject.warning("retry-without-key", (*call.path, "retry"), message, fix, patch)
