@@ -3,7 +3,7 @@
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_manifest.finding import Finding, Severity
-from hardpoint_manifest.model import Action, Example, Kind, Manifest, Requirement
+from hardpoint_manifest.model import Action, Example, Kind, Manifest, OAuth2, Requirement
 
 _KINDS = {
     Kind.HTTP: manifest_pb2.KIND_HTTP,
@@ -43,6 +43,7 @@ def manifest_to_proto(manifest: Manifest) -> manifest_pb2.Manifest:
         engine=manifest.engine or "",
         libraries=manifest.libraries,
         isolation=manifest.isolation or "",
+        oauth2=None if manifest.oauth2 is None else oauth2_to_proto(manifest.oauth2),
     )
 
 
@@ -70,6 +71,18 @@ def requirement_to_proto(requirement: Requirement) -> manifest_pb2.Requirement:
         help_url=requirement.help_url,
         hosts=requirement.hosts,
         pointer=requirement.pointer,
+    )
+
+
+def oauth2_to_proto(oauth2: OAuth2) -> manifest_pb2.OAuth2:
+    """Convert what a connector says of signing in."""
+    return manifest_pb2.OAuth2(
+        setting=oauth2.setting,
+        grant=oauth2.grant,
+        authorization_url=oauth2.authorization_url,
+        token_url=oauth2.token_url,
+        scopes=oauth2.scopes,
+        pkce=oauth2.pkce,
     )
 
 

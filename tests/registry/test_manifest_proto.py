@@ -46,6 +46,19 @@ def test_the_example_manifests_travel_whole(filename: str) -> None:
         assert [json_format.MessageToDict(op.value) for op in other_finding.patch] == [op.value for op in finding.patch]
 
 
+def test_signing_in_travels() -> None:
+    report = check_submission((EXAMPLES / "slack-integration.json").read_bytes(), "slack-integration.json", None)
+    assert report.manifest is not None
+    assert json_format.MessageToDict(manifest_to_proto(report.manifest).oauth2) == {
+        "setting": "ACCESS_TOKEN",
+        "grant": "authorization_code",
+        "tokenUrl": "https://slack.com/api/oauth.v2.token",
+        "scopes": ["chat:write", "channels:read"],
+        "pkce": True,
+    }
+    assert not manifest_to_proto(report.manifest.model_copy(update={"oauth2": None})).HasField("oauth2")
+
+
 @pytest.mark.parametrize("default", [None, False, 0, "", 2.5, {"deep": [1, None]}])
 def test_defaults_keep_their_type(default: object) -> None:
     manifest = Manifest(
