@@ -1,10 +1,12 @@
 """Owns what is run: artifacts by digest, read from the registry on a miss and prepared once for every later call."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hardpoint_executor import peers
+from hardpoint_executor.broker.secrets import Secret
 from hardpoint_executor.domain import Artifact
 from hardpoint_executor.kept import Kept
 from hardpoint_executor.runners.http import HttpPlan
@@ -39,6 +41,11 @@ class Calls:
         if found is None:
             raise NotFound("action", action)
         return found
+
+    def made(self, action: str, secrets: Mapping[str, Secret], settings: Mapping[str, Any]) -> dict[str, Secret]:
+        """The secrets that an action makes of those of the execution; none for one that is not there."""
+        found = self.plans.get(action)
+        return {} if found is None else found.made(secrets, settings)
 
 
 Program = Code | Calls

@@ -29,10 +29,17 @@ class Values:
     secrets: Mapping[str, str]
     expire_time: datetime
 
+    def watching(self, key: str, value: str) -> Watched:
+        """A secret, or what is made of secrets, as what is looked for in all that comes out."""
+        found = self._watched.get(key)
+        if found is None or found.value != value:
+            found = self._watched[key] = Watched(key, value)
+        return found
+
     @cached_property
-    def watched(self) -> Mapping[str, Watched]:
-        """The secrets as what is looked for in all that comes out, made once for all calls of the lease."""
-        return {key: Watched(key, value) for key, value in self.secrets.items()}
+    def _watched(self) -> dict[str, Watched]:
+        """Made once for all calls of the lease."""
+        return {}
 
     def __repr__(self) -> str:
         return f"Values(settings={sorted(self.settings)}, secrets={sorted(self.secrets)})"

@@ -176,8 +176,11 @@ class Executor:
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):
             limits = limits.for_compute(execution.authority)
-        broker = _broker(execution, values, self._http, limits, code=isinstance(program, Code))
         settings = _settings(execution, values)
+        secrets = _secrets(execution, values)
+        if isinstance(program, Calls):
+            secrets |= program.made(execution.action, secrets, settings)
+        broker = _broker(execution, values, secrets, self._http, limits, code=isinstance(program, Code))
         started = time.monotonic()
         usage = Usage()
 
@@ -223,16 +226,23 @@ class Executor:
             return finished(outcome_of(error), error=broker.outlet.error(error))
 
 
-def _broker(execution: Execution, values: Values | None, http: HttpClient, limits: Limits, *, code: bool) -> Broker:
+def _broker(
+    execution: Execution,
+    values: Values | None,
+    secrets: dict[str, Secret],
+    http: HttpClient,
+    limits: Limits,
+    *,
+    code: bool,
+) -> Broker:
     """The door of one execution."""
-    secrets = _secrets(execution, values)
     return Broker(
         Owner(execution.org, execution.capability),
         execution.authority,
         Secrets(secrets),
         http,
         BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
-        watched=[values.watched[key] for key in secrets] if values else [],
+        watched=[values.watching(key, secret.value) for key, secret in secrets.items()] if values else [],
         declared=Declared(execution.asked, "" if code else "/capability"),
         context=execution.who,
     )

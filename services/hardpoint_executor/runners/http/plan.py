@@ -1,12 +1,16 @@
 """An action of kind `http`, compiled once per artifact and run any number of times without reading the manifest."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.secrets import Secret
 from hardpoint_executor.runners.denied import failure
+from hardpoint_executor.runners.http.basic import BasicPlan
+from hardpoint_executor.runners.http.repeats import Repeats
 from hardpoint_executor.runners.http.request import RequestPlan
 from hardpoint_executor.runners.http.response import ResponsePlan
 from hardpoint_kit.errors import InvalidArgument
@@ -22,6 +26,8 @@ class HttpPlan:
     action: Action
     request: RequestPlan
     response: ResponsePlan
+    repeats: Repeats
+    basic: BasicPlan | None
 
     @classmethod
     def compile(cls, action: Action, manifest: Manifest) -> Self:
@@ -35,6 +41,8 @@ class HttpPlan:
                 action,
                 RequestPlan.compile(call, Scope.request(action, manifest.requirements)),
                 ResponsePlan.compile(call, host, action.outputs, Scope.response(action)),
+                Repeats.of(call),
+                None if call.basic is None else BasicPlan.compile(call.basic, Scope.settings(manifest.requirements)),
             )
         except ExpressionError as error:
             raise InvalidArgument(
@@ -42,6 +50,10 @@ class HttpPlan:
             ) from None
         except ValueError as error:
             raise InvalidArgument(str(error), reason="MANIFEST_INVALID", place=f"actions.{action.id}") from None
+
+    def made(self, secrets: Mapping[str, Secret], settings: Mapping[str, Any]) -> dict[str, Secret]:
+        """The secrets that the action makes of others, which the broker fills in like all."""
+        return {} if self.basic is None else self.basic.made(secrets, settings)
 
     async def run(
         self, broker: Broker, input: Mapping[str, Any], settings: Mapping[str, Any], output_bytes: int = 1024 * 1024
@@ -51,10 +63,11 @@ class HttpPlan:
         Raises InvalidArgument for an input that fits in no request, and ActionFailed for everything that goes wrong
         after that; secrets are the broker's, `settings` holds the rest.
         """
+        ends = time.monotonic() + broker.limits.wall_seconds
         given = self.action.with_defaults(dict(input))
         request = self.request.render({**settings, **broker.secrets.handles, "input": given})
         try:
-            response = await broker.fetch(request)
+            response = await self.repeats.fetch(broker, request, ends)
         except BrokerDenied as denied:
             if denied.code == DenialCode.HEADER_REFUSED:
                 raise InvalidArgument(denied.message, reason=denied.code, place="headers", fix=denied.fix) from None

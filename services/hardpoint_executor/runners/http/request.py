@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote, quote_plus, unquote, urlencode
 
 from hardpoint_executor.broker.fetch import FetchRequest
+from hardpoint_executor.runners.http import basic
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Structure, Template, as_text
 from hardpoint_manifest.model import Body, HttpCall
@@ -35,6 +36,8 @@ class RequestPlan:
     headers: Structure
     body: "BodyPlan | None"
     timeout_seconds: float | None
+    basic: bool = False
+    """Whether it has a user's name and password."""
 
     @classmethod
     def compile(cls, call: HttpCall, scope: Scope) -> Self:
@@ -54,12 +57,13 @@ class RequestPlan:
             Structure.parse(headers, scope),
             None if call.body is None else BodyPlan.compile(call.body, scope),
             call.timeout_seconds,
+            call.basic is not None and "authorization" not in named,
         )
 
     def render(self, variables: Variables) -> FetchRequest:
         """The request for these values, secrets still as handles; raises InvalidArgument naming the place."""
         with _place("url"):
-            path = _joined(self.path, variables, _path_value)
+            path = _below(_joined(self.path, variables, _path_value))
             query = [_joined(self.url_query, variables, _quoted)]
         with _place("query"):
             query.append(urlencode(list(_pairs(self.query.evaluate(variables))), quote_via=quote, safe=""))
@@ -69,6 +73,8 @@ class RequestPlan:
                 for name, value in self.headers.evaluate(variables).items()
                 if value is not None
             }
+            if self.basic:
+                headers["Authorization"] = f"Basic {_basic(variables)}"
         with _place("body"):
             body = None if self.body is None else self.body.render(variables)
         url = "?".join(filter(None, (path, "&".join(filter(None, query)))))
@@ -126,12 +132,24 @@ def _joined(parts: Parts, variables: Variables, encode: Callable[[str], str]) ->
 
 
 def _path_value(text: str) -> str:
-    """One value inside one segment; servers that decode `%2F` early must find no step in it either."""
+    """One value inside one segment."""
     if not text:
         raise ExpressionError("EXPRESSION_FAILED", "an empty value would change the path of the URL")
-    if not _STEPS.isdisjoint(re.split(r"[/\\]", text)):
-        raise ExpressionError("EXPRESSION_FAILED", "a value would climb in the path of the URL")
     return _quoted(text)
+
+
+def _below(path: str) -> str:
+    """The path, which no value may climb in; servers that decode `%2F` early must find no step in it either."""
+    if not _STEPS.isdisjoint(re.split(r"[/\\]", unquote(path))):
+        raise ExpressionError("EXPRESSION_FAILED", "a value would climb in the path of the URL")
+    return path
+
+
+def _basic(variables: Variables) -> str:
+    if basic.KEY not in variables:
+        message = "the user name or the password has no value, or the name holds a colon"
+        raise ExpressionError("EXPRESSION_FAILED", message, fix="set both; a colon ends the name")
+    return str(variables[basic.KEY])
 
 
 def _quoted(text: str) -> str:

@@ -1,19 +1,18 @@
 """From an answer to an output: every way in which an answer can be wrong has its own reason, and none becomes null."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 from hardpoint_executor.broker.fetch import FetchResponse
 from hardpoint_executor.runners.http.outputs import check_output
+from hardpoint_executor.runners.http.repeats import retry_after
 from hardpoint_kit.errors import ActionFailed
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, as_text, compile
 from hardpoint_manifest.model import HttpCall, Parameter
 
 MAX_DEPTH = 64
-_SECONDS = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class ResponsePlan:
             self._upstream_error(response, "")
         variables = {"data": data, "status": response.status, "headers": response.headers, "input": input}
         if self.success is not None:
-            well = _evaluated(self.success, variables, "success") is True
+            well = self._held(self.success, variables, well)
         if not well:
             self._upstream_error(response, self._error_text(variables))
         output = {name: _evaluated(path, variables, f"response_mapping.{name}") for name, path in self.mapping}
@@ -56,6 +55,15 @@ class ResponsePlan:
         check_output(value, self.outputs)
         _check_size(value, limit)
         return value
+
+    def _held(self, success: Expression, variables: Mapping[str, Any], well: bool) -> bool:
+        """Whether the answer is a success; one that the status calls a failure need not have what is asked about."""
+        try:
+            return success.evaluate(variables) is True
+        except ExpressionError as error:
+            if well:
+                raise _failed(success, error, "success") from None
+            return False
 
     def _error_text(self, variables: Mapping[str, Any]) -> str:
         if self.error is None:
@@ -68,11 +76,10 @@ class ResponsePlan:
 
     def _upstream_error(self, response: FetchResponse, text: str) -> NoReturn:
         said = f": {text}" if text else ""
-        wait = response.headers.get("retry-after", "")
         raise ActionFailed(
             f"{self.host} answered that the call failed, with status {response.status}{said}",
             reason="UPSTREAM_ERROR",
-            retry_after=float(wait) if _SECONDS.fullmatch(wait) else None,
+            retry_after=retry_after(response.headers),
             status=response.status,
             error=text,
         )
@@ -92,14 +99,18 @@ def _evaluated(expression: Expression, variables: Mapping[str, Any], place: str)
     try:
         return expression.evaluate(variables)
     except ExpressionError as error:
-        missing = error.reason == "MAPPING_MISSING"
-        raise ActionFailed(
-            f"the answer has no {error.place}" if missing else f"{expression.text}: {error.message}",
-            reason=error.reason,
-            place=place,
-            fix=error.fix or ("correct the path, or ask the service why it left the value out" if missing else ""),
-            path=error.place or expression.text,
-        ) from None
+        raise _failed(expression, error, place) from None
+
+
+def _failed(expression: Expression, error: ExpressionError, place: str) -> ActionFailed:
+    missing = error.reason == "MAPPING_MISSING"
+    return ActionFailed(
+        f"the answer has no {error.place}" if missing else f"{expression.text}: {error.message}",
+        reason=error.reason,
+        place=place,
+        fix=error.fix or ("correct the path, or ask the service why it left the value out" if missing else ""),
+        path=error.place or expression.text,
+    )
 
 
 def _no_constant(name: str) -> NoReturn:
