@@ -19,7 +19,7 @@ from rich.table import Table
 
 from demo.daemon import Deployment
 from demo.otlp import Receiver, Span, in_order
-from demo.upstreams import exchange_rates, upstream, weather
+from demo.upstreams import exchange_rates, slack, upstream, weather
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint.runtime.v1 import installation_pb2
 from hardpoint_client import Agent, AgentResponse, Hardpoint, Login
@@ -35,6 +35,7 @@ from hardpoint_manifest.load import load
 EXAMPLES = Path(__file__).parents[1]
 ORG = "acme"
 WEATHER_KEY = "demo-key-7f3a"
+SLACK_TOKEN = "demo-token-1c9e"
 CSV = "value\n1\n2\n3\n4\n100\n"
 TRACE_SECONDS = 10.0
 
@@ -62,6 +63,11 @@ class Demo:
         heading("currency-converter.yaml", "it never says that it makes GET requests: refused, with the patch")
         await self.add_capability("currency-converter.yaml", data=await self.patched("currency-converter.yaml"))
         await self.call("currency-converter.convert", {"amount": 100, "from": "USD", "to": "EUR"})
+
+        heading("slack-integration.json", "an API connector, byte for byte too; what Slack says no to is an error")
+        await self.add_capability("slack-integration.json", secrets={"ACCESS_TOKEN": SLACK_TOKEN})
+        await self.call("slack-integration.send-message", {"channel": "#general", "message": "Hello"})
+        await self.call("slack-integration.send-message", {"channel": "#nowhere", "message": "Hello"})
 
         heading("custom-data-analyzer.js", "a stranger's JavaScript, in a fresh jail for every call")
         await self.add_capability("custom-data-analyzer.js")
@@ -168,8 +174,16 @@ async def main() -> None:
     receiver = Receiver()
     await receiver.start()
     telemetry = setup("agent", Options(otlp_endpoint=receiver.endpoint, log_level="error"))
-    with upstream(weather(WEATHER_KEY)) as weather_api, upstream(exchange_rates) as exchange_api:
-        aliases = {"api.weather.com": weather_api.address, "api.exchangerate.host": exchange_api.address}
+    with (
+        upstream(weather(WEATHER_KEY)) as weather_api,
+        upstream(exchange_rates) as exchange_api,
+        upstream(slack(SLACK_TOKEN)) as slack_api,
+    ):
+        aliases = {
+            "api.weather.com": weather_api.address,
+            "api.exchangerate.host": exchange_api.address,
+            "slack.com": slack_api.address,
+        }
         deployment = Deployment(state, options={"otlp_endpoint": receiver.endpoint, "executor_host_aliases": aliases})
         console.print("[dim]starting five units in one process, with an embedded PostgreSQL ...[/]")
         try:

@@ -94,3 +94,21 @@ def exchange_rates(asked: Asked) -> tuple[int, object]:
     """What api.exchangerate.host answers."""
     amount, source, target = float(asked.query["amount"]), asked.query["from"], asked.query["to"]
     return 200, {"success": True, "query": asked.query, "result": round(amount / RATES[source] * RATES[target], 2)}
+
+
+def slack(token: str) -> Answer:
+    """What slack.com answers to whoever shows `token`: always status 200, and in `ok` whether it worked."""
+
+    def answer(asked: Asked) -> tuple[int, object]:
+        if asked.headers.get("authorization") != f"Bearer {token}":
+            return 200, {"ok": False, "error": "invalid_auth"}
+        if (asked.method, asked.path) == ("GET", "/api/conversations.list"):
+            return 200, {"ok": True, "channels": [{"id": "C1", "name": "general"}]}
+        if (asked.method, asked.path) != ("POST", "/api/chat.postMessage"):
+            return 200, {"ok": False, "error": "unknown_method"}
+        message = json.loads(asked.body)
+        if message["channel"] != "#general":
+            return 200, {"ok": False, "error": "channel_not_found"}
+        return 200, {"ok": True, "channel": "C1", "ts": "1503435956.000247", "message": {"text": message["text"]}}
+
+    return answer

@@ -26,6 +26,8 @@ def asked_table(manifest: manifest_pb2.Manifest, granted: manifest_pb2.Authority
         label = requirement.label if requirement.label != requirement.key else requirement.description
         meaning = ", ".join(filter(None, [label, need, requirement.help_url]))
         rows.append((f"{'secret' if requirement.type == 'secret' else 'setting'} {requirement.key}", meaning, ""))
+    if manifest.oauth2.scopes:
+        rows.append(("scopes", f"What {manifest.oauth2.setting} must allow: {', '.join(manifest.oauth2.scopes)}", ""))
     head = ("asks for", "what it means", "" if granted is None else "granted")
     return table(head, rows, "It asks for nothing: no permission, no host, no setting.")
 

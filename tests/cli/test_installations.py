@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.conftest import Run
 from cli.fakes import WEATHER, World, release
-from hardpoint.manifest.v1.manifest_pb2 import Authority
+from hardpoint.manifest.v1.manifest_pb2 import Authority, OAuth2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint.runtime.v1.installation_pb2 import GrantUse
 from hardpoint_cli.documents import moment
@@ -22,6 +22,13 @@ def test_without_a_terminal_somebody_must_say_what_it_may_do(cli: Run, published
     assert "host api.weather.com" in said.err
     assert "--grant-all" in said.err
     assert not published.asked["CreateInstallation"]
+
+
+def test_who_decides_sees_what_a_token_must_allow(cli: Run, published: World) -> None:
+    manifest = published.releases[f"{WEATHER}/releases/1.0.0"].manifest
+    manifest.oauth2.CopyFrom(OAuth2(setting="ACCESS_TOKEN", scopes=["chat:write", "channels:read"]))
+    said = cli("install", "weather-lookup")
+    assert "What ACCESS_TOKEN must allow: chat:write, channels:read" in said.err
 
 
 def test_everything_can_be_granted(cli: Run, published: World) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from demo.daemon import Deployment
 from demo.otlp import Receiver
-from demo.upstreams import Answer, Asked, Upstream, exchange_rates, upstream, weather
+from demo.upstreams import Answer, Asked, Upstream, exchange_rates, slack, upstream, weather
 
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
@@ -25,6 +25,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 # What the started processes find on their path, before anything else.
 sys.path.insert(0, str(Path(__file__).with_name("names")))
 WEATHER_KEY = "system-weather-key-91c2"
+SLACK_TOKEN = "system-slack-token-40be"
 UPSTREAM = "upstream.test"
 CSV = "value\n1\n2\n3\n4\n100\n"
 
@@ -75,6 +76,7 @@ class System:
     receiver: Receiver
     upstream: Programmable
     weather: Upstream
+    slack: Upstream
     clients: list[Hardpoint] = field(default_factory=list)
 
     @property
@@ -131,9 +133,11 @@ async def _deployed(topology: str) -> AsyncIterator[System]:
         programmable = Programmable()
         programmable.server = stack.enter_context(upstream(programmable))
         weather_api = stack.enter_context(upstream(weather(WEATHER_KEY)))
+        slack_api = stack.enter_context(upstream(slack(SLACK_TOKEN)))
         exchange_api = stack.enter_context(upstream(exchange_rates))
         aliases = {
             "api.weather.com": weather_api.address,
+            "slack.com": slack_api.address,
             "api.exchangerate.host": exchange_api.address,
             UPSTREAM: programmable.server.address,
         }
@@ -142,7 +146,7 @@ async def _deployed(topology: str) -> AsyncIterator[System]:
         )
         try:
             await deployment.start()
-            yield System(deployment, receiver, programmable, weather_api)
+            yield System(deployment, receiver, programmable, weather_api, slack_api)
         finally:
             await deployment.stop()
             await receiver.stop()
