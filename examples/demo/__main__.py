@@ -35,7 +35,7 @@ from hardpoint_manifest.load import load
 EXAMPLES = Path(__file__).parents[1]
 ORG = "acme"
 WEATHER_KEY = "demo-key-7f3a"
-SLACK_TOKEN = "demo-token-1c9e"
+SLACK_KEY = "demo-token-1c9e"
 CSV = "value\n1\n2\n3\n4\n100\n"
 TRACE_SECONDS = 10.0
 
@@ -65,7 +65,7 @@ class Demo:
         await self.call("currency-converter.convert", {"amount": 100, "from": "USD", "to": "EUR"})
 
         heading("slack-integration.json", "an API connector, byte for byte too; what Slack says no to is an error")
-        await self.add_capability("slack-integration.json", secrets={"ACCESS_TOKEN": SLACK_TOKEN})
+        await self.add_capability("slack-integration.json", secrets={"ACCESS_TOKEN": SLACK_KEY})
         await self.call("slack-integration.send-message", {"channel": "#general", "message": "Hello"})
         await self.call("slack-integration.send-message", {"channel": "#nowhere", "message": "Hello"})
 
@@ -177,7 +177,7 @@ async def main() -> None:
     with (
         upstream(weather(WEATHER_KEY)) as weather_api,
         upstream(exchange_rates) as exchange_api,
-        upstream(slack(SLACK_TOKEN)) as slack_api,
+        upstream(slack(SLACK_KEY)) as slack_api,
     ):
         aliases = {
             "api.weather.com": weather_api.address,
