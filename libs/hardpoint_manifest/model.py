@@ -116,6 +116,18 @@ class OAuth2(Value):
     pkce: bool = True
 
 
+class Pagination(Value):
+    """How the pages of a list follow each other: `items` and `cursor` are expressions about each answer."""
+
+    kind: Literal["cursor", "page", "link"]
+    items: str
+    cursor: str = ""
+    parameter: str = ""
+    first: int = 1
+    max_pages: int = 10
+    max_items: int = 1000
+
+
 class HttpCall(Value):
     """One HTTP request and how its response becomes an output; every text may hold `${...}` or `{{...}}`.
 
@@ -136,6 +148,7 @@ class HttpCall(Value):
     basic: Basic | None = None
     idempotency_header: str = ""
     retry: int = 0
+    pagination: Pagination | None = None
 
 
 class Action(Value):

@@ -21,6 +21,7 @@ from hardpoint_manifest.model import (
     Kind,
     Limits,
     Manifest,
+    Pagination,
     Parameter,
     Requirement,
     Trigger,
@@ -184,7 +185,13 @@ def _call(call: written.Call, url: str, auth: written.Auth | None, api: written.
         basic=_basic(auth),
         idempotency_header=idempotency.header if idempotency else "",
         retry=retry or 0,
+        pagination=_pagination(call),
     )
+
+
+def _pagination(call: written.Call) -> Pagination | None:
+    pages = call.pagination if isinstance(call, written.Endpoint) else None
+    return None if pages is None else Pagination(**pages.model_dump(exclude_none=True))
 
 
 def _credentials(auth: written.Auth | None) -> tuple[dict[str, str], dict[str, Any]]:

@@ -105,6 +105,22 @@ class Idempotency(Source):
     header: Label
 
 
+class Pagination(Source):
+    """How the pages of a list follow each other; what they hold becomes the list `items` of the response mapping.
+
+    `cursor`: an expression of each answer, sent as a parameter of the next request until there is none. `page`: a
+    parameter that counts, until a page is empty. `link`: the answer's Link header, on the connector's own host.
+    """
+
+    kind: Literal["cursor", "page", "link"]
+    items: Text
+    cursor: Text | None = None
+    parameter: Label | None = None
+    first: Annotated[int, Field(ge=0, le=1)] = 1
+    max_pages: Annotated[int, Field(ge=1, le=10)] = 10
+    max_items: Annotated[int, Field(ge=1, le=10_000)] = 1000
+
+
 class Call(Source):
     """What an HTTP request consists of besides its address."""
 
@@ -148,6 +164,7 @@ class Endpoint(Call):
     name: Text = ""
     description: Text = ""
     path: Text
+    pagination: Pagination | None = None
     inputs: Parameters = []
     outputs: Parameters = []
     effect: Effect | None = None

@@ -211,3 +211,37 @@ def test_a_shared_header_is_checked_like_every_other(name):
 def test_what_is_no_connector_writes_its_permissions():
     assert "missing-permission" in rules(report(http(permissions=None)).findings)
     assert "missing-permission" in rules(report(connector(permissions=[])).findings)
+
+
+CURSOR = {"kind": "cursor", "items": "data.rows", "cursor": "data.next", "parameter": "after"}
+
+
+def test_a_mapping_of_a_list_in_pages_knows_items_and_more():
+    mapping = {"rows": "items", "n": "size(items)", "cut": "more"}
+    outputs = {"rows": {"type": "array"}, "n": {"type": "integer"}, "cut": {"type": "boolean"}}
+    found = report(connector({"pagination": CURSOR, "response_mapping": mapping, "outputs": outputs}))
+    assert found.ok, found.findings
+    pages = found.manifest.actions[0].http.pagination
+    assert (pages.kind, pages.max_pages, pages.max_items) == ("cursor", 10, 1000)
+    assert not report(connector({"response_mapping": mapping, "outputs": outputs})).ok
+    unknown = only(report(connector({"pagination": {**CURSOR, "cursor": "more"}})).findings, "undeclared-name")
+    assert unknown.path == "capability.endpoints[0].pagination.cursor"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "rule", "path"),
+    [
+        ({"pagination": {"kind": "cursor", "items": "data"}}, "pagination-incomplete", "pagination"),
+        ({"pagination": {"kind": "page", "items": "data"}}, "pagination-incomplete", "pagination"),
+        ({"pagination": {**CURSOR, "first": 0}}, "pagination-unused", "pagination.first"),
+        ({"pagination": {**CURSOR, "kind": "link"}}, "pagination-unused", "pagination.cursor"),
+        ({"pagination": CURSOR, "method": "HEAD"}, "pagination-method", "pagination"),
+        ({"pagination": {**CURSOR, "items": "status"}}, "expression-type", "pagination.items"),
+        ({"pagination": {**CURSOR, "items": "${data.rows}"}}, "expression-invalid", "pagination.items"),
+        ({"pagination": {**CURSOR, "max_pages": 11}}, "invalid-value", "pagination.max_pages"),
+        ({"pagination": {**CURSOR, "cusror": "x"}}, "unknown-key", "pagination.cusror"),
+    ],
+)
+def test_pages_have_what_their_kind_needs(endpoint, rule, path):
+    found = report(connector(endpoint))
+    assert f"capability.endpoints[0].{path}" in {f.path for f in found.findings if f.rule == rule}

@@ -134,6 +134,18 @@ async def test_s08_a_read_is_asked_again_and_a_message_is_not(system, client, ag
     assert [asked.method for asked in system.upstream.asked(url)] == ["GET", "GET", "GET", "POST"]
 
 
+async def test_a_list_comes_whole_from_its_pages(system, agent, add):
+    pages = {"1": (200, {"rows": [1, 2]}), "2": (200, {"rows": [3]}), "3": (200, {"rows": []})}
+    url = system.upstream.serve(lambda asked: pages[asked.query["page"]])
+    by = {"kind": "page", "items": "data.rows", "parameter": "page"}
+    outputs = {"numbers": {"type": "array", "items": {"type": "integer"}}, "cut": {"type": "boolean"}}
+    mapping = {"numbers": "items", "cut": "more"}
+    await add(
+        connector(url, {"id": "list", "path": "", "pagination": by, "outputs": outputs, "response_mapping": mapping})
+    )
+    assert (await agent.execute("probe.list")).data == {"numbers": [1, 2, 3], "cut": False}
+
+
 async def test_a_value_of_the_agent_stays_below_the_base_url(system, agent, add):
     url = system.upstream.serve(lambda asked: (200, {"path": asked.path}))
     end = {"id": "get", "path": "/users/{{user}}/posts", "inputs": {"user": {"type": "string", "required": True}}}

@@ -53,10 +53,15 @@ class Scope:
         )
 
     @classmethod
-    def response(cls, action: Action) -> Self:
-        """What a response mapping may use: `data` (the parsed body), `status`, `headers` (lower case) and `input`."""
+    def response(cls, action: Action, *, collected: bool = False) -> Self:
+        """What a response mapping may use: `data` (the parsed body), `status`, `headers` (lower case) and `input`.
+
+        Once the pages of a list are collected, `items` are all of theirs, and `more` is whether others follow.
+        """
         types, optional, closed = _members("input", action.inputs)
         types.update({"data": "any", "status": "integer", "headers": "object"})
+        if collected and action.http is not None and action.http.pagination is not None:
+            types.update({"items": "array", "more": "boolean"})
         return cls(types, optional=frozenset(optional), closed=closed)
 
 

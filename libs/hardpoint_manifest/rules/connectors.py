@@ -12,6 +12,7 @@ from hardpoint_manifest.rules.sites import WrittenCall, calls
 from hardpoint_manifest.rules.subject import Subject
 
 _PLACEHOLDER: Final = re.compile(r"\$\{[^{}]*\}|\{\{[^{}]*\}\}")
+_PAGING: Final = {"cursor": {"cursor", "parameter"}, "page": {"parameter", "first"}, "link": set()}
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*")
 
 
@@ -24,6 +25,9 @@ def check(subject: Subject) -> Iterator[Finding]:
         yield from _base_url(subject, api)
         for index, endpoint in enumerate(subject.source.endpoints):
             yield from _path(subject, subject.at("endpoints", index, "path"), endpoint.path)
+        for index, endpoint in enumerate(subject.source.endpoints):
+            if endpoint.pagination is not None:
+                yield from _pages(subject, subject.at("endpoints", index, "pagination"), endpoint, endpoint.pagination)
     for call in calls(subject):
         yield from _repeated(subject, call)
 
@@ -47,6 +51,21 @@ def _path(subject: Subject, path: Path, text: str) -> Iterator[Finding]:
     elif not _PLAIN.fullmatch(plain):
         message = f"{plain[:64]!r} holds a character that no path may have"
         yield subject.error("invalid-url", path, message, "percent-encode it; a fragment (#) is never sent")
+
+
+def _pages(subject: Subject, path: Path, endpoint: written.Endpoint, pages: written.Pagination) -> Iterator[Finding]:
+    """A list is read, and each kind of pages has what it needs and nothing of another."""
+    if endpoint.method != "GET":
+        message = f"{endpoint.id} is a {endpoint.method}, and only what a GET lists has pages"
+        yield subject.error("pagination-method", path, message, "remove `pagination`")
+    for field in sorted((_PAGING[pages.kind] - {"first"}) - pages.model_fields_set):
+        message = f"pages by {pages.kind} need a `{field}`"
+        fix = "the name of the query parameter" if field == "parameter" else "such as cursor: data.next_cursor"
+        yield subject.error("pagination-incomplete", path, message, fix)
+    for field in sorted(pages.model_fields_set & {"cursor", "parameter", "first"} - _PAGING[pages.kind]):
+        place = (*path, field)
+        message = f"`{field}` means nothing to pages by {pages.kind}"
+        yield subject.warning("pagination-unused", place, message, "remove it", (PatchOp("remove", pointer(place)),))
 
 
 def _repeated(subject: Subject, call: WrittenCall) -> Iterator[Finding]:

@@ -70,6 +70,8 @@ def _result_type(subject: Subject, site: Site, expressions: tuple[Expression, ..
     wanted = "any"
     if site.where == "success":
         wanted = "boolean"
+    elif site.where == "page" and site.path[-1] == "items":
+        wanted = "array"
     elif site.where == "mapping":
         outputs = {output.name: output.type for output in site.action.outputs}
         wanted = outputs.get(str(site.path[-1]), "any")

@@ -13,7 +13,7 @@ from hardpoint_manifest.model import Action
 from hardpoint_manifest.rules.subject import Subject
 
 MAX_SITES: Final = 2000
-Where = Literal["url", "header", "query", "body", "basic", "mapping", "success", "error"]
+Where = Literal["url", "header", "query", "body", "basic", "mapping", "success", "error", "page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Site:
     @property
     def of_response(self) -> bool:
         """Whether the text is an expression about the response, rather than a template of the request."""
-        return self.where in {"mapping", "success", "error"}
+        return self.where in {"mapping", "success", "error", "page"}
 
     def scope(self, subject: Subject) -> Scope:
         """The names that may stand here."""
         if self.of_response:
-            return Scope.response(self.action)
+            return Scope.response(self.action, collected=self.where == "mapping")
         if self.where == "basic":
             return Scope.settings(subject.manifest.requirements)
         return Scope.request(self.action, subject.manifest.requirements)
@@ -88,6 +88,10 @@ def _sites(subject: Subject, written_call: WrittenCall) -> Iterator[Site]:
     yield from _texts(action, "mapping", (*path, "response_mapping"), call.response_mapping)
     yield from _texts(action, "success", (*path, "success"), call.success)
     yield from _texts(action, "error", (*path, "error"), call.error)
+    pages = call.pagination if isinstance(call, written.Endpoint) else None
+    if pages is not None:
+        yield Site(action, "page", (*path, "pagination", "items"), pages.items)
+        yield from _texts(action, "page", (*path, "pagination", "cursor"), pages.cursor)
     if api is not None:
         yield from _texts(action, "header", subject.at("api", "headers"), api.headers)
         yield from _texts(action, "success", subject.at("api", "success"), api.success)

@@ -59,7 +59,7 @@ def _check(value: Any, parameter: Parameter, place: str) -> None:
 
 
 def _mismatch(place: str, wanted: str, value: Any) -> NoReturn:
-    got = _type_name(value)
+    got = type_name(value)
     raise ActionFailed(
         f"{place} is declared as {wanted}, but the answer has {got}",
         reason="TYPE_MISMATCH",
@@ -70,7 +70,8 @@ def _mismatch(place: str, wanted: str, value: Any) -> NoReturn:
     )
 
 
-def _type_name(value: Any) -> str:
+def type_name(value: Any) -> str:
+    """What a JSON value is called."""
     if value is None:
         return "null"
     if isinstance(value, bool):

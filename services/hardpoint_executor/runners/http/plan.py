@@ -7,9 +7,11 @@ from typing import Any, Self
 
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.fetch import FetchRequest
 from hardpoint_executor.broker.secrets import Secret
 from hardpoint_executor.runners.denied import failure
 from hardpoint_executor.runners.http.basic import BasicPlan
+from hardpoint_executor.runners.http.pages import PagePlan
 from hardpoint_executor.runners.http.repeats import Repeats
 from hardpoint_executor.runners.http.request import RequestPlan
 from hardpoint_executor.runners.http.response import ResponsePlan
@@ -28,6 +30,7 @@ class HttpPlan:
     response: ResponsePlan
     repeats: Repeats
     basic: BasicPlan | None
+    pages: PagePlan | None
 
     @classmethod
     def compile(cls, action: Action, manifest: Manifest) -> Self:
@@ -40,9 +43,10 @@ class HttpPlan:
             return cls(
                 action,
                 RequestPlan.compile(call, Scope.request(action, manifest.requirements)),
-                ResponsePlan.compile(call, host, action.outputs, Scope.response(action)),
+                ResponsePlan.compile(call, host, action),
                 Repeats.of(call),
                 None if call.basic is None else BasicPlan.compile(call.basic, Scope.settings(manifest.requirements)),
+                None if call.pagination is None else PagePlan.compile(call.pagination, Scope.response(action)),
             )
         except ExpressionError as error:
             raise InvalidArgument(
@@ -66,10 +70,22 @@ class HttpPlan:
         ends = time.monotonic() + broker.limits.wall_seconds
         given = self.action.with_defaults(dict(input))
         request = self.request.render({**settings, **broker.secrets.handles, "input": given})
+
+        async def ask(one: FetchRequest) -> Mapping[str, Any]:
+            return self.response.read(await self.repeats.fetch(broker, one, ends), given)
+
+        def room() -> bool:
+            return broker.usage.calls < broker.limits.calls
+
         try:
-            response = await self.repeats.fetch(broker, request, ends)
+            if self.pages is None:
+                variables = await ask(request)
+                whole = variables["data"]
+            else:
+                variables = await self.pages.collect(ask, request, broker.secrets.has_handle, room)
+                whole = {"items": variables["items"], "more": variables["more"]}
         except BrokerDenied as denied:
             if denied.code == DenialCode.HEADER_REFUSED:
                 raise InvalidArgument(denied.message, reason=denied.code, place="headers", fix=denied.fix) from None
             raise failure(denied) from None
-        return self.response.read(response, given, output_bytes)
+        return self.response.output(variables, whole, output_bytes)

@@ -10,7 +10,7 @@ from hardpoint_executor.runners.http.outputs import check_output
 from hardpoint_executor.runners.http.repeats import retry_after
 from hardpoint_kit.errors import ActionFailed
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, as_text, compile
-from hardpoint_manifest.model import HttpCall, Parameter
+from hardpoint_manifest.model import Action, HttpCall, Parameter
 
 MAX_DEPTH = 64
 
@@ -26,18 +26,19 @@ class ResponsePlan:
     outputs: tuple[Parameter, ...]
 
     @classmethod
-    def compile(cls, call: HttpCall, host: str, outputs: tuple[Parameter, ...], scope: Scope) -> Self:
+    def compile(cls, call: HttpCall, host: str, action: Action) -> Self:
         """Compile the expressions of a call that read its answer; raises ExpressionError."""
+        scope, collected = Scope.response(action), Scope.response(action, collected=True)
         return cls(
             host,
             compile(call.success, scope) if call.success else None,
             compile(call.error, scope) if call.error else None,
-            tuple((name, compile(text, scope)) for name, text in call.response_mapping.items()),
-            outputs,
+            tuple((name, compile(text, collected)) for name, text in call.response_mapping.items()),
+            action.outputs,
         )
 
-    def read(self, response: FetchResponse, input: Mapping[str, Any], limit: int) -> Any:
-        """The output that the answer holds, of at most `limit` bytes as JSON; raises ActionFailed."""
+    def read(self, response: FetchResponse, input: Mapping[str, Any]) -> dict[str, Any]:
+        """What expressions may say about a successful answer; raises ActionFailed for another."""
         well = 200 <= response.status < 300
         try:
             data = _parsed(response.body)
@@ -50,8 +51,12 @@ class ResponsePlan:
             well = self._held(self.success, variables, well)
         if not well:
             self._upstream_error(response, self._error_text(variables))
+        return variables
+
+    def output(self, variables: Mapping[str, Any], whole: Any, limit: int) -> Any:
+        """What the mapping makes, or `whole` without one; at most `limit` bytes as JSON. Raises ActionFailed."""
         output = {name: _evaluated(path, variables, f"response_mapping.{name}") for name, path in self.mapping}
-        value = output if self.mapping else data
+        value = output if self.mapping else whole
         check_output(value, self.outputs)
         _check_size(value, limit)
         return value
