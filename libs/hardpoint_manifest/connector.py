@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from hardpoint_manifest import source as written
-from hardpoint_manifest.finding import pointer
 from hardpoint_manifest.hosts import host_of
-from hardpoint_manifest.model import OAuth2, Requirement
+from hardpoint_manifest.model import CONNECTOR_AUTH, OAuth2, Requirement
 from hardpoint_manifest.providers import provider_of
 
-AUTH_PATH: Final = ("capability", "api", "auth")
 _NAMED: Final = re.compile(r"(?:\$\{|\{\{)\s*([A-Z][A-Z0-9_]{0,63})\s*\}")
 
 
@@ -107,5 +105,5 @@ def _secret(key: str, label: str, capability: written.Capability, api: written.A
         description=" ".join(filter(None, (label, f"of {host}" if host else "", about))),
         help_url=known.help_url if known else capability.documentation_url,
         hosts=(host,) if host else (),
-        pointer=pointer(AUTH_PATH),
+        pointer=CONNECTOR_AUTH,
     )

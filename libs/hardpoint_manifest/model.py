@@ -14,6 +14,8 @@ from hardpoint_manifest.names import ActionId, CapabilityId, ParameterName, Requ
 
 JsonSchema = dict[str, Any]
 ParameterType = Literal["string", "number", "integer", "boolean", "object", "array", "file", "any"]
+CONNECTOR_AUTH = "/capability/api/auth"
+"""Where a connector says how its API knows who calls, as a JSON Pointer."""
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 """The methods that do the same when they are done again (RFC 9110, 9.2.2)."""
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -197,7 +199,7 @@ class Requirement(Value):
     @property
     def declared(self) -> bool:
         """Whether the author wrote it down, rather than an `auth` that needs it."""
-        return not self.pointer.endswith("/auth")
+        return self.pointer != CONNECTOR_AUTH
 
     @property
     def secret(self) -> bool:

@@ -62,6 +62,12 @@ def test_a_declared_secret_is_used_as_it_is_declared():
     ]
 
 
+@pytest.mark.parametrize("settings", [{"auth": {"type": "secret"}}, [{"key": "auth", "type": "secret"}]])
+def test_a_setting_may_be_called_auth(settings):
+    (setting,) = report(connector(configuration=settings)).manifest.requirements
+    assert setting.declared
+
+
 def test_a_derived_secret_goes_to_no_other_host():
     mixed = connector(auth={"type": "bearer"})
     other = {"endpoint": "https://other.example.com/", "headers": {"X-Token": "${API_TOKEN}"}}

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from hardpoint_manifest import connector
 from hardpoint_manifest.authority import Authority, HostRule
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.model import Requirement
@@ -24,7 +23,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     for index, requirement in enumerate(subject.manifest.requirements):
         path = subject.at(subject.settings_key, index if in_list else requirement.key)
         if not requirement.declared:
-            path = connector.AUTH_PATH
+            path = subject.at("api", "auth")
         if requirement.required and requirement.default is None:
             yield _needed(subject, path, requirement)
         if requirement.key in inputs:
