@@ -13,6 +13,7 @@ from hardpoint_manifest.engine import ENGINES, LIBRARIES, ONLY_IN_SLOTS
 from hardpoint_manifest.finding import Path, pointer
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import (
+    REPEATABLE,
     Action,
     Basic,
     Body,
@@ -171,11 +172,12 @@ def _call(call: written.Call, url: str, auth: written.Auth | None, api: written.
     known = provider_of(url)
     shared = api or written.Shared()
     success, error = call.success or shared.success, call.error or shared.error
-    idempotency, retry = call.idempotency or shared.idempotency, shared.retry if call.retry is None else call.retry
+    retry = shared.retry if call.retry is None else call.retry
+    idempotency = call.idempotency or (None if call.method in REPEATABLE else shared.idempotency)
     return HttpCall(
         method=call.method,
         url=url,
-        headers={**shared.headers, **auth_headers, **call.headers},
+        headers=_merged(shared.headers, auth_headers, call.headers),
         query={**auth_query, **call.params},
         body=_body(call),
         response_mapping=call.response_mapping,
@@ -187,6 +189,12 @@ def _call(call: written.Call, url: str, auth: written.Auth | None, api: written.
         retry=retry or 0,
         pagination=_pagination(call),
     )
+
+
+def _merged(*parts: dict[str, str]) -> dict[str, str]:
+    """All headers, the last of each name, whatever its letters."""
+    named = {name.lower(): (name, value) for part in parts for name, value in part.items()}
+    return dict(named.values())
 
 
 def _pagination(call: written.Call) -> Pagination | None:

@@ -319,6 +319,11 @@ def test_a_wait_is_a_number_or_a_date() -> None:
     assert 3500 < (retry_after({"retry-after": later}) or 0) <= 3600
 
 
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,9} Jan [0-9]{1,9} 00:00:00 [-+A-Z0-9]{0,30}", fullmatch=True))
+def test_whatever_an_upstream_says_of_waiting_is_bounded(said: str) -> None:
+    assert 0 <= (retry_after({"retry-after": said}) or 0) <= 99_999
+
+
 def _with_settings(auth: dict[str, str], settings: Mapping[str, str]) -> HttpPlan:
     capability = {
         "id": "probe",

@@ -208,6 +208,20 @@ def test_what_is_shared_is_each_endpoints_own_unless_it_says_otherwise():
     assert {call.headers["X-Version"] for call in calls} == {"2"}
 
 
+def test_the_nearest_of_two_headers_counts_whatever_its_letters():
+    data = connector(
+        {"headers": {"authorization": "Digest x", "X-A": "2"}}, auth={"type": "bearer"}, headers={"x-a": "1"}
+    )
+    assert report(data).manifest.actions[0].http.headers == {"X-A": "2", "authorization": "Digest x"}
+
+
+def test_a_shared_key_is_for_what_would_happen_twice():
+    data = connector(idempotency={"header": "Idempotency-Key"}, permissions=None)
+    data["capability"]["endpoints"].append({"id": "make", "method": "POST", "path": "/items"})
+    headers = [action.http.idempotency_header for action in report(data).manifest.actions]
+    assert headers == ["", "Idempotency-Key"]
+
+
 @pytest.mark.parametrize("name", ["Host", "X Y", "proxy-authorization"])
 def test_a_shared_header_is_checked_like_every_other(name):
     assert only(report(connector(headers={name: "x"})).findings, "header-refused").path.startswith("capability.api")

@@ -75,6 +75,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(said)
     try:
         date = parsedate_to_datetime(said)
-    except ValueError:
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
+    return min(max(0.0, seconds), 99_999.0)
