@@ -13,7 +13,9 @@ from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import CONNECTOR_AUTH, OAuth2, Requirement
 from hardpoint_manifest.providers import provider_of
 
-_NAMED: Final = re.compile(r"(?:\$\{|\{\{)\s*([A-Z][A-Z0-9_]{0,63})\s*\}")
+_NAMED: Final = re.compile(r"(?:\$\{|\{\{)\s*([A-Za-z][A-Za-z0-9_]{0,63})\s*\}")
+_SETTING: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+"""What a setting is called that nobody declares; names in small letters are inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +64,37 @@ def derived(capability: written.Capability) -> tuple[Requirement, ...]:
     """The secrets that a connector's `auth` names and the document does not declare."""
     if capability.api is None:
         return ()
-    auth = completed(capability.api.auth)
-    settings = capability.configuration
-    declared = set(settings) if isinstance(settings, dict) else {setting.key for setting in settings}
+    auth, declared = completed(capability.api.auth), _declared(capability)
     found: dict[str, Requirement] = {}
     for credential in credentials(auth):
         for key in _NAMED.findall(credential.text):
-            if key not in declared and key not in found:
+            if _SETTING.fullmatch(key) and key not in declared and key not in found:
                 found[key] = _secret(key, credential.label, capability, capability.api)
     return tuple(found.values())
 
 
 def oauth2(capability: written.Capability) -> OAuth2 | None:
-    """What a connector says of signing in by OAuth2."""
+    """What a connector says of signing in by OAuth2; nothing when no setting holds its token."""
     auth = completed(capability.api.auth) if capability.api is not None else None
-    named = _NAMED.search(auth.token) if auth is not None and auth.type == "oauth2" else None
-    if auth is None or named is None:
+    if auth is None or auth.type != "oauth2":
+        return None
+    declared = _declared(capability)
+    keys = [key for key in _NAMED.findall(auth.token) if key in declared or _SETTING.fullmatch(key)]
+    if not keys:
         return None
     return OAuth2(
-        setting=named[1],
+        setting=keys[0],
         grant=auth.grant,
         authorization_url=auth.authorization_url,
         token_url=auth.token_url,
         scopes=tuple(auth.scopes),
         pkce=auth.pkce,
     )
+
+
+def _declared(capability: written.Capability) -> set[str]:
+    settings = capability.configuration
+    return set(settings) if isinstance(settings, dict) else {setting.key for setting in settings}
 
 
 def _secret(key: str, label: str, capability: written.Capability, api: written.Api) -> Requirement:

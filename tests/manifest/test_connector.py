@@ -96,6 +96,21 @@ def test_the_slack_example_asks_for_one_token():
     assert (finding.path, finding.line) == ("capability.api.auth", 11)
 
 
+@pytest.mark.parametrize("settings", [[{"key": "bot_token", "type": "secret"}], {"bot_token": {"type": "secret"}}])
+def test_the_access_token_may_be_a_declared_secret(settings):
+    found = report(connector(auth={"type": "oauth2", "token": "${bot_token}"}, configuration=settings))
+    assert found.ok
+    assert found.manifest.oauth2.setting == "bot_token"
+    assert [secret.key for secret in found.manifest.requirements] == ["bot_token"]
+
+
+@pytest.mark.parametrize("token", ["short", "${input.q}", "{{q}}"])
+def test_an_access_token_is_a_secret_and_nothing_else(token):
+    found = report(connector({"inputs": {"q": {}}}, auth={"type": "oauth2", "token": token}))
+    assert only(found.findings, "credential-not-secret").path == "capability.api.auth.token"
+    assert found.manifest.oauth2 is None
+
+
 def test_client_credentials_need_no_consent():
     auth = {"type": "oauth2", "grant": "client_credentials", "token_url": "https://id.example.com/token"}
     found = report(connector(auth=auth))

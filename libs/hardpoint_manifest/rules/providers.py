@@ -93,10 +93,11 @@ def _basic(subject: Subject, path: Path, auth: written.Auth) -> Iterator[Finding
 
 def _not_offered(subject: Subject, path: Path, auth: written.Auth) -> Finding:
     oauth2 = subject.manifest.oauth2
+    if oauth2 is None:
+        message = "the access token is no setting, so it would stand where everybody can read it"
+        return subject.error("credential-not-secret", (*path, "token"), message, "write token: ${ACCESS_TOKEN}")
     scopes = f" with {', '.join(auth.scopes)}" if auth.scopes else ""
-    message = (
-        f"signing in by OAuth2 is not offered yet: {oauth2.setting if oauth2 else 'a secret'} holds an access token"
-    )
+    message = f"signing in by OAuth2 is not offered yet: {oauth2.setting} holds an access token"
     fix = f"make a token{scopes} at the provider and give it to the installation"
     return subject.info("oauth-not-offered", (*path, "type"), message, fix)
 
