@@ -268,6 +268,8 @@ def test_a_mapping_of_a_list_in_pages_knows_items_and_more():
     [
         ({"pagination": {"kind": "cursor", "items": "data"}}, "pagination-incomplete", "pagination"),
         ({"pagination": {"kind": "page", "items": "data"}}, "pagination-incomplete", "pagination"),
+        ({"pagination": {**CURSOR, "parameter": None}}, "pagination-incomplete", "pagination"),
+        ({"pagination": CURSOR, "outputs": {"rows": {}}}, "unmapped-output", "pagination"),
         ({"pagination": {**CURSOR, "first": 0}}, "pagination-unused", "pagination.first"),
         ({"pagination": {**CURSOR, "kind": "link"}}, "pagination-unused", "pagination.cursor"),
         ({"pagination": CURSOR, "method": "HEAD"}, "pagination-method", "pagination"),

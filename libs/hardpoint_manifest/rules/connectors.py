@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from hardpoint_manifest import source as written
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.model import REPEATABLE
+from hardpoint_manifest.normalise import parameters
 from hardpoint_manifest.rules.sites import WrittenCall, calls
 from hardpoint_manifest.rules.subject import Subject
 
@@ -58,7 +59,7 @@ def _pages(subject: Subject, path: Path, endpoint: written.Endpoint, pages: writ
     if endpoint.method != "GET":
         message = f"{endpoint.id} is a {endpoint.method}, and only what a GET lists has pages"
         yield subject.error("pagination-method", path, message, "remove `pagination`")
-    for field in sorted((_PAGING[pages.kind] - {"first"}) - pages.model_fields_set):
+    for field in sorted(field for field in _PAGING[pages.kind] if getattr(pages, field) is None):
         message = f"pages by {pages.kind} need a `{field}`"
         fix = "the name of the query parameter" if field == "parameter" else "such as cursor: data.next_cursor"
         yield subject.error("pagination-incomplete", path, message, fix)
@@ -66,6 +67,10 @@ def _pages(subject: Subject, path: Path, endpoint: written.Endpoint, pages: writ
         place = (*path, field)
         message = f"`{field}` means nothing to pages by {pages.kind}"
         yield subject.warning("pagination-unused", place, message, "remove it", (PatchOp("remove", pointer(place)),))
+    outputs = {output.name for output in parameters(endpoint.outputs)}
+    if not endpoint.response_mapping and outputs - {"items", "more"}:
+        message = f"{endpoint.id} gives `items` and `more`, and declares {', '.join(sorted(outputs))}"
+        yield subject.error("unmapped-output", path, message, "map them: response_mapping: { name: items }")
 
 
 def _repeated(subject: Subject, call: WrittenCall) -> Iterator[Finding]:
