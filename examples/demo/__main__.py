@@ -1,6 +1,6 @@
 """The main job, on real input: files become actions that a running agent calls, seconds later, without a restart.
 
-Starts all units in one process with the embedded database, and two web servers on loopback that stand in for the
+Starts all units in one process with the embedded database, and three web servers on loopback that stand in for the
 APIs of the examples. Everything it makes lies in one folder that the next run begins anew.
 """
 
