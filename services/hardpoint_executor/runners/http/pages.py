@@ -99,15 +99,15 @@ def _followed(first: FetchRequest, asked: FetchRequest, link: str, has_secret: C
 
     The upstream's own copy of that secret was cut out of its answer.
     """
+    here = urlsplit(first.url)
     try:
-        url = urljoin(asked.url, link)
-        here, there = urlsplit(first.url), urlsplit(url)
+        there = urlsplit(urljoin(asked.url, link))
         same = (here.scheme, here.netloc.lower()) == (there.scheme, there.netloc.lower())
     except ValueError:
         same = False
     if not same:
         raise ActionFailed(
-            f"the next page is on another host than {urlsplit(first.url).netloc}",
+            f"the next page is not at {here.scheme}://{here.netloc}, where the list is",
             reason="REDIRECT_REFUSED",
             fix="nothing was sent there; ask the service why it leads away from itself",
         )
