@@ -5,6 +5,7 @@
 
 import { bind, checked, describe, find } from './header.mjs';
 import { offered, text } from './host.mjs';
+import { timers } from './timers.mjs';
 import * as utils from './utils.mjs';
 
 const STACK_FRAMES = 50;
@@ -25,8 +26,10 @@ class BrokerError extends Error {
 export function prepared(carry) {
   const { parse, stringify } = JSON;
   const open = new Map();
+  const { performance } = globalThis;
   let asked = 0;
   let filename = '';
+  let answered;
 
   const send = (frame) => carry(stringify(frame));
 
@@ -42,6 +45,8 @@ export function prepared(carry) {
   globalThis.console = Object.fromEntries(Object.entries(levels).map(([name, level]) => [name, written(level)]));
   globalThis.fetch = platform.fetch;
   globalThis.utils = utils;
+  const clock = timers(() => performance.now(), (error) => answered(failure(error)));
+  Object.assign(globalThis, clock.globals);
 
   async function answer({ call, describe: wanted }, loaded) {
     const header = checked((await loaded()).default);
@@ -82,6 +87,7 @@ export function prepared(carry) {
     begin(frame, loaded, done) {
       const words = parse(frame);
       filename = (words.call ?? words.describe).filename;
+      answered = done;
       answer(words, loaded).then((value) => done(stringify(value))).catch((error) => done(failure(error)));
     },
     /** Settle the ask that a reply belongs to. */
@@ -92,7 +98,9 @@ export function prepared(carry) {
       if (reply.error) waiting.reject(new BrokerError(reply.error.code, reply.error.message, reply.id));
       else waiting.resolve(reply.value ?? null);
     },
-    /** Asks that have no reply yet. */
-    waiting: () => open.size,
+    /** Run the next timer's callback. */
+    ring: () => clock.ring(),
+    /** How long a reply may take, in milliseconds, until a timer is due; null when neither of them will come. */
+    pause: () => (open.size > 0 || clock.held() ? clock.due() : null),
   };
 }

@@ -5,8 +5,10 @@ decides what came of it.
 """
 
 import json
+import math
 import os
 import re
+import select
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import _quickjs
 from . import channel
 
 _FOLDER = Path(__file__).parent / "javascript"
-_MODULES = ("header", "host", "utils", "quickjs")
+_MODULES = ("header", "host", "utils", "timers", "quickjs")
 """Each may import those before it."""
 _SDK_LINES = 1_000_000
 """The engine gives all that it runs one file name; the SDK is told apart by lines that no plugin has."""
@@ -32,7 +34,8 @@ _DRIVER = """
   const driver = prepared((text) => { if (carry(text) === false) throw new Error('the channel is closed'); });
   globalThis.begin = (frame) => driver.begin(frame, () => import('<input>'), (answer) => { answered(answer); });
   globalThis.settle = (frame) => { driver.settle(frame); };
-  globalThis.waiting = () => driver.waiting();
+  globalThis.ring = () => { driver.ring(); };
+  globalThis.pause = () => driver.pause();
 })();
 """
 
@@ -47,8 +50,8 @@ class Engine:
         self._context.add_callable("carry", self._carry)
         self._context.add_callable("answered", self._answered)
         self._context.eval("\n" * _SDK_LINES + _sdk() + _DRIVER)
-        names = ("begin", "settle", "waiting")
-        self._begin, self._settle, self._waiting = (self._context.get(name) for name in names)
+        names = ("begin", "settle", "ring", "pause")
+        self._begin, self._settle, self._ring, self._pause = (self._context.get(name) for name in names)
         self._context.eval(";".join(f"delete globalThis.{name}" for name in (*names, "carry", "answered")))
 
     def answer(self, frame: dict[str, Any]) -> bytes:
@@ -63,16 +66,20 @@ class Engine:
             return _failure(str(error), words["filename"])
 
     def _driven(self) -> bytes:
-        """Run jobs, and take replies while none is left, until there is an answer."""
+        """Run jobs, and take replies and timers while none is left, until there is an answer."""
         while True:
             while self._context.execute_pending_job():
                 pass
             if self._answer is not None:
                 break
-            if not self._waiting():
+            pause = self._pause()
+            if pause is None:
                 message = "the action waits for something that never comes"
                 return channel.encode({"failure": {"name": "NoResult", "message": message, "stack": []}})
-            self._settle(channel.receive_text())
+            if _readable(pause / 1000):
+                self._settle(channel.receive_text())
+            else:
+                self._ring()
         answer = channel.framed(self._answer.encode())
         if len(answer) <= _RESULT_BYTES:
             return answer
@@ -112,6 +119,12 @@ def serve(engine: Engine) -> None:
         answer = _NO_MEMORY
     channel.send_bytes(answer)
     channel.wait_for_the_end()
+
+
+def _readable(seconds: float) -> bool:
+    """Wait for the channel, which also speaks when the executor is gone; false when it said nothing for so long."""
+    ready, _, _ = select.select([channel.DESCRIPTOR], [], [], None if seconds == math.inf else seconds)
+    return bool(ready)
 
 
 def _sdk() -> str:
