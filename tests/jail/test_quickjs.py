@@ -161,7 +161,7 @@ return 1;
 
 
 async def test_what_drives_the_engine_is_out_of_its_plugins_reach(engine: Jails) -> None:
-    names = ["begin", "settle", "ring", "pause", "carry", "answered", "modules"]
+    names = ["begin", "settle", "ring", "pause", "carry", "answered", "entropy", "modules"]
     body = "return input.map((name) => typeof globalThis[name]);"
     assert (await run(engine, body, names)).value == ["undefined"] * len(names)
 

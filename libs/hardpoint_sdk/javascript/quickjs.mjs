@@ -1,8 +1,10 @@
 // Owns the inside of a QuickJS jail, on its JavaScript side: the call, what the platform offers, and the answer.
 //
-// `javascript.py` runs it before any plugin, gives it `carry(text)`, which sends a frame, and drives what it returns.
+// `javascript.py` runs it before any plugin, gives it `carry(text)`, which sends a frame, and `entropy(count)`, and drives
+// what it returns.
 // Nothing here is a wall: the jail is the wall, and the executor decides what came of it.
 
+import { chance } from './chance.mjs';
 import { bind, checked, describe, find } from './header.mjs';
 import { offered, text } from './host.mjs';
 import { timers } from './timers.mjs';
@@ -23,7 +25,7 @@ class BrokerError extends Error {
 }
 
 /** Return the functions that the Python side calls: each takes and returns text or nothing. */
-export function prepared(carry) {
+export function prepared(carry, entropy) {
   const { parse, stringify } = JSON;
   const open = new Map();
   const { performance } = globalThis;
@@ -46,7 +48,9 @@ export function prepared(carry) {
   globalThis.fetch = platform.fetch;
   globalThis.utils = utils;
   const clock = timers(() => performance.now(), (error) => answered(failure(error)));
-  Object.assign(globalThis, clock.globals);
+  const { random, crypto } = chance(entropy);
+  Object.assign(globalThis, clock.globals, { crypto });
+  Math.random = random;
 
   async function answer({ call, describe: wanted }, loaded) {
     const header = checked((await loaded()).default);

@@ -17,7 +17,7 @@ import _quickjs
 from . import channel
 
 _FOLDER = Path(__file__).parent / "javascript"
-_MODULES = ("header", "host", "utils", "timers", "quickjs")
+_MODULES = ("header", "host", "utils", "timers", "chance", "quickjs")
 """Each may import those before it."""
 _SDK_LINES = 1_000_000
 """The engine gives all that it runs one file name; the SDK is told apart by lines that no plugin has."""
@@ -29,9 +29,9 @@ _WARM = "export default { id: 'warm', actions: { async warm(input) { return this
 _DRIVER = """
 (function () {
   const { prepared } = modules.quickjs;
-  const carry = globalThis.carry;
-  const answered = globalThis.answered;
-  const driver = prepared((text) => { if (carry(text) === false) throw new Error('the channel is closed'); });
+  const { carry, answered, entropy } = globalThis;
+  const say = (text) => { if (carry(text) === false) throw new Error('the channel is closed'); };
+  const driver = prepared(say, (count) => entropy(count));
   globalThis.begin = (frame) => driver.begin(frame, () => import('<input>'), (answer) => { answered(answer); });
   globalThis.settle = (frame) => { driver.settle(frame); };
   globalThis.ring = () => { driver.ring(); };
@@ -49,10 +49,11 @@ class Engine:
         self._answer: str | None = None
         self._context.add_callable("carry", self._carry)
         self._context.add_callable("answered", self._answered)
+        self._context.add_callable("entropy", lambda count: os.urandom(count).hex())
         self._context.eval("\n" * _SDK_LINES + _sdk() + _DRIVER)
         names = ("begin", "settle", "ring", "pause")
         self._begin, self._settle, self._ring, self._pause = (self._context.get(name) for name in names)
-        self._context.eval(";".join(f"delete globalThis.{name}" for name in (*names, "carry", "answered")))
+        self._context.eval(";".join(f"delete globalThis.{name}" for name in (*names, "carry", "answered", "entropy")))
 
     def answer(self, frame: dict[str, Any]) -> bytes:
         """Run a call, or describe a module, and return the frame to answer with."""
