@@ -3,7 +3,7 @@
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 const MOST = 65536;
 
-/** Return `random` of Math and `crypto`; `entropy(count)` gives so many bytes as hexadecimal text, of this call's own. */
+/** Return `random` of Math, and `crypto`; `entropy(count)` gives so many bytes of this call's own, as hexadecimal text. */
 export function chance(entropy) {
   let state;
 
@@ -24,7 +24,8 @@ export function chance(entropy) {
   }
 
   function getRandomValues(view) {
-    if (!ArrayBuffer.isView(view) || view instanceof DataView || Object.prototype.toString.call(view).includes('Float')) {
+    const kind = Object.prototype.toString.call(view);
+    if (!ArrayBuffer.isView(view) || view instanceof DataView || kind.includes('Float')) {
       throw new DOMException('The data argument must be an integer-type TypedArray', 'TypeMismatchError');
     }
     if (view.byteLength > MOST) {

@@ -2,8 +2,7 @@
 //
 // The Python SDK offers the same in `host.py`. Nothing here is Node's own, so that it runs in other engines too.
 
-const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-const VALUES = new Map([...DIGITS].map((digit, value) => [digit, value]));
+import { fromBase64, fromUtf8, joined, toBase64, toUtf8 } from './bytes.mjs';
 
 /**
  * Return what `this` gets, by name. `door(service, method, arguments)` promises the broker's answer and `send(frame)`
@@ -107,66 +106,4 @@ export function text(value) {
   } catch {
     return String(value);
   }
-}
-
-function joined(parts, size) {
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
-function toBase64(data) {
-  const bytes = data instanceof Uint8Array ? data : Uint8Array.from(data);
-  const lines = [];
-  let line = '';
-  for (let at = 0; at < bytes.length; at += 3) {
-    const group = (bytes[at] << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
-    const digits = DIGITS[group >> 18] + DIGITS[(group >> 12) & 63] + DIGITS[(group >> 6) & 63] + DIGITS[group & 63];
-    const left = bytes.length - at;
-    line += left > 2 ? digits : digits.slice(0, left + 1) + '='.repeat(3 - left);
-    if (line.length > 4096) [line] = ['', lines.push(line)];
-  }
-  return lines.join('') + line;
-}
-
-function fromBase64(encoded) {
-  const digits = encoded.replace(/=+$/, '');
-  const bytes = new Uint8Array(Math.floor((digits.length * 3) / 4));
-  let [bits, held, at] = [0, 0, 0];
-  for (const digit of digits) {
-    bits = ((bits << 6) | VALUES.get(digit)) & 0xffff;
-    held += 6;
-    if (held >= 8) {
-      held -= 8;
-      bytes[at] = (bits >> held) & 255;
-      at += 1;
-    }
-  }
-  return bytes;
-}
-
-function toUtf8(string) {
-  const escaped = unescape(encodeURIComponent(string));
-  return Uint8Array.from(escaped, (character) => character.charCodeAt(0));
-}
-
-/** Bytes that are not UTF-8 become replacement characters. */
-function fromUtf8(bytes) {
-  let found = '';
-  for (let at = 0; at < bytes.length; ) {
-    const first = bytes[at];
-    const more = first < 0x80 ? 0 : first >= 0xc2 && first < 0xe0 ? 1 : first >> 4 === 14 ? 2 : first >> 3 === 30 ? 3 : -1;
-    const least = [0, 0x80, 0x800, 0x10000][more];
-    let code = more < 1 ? first : first & (0x3f >> more);
-    let taken = 1;
-    for (; taken <= more && bytes[at + taken] >> 6 === 2; taken += 1) code = (code << 6) | (bytes[at + taken] & 63);
-    const right = more >= 0 && taken === more + 1 && code >= least && code < 0x110000 && code >> 11 !== 27;
-    found += right ? String.fromCodePoint(code) : '\ufffd';
-    at += taken;
-  }
-  return found;
 }

@@ -1,13 +1,17 @@
 // Owns the inside of a QuickJS jail, on its JavaScript side: the call, what the platform offers, and the answer.
 //
-// `javascript.py` runs it before any plugin, gives it `carry(text)`, which sends a frame, and `entropy(count)`, and drives
-// what it returns.
+// `javascript.py` runs it before any plugin, gives it `carry(text)`, which sends a frame, and `entropy(count)`, random
+// bytes, and drives what it returns.
 // Nothing here is a wall: the jail is the wall, and the executor decides what came of it.
 
 import { chance } from './chance.mjs';
+import { structuredClone } from './clone.mjs';
+import { TextDecoder, TextEncoder } from './encoding.mjs';
 import { bind, checked, describe, find } from './header.mjs';
 import { offered, text } from './host.mjs';
+import { URLSearchParams } from './params.mjs';
 import { timers } from './timers.mjs';
+import { URL } from './url.mjs';
 import * as utils from './utils.mjs';
 
 const STACK_FRAMES = 50;
@@ -49,7 +53,7 @@ export function prepared(carry, entropy) {
   globalThis.utils = utils;
   const clock = timers(() => performance.now(), (error) => answered(failure(error)));
   const { random, crypto } = chance(entropy);
-  Object.assign(globalThis, clock.globals, { crypto });
+  Object.assign(globalThis, clock.globals, { crypto, structuredClone, TextDecoder, TextEncoder, URL, URLSearchParams });
   Math.random = random;
 
   async function answer({ call, describe: wanted }, loaded) {

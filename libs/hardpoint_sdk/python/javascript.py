@@ -17,7 +17,9 @@ import _quickjs
 from . import channel
 
 _FOLDER = Path(__file__).parent / "javascript"
-_MODULES = ("header", "host", "utils", "timers", "chance", "quickjs")
+_STANDARD = ("timers", "chance", "encoding", "clone", "params", "url")
+"""What the engine lacks of what scripts expect to be global."""
+_MODULES = ("bytes", "header", "host", "utils", *_STANDARD, "quickjs")
 """Each may import those before it."""
 _SDK_LINES = 1_000_000
 """The engine gives all that it runs one file name; the SDK is told apart by lines that no plugin has."""

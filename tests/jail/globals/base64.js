@@ -1,0 +1,1 @@
+return [btoa('Hardpoint'), atob('SGFyZHBvaW50'), btoa(String.fromCharCode(255))];

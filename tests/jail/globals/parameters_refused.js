@@ -1,0 +1,1 @@
+try { new URLSearchParams([['a']]); } catch (error) { return [error.name, error.message]; }
