@@ -23,7 +23,7 @@ from hardpoint_executor.domain import (
     Started,
     Usage,
 )
-from hardpoint_executor.runners.code import Engines
+from hardpoint_executor.runners.offer import Engines
 from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value

@@ -30,7 +30,8 @@ from hardpoint_executor.domain import (
 from hardpoint_executor.jail.interface import Jail
 from hardpoint_executor.kept import Kept
 from hardpoint_executor.peers import Values
-from hardpoint_executor.runners.code import CodeRunner, Engines
+from hardpoint_executor.runners.code import CodeRunner
+from hardpoint_executor.runners.offer import Engines
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.documents import DEEPEST, MOST_VALUES, too_deep, too_many
@@ -145,7 +146,7 @@ class Executor:
     async def read_engines(self, caller: Caller) -> Engines:
         """What code of an organisation may ask for; raises Unavailable JAIL_UNAVAILABLE where the jail is not ready."""
         self._fail_closed()
-        return self._code.engines(caller.org)
+        return self._code.offer.engines(caller.org)
 
     def _fail_closed(self) -> None:
         """Refuse whatever is asked while the unit says that it is not ready, requests without code too."""
@@ -171,7 +172,7 @@ class Executor:
     async def _attempt(self, execution: Execution, tell: Tell) -> Finished:
         program = await self._programs.get(execution.artifact)
         if isinstance(program, Code):
-            self._code.admit(program, execution)
+            self._code.offer.admit(program, execution)
         values = await self._redeemed(execution.lease_token)
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from hardpoint_executor import domain
 from hardpoint_executor.jail import JailCall, Limits
+from hardpoint_manifest.authority import Authority
 
 PYTHON_HEADER = 'from hardpoint_sdk import action, capability\ncapability(id="tested")\n'
 
@@ -23,6 +25,25 @@ def javascript(body: str, input: Any = None, **rest: Any) -> JailCall:
 def quickjs(body: str, input: Any = None, **rest: Any) -> JailCall:
     """The same as `javascript`, for QuickJS."""
     return javascript(body, input, engine="quickjs", **rest)
+
+
+def execution(call: JailCall, **rest: Any) -> domain.Execution:
+    """A call as the executor is asked for it, by an installation that was granted nothing."""
+    usual: dict[str, Any] = {
+        "org": "acme",
+        "id": "e1",
+        "release": "orgs/acme/capabilities/tested/releases/1.0.0",
+        "artifact": domain.Artifact("sha256:0", call.filename, ""),
+        "action": call.action,
+        "output_schema": {},
+        "input": {},
+        "authority": Authority.of(()),
+        "lease_token": "",
+        "requirements": (),
+        "limits": domain.Limits(),
+        "engine": call.engine,
+    }
+    return domain.Execution(**usual | rest)
 
 
 def _limited(rest: dict[str, Any]) -> dict[str, Any]:

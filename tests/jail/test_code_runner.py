@@ -12,7 +12,7 @@ from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, InvalidArgument
 from hardpoint_manifest.authority import Authority
-from jail.programs import PYTHON_HEADER, python
+from jail.programs import PYTHON_HEADER, execution, python
 
 
 @pytest.fixture
@@ -23,24 +23,11 @@ async def broker() -> AsyncIterator[Broker]:
 
 async def run(jails, broker: Broker, body: str, schema=None, **limits):
     call = python(body)
-    execution = domain.Execution(
-        org="acme",
-        id="e1",
-        release="orgs/acme/capabilities/tested/releases/1.0.0",
-        artifact=domain.Artifact("sha256:0", call.filename, ""),
-        action=call.action,
-        output_schema=schema or {},
-        input={"n": 1},
-        authority=Authority.of({"data.read"}),
-        lease_token="",
-        requirements=(),
-        limits=domain.Limits(),
-    )
+    authority = Authority.of({"data.read"})
+    asked = execution(call, output_schema=schema or {}, input={"n": 1}, authority=authority)
     events: asyncio.Queue[domain.Event] = asyncio.Queue()
     code = Code(call.language, call.source)
-    ran = await CodeRunner(jails).run(
-        code, execution, {"unit": "C"}, broker, domain.Limits(**limits), events.put_nowait
-    )
+    ran = await CodeRunner(jails).run(code, asked, {"unit": "C"}, broker, domain.Limits(**limits), events.put_nowait)
     return ran, [events.get_nowait() for _ in range(events.qsize())]
 
 

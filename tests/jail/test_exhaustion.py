@@ -12,8 +12,7 @@ from hardpoint_executor.jail import JailCall, Jails, launch
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_executor.runners.exhaustion import MOST_THREADS, TMP_FILES, TMP_MIB
 from hardpoint_kit.errors import HardpointError
-from hardpoint_manifest.authority import Authority
-from jail.programs import javascript, python, quickjs
+from jail.programs import execution, javascript, python, quickjs
 
 LIMITS = {"PROCS": "1 process, 40 threads", "DISK": "16 MiB, 1024 files"}
 WORDS = {"PROCS": "a call is one process", "DISK": "/tmp takes 16 MiB in at most 1024 files"}
@@ -29,22 +28,8 @@ async def broker() -> AsyncIterator[Broker]:
 
 
 async def ended(jails: Jails, broker: Broker, call: JailCall) -> HardpointError | None:
-    execution = domain.Execution(
-        org="acme",
-        id="e1",
-        release="orgs/acme/capabilities/tested/releases/1.0.0",
-        artifact=domain.Artifact("sha256:0", call.filename, ""),
-        action=call.action,
-        output_schema={},
-        input={},
-        authority=Authority.of(()),
-        lease_token="",
-        requirements=(),
-        limits=domain.Limits(),
-        engine=call.engine,
-    )
     code = Code(call.language, call.source)
-    ran = await CodeRunner(jails).run(code, execution, {}, broker, domain.Limits(), lambda _event: None)
+    ran = await CodeRunner(jails).run(code, execution(call), {}, broker, domain.Limits(), lambda _event: None)
     assert ran.usage.wall_ms > 0
     return ran.error
 

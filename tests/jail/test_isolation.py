@@ -15,24 +15,11 @@ from hardpoint_executor.jail.slot import SLOTS
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_executor.server import Options
 from hardpoint_kit.errors import Conflict
-from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.engine import ONLY_IN_SLOTS
-from jail.programs import javascript, python
+from jail.programs import execution, javascript, python
 
 PYTHON = python("return 1")
-EXECUTION = domain.Execution(
-    org="acme",
-    id="e1",
-    release="orgs/acme/capabilities/tested/releases/1.0.0",
-    artifact=domain.Artifact("sha256:0", PYTHON.filename, ""),
-    action=PYTHON.action,
-    output_schema={},
-    input={},
-    authority=Authority.of(()),
-    lease_token="",
-    requirements=(),
-    limits=domain.Limits(),
-)
+EXECUTION = execution(PYTHON)
 SCRIPT = Code("javascript", javascript("return 1;").source)
 
 
@@ -46,7 +33,7 @@ async def both() -> AsyncIterator[Jails]:
     await started.stop()
 
 
-async def tier_of(jails: Jails, runner: CodeRunner, execution: domain.Execution) -> str:
+async def tier_of(jails: Jails, runner: CodeRunner, asked: domain.Execution) -> str:
     """The tier that has the call while it runs."""
     seen = set()
 
@@ -57,8 +44,8 @@ async def tier_of(jails: Jails, runner: CodeRunner, execution: domain.Execution)
 
     async with client_of({}) as client:
         code = Code("python", PYTHON.source)
-        runner.admit(code, execution)
-        ran = await runner.run(code, execution, {}, broker_of(client), domain.Limits(), look)
+        runner.offer.admit(code, asked)
+        ran = await runner.run(code, asked, {}, broker_of(client), domain.Limits(), look)
     assert (ran.output, ran.error) == (1, None)
     (tier,) = seen
     return tier
@@ -80,20 +67,20 @@ async def test_whom_the_operator_names_has_a_jail_for_every_call(both: Jails) ->
 async def test_an_engine_that_has_slots_alone_is_refused_and_says_who_wants_it(both: Jails) -> None:
     runner = CodeRunner(both, ["globex"])
     script = replace(EXECUTION, engine="quickjs")
-    runner.admit(SCRIPT, script)
+    runner.offer.admit(SCRIPT, script)
     for refused, who in (
         (replace(script, org="globex"), "the operator wants it for globex"),
         (replace(script, strict=True), "the release asks for it"),
     ):
         with pytest.raises(Conflict, match="cannot give every call a jail of its own") as error:
-            runner.admit(SCRIPT, refused)
+            runner.offer.admit(SCRIPT, refused)
         assert error.value.reason == "ENGINE_UNAVAILABLE"
         assert error.value.metadata == {"engine": "quickjs", "offered": "node"}
         assert who in error.value.message
         assert error.value.fix == "publish a release that says engine: node"
-        runner.admit(SCRIPT, replace(refused, engine="node"))
-    assert ("javascript", "quickjs") in runner.engines("acme").engines
-    assert runner.engines("globex").engines == (("javascript", "node"),)
+        runner.offer.admit(SCRIPT, replace(refused, engine="node"))
+    assert ("javascript", "quickjs") in runner.offer.engines("acme").engines
+    assert runner.offer.engines("globex").engines == (("javascript", "node"),)
 
 
 def test_what_the_check_says_of_engines_is_what_there_is() -> None:

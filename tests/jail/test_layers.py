@@ -151,7 +151,7 @@ async def ran(jails, body: str, libraries: tuple[str, ...] = (), input: object =
     async with client_of({}) as client:
         runner = CodeRunner(jails)
         code = Code("python", call.source)
-        runner.admit(code, execution)
+        runner.offer.admit(code, execution)
         return await runner.run(code, execution, {}, broker_of(client), domain.Limits(**limits), events.put_nowait)
 
 
@@ -242,11 +242,11 @@ async def test_what_is_not_allowed_here_is_refused_before_it_runs(some) -> None:
 async def test_an_engine_that_is_not_offered_is_refused_with_those_that_are(jails) -> None:
     execution = replace(EXECUTION, engine="hermes")
     with pytest.raises(Conflict, match="which this executor does not offer") as refused:
-        CodeRunner(jails).admit(Code("javascript", ""), execution)
+        CodeRunner(jails).offer.admit(Code("javascript", ""), execution)
     assert refused.value.reason == "ENGINE_UNAVAILABLE"
     assert "node" in refused.value.metadata["offered"]
-    CodeRunner(jails).admit(Code("javascript", ""), replace(EXECUTION, engine="node"))
-    CodeRunner(jails).admit(Code("javascript", ""), EXECUTION)
+    CodeRunner(jails).offer.admit(Code("javascript", ""), replace(EXECUTION, engine="node"))
+    CodeRunner(jails).offer.admit(Code("javascript", ""), EXECUTION)
 
 
 async def test_a_header_may_import_what_it_asks_for_and_only_that(jails) -> None:

@@ -171,8 +171,15 @@ async def test_an_engine_belongs_to_its_language_and_its_tier(engine: Jails) -> 
         await engine.run(python("return 1", engine="quickjs"), RecordedDoor())
     with pytest.raises(InvalidArgument, match="is not one of node, quickjs"):
         await engine.run(javascript("return 1", engine="deno"), RecordedDoor())
+    with pytest.raises(InvalidArgument, match="is not one of python, javascript"):
+        await engine.describe("cobol", "", "x.cob")
     with pytest.raises(Unavailable, match="quickjs runs in slots alone"):
         await run(engine, "return 1", strict=True)
     assert (
         await engine.run(javascript("return typeof setImmediate;", engine="node"), RecordedDoor())
     ).value == "function"
+
+
+async def test_node_reads_headers_where_it_is_there(engine: Jails) -> None:
+    header = await engine.describe("javascript", "export default { id: typeof setImmediate };", "x.js")
+    assert header.value == {"id": "function", "actions": []}

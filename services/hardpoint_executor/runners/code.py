@@ -1,7 +1,7 @@
 """Runs an action of a code file in a jail, and reads the header of one; how a run ended becomes an error's reason."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -12,12 +12,10 @@ from hardpoint_executor.artifacts import Code
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.jail.interface import (
     DESCRIBE_LIMITS,
-    LANGUAGES,
     Event,
     Frame,
     Jail,
     JailCall,
-    Layer,
     Limits,
     Log,
     Outcome,
@@ -27,8 +25,9 @@ from hardpoint_executor.jail.interface import (
 )
 from hardpoint_executor.runners.denied import failure
 from hardpoint_executor.runners.exhaustion import exhausted
+from hardpoint_executor.runners.offer import Offer
 from hardpoint_kit.documents import DEEPEST, too_deep
-from hardpoint_kit.errors import ActionFailed, Conflict, DeadlineExceeded, HardpointError, InvalidArgument
+from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import inject, tracer
 from hardpoint_manifest.engine import library_of
 from hardpoint_manifest.load import jail_error
@@ -45,14 +44,6 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Engines:
-    """What code may ask for: engines with their language, and libraries."""
-
-    engines: tuple[tuple[str, str], ...]
-    libraries: tuple[Layer, ...]
-
-
 class CodeRunner:
     """Runs code in a jail, never anywhere else.
 
@@ -60,66 +51,8 @@ class CodeRunner:
     """
 
     def __init__(self, jail: Jail, strict_orgs: Iterable[str] = ()) -> None:
+        self.offer = Offer(jail, strict_orgs)
         self._jail = jail
-        self._strict_orgs = frozenset(strict_orgs)
-
-    def engines(self, org: str) -> Engines:
-        """What this executor offers to an organisation."""
-        strict = self._is_strict(org)
-        engines = ((language, engine) for language in LANGUAGES for engine in self._jail.engines(language, strict))
-        return Engines(tuple(engines), tuple(self._jail.libraries().values()))
-
-    def admit(self, code: Code, execution: domain.Execution) -> None:
-        """Refuse what asks for more than is offered here; raises Conflict ENGINE_UNAVAILABLE, LIBRARY_UNAVAILABLE."""
-        engines = self._jail.engines(code.language)
-        strict = execution.strict or self._is_strict(execution.org)
-        if strict and execution.engine in engines:
-            self._admit_strict(code, execution)
-        elif execution.engine and execution.engine not in engines:
-            raise Conflict(
-                f"{execution.release} runs on the engine {execution.engine}, which this executor does not offer",
-                reason="ENGINE_UNAVAILABLE",
-                fix=f"publish a release that says engine: {' or '.join(engines)}, or ask the operator for an executor "
-                f"with {execution.engine}",
-                engine=execution.engine,
-                offered=", ".join(engines),
-            )
-        if missing := [name for name in execution.libraries if name not in self._jail.libraries()]:
-            raise self._not_offered(missing, f"{execution.release} asks for")
-
-    def _admit_strict(self, code: Code, execution: domain.Execution) -> None:
-        engines = self._jail.engines(code.language, True)
-        if execution.engine in engines:
-            return
-        who = "the release asks for it" if execution.strict else f"the operator wants it for {execution.org}"
-        raise Conflict(
-            f"{execution.release} runs on the engine {execution.engine}, which cannot give every call a jail of its "
-            f"own: {who}",
-            reason="ENGINE_UNAVAILABLE",
-            fix=f"publish a release that says engine: {' or '.join(engines)}",
-            engine=execution.engine,
-            offered=", ".join(engines),
-        )
-
-    def _is_strict(self, org: str) -> bool:
-        return not self._strict_orgs.isdisjoint(("*", org))
-
-    def _not_offered(self, missing: Sequence[str], who_asks: str) -> Conflict:
-        names, offered = ", ".join(missing), ", ".join(self._jail.libraries())
-        return Conflict(
-            f"{who_asks} {names}, which this executor does not offer; it offers {offered or 'no libraries'}",
-            reason="LIBRARY_UNAVAILABLE",
-            fix=f"do without it, or ask the operator to install {names} beside the executor and to allow it in "
-            "HARDPOINT_EXECUTOR_LIBRARIES",
-            libraries=names,
-            offered=offered,
-        )
-
-    def _held_by(self, libraries: Iterable[str]) -> int:
-        """Bytes of address space that libraries take; what one brings along is counted with it."""
-        layers = [layer for name, layer in self._jail.libraries().items() if name in libraries]
-        brought = {name for layer in layers for name in layer.needs}
-        return sum(layer.address_bytes for layer in layers if layer.name not in brought)
 
     async def run(
         self,
@@ -175,7 +108,7 @@ class CodeRunner:
             traceparent=inject().get("traceparent", ""),
             limits=Limits(
                 limits.wall_seconds,
-                limits.memory_bytes + self._held_by(execution.libraries),
+                limits.memory_bytes + self.offer.held_by(execution.libraries),
                 limits.output_bytes,
                 limits.log_bytes,
                 broker.limits.asks,
@@ -184,16 +117,19 @@ class CodeRunner:
             capability=execution.capability,
             engine=execution.engine,
             libraries=execution.libraries,
-            strict=execution.strict or self._is_strict(execution.org),
+            strict=self.offer.is_strict(execution),
         )
 
     async def describe(self, language: str, source: str, filename: str, org: str = "") -> dict[str, Any]:
         """Return the header that a module exports; `org` is who asks.
 
-        Raises InvalidArgument HEADER_UNREADABLE with the place, and Conflict LIBRARY_UNAVAILABLE for an import of a
-        library that is not offered here.
+        Raises InvalidArgument HEADER_UNREADABLE with the place, and Conflict: LIBRARY_UNAVAILABLE for an import of a
+        library that is not offered here, ENGINE_UNAVAILABLE for TypeScript where nothing can take its types out.
         """
-        memory = DESCRIBE_LIMITS.memory_bytes + (self._held_by(self._jail.libraries()) if language == "python" else 0)
+        self.offer.check_types(filename)
+        memory = DESCRIBE_LIMITS.memory_bytes + (
+            self.offer.held_by(self._jail.libraries()) if language == "python" else 0
+        )
         outcome = await self._jail.describe(language, source, filename, replace(DESCRIBE_LIMITS, memory_bytes=memory))
         if outcome.ok and isinstance(outcome.value, dict) and not too_deep(outcome.value):
             return outcome.value
@@ -201,11 +137,12 @@ class CodeRunner:
             security.killed({"org": org}, outcome.detail)
         library = _library_missed(outcome)
         if library and library not in self._jail.libraries():
-            raise self._not_offered([library], f"{filename} imports")
+            raise self.offer.lacks([library], f"{filename} imports")
         raise _unreadable(source, filename, outcome)
 
     async def strip(self, source: str, filename: str) -> str:
-        """Return TypeScript without its types. Raises InvalidArgument HEADER_UNREADABLE with the place."""
+        """Return TypeScript without its types; raises InvalidArgument and Conflict as `describe` does."""
+        self.offer.check_types(filename)
         outcome = await self._jail.strip(source, filename)
         if outcome.ok and isinstance(outcome.value, str):
             return outcome.value

@@ -1,0 +1,99 @@
+"""Owns what code may ask for here, engines and libraries, and the words for what asks for more."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hardpoint_executor import domain
+from hardpoint_executor.artifacts import Code
+from hardpoint_executor.jail.interface import ENGINES, LANGUAGES, STRIPS_TYPES, Jail, Layer
+from hardpoint_kit.errors import Conflict
+from hardpoint_manifest.load import is_typescript
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What code may ask for: engines with their language, and libraries."""
+
+    engines: tuple[tuple[str, str], ...]
+    libraries: tuple[Layer, ...]
+
+
+class Offer:
+    """What one jail has for whom: organisations in `strict_orgs` (`*`: all) have a jail for every call."""
+
+    def __init__(self, jail: Jail, strict_orgs: Iterable[str]) -> None:
+        self._jail = jail
+        self._strict_orgs = frozenset(strict_orgs)
+
+    def engines(self, org: str) -> Engines:
+        """What this executor offers to an organisation."""
+        strict = self._is_named(org)
+        engines = ((language, engine) for language in LANGUAGES for engine in self._jail.engines(language, strict))
+        return Engines(tuple(engines), tuple(self._jail.libraries().values()))
+
+    def admit(self, code: Code, execution: domain.Execution) -> None:
+        """Refuse what asks for more than is offered; raises Conflict ENGINE_UNAVAILABLE, LIBRARY_UNAVAILABLE."""
+        if len(ENGINES[code.language]) > 1:
+            self._admit_engine(code.language, execution)
+        if missing := [name for name in execution.libraries if name not in self._jail.libraries()]:
+            raise self.lacks(missing, f"{execution.release} asks for")
+
+    def _admit_engine(self, language: str, execution: domain.Execution) -> None:
+        engine = execution.engine or ENGINES[language][0]
+        strict = self.is_strict(execution)
+        offered = self._jail.engines(language, strict)
+        if engine in offered:
+            return
+        says = f"publish a release that says engine: {' or '.join(offered)}" if offered else ""
+        if engine in self._jail.engines(language):
+            who = "the release asks for it" if execution.strict else f"the operator wants it for {execution.org}"
+            why, fixes = f"which cannot give every call a jail of its own: {who}", [says]
+        else:
+            why, fixes = "which this executor does not offer", [says, f"ask the operator for an executor with {engine}"]
+        raise Conflict(
+            f"{execution.release} runs on the engine {engine}, {why}",
+            reason="ENGINE_UNAVAILABLE",
+            fix=", or ".join(filter(None, fixes)),
+            engine=engine,
+            offered=", ".join(offered),
+        )
+
+    def check_types(self, filename: str) -> None:
+        """Refuse TypeScript where no engine takes its types out; raises Conflict ENGINE_UNAVAILABLE."""
+        engines = self._jail.engines("javascript")
+        if not is_typescript(filename) or STRIPS_TYPES in engines:
+            return
+        raise Conflict(
+            f"{filename} is TypeScript, whose types {STRIPS_TYPES} takes out: an engine that is not offered here",
+            reason="ENGINE_UNAVAILABLE",
+            place=filename,
+            fix=f"upload it as JavaScript, without types and named .js, or ask the operator for an executor with "
+            f"{STRIPS_TYPES}",
+            engine=STRIPS_TYPES,
+            offered=", ".join(engines),
+        )
+
+    def lacks(self, missing: Sequence[str], who_asks: str) -> Conflict:
+        """The error of libraries that are not offered."""
+        names, offered = ", ".join(missing), ", ".join(self._jail.libraries())
+        return Conflict(
+            f"{who_asks} {names}, which this executor does not offer; it offers {offered or 'no libraries'}",
+            reason="LIBRARY_UNAVAILABLE",
+            fix=f"do without it, or ask the operator to install {names} beside the executor and to allow it in "
+            "HARDPOINT_EXECUTOR_LIBRARIES",
+            libraries=names,
+            offered=offered,
+        )
+
+    def is_strict(self, execution: domain.Execution) -> bool:
+        """Whether a call has a jail that serves no other."""
+        return execution.strict or self._is_named(execution.org)
+
+    def _is_named(self, org: str) -> bool:
+        return not self._strict_orgs.isdisjoint(("*", org))
+
+    def held_by(self, libraries: Iterable[str]) -> int:
+        """Bytes of address space that libraries take; what one brings along is counted with it."""
+        layers = [layer for name, layer in self._jail.libraries().items() if name in libraries]
+        brought = {name for layer in layers for name in layer.needs}
+        return sum(layer.address_bytes for layer in layers if layer.name not in brought)
