@@ -12,9 +12,11 @@ from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_
 from hardpoint_executor.broker.dial import parse_aliases
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.domain import Limits
+from hardpoint_executor.jail.holding import clear_unused
 from hardpoint_executor.jail.jails import JailOptions, Jails
 from hardpoint_executor.jail.leftovers import clear_leftovers
 from hardpoint_executor.jail.pool import PoolOptions
+from hardpoint_executor.jail.rootfs import default_folder
 from hardpoint_executor.jail.slots import SlotOptions
 from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts
 from hardpoint_executor.rpc import ExecutorRpc
@@ -106,6 +108,9 @@ def build(options: Options, platform: Platform) -> Unit:
         if any(astuple(cleared)):
             _log.warning("an executor died here; what it left is removed", **asdict(cleared))
         await jail.start()
+        state = options.executor_rootfs or default_folder()
+        if not jail.reasons_not_ready() and (unused := await asyncio.to_thread(clear_unused, state)):
+            _log.info("what nobody runs on any more is removed", folder=str(state), removed=unused)
 
     async def stop() -> None:
         await jail.stop()

@@ -17,6 +17,7 @@ from hardpoint_kit.telemetry import meter
 
 from .calls import Calls, Pool
 from .cgroups import Cgroups, prepare_cgroups
+from .holding import Holding
 from .interface import ENGINES, LANGUAGES, STRIPS_TYPES, Door, JailCall, Layer, Limits, OnEvent, Outcome, ignore
 from .launch import Launcher
 from .layers import Layers, build_layers
@@ -37,6 +38,7 @@ _cgroups = meter.create_gauge("hardpoint.jail.cgroups", description="1 for how t
 
 _ROOTS = {"python": "python", "quickjs": "python", "node": "javascript"}
 """The root folder of each engine; QuickJS is a module of the Python in it."""
+_BUILDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Jails:
         """How jails are held by the kernel, for logs and status pages."""
         self._calls: dict[tuple[str, bool], Calls[Any]] = {}
         """By engine, and whether in slots."""
+        self._holding = Holding()
         self._missing: dict[str, str] = {}
         """Engines that this machine does not have, and what would bring them."""
         self._libraries: Mapping[str, Layer] = {}
@@ -124,7 +127,7 @@ class Jails:
     async def _start(self, tier: _Tier) -> list[str]:
         folder = self._options.folder or default_folder()
         try:
-            rootfs, layers = await asyncio.to_thread(self._build, _ROOTS[tier.engine], folder)
+            rootfs, layers = await asyncio.to_thread(self._held, _ROOTS[tier.engine], folder)
             pool = await self._filled(tier, rootfs)
             if pool.failure and self.cgroups.mode != "none" and not self._options.require_cgroups:
                 self.cgroups = Cgroups("none", pool.failure)
@@ -148,11 +151,19 @@ class Jails:
         except RootfsError as error:
             return [str(error)]
 
+    def _held(self, root: str, folder: Path) -> tuple[Rootfs, Layers | None]:
+        """Build what is mounted, again if another executor removed it as unused just before it was held."""
+        for _ in range(_BUILDS):
+            rootfs, layers = self._build(root, folder)
+            if self._holding.hold(filter(None, (rootfs.root, rootfs.sdk, rootfs.layers))):
+                return rootfs, layers
+        raise RootfsError(f'what is built in "{folder}" disappears: give this executor a folder of its own')
+
     def _build(self, root: str, folder: Path) -> tuple[Rootfs, Layers | None]:
         if root != "python":
             return build_rootfs(root, folder), None
         layers = build_layers(self._options.libraries, self._options.libraries_from, folder)
-        return replace(build_rootfs(root, folder, layers.system), layers=layers.folder), layers
+        return build_rootfs(root, folder, layers.system, layers.folder), layers
 
     async def _filled(self, tier: _Tier, rootfs: Rootfs) -> Pool[Any]:
         pool: Pool[Any]
@@ -179,6 +190,7 @@ class Jails:
         """Kill every jail and leave no process behind."""
         self._reasons = ["the jail has been stopped"]
         await asyncio.gather(*(calls.pool.close() for calls in self._calls.values()))
+        self._holding.release()
 
     def engines(self, language: str, strict: bool = False) -> tuple[str, ...]:
         """The engines that are offered for a language; see `Jail.engines`."""

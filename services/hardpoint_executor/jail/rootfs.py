@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 LAYOUT = "2"
@@ -77,14 +77,16 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardpoint" / "jail"
 
 
-def build_rootfs(language: str, folder: Path, shared: Sequence[Path] = ()) -> Rootfs:
+def build_rootfs(language: str, folder: Path, shared: Sequence[Path] = (), layers: Path | None = None) -> Rootfs:
     """Return the root of a language under `folder`, built when it is not there yet. Takes seconds the first time.
 
-    `shared` are libraries of this machine that are there besides those of the interpreter. Raises RootfsError when the
-    interpreter is missing or a jail could not reach the folder.
+    `shared` are libraries of this machine that are there besides those of the interpreter; without `layers` Python has
+    an empty folder of them. Raises RootfsError when the interpreter is missing or a jail could not reach the folder.
     """
     prepare(folder)
-    return _build_python(folder, shared) if language == "python" else _build_javascript(folder)
+    if language != "python":
+        return _build_javascript(folder)
+    return replace(_build_python(folder, shared), layers=layers or _no_layers(folder))
 
 
 def prepare(folder: Path) -> None:
@@ -134,7 +136,7 @@ def _build_python(folder: Path, shared: Sequence[Path]) -> Rootfs:
         *map(_fingerprint, [interpreter.resolve(), stdlib / "os.py", *dynamic, *shared]),
     ]
     root = publish(folder, "python", inputs, fill)
-    return Rootfs(root, _build_sdk(folder, "python"), f"/usr/bin/{version}", _no_layers(folder))
+    return Rootfs(root, _build_sdk(folder, "python"), f"/usr/bin/{version}")
 
 
 def _build_javascript(folder: Path) -> Rootfs:
