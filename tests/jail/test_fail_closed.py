@@ -59,6 +59,17 @@ async def test_with_a_kernel_that_refuses(door, monkeypatch: pytest.MonkeyPatch,
     assert "Could not compile policy" in said
 
 
+async def test_with_slots_that_do_not_start_beside_jails_that_do(
+    door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    altered(monkeypatch, tmp_path, "zygote.policy", "POLICY zygote {", "POLICY broken")
+    jails = Jails(JailOptions(languages=("python",)))
+    await jails.start()
+    (reason,) = jails.reasons_not_ready()
+    assert reason.startswith("python slots do not start: ")
+    await jails.stop()
+
+
 async def test_with_a_wall_that_is_down(door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The check is named, and what to do is said; the other walls of the self-test are in test_selftest.py."""
     altered(monkeypatch, tmp_path, "python.cfg", "clone_newnet: true", "clone_newnet: false")

@@ -205,8 +205,11 @@ class Jails:
 
     def reasons_not_ready(self) -> list[str]:
         """Say why nothing can be run now, each with what to do about it."""
-        failures = {engine: calls.pool.failure for (engine, _), calls in self._calls.items()}
-        return self._reasons + [f"{engine} jails do not start: {why}" for engine, why in failures.items() if why]
+        return self._reasons + [
+            f"{engine} {'slots' if in_slots else 'jails'} do not start: {calls.pool.failure}"
+            for (engine, in_slots), calls in self._calls.items()
+            if calls.pool.failure
+        ]
 
     async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore) -> Outcome:
         """Run one action once; see `Jail.run`."""
