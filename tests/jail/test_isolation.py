@@ -39,7 +39,7 @@ async def tier_of(jails: Jails, runner: CodeRunner, asked: domain.Execution) -> 
 
     def look(event: domain.Event) -> None:
         if isinstance(event, domain.Started):
-            seen.update({"slots"} if jails._calls["python", True].pool._busy else ())
+            seen.update({"slots"} if jails._calls["python", True].pool._taken else ())
             seen.update({"single-use"} if jails._calls["python", False].pool._taken else ())
 
     async with client_of({}) as client:

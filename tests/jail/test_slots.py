@@ -47,7 +47,7 @@ async def run(jails: Jails, body: str, input=None, **rest) -> Outcome:
 async def idle(jails: Jails) -> set[int]:
     """The zygotes, once nothing runs, starts or gets another child."""
     slots = slots_of(jails)
-    while slots._busy or slots._renewing or slots._starting or slots._tasks:
+    while slots._taken or slots._renewing or slots._starts or slots._tasks:
         await asyncio.sleep(0.005)
     return {slot.pid for slot in slots._ready}
 
@@ -130,7 +130,7 @@ async def test_neighbours_of_one_capability_do_not_see_each_other(slotted: Jails
 async def test_a_child_has_no_capability_and_cannot_be_looked_into(slotted: Jails) -> None:
     call = python("self.log('here')\nimport time; time.sleep(30)")
     running = await begin(slotted, call)
-    (slot,) = slots_of(slotted)._busy
+    (slot,) = slots_of(slotted)._taken
     child, zygote = process(slot.child._pid), process(slot.pid)
     assert {int(child[f"Cap{name}"], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
     assert (child["NoNewPrivs"], child["Seccomp"], child["Seccomp_filters"]) == ("1", "2", "2")
@@ -267,7 +267,7 @@ async def assert_held_by_the_limits_of_the_process(jails: Jails) -> None:
 
 async def test_a_killed_zygote_ends_its_call_as_an_error_and_is_replaced(slotted: Jails) -> None:
     running = await begin(slotted, python("self.log('here')\nimport time; time.sleep(30)"))
-    (slot,) = slots_of(slotted)._busy
+    (slot,) = slots_of(slotted)._taken
     os.kill(slot.pid, signal.SIGKILL)
     outcome = await running
     assert (outcome.kind, outcome.detail) == (OutcomeKind.CRASH, "the end of its slot")
@@ -296,7 +296,7 @@ async def test_a_child_that_ended_is_kept_from_being_another_process(slotted: Ja
     """Until its zygote is told to go on, an ended child is a zombie: its number cannot name anybody else."""
     call = python("self.log('here')\nimport time; time.sleep(30)")
     running = await begin(slotted, call)
-    (slot,) = slots_of(slotted)._busy
+    (slot,) = slots_of(slotted)._taken
     child = slot.child
     child.kill()
     outcome = await running
@@ -357,7 +357,17 @@ async def test_a_strict_call_has_an_nsjail_of_its_own(slotted: Jails) -> None:
     zygotes = await idle(slotted)
     call = python("self.log('here')\nimport time; time.sleep(30)", strict=True)
     running = await begin(slotted, call)
-    assert not slots_of(slotted)._busy
+    assert not slots_of(slotted)._taken
     assert {slot.pid for slot in slots_of(slotted)._ready} == zygotes
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_failed_start_is_tried_again_though_enough_slots_wait(slotted: Jails) -> None:
+    """While a start has failed nobody is let in, so no call would ever ask for another one."""
+    slots = slots_of(slotted)
+    await idle(slotted)
+    slots._failed("no memory for a moment")
+    assert slotted.reasons_not_ready() == ["python slots do not start: no memory for a moment"]
+    await slots.fill()
+    assert slotted.reasons_not_ready() == []

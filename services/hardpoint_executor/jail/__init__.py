@@ -2,8 +2,9 @@
 
 Read `interface.py` first, then `jails.py` > `calls.py` > `conversation.py` > `frames.py`. Below `calls.py` are two
 tiers: `pool.py` > `single_use.py`, an nsjail for every call, and `slots.py` > `slot.py`, a child of one that stays.
-Both stand on `launch.py` > `nsjail.py`. What a jail is made of stands in the `.cfg` and `.policy` files. The policies
-are compiled by nsjail, and for the children of slots by `policy.py` > `bpf.py`.
+Both stand on `supply.py` > `line.py` > `fair_queue.py`, where calls wait, and on `launch.py` > `nsjail.py`. What a jail
+is made of stands in the `.cfg` and `.policy` files. The policies are compiled by nsjail, and for the children of slots
+by `policy.py` > `bpf.py`.
 """
 
 from .interface import (

@@ -50,7 +50,7 @@ class Slot(Nsjail):
         self.owner: tuple[str, str] | None = None
         self.calls = 0
         self.used = 0.0
-        """When its call began or, of one that has none, when the last one ended; by the monotonic clock."""
+        """When its last call ended, by the monotonic clock."""
         self.child: Child | None = None
         self._held_memory = 0
         self._answers: deque[asyncio.Future[dict[str, Any]]] = deque()

@@ -1,0 +1,66 @@
+"""Owns the calls that wait for what runs them: each is given it by turns, or told in time why not."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .fair_queue import FairQueue
+
+P = TypeVar("P")
+
+Owner = tuple[str, str]
+"""An organisation and a capability. Without a capability it is one call alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller(Generic[P]):
+    """A call that waits, and what it will be given."""
+
+    owner: Owner
+    given: asyncio.Future[P]
+
+    @property
+    def org(self) -> str:
+        """The organisation whose call it is."""
+        return self.owner[0]
+
+
+class Line(FairQueue[Caller[P]]):
+    """Calls that wait, each for so many seconds at most."""
+
+    def __init__(self, most: int, for_what: str, seconds: float) -> None:
+        super().__init__(most, for_what)
+        self._seconds = seconds
+
+    async def wait(self, owner: Owner, serve: Callable[[], None], give_back: Callable[[P], None]) -> P:
+        """Wait in line while `serve` sees to those who wait; what comes when nobody waits any more is given back.
+
+        Raises ResourceExhausted when there is no place, or nothing came in time, and whatever `refuse` says.
+        """
+        caller: Caller[P] = Caller(owner, asyncio.get_running_loop().create_future())
+        if (evicted := self.put(caller.org, caller)) and not evicted.given.done():
+            evicted.given.set_exception(self.full())
+        serve()
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await caller.given
+        except (TimeoutError, asyncio.CancelledError) as error:
+            came = not self.remove(caller) and caller.given.done() and not caller.given.cancelled()
+            if came and caller.given.exception() is None:
+                give_back(caller.given.result())  # in the moment in which the caller gave up
+            if isinstance(error, TimeoutError):
+                raise self.full() from None
+            raise
+
+    def next(self, may: Callable[[Caller[P]], bool]) -> Caller[P] | None:
+        """Take out whose turn it is, of those that `may` be served now; None when there is none."""
+        while (caller := self.pop(may)) is not None and caller.given.done():
+            pass  # it was cancelled and has not yet left the line
+        return caller
+
+    def refuse(self, error: Exception) -> None:
+        """Tell all who wait."""
+        while (caller := self.pop()) is not None:
+            if not caller.given.done():
+                caller.given.set_exception(error)

@@ -1,0 +1,155 @@
+"""Owns what both tiers do alike: jails start and end beside the calls, and closing leaves no process behind.
+
+A tier says which of its jails a call gets, which are missing, and what becomes of one that served. A failed start is
+told to whoever waits, and tried again when someone calls or a few seconds have passed.
+"""
+
+import asyncio
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import Generic, TypeVar
+
+import structlog
+
+from hardpoint_kit.errors import Unavailable
+
+from .launch import Launcher
+from .line import Caller, Line
+from .nsjail import JailError, Nsjail
+
+_log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 5.0
+_CLOSE_SECONDS = 5.0
+
+J = TypeVar("J", bound=Nsjail)
+P = TypeVar("P")
+
+
+class Supply(ABC, Generic[J, P]):
+    """Jails `J` of one launcher, each of which gives a process `P` to one call at a time."""
+
+    def __init__(self, launcher: Launcher[J], line: Line[P]) -> None:
+        self.failure = ""
+        """Why the last start failed; empty after one that worked."""
+        self.closed = False
+        self._launcher = launcher
+        self._line = line
+        self._taken: dict[J, tuple[str, float]] = {}
+        """Jails that run a call, the organisation it belongs to, and since when."""
+        self._all_back = asyncio.Event()
+        self._all_back.set()
+        self._starts: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        """What else is done beside the calls: jails end, slots are renewed."""
+
+    @abstractmethod
+    def discard(self, process: P, well: bool) -> None:
+        """Kill a process that was taken; its call ended `well` with a result or an error of the plugin's own."""
+
+    @abstractmethod
+    def _serve(self) -> None:
+        """Give what is ready to calls that wait, and start what is then missing."""
+
+    @abstractmethod
+    def _start_missing(self) -> None:
+        """Start jails, as far as some are missing and there is room."""
+
+    @abstractmethod
+    def _add(self, jail: J) -> None:
+        """Have a jail that is ready wait for a call."""
+
+    @abstractmethod
+    def _idle(self) -> list[J]:
+        """The jails that wait for a call."""
+
+    async def fill(self) -> None:
+        """Start the first jails and wait for them; see `failure` for what went wrong."""
+        self._start_missing()
+        await asyncio.gather(*self._starts)
+
+    async def take(self, org: str, capability: str) -> P:
+        """Return a process for one call, to be given to `discard` afterwards.
+
+        Raises ResourceExhausted when the queue is full or nothing came free in time, Unavailable when none starts.
+        """
+        if self.closed:
+            raise Unavailable("the executor is stopping", reason="NO_EXECUTOR", retry_after=1.0)
+        return await self._line.wait((org, capability), self._serve, lambda process: self.discard(process, True))
+
+    async def close(self) -> None:
+        """Kill every jail, also those that run a call, and wait until no process is left."""
+        self.closed = True
+        for jail in self._taken:
+            jail.kill()
+        for start in self._starts:
+            start.cancel()
+        await asyncio.gather(*self._starts, return_exceptions=True)
+        for jail in self._idle():
+            self._end(jail)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._all_back.wait()
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+        self._launcher.close()
+
+    def _give(self, jail: J, process: P, caller: Caller[P]) -> None:
+        self._taken[jail] = caller.org, time.monotonic()
+        self._all_back.clear()
+        caller.given.set_result(process)
+
+    def _take_back(self, jail: J, more: float = 0.0) -> None:
+        """Charge the organisation for the time that its call had a jail, and some seconds more."""
+        org, since = self._taken.pop(jail)
+        self._line.charge(org, time.monotonic() - since + more)
+        if not self._taken:
+            self._all_back.set()
+
+    def _owed(self, missing: int) -> int:
+        """How many jails to start when so many are missing.
+
+        While a start has failed nobody is let in, so nobody will ask: only another start ends that.
+        """
+        return max(missing, 1) if self.failure and not self._starts else missing
+
+    def _orgs(self) -> list[str]:
+        """The organisations whose calls run, each as often as it has some."""
+        return [org for org, _ in self._taken.values()]
+
+    def _start(self) -> None:
+        start = asyncio.create_task(self._started())
+        self._starts.add(start)
+        start.add_done_callback(self._starts.discard)
+
+    async def _started(self) -> None:
+        try:
+            jail = await self._launcher.start()
+        except (JailError, OSError) as error:
+            self._failed(str(error))
+            return
+        finally:
+            if (start := asyncio.current_task()) is not None:
+                self._starts.discard(start)
+        self.failure = ""
+        if self.closed:
+            self._end(jail)
+        else:
+            self._add(jail)
+
+    def _failed(self, why: str) -> None:
+        _log.error("no jail could be started", engine=self._launcher.name, why=why)
+        self.failure = why
+        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._start_missing)
+        self._line.refuse(Unavailable(f"no jail could be started: {why}", reason="JAIL_UNAVAILABLE"))
+
+    def _end(self, jail: J) -> None:
+        jail.kill()
+        self._begin(self._launcher.discard(jail))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
