@@ -4,6 +4,7 @@
 // bytes, and drives what it returns.
 // Nothing here is a wall: the jail is the wall, and the executor decides what came of it.
 
+import { aborting } from './abort.mjs';
 import { chance } from './chance.mjs';
 import { structuredClone } from './clone.mjs';
 import { TextDecoder, TextEncoder } from './encoding.mjs';
@@ -53,7 +54,8 @@ export function prepared(carry, entropy) {
   globalThis.utils = utils;
   const clock = timers(() => performance.now(), (error) => answered(failure(error)));
   const { random, crypto } = chance(entropy);
-  Object.assign(globalThis, clock.globals, { crypto, structuredClone, TextDecoder, TextEncoder, URL, URLSearchParams });
+  Object.assign(globalThis, clock.globals, aborting(clock.globals.setTimeout), { crypto, structuredClone });
+  Object.assign(globalThis, { TextDecoder, TextEncoder, URL, URLSearchParams });
   Math.random = random;
 
   async function answer({ call, describe: wanted }, loaded) {

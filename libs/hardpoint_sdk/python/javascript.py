@@ -17,7 +17,7 @@ import _quickjs
 from . import channel
 
 _FOLDER = Path(__file__).parent / "javascript"
-_STANDARD = ("timers", "chance", "encoding", "clone", "params", "url")
+_STANDARD = ("timers", "abort", "chance", "encoding", "clone", "params", "url")
 """What the engine lacks of what scripts expect to be global."""
 _MODULES = ("bytes", "header", "host", "utils", *_STANDARD, "quickjs")
 """Each may import those before it."""
