@@ -1,6 +1,5 @@
 // Owns what is random, for an engine whose own numbers would be the same in every call that one warm engine serves.
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 const MOST = 65536;
 
 /** Return `random` of Math, and `crypto`; `entropy(count)` gives so many bytes of this call's own, as hexadecimal text. */
@@ -39,7 +38,7 @@ export function chance(entropy) {
     const drawn = bytes(16);
     drawn[6] = (drawn[6] & 0x0f) | 0x40;
     drawn[8] = (drawn[8] & 0x3f) | 0x80;
-    const text = Array.from(drawn, (byte) => HEX[byte]).join('');
+    const text = Array.from(drawn, (byte) => byte.toString(16).padStart(2, '0')).join('');
     return [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20), text.slice(20)].join('-');
   }
 

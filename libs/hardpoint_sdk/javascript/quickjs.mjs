@@ -1,18 +1,11 @@
 // Owns the inside of a QuickJS jail, on its JavaScript side: the call, what the platform offers, and the answer.
 //
-// `javascript.py` runs it before any plugin, gives it `carry(text)`, which sends a frame, and `entropy(count)`, random
-// bytes, and drives what it returns.
+// `javascript.py` runs it before any plugin, gives it `carry(text)`, which sends a frame, and drives what it returns.
 // Nothing here is a wall: the jail is the wall, and the executor decides what came of it.
 
-import { aborting } from './abort.mjs';
-import { chance } from './chance.mjs';
-import { structuredClone } from './clone.mjs';
-import { TextDecoder, TextEncoder } from './encoding.mjs';
 import { bind, checked, describe, find } from './header.mjs';
 import { offered, text } from './host.mjs';
-import { URLSearchParams } from './params.mjs';
 import { timers } from './timers.mjs';
-import { URL } from './url.mjs';
 import * as utils from './utils.mjs';
 
 const STACK_FRAMES = 50;
@@ -29,8 +22,8 @@ class BrokerError extends Error {
   }
 }
 
-/** Return the functions that the Python side calls: each takes and returns text or nothing. */
-export function prepared(carry, entropy) {
+/** Return the functions that the Python side calls, each of which takes and returns text or nothing, and the timers. */
+export function prepared(carry) {
   const { parse, stringify } = JSON;
   const open = new Map();
   const { performance } = globalThis;
@@ -53,10 +46,6 @@ export function prepared(carry, entropy) {
   globalThis.fetch = platform.fetch;
   globalThis.utils = utils;
   const clock = timers(() => performance.now(), (error) => answered(failure(error)));
-  const { random, crypto } = chance(entropy);
-  Object.assign(globalThis, clock.globals, aborting(clock.globals.setTimeout), { crypto, structuredClone });
-  Object.assign(globalThis, { TextDecoder, TextEncoder, URL, URLSearchParams });
-  Math.random = random;
 
   async function answer({ call, describe: wanted }, loaded) {
     const header = checked((await loaded()).default);
@@ -93,6 +82,7 @@ export function prepared(carry, entropy) {
   }
 
   return {
+    timers: clock.globals,
     /** Begin the call of a frame whose module was evaluated; `done` gets the answer as text. */
     begin(frame, loaded, done) {
       const words = parse(frame);

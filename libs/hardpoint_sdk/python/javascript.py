@@ -17,10 +17,10 @@ import _quickjs
 from . import channel
 
 _FOLDER = Path(__file__).parent / "javascript"
-_STANDARD = ("timers", "abort", "chance", "encoding", "clone", "params", "url")
-"""What the engine lacks of what scripts expect to be global."""
-_MODULES = ("bytes", "header", "host", "utils", *_STANDARD, "quickjs")
-"""Each may import those before it."""
+_CALLED = ("bytes", "header", "host", "utils", "timers", "quickjs")
+"""What every call runs. Each module may import those before it."""
+_GLOBALS = ("abort", "chance", "clone", "encoding", "params", "url", "globals")
+"""What few calls run. It comes after, so that in memory it does not lie between what every call touches."""
 _SDK_LINES = 1_000_000
 """The engine gives all that it runs one file name; the SDK is told apart by lines that no plugin has."""
 _STACK_BYTES = 4 * 1024 * 1024
@@ -30,16 +30,19 @@ _WARM = "export default { id: 'warm', actions: { async warm(input) { return this
 
 _DRIVER = """
 (function () {
-  const { prepared } = modules.quickjs;
   const { carry, answered, entropy } = globalThis;
   const say = (text) => { if (carry(text) === false) throw new Error('the channel is closed'); };
-  const driver = prepared(say, (count) => entropy(count));
+  const driver = modules.quickjs.prepared(say);
+  modules.globals.furnish(driver.timers, (count) => entropy(count));
   globalThis.begin = (frame) => driver.begin(frame, () => import('<input>'), (answer) => { answered(answer); });
   globalThis.settle = (frame) => { driver.settle(frame); };
   globalThis.ring = () => { driver.ring(); };
   globalThis.pause = () => driver.pause();
 })();
 """
+
+_NO_COLLECTION = "(function () { new ArrayBuffer(4 << 20); return [{}].length; })();"
+"""Raises what must be in use before the engine looks for garbage, which touches every page, to above what calls use."""
 
 
 class Engine:
@@ -52,10 +55,11 @@ class Engine:
         self._context.add_callable("carry", self._carry)
         self._context.add_callable("answered", self._answered)
         self._context.add_callable("entropy", lambda count: os.urandom(count).hex())
-        self._context.eval("\n" * _SDK_LINES + _sdk() + _DRIVER)
+        self._context.eval("\n" * _SDK_LINES + _sdk() + _DRIVER + _NO_COLLECTION)
         names = ("begin", "settle", "ring", "pause")
         self._begin, self._settle, self._ring, self._pause = (self._context.get(name) for name in names)
-        self._context.eval(";".join(f"delete globalThis.{name}" for name in (*names, "carry", "answered", "entropy")))
+        passed = (*names, "carry", "answered", "entropy", "modules")
+        self._context.eval(";".join(f"delete globalThis.{name}" for name in passed))
 
     def answer(self, frame: dict[str, Any]) -> bytes:
         """Run a call, or describe a module, and return the frame to answer with."""
@@ -132,7 +136,7 @@ def _readable(seconds: float) -> bool:
 
 def _sdk() -> str:
     """The SDK's modules as one script; the engine has no loader for them."""
-    return "const modules = {};" + "".join(map(_module, _MODULES))
+    return "globalThis.modules = {};" + "".join(map(_module, (*_CALLED, *_GLOBALS)))
 
 
 def _module(name: str) -> str:
