@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from hardpoint_executor.jail import Event, JailOptions, Jails, PoolOptions
 from hardpoint_kit.errors import ResourceExhausted, Unavailable
+from serving import eventually
 
 from .conftest import orphans, supervisors
 from .programs import python
@@ -151,3 +153,24 @@ async def test_stopping_leaves_no_process_and_refuses_calls(door) -> None:
     assert orphans() == []
     with pytest.raises(Unavailable):
         await jails.run(python("return 1"), door)
+
+
+async def test_a_pool_that_is_seldom_used_has_jails_ready_while_calls_come(door, monkeypatch) -> None:
+    monkeypatch.setattr("hardpoint_executor.jail.pool.READY_SECONDS", 0.5)
+    seldom = Jails(JailOptions(languages=("python",), pool=PoolOptions(waiting=2)))
+    await seldom.start()
+    try:
+        pool = seldom._calls["python", False].pool
+
+        async def none_waits() -> bool:
+            return not pool._waiting
+
+        async def two_wait() -> bool:
+            return len(pool._waiting) == 2
+
+        await eventually(none_waits)
+        assert (await seldom.run(replace(python("return 1"), strict=True), door)).value == 1
+        await eventually(two_wait)
+        await eventually(none_waits)
+    finally:
+        await seldom.stop()

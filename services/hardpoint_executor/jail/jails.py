@@ -6,7 +6,7 @@ It fails closed: when the walls cannot be built or do not hold, `reasons_not_rea
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,8 @@ class _Tier:
     language: str
     engine: str
     in_slots: bool
-    waiting: int
-    """Single-use jails that are started ahead: none where slots take the usual call."""
+    seldom: bool = False
+    """Whether slots take the usual call."""
 
     @property
     def name(self) -> str:
@@ -110,9 +110,9 @@ class Jails:
             for engine in ENGINES[language]:
                 in_slots = engine in SLOTS and self._options.slots is not None
                 if in_slots:
-                    tiers.append(_Tier(language, engine, True, 0))
+                    tiers.append(_Tier(language, engine, True))
                 if engine in SINGLE_USE:
-                    tiers.append(_Tier(language, engine, False, 0 if in_slots else self._options.pool.waiting))
+                    tiers.append(_Tier(language, engine, False, seldom=in_slots))
         return tiers
 
     def _without(self, language: str) -> list[str]:
@@ -173,7 +173,7 @@ class Jails:
             )
         else:
             launcher = Launcher(SINGLE_USE[tier.engine], rootfs, self.cgroups.config)
-            pool = SingleUsePool(launcher, replace(self._options.pool, waiting=tier.waiting))
+            pool = SingleUsePool(launcher, self._options.pool, seldom=tier.seldom)
         await pool.fill()
         return pool
 

@@ -2,7 +2,8 @@
 
 Organisations take turns, and none can have every jail: the last quarter of those that may run goes to organisations
 that run nothing, so that one whose calls are long and many keeps nobody out. Jails are started ahead, a few at a time,
-only while someone waits or the pool is short: an idle pool costs no CPU.
+only while someone waits or the pool is short: an idle pool costs no CPU. The pool of an engine whose usual calls run in
+slots holds none until someone asks, and keeps some ready as long as calls come.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from .supply import Supply
 
 _OLD_SECONDS = 1800.0
 """Half of nsjail's own time limit, so that no call meets it."""
+READY_SECONDS = 60.0
+"""For so long after a call there are jails ready in a pool that is seldom used."""
 _REFILL_SECONDS = 0.01
 """Starting a process holds the event loop for a millisecond or two; a call that has its jail goes first."""
 
@@ -36,9 +39,12 @@ class PoolOptions:
 class Pool(Supply[JailProcess, JailProcess]):
     """Hands out started jails, each to one call."""
 
-    def __init__(self, launcher: Launcher[JailProcess], options: PoolOptions) -> None:
+    def __init__(self, launcher: Launcher[JailProcess], options: PoolOptions, *, seldom: bool = False) -> None:
         super().__init__(launcher, Line(options.queue, f"{launcher.name} jail", options.queue_seconds))
         self._options = options
+        self._seldom = seldom
+        self._unused: asyncio.TimerHandle | None = None
+        """Of a pool that is seldom used: when no jail is ready any more."""
         self._waiting: deque[JailProcess] = deque()
         self._refill: asyncio.TimerHandle | None = None
 
@@ -59,6 +65,7 @@ class Pool(Supply[JailProcess, JailProcess]):
             if caller is None:
                 break
             self._give(self._waiting.popleft(), process, caller)
+            self._stay_ready()
         if self._line:
             self._start_missing()
         elif self._refill is None:
@@ -74,10 +81,23 @@ class Pool(Supply[JailProcess, JailProcess]):
         if self.closed:
             return
         room = max(0, self._options.running - len(self._taken))
-        wanted = max(self._options.waiting, min(len(self._line), room))
+        ready = 0 if self._seldom and self._unused is None else self._options.waiting
+        wanted = max(ready, min(len(self._line), room))
         missing = self._owed(wanted - len(self._waiting) - len(self._starts))
         for _ in range(min(missing, self._options.starting - len(self._starts))):
             self._start()
+
+    def _stay_ready(self) -> None:
+        if not self._seldom:
+            return
+        if self._unused is not None:
+            self._unused.cancel()
+        self._unused = asyncio.get_running_loop().call_later(READY_SECONDS, self._rest)
+
+    def _rest(self) -> None:
+        self._unused = None
+        for jail in self._idle():
+            self._end(jail)
 
     def _add(self, jail: JailProcess) -> None:
         self._waiting.append(jail)
