@@ -13,7 +13,7 @@ PROTOS := $(shell find protos -name '*.proto') protos/generate.py
 CODE := libs/hardpoint_* services tests bench deploy/seccomp examples/demo protos/generate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test oci check bench corpus fuzz lock contracts format clean
+.PHONY: help setup demo up test oci cgroups check bench corpus fuzz lock contracts format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -48,6 +48,9 @@ test: setup ## Run all tests (embedded PostgreSQL, real nsjail)
 
 oci: setup ## Run the executor in a container as its Kubernetes manifest says (needs root and runc)
 	@$(BIN)/pytest -q -m oci tests/deploy
+
+cgroups: setup ## Run tests of the jail on a kernel with control groups of version 2 (needs Debian's user-mode-linux)
+	@tests/jail/uml/run
 
 check: setup ## Lint, types, import rules, contracts
 	@$(BIN)/ruff check --quiet $(CODE)

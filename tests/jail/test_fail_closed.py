@@ -135,8 +135,24 @@ def test_which_cgroups_are_used(tmp_path: Path) -> None:
     for controller in ("memory", "pids"):
         (tmp_path / "one" / controller).mkdir(parents=True)
     assert prepare_cgroups(tmp_path / "one").mode == "v1"
-    (tmp_path / "two").mkdir()
-    (tmp_path / "two" / "cgroup.controllers").write_text("cpu memory pids")
-    (tmp_path / "two" / "cgroup.subtree_control").write_text("")
-    assert prepare_cgroups(tmp_path / "two").mode == "v2"
-    assert (tmp_path / "two" / "cgroup.subtree_control").read_text() == "+memory +pids"
+    two, membership = tmp_path / "two", tmp_path / "membership"
+    two.mkdir()
+    membership.write_text("0::/\n")
+    (two / "cgroup.controllers").write_text("cpu memory pids")
+    (two / "cgroup.subtree_control").write_text("")
+    assert prepare_cgroups(two, membership) == Cgroups("v2", parent=two / "hardpoint")
+    assert (two / "cgroup.subtree_control").read_text() == "+memory +pids"
+    (two / "cgroup.controllers").write_text("cpu pids")
+    lacking = prepare_cgroups(two, membership)
+    assert (lacking.mode, lacking.why) == ("none", f"{two} has no controller for memory")
+    assert "Delegate=memory pids" in lacking.fix
+
+
+def test_a_jail_of_version_2_is_put_where_its_group_is_and_does_not_swap(tmp_path: Path) -> None:
+    parent = tmp_path / r"app-a\x2db.service"
+    parent.mkdir()
+    held = Cgroups("v2", parent=parent)
+    assert rf'cgroupv2_mount: "{tmp_path}/app-a\\x2db.service"' in held.config
+    assert "swap" not in held.config, "a kernel without swap has no file for its limit, and nsjail would fail"
+    (parent / "memory.swap.max").write_text("max")
+    assert held.config.endswith("cgroup_mem_swap_max: 0\n")
