@@ -42,9 +42,11 @@ async def examine() -> list[Check]:
 
 def _checks(document: Mapping[str, Any]) -> list[Check]:
     machine = [Check(fact["name"], fact["ok"], fact["found"], fact["fix"]) for fact in document["facts"]]
-    jails = [Check("jail", False, reason) for reason in document["reasons"]]
+    jails = [Check("jail", False, reason) for reason in dict.fromkeys(document["reasons"])]
     walls = [
-        Check(f"{wall['jail']} {wall['wall']}", wall["ok"], "holds" if wall["ok"] else wall["meaning"], wall["fix"])
+        Check(f"{wall['jail']} {wall['wall']}", True, "holds")
+        if wall["ok"]
+        else Check(f"{wall['jail']} {wall['wall']}", False, wall["meaning"], wall["fix"])
         for wall in document["walls"]
     ]
     return machine + jails + walls

@@ -134,7 +134,10 @@ def test_the_jail_of_this_machine_is_tried_without_a_server(run: Run) -> None:
 def test_a_wall_that_is_down_is_said_with_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The executor's word is taken as it comes: here another program speaks in its place."""
     wall = {"jail": "python", "wall": "proc", "ok": False, "meaning": "/proc can be seen", "fix": "unmount it"}
-    document = {"ok": False, "facts": [], "reasons": ["python cannot be jailed: no"], "walls": [wall]}
+    holds = {**wall, "wall": "sys", "ok": True, "fix": "unmount that"}
+    fact = {"name": "cgroups", "ok": True, "found": "none", "fix": "hand them over"}
+    reasons = ["python cannot be jailed: no"] * 2
+    document = {"ok": False, "facts": [fact], "reasons": reasons, "walls": [wall, holds]}
     (tmp_path / "spoken.py").write_text(f"print({json.dumps(json.dumps(document))})")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
@@ -143,7 +146,10 @@ def test_a_wall_that_is_down_is_said_with_what_to_do(run: Run, monkeypatch: pyte
     assert said.code == 1
     assert "✗ | python proc | /proc can be seen" in said.table
     assert "✗ | jail | python cannot be jailed: no" in said.table
+    assert said.table.count("python cannot be jailed: no") == 1
     assert "python proc: unmount it" in said.out
+    assert "unmount that" not in said.out
+    assert "What could be better:\n  cgroups: hand them over" in said.out
 
 
 def test_no_executor_is_installed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

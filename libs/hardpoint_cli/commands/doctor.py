@@ -44,6 +44,10 @@ async def doctor(
 
 def _shown(checks: "list[Check]", ok: bool) -> RenderableType:
     rows = [(Text("✓", "green") if one.ok else Text("✗", "red"), one.name, one.found) for one in checks]
-    todo = [Text.assemble((f"  {one.name}: ", "bold"), one.fix) for one in checks if not one.ok and one.fix]
+    todo, better = (
+        [Text.assemble((f"  {one.name}: ", "bold"), one.fix) for one in checks if one.ok is well and one.fix]
+        for well in (False, True)
+    )
     verdict = Text("All is well.", "green") if ok else Text("What to do:" if todo else "Not all is well.", "bold red")
-    return Group(table(["", "what", "found"], rows, ""), Text(), verdict, *todo)
+    rest = [Text(), Text("What could be better:"), *better] if better else []
+    return Group(table(["", "what", "found"], rows, ""), Text(), verdict, *todo, *rest)

@@ -37,7 +37,10 @@ _NO_CONTROLLER = (
     "let the groups above have the controllers: `Delegate=memory pids` for systemd, and no cgroup_disable= or"
     " cgroup_no_v1= for the kernel"
 )
-_VERSION_1 = "make /sys/fs/cgroup/memory/hardpoint and /sys/fs/cgroup/pids/hardpoint, writable for the executor's user"
+_VERSION_1 = (
+    "make /sys/fs/cgroup/memory/hardpoint and /sys/fs/cgroup/pids/hardpoint, writable for the executor's user; in a"
+    " container, have them mounted so"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from .cgroups import Cgroups
 from .nsjail import JailError, find_nsjail
 
 _VERSION_SECONDS = 10.0
+_NAMESPACES = "sysctl user.max_user_namespaces=15000 on the machine; in /etc/sysctl.d it stays"
 _APPARMOR = "kernel/apparmor_restrict_unprivileged_userns"
 
 
@@ -63,7 +64,7 @@ def _kernel() -> Fact:
 def _user_namespaces() -> Fact:
     most = _sysctl("user/max_user_namespaces")
     if most == "0":
-        return Fact("user namespaces", False, "user.max_user_namespaces is 0", "sysctl user.max_user_namespaces=15000")
+        return Fact("user namespaces", False, "user.max_user_namespaces is 0", _NAMESPACES)
     if os.geteuid() != 0 and _sysctl("kernel/unprivileged_userns_clone") == "0":
         fix = "sysctl kernel.unprivileged_userns_clone=1"
         return Fact("user namespaces", False, "kernel.unprivileged_userns_clone is 0", fix)
@@ -88,9 +89,10 @@ def _seccomp() -> Fact:
 
 def _cgroups(cgroups: Cgroups, required: bool) -> Fact:
     if cgroups.mode != "none":
-        return Fact("cgroups", True, f"{cgroups.mode}: memory and processes of a jail are bounded twice")
+        where = f", below {cgroups.parent}" if cgroups.mode == "v2" else ""
+        return Fact("cgroups", True, f"{cgroups.mode}{where}: memory and processes of a jail are bounded twice")
     found = f"none ({cgroups.why}): jails are held by the limits of their one process alone"
-    return Fact("cgroups", not required, found, f"make /sys/fs/cgroup writable: {cgroups.why}" if required else "")
+    return Fact("cgroups", not required, found, cgroups.fix or "nsjail cannot use what could be made: report it")
 
 
 def _sysctl(name: str) -> str | None:

@@ -24,6 +24,8 @@ _END_SECONDS = 2.5
 """nsjail now and then notices the end of its init a second late."""
 _REFUSED = re.compile("Operation not permitted|Permission denied|No space left on device")
 _REFUSED_FIX = '; this system refuses what nsjail needs: see "The executor" in deploy/README.md'
+_NO_NAMESPACES = re.compile(r"clone\(.*No space left on device")
+_NO_NAMESPACES_FIX = "; no user namespace more may be made: set user.max_user_namespaces with sysctl on the machine"
 
 
 class JailError(Exception):
@@ -92,8 +94,7 @@ class Nsjail:
                 raise ProtocolError("no ready frame")
         except ProtocolError as error:
             words = await self._last_words()
-            fix = _REFUSED_FIX if _REFUSED.search(words) else ""
-            raise JailError(f"a jail did not start: {words}{fix}") from error
+            raise JailError(f"a jail did not start: {words}{_fix(words)}") from error
         self._init = os.pidfd_open(self.pid)
         tells_sender(self._channel, False)
         step_back(self.pid)
@@ -151,6 +152,13 @@ class Nsjail:
             line.partition("] ")[2] for line in self._logged.splitlines() if line[:3] in ("[W]", "[E]", "[F]")
         ]
         return "; ".join(complaints) or drain(self.output).decode(errors="replace").strip() or self._logged
+
+
+def _fix(words: str) -> str:
+    """What can be done about what nsjail says."""
+    if _NO_NAMESPACES.search(words):
+        return _NO_NAMESPACES_FIX
+    return _REFUSED_FIX if _REFUSED.search(words) else ""
 
 
 def _ending(log: str, exit_code: int) -> tuple[str, int]:
