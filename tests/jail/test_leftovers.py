@@ -161,10 +161,12 @@ def test_what_another_user_or_a_link_has_put_there_is_left_alone(tmp_path: Path)
 def test_groups_of_processes_that_are_gone_are_removed(tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    for parent in ("memory/hardpoint", "pids/hardpoint", "hardpoint"):  # the third is version 2's
+    membership = tmp_path / "membership"
+    membership.write_text("0::/unit/hardpoint-executor\n")
+    for parent in ("memory/hardpoint", "pids/hardpoint", "hardpoint", "unit/hardpoint"):  # the others are version 2's
         for name in (f"NSJAIL.{gone.pid}", f"probe-{gone.pid}", f"NSJAIL.{os.getpid()}", "somebody's"):
             (tmp_path / parent / name).mkdir(parents=True)
-    assert remove_dead_groups(tmp_path) == 6
+    assert remove_dead_groups(tmp_path, membership) == 8
     assert {group.name for group in (tmp_path / "memory" / "hardpoint").iterdir()} == {
         f"NSJAIL.{os.getpid()}",
         "somebody's",
