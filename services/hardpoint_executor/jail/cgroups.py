@@ -125,9 +125,7 @@ def _place(mount: Path, membership: Path) -> Path:
 
 def _is_handed_over(group: Path, mount: Path) -> bool:
     if group == mount:
-        return (
-            mount / "cgroup.type"
-        ).exists()  # all groups but the machine's root have it: a container's own root does
+        return (mount / "cgroup.type").exists()  # every group has it but the machine's root
     for name in ("user.delegate", "trusted.delegate"):  # systemd leaves these marks; the second is for root to read
         with contextlib.suppress(OSError):
             return os.getxattr(group, name) == b"1"

@@ -45,7 +45,5 @@ groups = list(found.parent.glob("NSJAIL*")) if found.mode == "v2" else []
 limits = [(group / name).read_text().strip() for group in groups for name in LIMITS]
 jail.communicate("\n")
 left = [group.name for group in groups if group.exists()]
-parent = str(found.parent)
-print(
-    json.dumps({"mode": found.mode, "why": found.why, "parent": parent, "ready": ready, "limits": limits, "left": left})
-)
+held = {"mode": found.mode, "why": found.why, "parent": str(found.parent), "ready": ready}
+print(json.dumps({**held, "limits": limits, "left": left}))
