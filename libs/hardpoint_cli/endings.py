@@ -55,11 +55,11 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "look for endless recursion and for native code fed with wrong values",
     ),
     "VIOLATION": Ending(
-        "a system call that no plugin may make; the kernel killed the jail",
+        "a system call that no plugin may make; its jail was killed",
         "do not install it until its author has explained the call: honest code has no use for it",
         "remove what reaches for the system: tracing, mounting, namespaces, kernel modules, changing users. Which call "
-        "it was cannot be known here: the kernel tells it to the kernel log of the executor's machine alone "
-        "(`type=1326`, where audit is on)",
+        "it was is not known: code that has an nsjail of its own (isolation: strict, Node) is killed before anybody is "
+        "told, and so are calls by the numbers of another architecture",
     ),
     "PROTOCOL": Ending(
         "the code ended or spoke out of turn, and gave no result",

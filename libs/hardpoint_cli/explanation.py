@@ -33,6 +33,7 @@ _NAMED: Final = {
     "offered": "offered here",
     "name": "exception",
     "signal": "signal",
+    "syscall": "system call",
 }
 """The facts that name what was refused or went wrong, in the order in which they are shown, and their labels."""
 

@@ -1,8 +1,8 @@
 """Owns the security log: one warning for each attempt against the walls that is seen from outside, by name.
 
 Its logger is `hardpoint.security`. A line says who (org, capability, release, agent, run, execution) and what was
-tried: the signal of a forbidden system call, or the broker's code with host, method, permission or file. Names alone:
-no path, query, header value, body, input, output or secret.
+tried: a forbidden system call (where the kernel told no name, its signal), or the broker's code with host, method,
+permission or file. Names alone: no path, query, header value, body, input, output or secret.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,12 +28,12 @@ def denied(who: Mapping[str, str], refusal: BrokerDenied, scrubbed: Callable[[st
     )
 
 
-def killed(who: Mapping[str, str], signal: str) -> None:
-    """The kernel killed a jail for a system call; which one it was, it does not tell us."""
+def killed(who: Mapping[str, str], call: Mapping[str, str]) -> None:
+    """A jail was killed for a system call: its name (`syscall`), or the signal where the kernel told no name."""
     log.warning(
         f"code of {who.get('capability', 'a file that was only read')} killed: a system call that no plugin may make",
         code="VIOLATION",
-        signal=signal,
+        **call,
         **_who(who),
     )
 

@@ -66,6 +66,7 @@ def test_an_explanation_says_what_and_what_to_do(reason: str) -> None:
         ("NOT_JSON", {"content_type": "text/html"}, {"content type": "text/html"}),
         ("MAPPING_MISSING", {"path": "data.temp"}, {"looked for": "data.temp"}),
         ("VIOLATION", {"signal": "SIGSYS"}, {"signal": "SIGSYS"}),
+        ("VIOLATION", {"syscall": "ptrace"}, {"system call": "ptrace"}),
         ("FILE_NOT_FOUND", {"file": "report.csv"}, {"file": "report.csv"}),
         (
             "REDIRECT_REFUSED",
@@ -79,9 +80,15 @@ def test_what_was_refused_is_named(reason: str, facts: dict[str, str], named: di
     assert (told.named, told.path) == (named, "")
 
 
+def test_a_violation_whose_call_is_known_says_what_to_take_out() -> None:
+    told = explain("VIOLATION", "no", "take out what calls ptrace", {"syscall": "ptrace"})
+    assert told.author == "take out what calls ptrace"
+    assert "not install" in told.caller
+
+
 def test_a_violation_does_not_pretend_to_know_the_call() -> None:
     told = explain("VIOLATION", "no", "", {"signal": "SIGSYS"})
-    assert "cannot be known here" in told.author
+    assert "is not known" in told.author
     assert "system call" not in told.named
 
 

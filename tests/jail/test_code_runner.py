@@ -48,7 +48,6 @@ async def test_an_output_comes_with_its_events_and_usage(jails, broker: Broker) 
         ("while True: pass", {"wall_seconds": 0.2}, DeadlineExceeded, "TIMEOUT", {"limit": "0.2 s"}),
         ("return len(bytearray(1 << 30))", {}, ActionFailed, "MEMORY", {"name": "MemoryError"}),
         ("import ctypes; ctypes.string_at(1, 8)", {}, ActionFailed, "CRASH", {"signal": "SIGSEGV"}),
-        ("import os; os.setuid(0)", {}, ActionFailed, "VIOLATION", {"signal": "SIGSYS"}),
         ("import os; os._exit(0)", {}, ActionFailed, "PROTOCOL", {}),
         ("return 'A' * 5000", {"output_bytes": 1000}, ActionFailed, "OUTPUT_LIMIT", {"limit": "1000 bytes"}),
         ("while True: self.log('x')", {}, ActionFailed, "BUDGET", {"budget": "log_bytes"}),
@@ -62,6 +61,19 @@ async def test_every_other_end_is_an_error_with_its_reason(
     assert isinstance(ran.error, kind)
     assert (ran.error.reason, ran.error.metadata) == (reason, facts)
     assert ran.usage.wall_ms > 0, "what a failed run used is metered too"
+
+
+async def test_a_violation_names_its_system_call_where_the_kernel_tells_it(jails, broker: Broker, tier: str) -> None:
+    ran, _ = await run(jails, broker, "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)")
+    assert isinstance(ran.error, ActionFailed)
+    assert ran.error.reason == "VIOLATION"
+    assert ran.usage.wall_ms > 0
+    if tier == "slots":
+        assert ran.error.metadata == {"syscall": "ptrace"}
+        assert "called ptrace, which no plugin may: it looks into other processes" in ran.error.message
+        assert ran.error.fix == "take out what calls ptrace, or the library that does"
+    else:
+        assert (ran.error.metadata, ran.error.fix) == ({"signal": "SIGSYS"}, "")
 
 
 async def test_an_error_of_the_author_names_his_line(jails, broker: Broker) -> None:

@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardpoint_executor.jail import Jails, OutcomeKind, launch
-from hardpoint_executor.jail.bpf import compiled
-from hardpoint_executor.jail.policy import Action, Policy, PolicyError, read_policy
+from hardpoint_executor.jail.bpf import compiled, compiled_to_tell
+from hardpoint_executor.jail.policy import Action, Comparison, Policy, PolicyError, read_policy
 
 from .programs import python
 
 BASE = read_policy(launch.HERE / "base.policy")
 X86_64 = 0xC000003E
 KILLED, ALLOWED = 0x80000000, 0x7FFF0000
+TELLS, GIVES_WAY = 0x7FC00000, 0x7FF00000
+MARK = 0x123456789ABCDEF0
 ENDS_THE_PROCESS = {15, 60, 231, 335, 336}
 """rt_sigreturn, exit, exit_group; uretprobe and uprobe, which the kernel answers with SIGILL whatever a filter says."""
-EXECVE = 59
+NOT_IN_SLOTS = {"execve": 59, "tgkill": 234}
 FUTEX = 202
 """Of nonsense it says itself that there is no such operation."""
 
@@ -68,11 +70,31 @@ def test_a_filter_does_what_its_policy_says(number: int, arguments: list[int]) -
 
 
 def test_what_is_taken_out_of_a_policy_meets_its_default() -> None:
-    slots = read_policy(launch.HERE / "base.policy", without=frozenset({"execve"}))
-    nothing = [0] * 6
-    assert returned(compiled(BASE), EXECVE, nothing) == ALLOWED
-    assert returned(compiled(slots), EXECVE, nothing) == 0x00050001
-    assert {number: rule for number, rule in BASE.rules.items() if number != EXECVE} == slots.rules
+    slots = read_policy(launch.HERE / "base.policy", without=frozenset(NOT_IN_SLOTS))
+    for number in NOT_IN_SLOTS.values():
+        assert returned(compiled(BASE), number, [0] * 6) == ALLOWED
+        assert returned(compiled(slots), number, [0] * 6) == 0x00050001
+    left = {number: rule for number, rule in BASE.rules.items() if number not in NOT_IN_SLOTS.values()}
+    assert left == slots.rules
+
+
+@given(st.sampled_from(sorted(BASE.rules)) | st.integers(0, 600), ARGUMENTS, st.booleans())
+def test_of_two_filters_that_tell_neither_lets_more_through(number: int, arguments: list[int], marked: bool) -> None:
+    """What kills is told of, or killed by the second where the first lets it through; all else is as it was."""
+    arguments = [*arguments[:5], MARK if marked else arguments[5]]
+    slot, child = (returned(program, number, arguments) for program in compiled_to_tell(BASE, MARK))
+    if meant(BASE, number, arguments) == KILLED:
+        assert (slot, child) == ((ALLOWED, KILLED) if marked else (TELLS, GIVES_WAY))
+    else:
+        assert (slot, child) == (ALLOWED, meant(BASE, number, arguments))
+
+
+def test_what_kills_under_a_condition_is_killed_and_not_told() -> None:
+    condition = ((Comparison(0, 2**64 - 1, 7),),)
+    policy = Policy({9: (Action("KILL_PROCESS"), condition)}, Action("ALLOW"))
+    for first, ended in ((7, KILLED), (8, ALLOWED)):
+        slot, child = (returned(program, 9, [first, *[0] * 5]) for program in compiled_to_tell(policy, MARK))
+        assert (slot, child) == (ALLOWED, ended)
 
 
 def test_other_architectures_and_numbers_of_x32_are_killed() -> None:
@@ -114,7 +136,8 @@ return seen
 
 async def test_the_kernel_refuses_what_the_policy_refuses(jails: Jails, door, tier: str) -> None:
     """Every system call there is, made with arguments that mean nothing, in both tiers."""
-    policy = Policy({n: r for n, r in BASE.rules.items() if n != EXECVE}, BASE.default) if tier == "slots" else BASE
+    denied = NOT_IN_SLOTS.values() if tier == "slots" else ()
+    policy = Policy({number: rule for number, rule in BASE.rules.items() if number not in denied}, BASE.default)
     expected = {number: meant(policy, number, [2**64 - 1] * 6) for number in range(470)}
     tried = [n for n in expected if expected[n] != KILLED and n not in ENDS_THE_PROCESS | {FUTEX}]
     outcome = await jails.run(python(CALLS, tried), door)

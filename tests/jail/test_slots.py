@@ -133,7 +133,7 @@ async def test_a_child_has_no_capability_and_cannot_be_looked_into(slotted: Jail
     (slot,) = slots_of(slotted)._taken
     child, zygote = process(slot.child._pid), process(slot.pid)
     assert {int(child[f"Cap{name}"], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
-    assert (child["NoNewPrivs"], child["Seccomp"], child["Seccomp_filters"]) == ("1", "2", "2")
+    assert (child["NoNewPrivs"], child["Seccomp"], child["Seccomp_filters"]) == ("1", "2", "3")
     assert child["Uid"].split() == [str(120_001 + 2 * slot.number)] * 4
     assert zygote["Uid"].split() == [str(120_000 + 2 * slot.number)] * 4
     assert child["owner"] != child["Uid"].split()[0], "it is not dumpable, so its files in /proc are not its own"

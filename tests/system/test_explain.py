@@ -64,7 +64,7 @@ async def test_what_a_jail_or_the_broker_refused_is_named(system: System, client
             "PERMISSION_NOT_GRANTED",
             {"method": "POST", "permission": "network.http.post"},
         ),
-        ({"what": "mount"}, "VIOLATION", {"signal": "SIGSYS"}),
+        ({"what": "mount"}, "VIOLATION", {"system call": "mount"}),
         ({"what": "fork"}, "PROCS", {"exception": "ProcessRefused", "limit": "1 process, 40 threads"}),
         ({"what": "read"}, "USER_ERROR", {"exception": "FileNotFoundError", "path": "/etc/shadow"}),
         ({"what": "many"}, "BUDGET", {"budget": "log_bytes"}),

@@ -1,14 +1,19 @@
 """Owns a slot from the inside: a warm interpreter that runs no plugin, and clones a child for every call.
 
-The executor speaks to it over descriptor 3, which no child inherits. Its first message is the children's system call
-filter. Every later one ends the child that is there, and one that brings two descriptors, a channel and a pipe for what
-is printed, starts the next. Every message is answered: how the child ended, and a pidfd of the one that was started.
+The executor speaks to it over descriptor 3, which no child inherits. Its first two messages are system call filters:
+the slot's, which tells the zygote of forbidden calls, and the children's. Every later one ends the child that is there,
+and one that brings two descriptors, a channel and a pipe for what is printed, starts the next. Every message is
+answered: how the child ended, and a pidfd of the one that was started.
+
+A child that makes a forbidden call waits in the kernel until it is dead: the zygote hears of the call and kills it.
 """
 
 import ctypes
+import fcntl
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -19,14 +24,19 @@ from typing import Any
 
 from . import channel
 
-_CLONE3 = 435
+_MOUNT, _SETRESUID, _SETRESGID, _CAPSET, _SECCOMP, _CLONE3 = 165, 117, 119, 126, 317, 435
 _NEW_NAMESPACES = 0x20000000 | 0x00020000 | 0x08000000 | 0x04000000 | 0x02000000  # pid, mount, ipc, uts, cgroup
 _CLONE_PIDFD = 0x00001000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
+_SECCOMP_IOCTL_NOTIF_RECV = 0xC0502100
+_NOTIFICATION = struct.Struct("QIIiIQ6Q")  # id, process, flags; number, architecture, instruction, arguments
+_NUMBER = 3
 _CAPABILITY_VERSION_3 = 0x20080522
 _FAILED = 70
 _FILTER_BYTES = 65536
+_MARK = struct.Struct("Q")
 _RIGHTS = struct.Struct("ii")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,34 +60,47 @@ class _CapabilityHeader(ctypes.Structure):
 
 
 class Walls:
-    """What a child puts around itself before it reads its call; made ready once, because every call pays for it."""
+    """What a child puts around itself before it reads its call; made ready once, because every call pays for it.
 
-    def __init__(self, user: int, tmp: str, filter: bytes) -> None:
+    What it needs for that no plugin may call: the mark, as the last argument, tells the slot's filter whose call it is.
+    """
+
+    def __init__(self, user: int, tmp: str, mark: int, filter: bytes) -> None:
         self._user = user
         self._tmp = tmp.encode()
-        self._filter = _Filter(len(filter) // 8, filter)
+        self._mark = ctypes.c_uint64(mark)
+        self._filter = _made(filter)
         self._header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
         self._no_capabilities = (ctypes.c_uint32 * 6)()
 
     def close(self) -> None:
         """Close them around this process, for ever. Raises OSError."""
-        _done(_libc.mount(b"tmpfs", b"/tmp", b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, self._tmp))
+        self._call(_MOUNT, b"tmpfs", b"/tmp", b"tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, self._tmp)
         os.chdir("/tmp")  # noqa: S108 - nobody else is there
-        os.setresgid(self._user, self._user, self._user)
-        os.setresuid(self._user, self._user, self._user)
-        _done(_libc.capset(ctypes.byref(self._header), ctypes.byref(self._no_capabilities)))
+        self._call(_SETRESGID, self._user, self._user, self._user, 0, 0)
+        self._call(_SETRESUID, self._user, self._user, self._user, 0, 0)
+        self._call(_CAPSET, ctypes.byref(self._header), ctypes.byref(self._no_capabilities), 0, 0, 0)
         _done(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
         _done(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
         _done(_prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(self._filter), 0, 0))
 
+    def _call(self, number: int, *arguments: Any) -> None:
+        _done(_libc.syscall(number, *arguments, self._mark))
+
 
 class Zygote:
-    """Clones children, one at a time."""
+    """Clones children, one at a time; `listener` is where the kernel tells of their forbidden calls, or -1."""
 
-    def __init__(self, control: socket.socket, walls: Walls) -> None:
+    def __init__(self, control: socket.socket, listener: int, walls: Walls) -> None:
         self._control = control
+        self._listener = listener
         self._walls = walls
+        self._messages = select.poll()
+        for descriptor in (control.fileno(), listener):
+            if descriptor >= 0:
+                self._messages.register(descriptor, select.POLLIN)
         self._child = 0
+        self._forbidden: int | None = None
         self._pidfd = ctypes.c_int(-1)
         arguments = _CloneArguments(_NEW_NAMESPACES | _CLONE_PIDFD, ctypes.addressof(self._pidfd))
         arguments.exit_signal = signal.SIGCHLD
@@ -86,6 +109,8 @@ class Zygote:
     def serve(self) -> None:
         """Answer messages until the executor is gone; in a child, return to serve its call."""
         while True:
+            while any(descriptor == self._listener for descriptor, _ in self._messages.poll()):
+                self._hear()
             message, ancillary, _, _ = self._control.recvmsg(16, socket.CMSG_SPACE(_RIGHTS.size))
             if not message:
                 os._exit(0)
@@ -103,13 +128,26 @@ class Zygote:
             self._control.sendmsg([json.dumps(answer).encode()], rights)
             os.close(self._pidfd.value)
 
+    def _hear(self) -> None:
+        """Kill the child, a thread of which waits in a forbidden call, and keep in mind which it was."""
+        notification = bytearray(_NOTIFICATION.size)
+        try:
+            fcntl.ioctl(self._listener, _SECCOMP_IOCTL_NOTIF_RECV, notification)
+        except FileNotFoundError:
+            return  # it was killed meanwhile
+        os.kill(self._child, signal.SIGKILL)
+        if self._forbidden is None:
+            self._forbidden = _NOTIFICATION.unpack(notification)[_NUMBER]
+
     def _ended(self) -> dict[str, Any]:
         if not self._child:
             return {}
         os.kill(self._child, signal.SIGKILL)
         _, status, usage = os.wait4(self._child, 0)
-        self._child = 0
+        forbidden = self._forbidden
+        self._child, self._forbidden = 0, None
         return {
+            "forbidden": forbidden,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             "status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0,
             "cpu_ms": (usage.ru_utime + usage.ru_stime) * 1000,
@@ -128,6 +166,8 @@ class Zygote:
         """Be a child: its channel where the control was, its output where the slot's was, and the walls closed."""
         try:
             to_executor, printed = given
+            if self._listener >= 0:
+                os.close(self._listener)
             self._control.detach()
             os.dup2(to_executor, channel.DESCRIPTOR, inheritable=False)
             for descriptor in (1, 2):
@@ -141,14 +181,18 @@ class Zygote:
 
 
 def main() -> None:
-    """Warm up, take the filter, and serve; a child serves its call."""
+    """Warm up, take the filters, and serve; a child serves its call."""
     engine, user, tmp = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     control = socket.socket(fileno=channel.DESCRIPTOR)
     _hold_for_ever()
     serve = _warmed(engine)
     control.send(channel.encode({"ready": {}}))
-    walls = Walls(user, tmp, control.recv(_FILTER_BYTES))
-    zygote = Zygote(control, walls)
+    first = control.recv(_FILTER_BYTES)
+    (mark,) = _MARK.unpack_from(first)
+    listener, why_not = _listener(first[_MARK.size :])
+    control.send(json.dumps({"deaf": why_not}).encode())
+    walls = Walls(user, tmp, mark, control.recv(_FILTER_BYTES))
+    zygote = Zygote(control, listener, walls)
     control.send(b"{}")
     gc.collect()
     gc.freeze()
@@ -175,6 +219,17 @@ def _hold_for_ever() -> None:
     capability = 0
     while _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
+
+
+def _listener(filter: bytes) -> tuple[int, str]:
+    """Put a filter around this process that tells of calls; where that cannot be, -1 and why not."""
+    flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER
+    descriptor = _libc.syscall(_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(_made(filter)))
+    return descriptor, os.strerror(ctypes.get_errno()) if descriptor < 0 else ""
+
+
+def _made(filter: bytes) -> _Filter:
+    return _Filter(len(filter) // 8, filter)
 
 
 def _done(result: int) -> None:

@@ -17,37 +17,55 @@ _X32 = 0x40000000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _LOAD, _JUMP, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x54, 0x06
 _FARTHEST = 255
-_RETURNS = {"ALLOW": 0x7FFF0000, "KILL_PROCESS": 0x80000000, "ERRNO": 0x00050000}
+_ALLOW, _KILL = (_RETURN, 0, 0, 0x7FFF0000), (_RETURN, 0, 0, 0x80000000)
+_TELL, _GIVE_WAY = (_RETURN, 0, 0, 0x7FC00000), (_RETURN, 0, 0, 0x7FF00000)
+"""USER_NOTIF, and TRACE, which gives way to it; either is ENOSYS where nobody is told."""
+_LAST_ARGUMENT = 5
 _HALF = 2**32 - 1
-
-
-def compiled(policy: Policy) -> bytes:
-    """Return the filter's instructions, eight bytes each. Other architectures, and the x32 numbers, are killed."""
-    kill = _ending(Action("KILL_PROCESS"))
-    program = [
-        (_LOAD, 0, 0, _ARCHITECTURE_AT),
-        (_EQUAL, 1, 0, _ARCHITECTURE),
-        kill,
-        (_LOAD, 0, 0, _NUMBER_AT),
-        (_AT_LEAST, 0, 1, _X32),
-        kill,
-        *_search(_ranges(policy)),
-    ]
-    return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
-
 
 Leaf = tuple[Instruction, ...]
 
 
-def _ranges(policy: Policy) -> list[tuple[int, Leaf]]:
+def compiled(policy: Policy, killed: Leaf = (_KILL,)) -> bytes:
+    """Return the filter's instructions, eight bytes each. Other architectures, and the x32 numbers, are killed.
+
+    `killed` is what is done about the calls that the policy kills under every condition.
+    """
+    program = [
+        (_LOAD, 0, 0, _ARCHITECTURE_AT),
+        (_EQUAL, 1, 0, _ARCHITECTURE),
+        _KILL,
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_AT_LEAST, 0, 1, _X32),
+        _KILL,
+        *_search(_ranges(policy, killed)),
+    ]
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
+
+
+def compiled_to_tell(policy: Policy, mark: int) -> tuple[bytes, bytes]:
+    """Return two filters that tell of each call that the policy kills: a slot's, and that of its children beneath it.
+
+    Whoever listens to the slot's filter is told of a call, which waits meanwhile, and has to kill the caller. A call
+    whose last argument is the mark, a number that means nothing there, is let through by the slot's filter, so that a
+    child can close its walls; its own filter kills it then.
+    """
+    fatal = {number: rule for number, rule in policy.rules.items() if rule == (Action("KILL_PROCESS"), ())}
+    marked: Condition = ((Comparison(_LAST_ARGUMENT, 2**64 - 1, mark),),)
+    slot = compiled(Policy(fatal, Action("ALLOW")), (*_conditions(marked, _ALLOW), _TELL))
+    return slot, compiled(policy, (*_conditions(marked, _KILL), _GIVE_WAY))
+
+
+def _ranges(policy: Policy, killed: Leaf) -> list[tuple[int, Leaf]]:
     """What is done from each number on: neighbours that end alike are one range."""
     default: Leaf = (_ending(policy.default),)
     ranges: list[tuple[int, Leaf]] = []
-    for number in range(max(policy.rules) + 2):
+    for number in range(max(policy.rules, default=0) + 2):
         leaf = default
         if number in policy.rules:
             action, condition = policy.rules[number]
-            leaf = (*_conditions(condition, _ending(action)), *default) if condition else (_ending(action),)
+            always = killed if action.name == "KILL_PROCESS" else (_ending(action),)
+            leaf = (*_conditions(condition, _ending(action)), *default) if condition else always
         if not ranges or leaf != ranges[-1][1]:
             ranges.append((number, leaf))
     return ranges
@@ -90,4 +108,6 @@ def _checks(comparison: Comparison) -> list[list[Instruction]]:
 
 
 def _ending(action: Action) -> Instruction:
-    return (_RETURN, 0, 0, _RETURNS[action.name] | action.errno)
+    if action.name == "ERRNO":
+        return (_RETURN, 0, 0, 0x00050000 | action.errno)
+    return {"ALLOW": _ALLOW, "KILL_PROCESS": _KILL}[action.name]

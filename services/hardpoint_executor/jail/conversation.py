@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from . import frames
+from .forbidden import WHAT_IT_DOES
 from .interface import BrokerDenied, Door, Frame, Limits, Log, OnEvent, Outcome, OutcomeKind, Progress
 from .processes import CallProcess, Death, drain
 
@@ -195,6 +196,9 @@ class Conversation:
         """Say how a jail ended that died before it gave a result."""
         used = {"cpu_ms": death.cpu_ms, "peak_memory_bytes": death.peak_memory_bytes}
         self._printed += drain(self._process.output)
+        if called := death.forbidden:
+            message = f"the plugin, or a library of it, called {called}, which no plugin may: it {WHAT_IT_DOES[called]}"
+            return _Ended(OutcomeKind.VIOLATION, message, death.signal, syscall=called, **used)
         match death.signal:
             case "":
                 message = f"the plugin exited (status {death.status}) without a result"

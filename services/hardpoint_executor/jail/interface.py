@@ -114,6 +114,8 @@ class Outcome:
     detail: str = ""
     """The signal, the limit or the rule that ended the call."""
     denied: "BrokerDenied | None" = None
+    syscall: str = ""
+    """Of a `violation`: the name of the system call, where it is known."""
     wall_ms: float = 0.0
     cpu_ms: float = 0.0
     peak_memory_bytes: int = 0

@@ -4,6 +4,7 @@ nsjail compiles the same files itself. Slots cannot let it: their children are c
 and no filter compiler is in a jail. What is not understood here is refused, so that a policy never means two things.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,6 +57,16 @@ def read_policy(path: Path, without: frozenset[str] = frozenset()) -> Policy:
         return parser.policy()
     except (PolicyError, IndexError, ValueError) as error:
         raise PolicyError(f"{path.name}: {error}") from error
+
+
+def name_of(number: int) -> str:
+    """Return a system call's name; policies name every one for which a plugin is killed."""
+    return _names()[number]
+
+
+@functools.cache
+def _names() -> dict[int, str]:
+    return {number: name for name, (number, _) in _numbers().items()}
 
 
 def _numbers() -> dict[str, tuple[int, list[str]]]:

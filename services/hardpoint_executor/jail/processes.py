@@ -26,6 +26,8 @@ class Death:
     status: int
     cpu_ms: float
     peak_memory_bytes: int
+    forbidden: str = ""
+    """The system call for which it was killed, if the kernel told whoever killed it."""
 
 
 class CallProcess(Protocol):

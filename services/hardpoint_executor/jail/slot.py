@@ -10,34 +10,57 @@ import functools
 import json
 import os
 import resource
+import secrets
 import signal
 import socket
+import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from . import processes
-from .bpf import compiled
+from .bpf import compiled, compiled_to_tell
 from .frames import ProtocolError, parse
 from .launch import HERE, Kind
 from .nsjail import JailError, Nsjail
-from .policy import read_policy
+from .policy import name_of, read_policy
 from .processes import Death, drain, pipe, readable, received, tells_sender
 
 _CHILD_SECONDS = 5.0
 _DEATH_SECONDS = 2.5
 _SACRIFICED_FIRST = "500"
 """Of the machine's processes; inside its own cgroup a slot's largest process goes first, which is never the zygote."""
-_DENIED_IN_SLOTS = frozenset({"execve"})
-"""A child has nothing to execute: its interpreter runs already."""
+_DENIED_IN_SLOTS = frozenset({"execve", "tgkill"})
+"""A child has nothing to execute: its interpreter runs already. And a thread that waits in a forbidden call until it is
+killed would be called back by the signal of another one."""
 
 _END = b"."
 """What a message says does not matter: each one ends the child that is there."""
 
+_log = structlog.get_logger(__name__)
+
+
+class _Filters:
+    """What zygotes are given: the mark of their own calls with the slot's filter, then that of the children."""
+
+    def __init__(self) -> None:
+        policy = read_policy(HERE / "base.policy", without=_DENIED_IN_SLOTS)
+        mark = secrets.randbits(64)
+        slot, self.children = compiled_to_tell(policy, mark)
+        self.slot = mark.to_bytes(8, sys.byteorder) + slot
+        self.deaf = compiled(policy)
+        """Of children whose zygote cannot be told: the kernel kills at once."""
+
+
+_filters = functools.cache(_Filters)
+
 
 @functools.cache
-def _children_filter() -> bytes:
-    return compiled(read_policy(HERE / "base.policy", without=_DENIED_IN_SLOTS))
+def _warn_deaf(why: str) -> None:
+    """Say once that forbidden calls still kill, and will not be named."""
+    _log.warning("no violation in a slot can name its system call", why=why)
 
 
 class Slot(Nsjail):
@@ -61,7 +84,10 @@ class Slot(Nsjail):
         with contextlib.suppress(PermissionError):
             await asyncio.to_thread(Path(f"/proc/{self.pid}/oom_score_adj").write_text, _SACRIFICED_FIRST)
         self._loop.add_reader(self._channel, self._hear)
-        await self._ask(_children_filter())
+        filters = _filters()
+        if why := (await self._ask(filters.slot))["deaf"]:
+            _warn_deaf(why)
+        await self._ask(filters.deaf if why else filters.children)
         self._held_memory = processes.memory(self.pid, "VmSize")
         await self.renew_child()
 
@@ -186,7 +212,9 @@ class Child:
             except JailError:
                 return Death("the end of its slot", 0, 0.0, 0)
         name = signal.Signals(end["signal"]).name if end["signal"] else ""
-        return Death(name, end["status"], max(0.0, end["cpu_ms"] - self._boot_cpu_ms), end["peak"])
+        forbidden = "" if end["forbidden"] is None else name_of(end["forbidden"])
+        cpu_ms = max(0.0, end["cpu_ms"] - self._boot_cpu_ms)
+        return Death(name, end["status"], cpu_ms, end["peak"], forbidden)
 
     def close(self) -> None:
         """Kill it and close every descriptor; the zygote reaps it at its next message."""

@@ -80,7 +80,7 @@ class CodeRunner:
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
         if outcome.kind is OutcomeKind.VIOLATION:
-            security.killed(execution.who, outcome.detail)
+            security.killed(execution.who, _call_made(outcome))
         error = (
             _wrong_output(outcome.value, execution.output_schema)
             if outcome.ok
@@ -134,7 +134,7 @@ class CodeRunner:
         if outcome.ok and isinstance(outcome.value, dict) and not too_deep(outcome.value):
             return outcome.value
         if outcome.kind is OutcomeKind.VIOLATION:
-            security.killed({"org": org}, outcome.detail)
+            security.killed({"org": org}, _call_made(outcome))
         library = _library_missed(outcome)
         if library and library not in self._jail.libraries():
             raise self.offer.lacks([library], f"{filename} imports")
@@ -189,7 +189,9 @@ def _error(outcome: Outcome, filename: str, limits: domain.Limits) -> HardpointE
         facts |= {"limit": met.limit} if met.limit else {}
         return ActionFailed(told, reason=met.reason, place=place, fix=met.fix, **facts)
     kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
-    fix = f'add libraries=["{library}"] to @capability(...)' if (library := _library_missed(outcome)) else ""
+    fix = f"take out what calls {outcome.syscall}, or the library that does" if outcome.syscall else ""
+    if library := _library_missed(outcome):
+        fix = f'add libraries=["{library}"] to @capability(...)'
     return kind(message, reason=_REASONS[outcome.kind], place=place, fix=fix, **facts)
 
 
@@ -210,12 +212,19 @@ def _facts(outcome: Outcome, limits: domain.Limits) -> dict[str, Any]:
             return {"limit": f"{limits.output_bytes} bytes"}
         case OutcomeKind.USER_ERROR:
             return {"name": outcome.error_name}
-        case OutcomeKind.CRASH | OutcomeKind.VIOLATION:
+        case OutcomeKind.CRASH:
             return {"signal": outcome.detail}
+        case OutcomeKind.VIOLATION:
+            return _call_made(outcome)
         case OutcomeKind.BUDGET:
             return {"budget": outcome.detail}
         case _:
             return {}
+
+
+def _call_made(outcome: Outcome) -> dict[str, str]:
+    """Of a violation: the system call by name, else the signal with which the kernel answered it."""
+    return {"syscall": outcome.syscall} if outcome.syscall else {"signal": outcome.detail}
 
 
 def _own(stack: tuple[Frame, ...], filename: str) -> tuple[Frame, ...]:

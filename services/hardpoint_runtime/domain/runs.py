@@ -23,6 +23,7 @@ _FACTS = (
     "budget",
     "limit",
     "signal",
+    "syscall",
     "name",
     "status",
     "error",
