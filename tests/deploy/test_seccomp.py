@@ -38,8 +38,13 @@ def test_what_kills_a_plugin_is_refused_to_the_executor_but_for_what_makes_a_jai
     assert fatal & ALLOWED == makes_jails - {"clone", "clone3"}
 
 
+def test_of_what_kills_a_plugin_the_container_lets_a_slot_be_told():
+    told = [name for rule in WRITTEN["syscalls"] if rule["action"] == source.GIVE_WAY for name in rule["names"]]
+    assert sorted(told) == sorted(policy("KILL_PROCESS") - ALLOWED)
+
+
 def test_every_line_is_explained_and_no_call_stands_in_two():
-    for rule in (*source.ORDINARY, *source.JAILS, *source.ABSENT):
+    for rule in (*source.ORDINARY, *source.JAILS, *source.ABSENT, *source.TOLD):
         assert len(rule.why) > 5
     named = [(name, rule.equal) for rule in source.ORDINARY + source.JAILS for name in rule.names.split()]
     assert len(named) == len(set(named))

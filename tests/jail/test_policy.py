@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardpoint_executor.jail import Jails, OutcomeKind, launch
-from hardpoint_executor.jail.bpf import compiled, compiled_to_tell
+from hardpoint_executor.jail.bpf import compiled, telling
 from hardpoint_executor.jail.policy import Action, Comparison, Policy, PolicyError, read_policy
 
 from .programs import python
@@ -22,6 +22,7 @@ MARK = 0x123456789ABCDEF0
 ENDS_THE_PROCESS = {15, 60, 231, 335, 336}
 """rt_sigreturn, exit, exit_group; uretprobe and uprobe, which the kernel answers with SIGILL whatever a filter says."""
 NOT_IN_SLOTS = {"execve": 59, "tgkill": 234}
+PTRACE = 101
 FUTEX = 202
 """Of nonsense it says itself that there is no such operation."""
 
@@ -82,19 +83,25 @@ def test_what_is_taken_out_of_a_policy_meets_its_default() -> None:
 def test_of_two_filters_that_tell_neither_lets_more_through(number: int, arguments: list[int], marked: bool) -> None:
     """What kills is told of, or killed by the second where the first lets it through; all else is as it was."""
     arguments = [*arguments[:5], MARK if marked else arguments[5]]
-    slot, child = (returned(program, number, arguments) for program in compiled_to_tell(BASE, MARK))
+    programs = telling(BASE.forbidden, MARK), compiled(BASE, BASE.forbidden, MARK)
+    slot, child = (returned(program, number, arguments) for program in programs)
     if meant(BASE, number, arguments) == KILLED:
         assert (slot, child) == ((ALLOWED, KILLED) if marked else (TELLS, GIVES_WAY))
     else:
         assert (slot, child) == (ALLOWED, meant(BASE, number, arguments))
 
 
-def test_what_kills_under_a_condition_is_killed_and_not_told() -> None:
-    condition = ((Comparison(0, 2**64 - 1, 7),),)
-    policy = Policy({9: (Action("KILL_PROCESS"), condition)}, Action("ALLOW"))
-    for first, ended in ((7, KILLED), (8, ALLOWED)):
-        slot, child = (returned(program, 9, [first, *[0] * 5]) for program in compiled_to_tell(policy, MARK))
-        assert (slot, child) == (ALLOWED, ended)
+def test_what_is_not_told_is_killed() -> None:
+    told = BASE.forbidden - {PTRACE}
+    for number in BASE.forbidden:
+        wanted = KILLED if number == PTRACE else GIVES_WAY
+        assert returned(compiled(BASE, told, MARK), number, [0] * 6) == wanted
+
+
+def test_what_kills_under_a_condition_is_not_told() -> None:
+    policy = Policy({9: (Action("KILL_PROCESS"), ((Comparison(0, 2**64 - 1, 7),),))}, Action("ALLOW"))
+    assert policy.forbidden == frozenset()
+    assert [returned(compiled(policy), 9, [first, *[0] * 5]) for first in (7, 8)] == [KILLED, ALLOWED]
 
 
 def test_other_architectures_and_numbers_of_x32_are_killed() -> None:

@@ -1,15 +1,15 @@
 """Owns a slot from the inside: a warm interpreter that runs no plugin, and clones a child for every call.
 
 The executor speaks to it over descriptor 3, which no child inherits. Its first two messages are system call filters:
-the slot's, which tells the zygote of forbidden calls, and the children's. Every later one ends the child that is there,
-and one that brings two descriptors, a channel and a pipe for what is printed, starts the next. Every message is
-answered: how the child ended, and a pidfd of the one that was started.
+the slot's, which tells the zygote of forbidden calls, and the children's, which is made for those that it was told of
+when it tried them. Every later one ends the child that is there, and one that brings two descriptors, a channel and a
+pipe for what is printed, starts the next. Every message is answered: how the child ended, and a pidfd of the one that
+was started.
 
 A child that makes a forbidden call waits in the kernel until it is dead: the zygote hears of the call and kills it.
 """
 
 import ctypes
-import fcntl
 import gc
 import json
 import os
@@ -18,30 +18,23 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from . import channel
+from .kernel import LIBC, Filter, checked, prctl
+from .listener import Listener
 
-_MOUNT, _SETRESUID, _SETRESGID, _CAPSET, _SECCOMP, _CLONE3 = 165, 117, 119, 126, 317, 435
+_MOUNT, _SETRESUID, _SETRESGID, _CAPSET, _CLONE3 = 165, 117, 119, 126, 435
 _NEW_NAMESPACES = 0x20000000 | 0x00020000 | 0x08000000 | 0x04000000 | 0x02000000  # pid, mount, ipc, uts, cgroup
 _CLONE_PIDFD = 0x00001000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
-_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
-_SECCOMP_IOCTL_NOTIF_RECV = 0xC0502100
-_NOTIFICATION = struct.Struct("QIIiIQ6Q")  # id, process, flags; number, architecture, instruction, arguments
-_NUMBER = 3
 _CAPABILITY_VERSION_3 = 0x20080522
 _FAILED = 70
 _FILTER_BYTES = 65536
-_MARK = struct.Struct("Q")
 _RIGHTS = struct.Struct("ii")
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_prctl = _libc.prctl
-_prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 
 
 class _CloneArguments(ctypes.Structure):
@@ -49,10 +42,6 @@ class _CloneArguments(ctypes.Structure):
         (name, ctypes.c_uint64)
         for name in ("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls")
     ]
-
-
-class _Filter(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -69,7 +58,7 @@ class Walls:
         self._user = user
         self._tmp = tmp.encode()
         self._mark = ctypes.c_uint64(mark)
-        self._filter = _made(filter)
+        self._filter = Filter.of(filter)
         self._header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
         self._no_capabilities = (ctypes.c_uint32 * 6)()
 
@@ -80,25 +69,25 @@ class Walls:
         self._call(_SETRESGID, self._user, self._user, self._user, 0, 0)
         self._call(_SETRESUID, self._user, self._user, self._user, 0, 0)
         self._call(_CAPSET, ctypes.byref(self._header), ctypes.byref(self._no_capabilities), 0, 0, 0)
-        _done(_prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
-        _done(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
-        _done(_prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(self._filter), 0, 0))
+        checked(prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+        checked(prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+        checked(prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(self._filter), 0, 0))
 
     def _call(self, number: int, *arguments: Any) -> None:
-        _done(_libc.syscall(number, *arguments, self._mark))
+        checked(LIBC.syscall(number, *arguments, self._mark))
 
 
 class Zygote:
-    """Clones children, one at a time; `listener` is where the kernel tells of their forbidden calls, or -1."""
+    """Clones children, one at a time, and kills one that makes a forbidden call of which it is told."""
 
-    def __init__(self, control: socket.socket, listener: int, walls: Walls) -> None:
+    def __init__(self, control: socket.socket, listener: Listener | None, walls: Walls) -> None:
         self._control = control
         self._listener = listener
         self._walls = walls
         self._messages = select.poll()
-        for descriptor in (control.fileno(), listener):
-            if descriptor >= 0:
-                self._messages.register(descriptor, select.POLLIN)
+        self._messages.register(control.fileno(), select.POLLIN)
+        if listener is not None:
+            self._messages.register(listener.descriptor, select.POLLIN)
         self._child = 0
         self._forbidden: int | None = None
         self._pidfd = ctypes.c_int(-1)
@@ -109,7 +98,7 @@ class Zygote:
     def serve(self) -> None:
         """Answer messages until the executor is gone; in a child, return to serve its call."""
         while True:
-            while any(descriptor == self._listener for descriptor, _ in self._messages.poll()):
+            while any(descriptor != channel.DESCRIPTOR for descriptor, _ in self._messages.poll()):
                 self._hear()
             message, ancillary, _, _ = self._control.recvmsg(16, socket.CMSG_SPACE(_RIGHTS.size))
             if not message:
@@ -130,14 +119,14 @@ class Zygote:
 
     def _hear(self) -> None:
         """Kill the child, a thread of which waits in a forbidden call, and keep in mind which it was."""
-        notification = bytearray(_NOTIFICATION.size)
+        assert self._listener is not None
         try:
-            fcntl.ioctl(self._listener, _SECCOMP_IOCTL_NOTIF_RECV, notification)
+            _, number = self._listener.heard()
         except FileNotFoundError:
             return  # it was killed meanwhile
         os.kill(self._child, signal.SIGKILL)
         if self._forbidden is None:
-            self._forbidden = _NOTIFICATION.unpack(notification)[_NUMBER]
+            self._forbidden = number
 
     def _ended(self) -> dict[str, Any]:
         if not self._child:
@@ -157,17 +146,17 @@ class Zygote:
     def _cloned(self) -> int:
         """Clone as fork does, with what Python wants done around a fork; zero in the child."""
         ctypes.pythonapi.PyOS_BeforeFork()
-        self._child = _libc.syscall(_CLONE3, ctypes.byref(self._arguments), ctypes.sizeof(self._arguments))
+        self._child = LIBC.syscall(_CLONE3, ctypes.byref(self._arguments), ctypes.sizeof(self._arguments))
         (ctypes.pythonapi.PyOS_AfterFork_Parent if self._child else ctypes.pythonapi.PyOS_AfterFork_Child)()
-        _done(self._child)
+        checked(self._child)
         return self._child
 
     def _become(self, given: tuple[int, int]) -> None:
         """Be a child: its channel where the control was, its output where the slot's was, and the walls closed."""
         try:
             to_executor, printed = given
-            if self._listener >= 0:
-                os.close(self._listener)
+            if self._listener is not None:
+                self._listener.close()
             self._control.detach()
             os.dup2(to_executor, channel.DESCRIPTOR, inheritable=False)
             for descriptor in (1, 2):
@@ -187,11 +176,10 @@ def main() -> None:
     _hold_for_ever()
     serve = _warmed(engine)
     control.send(channel.encode({"ready": {}}))
-    first = control.recv(_FILTER_BYTES)
-    (mark,) = _MARK.unpack_from(first)
-    listener, why_not = _listener(first[_MARK.size :])
-    control.send(json.dumps({"deaf": why_not}).encode())
-    walls = Walls(user, tmp, mark, control.recv(_FILTER_BYTES))
+    first = json.loads(control.recv(_FILTER_BYTES))
+    listener, told, why_not = _listening(bytes.fromhex(first["filter"]), first["forbidden"])
+    control.send(json.dumps({"told": told, "why_not": why_not}).encode())
+    walls = Walls(user, tmp, first["mark"], control.recv(_FILTER_BYTES))
     zygote = Zygote(control, listener, walls)
     control.send(b"{}")
     gc.collect()
@@ -214,25 +202,18 @@ def _warmed(engine: str) -> Callable[[], None]:
 
 def _hold_for_ever() -> None:
     """What holds for the zygote and is inherited by every child."""
-    _done(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None))
-    _done(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    checked(LIBC.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None))
+    checked(prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     capability = 0
-    while _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+    while prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
 
 
-def _listener(filter: bytes) -> tuple[int, str]:
-    """Put a filter around this process that tells of calls; where that cannot be, -1 and why not."""
-    flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER
-    descriptor = _libc.syscall(_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(_made(filter)))
-    return descriptor, os.strerror(ctypes.get_errno()) if descriptor < 0 else ""
-
-
-def _made(filter: bytes) -> _Filter:
-    return _Filter(len(filter) // 8, filter)
-
-
-def _done(result: int) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+def _listening(filter: bytes, forbidden: Iterable[int]) -> tuple[Listener | None, list[int], str]:
+    """Listen where that can be: the listener, the calls of which it is told, and why not of all."""
+    try:
+        listener = Listener(filter)
+    except OSError as error:
+        return None, [], str(error)
+    told = listener.told_of(forbidden)
+    return listener, told, "a filter around this executor decides first"

@@ -5,7 +5,7 @@ which it may always allow, is done with it in microseconds: every call in a slot
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .policy import Action, Comparison, Condition, Policy
 
@@ -26,11 +26,29 @@ _HALF = 2**32 - 1
 Leaf = tuple[Instruction, ...]
 
 
-def compiled(policy: Policy, killed: Leaf = (_KILL,)) -> bytes:
+def compiled(policy: Policy, told: Iterable[int] = (), mark: int = 0) -> bytes:
     """Return the filter's instructions, eight bytes each. Other architectures, and the x32 numbers, are killed.
 
-    `killed` is what is done about the calls that the policy kills under every condition.
+    A forbidden call that is `told` (see `telling`) is left to the filter that tells it, except one with the mark.
     """
+    return _assembled(policy, dict.fromkeys(told, (*_conditions(_marked(mark), _KILL), _GIVE_WAY)))
+
+
+def telling(forbidden: Iterable[int], mark: int) -> bytes:
+    """Return a filter that tells of calls, by number: each waits until whoever listens has killed the caller.
+
+    A call whose last argument is the mark, a number that means nothing there, is let through. So a child can close its
+    walls with what is forbidden afterwards; its own filter kills what has the mark.
+    """
+    leaf = (*_conditions(_marked(mark), _ALLOW), _TELL)
+    return _assembled(Policy({}, Action("ALLOW")), dict.fromkeys(forbidden, leaf))
+
+
+def _marked(mark: int) -> Condition:
+    return ((Comparison(_LAST_ARGUMENT, 2**64 - 1, mark),),)
+
+
+def _assembled(policy: Policy, instead: Mapping[int, Leaf]) -> bytes:
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_EQUAL, 1, 0, _ARCHITECTURE),
@@ -38,34 +56,21 @@ def compiled(policy: Policy, killed: Leaf = (_KILL,)) -> bytes:
         (_LOAD, 0, 0, _NUMBER_AT),
         (_AT_LEAST, 0, 1, _X32),
         _KILL,
-        *_search(_ranges(policy, killed)),
+        *_search(_ranges(policy, instead)),
     ]
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
 
-def compiled_to_tell(policy: Policy, mark: int) -> tuple[bytes, bytes]:
-    """Return two filters that tell of each call that the policy kills: a slot's, and that of its children beneath it.
-
-    Whoever listens to the slot's filter is told of a call, which waits meanwhile, and has to kill the caller. A call
-    whose last argument is the mark, a number that means nothing there, is let through by the slot's filter, so that a
-    child can close its walls; its own filter kills it then.
-    """
-    fatal = {number: rule for number, rule in policy.rules.items() if rule == (Action("KILL_PROCESS"), ())}
-    marked: Condition = ((Comparison(_LAST_ARGUMENT, 2**64 - 1, mark),),)
-    slot = compiled(Policy(fatal, Action("ALLOW")), (*_conditions(marked, _ALLOW), _TELL))
-    return slot, compiled(policy, (*_conditions(marked, _KILL), _GIVE_WAY))
-
-
-def _ranges(policy: Policy, killed: Leaf) -> list[tuple[int, Leaf]]:
+def _ranges(policy: Policy, instead: Mapping[int, Leaf]) -> list[tuple[int, Leaf]]:
     """What is done from each number on: neighbours that end alike are one range."""
     default: Leaf = (_ending(policy.default),)
     ranges: list[tuple[int, Leaf]] = []
-    for number in range(max(policy.rules, default=0) + 2):
+    for number in range(max([*policy.rules, *instead]) + 2):
         leaf = default
         if number in policy.rules:
             action, condition = policy.rules[number]
-            always = killed if action.name == "KILL_PROCESS" else (_ending(action),)
-            leaf = (*_conditions(condition, _ending(action)), *default) if condition else always
+            leaf = (*_conditions(condition, _ending(action)), *default) if condition else (_ending(action),)
+        leaf = instead.get(number, leaf)
         if not ranges or leaf != ranges[-1][1]:
             ranges.append((number, leaf))
     return ranges

@@ -47,6 +47,11 @@ class Policy:
     rules: Mapping[int, tuple[Action, Condition]]
     default: Action
 
+    @property
+    def forbidden(self) -> frozenset[int]:
+        """The calls that it kills under every condition."""
+        return frozenset(number for number, rule in self.rules.items() if rule == (Action("KILL_PROCESS"), ()))
+
 
 def read_policy(path: Path, without: frozenset[str] = frozenset()) -> Policy:
     """Read a policy, with some calls taken out of it: they meet the default. Raises PolicyError."""

@@ -13,7 +13,6 @@ import resource
 import secrets
 import signal
 import socket
-import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import structlog
 
 from . import processes
-from .bpf import compiled, compiled_to_tell
+from .bpf import compiled, telling
 from .frames import ProtocolError, parse
 from .launch import HERE, Kind
 from .nsjail import JailError, Nsjail
@@ -42,25 +41,30 @@ _END = b"."
 _log = structlog.get_logger(__name__)
 
 
-class _Filters:
-    """What zygotes are given: the mark of their own calls with the slot's filter, then that of the children."""
+class Filters:
+    """The system call filters that zygotes are given, by this process."""
 
     def __init__(self) -> None:
-        policy = read_policy(HERE / "base.policy", without=_DENIED_IN_SLOTS)
-        mark = secrets.randbits(64)
-        slot, self.children = compiled_to_tell(policy, mark)
-        self.slot = mark.to_bytes(8, sys.byteorder) + slot
-        self.deaf = compiled(policy)
-        """Of children whose zygote cannot be told: the kernel kills at once."""
+        self._policy = read_policy(HERE / "base.policy", without=_DENIED_IN_SLOTS)
+        self.mark = secrets.randbits(64)
+        """Of what a child calls to close its walls."""
+
+    def first(self) -> bytes:
+        """The first message: the filter that tells of forbidden calls, their numbers, and the mark."""
+        forbidden = self._policy.forbidden
+        filter = telling(forbidden, self.mark)
+        return json.dumps({"filter": filter.hex(), "forbidden": sorted(forbidden), "mark": self.mark}).encode()
+
+    @functools.cache  # noqa: B019 - there is one of these
+    def children(self, told: frozenset[int], why_not: str) -> bytes:
+        """The second: what is around a child whose forbidden calls are told; the kernel kills for the others."""
+        if untold := self._policy.forbidden - told:
+            names = " ".join(sorted(map(name_of, untold)))
+            _log.warning("forbidden system calls that kill and cannot be named", calls=names, why=why_not)
+        return compiled(self._policy, told & self._policy.forbidden, self.mark)
 
 
-_filters = functools.cache(_Filters)
-
-
-@functools.cache
-def _warn_deaf(why: str) -> None:
-    """Say once that forbidden calls still kill, and will not be named."""
-    _log.warning("no violation in a slot can name its system call", why=why)
+filters = functools.cache(Filters)
 
 
 class Slot(Nsjail):
@@ -84,10 +88,8 @@ class Slot(Nsjail):
         with contextlib.suppress(PermissionError):
             await asyncio.to_thread(Path(f"/proc/{self.pid}/oom_score_adj").write_text, _SACRIFICED_FIRST)
         self._loop.add_reader(self._channel, self._hear)
-        filters = _filters()
-        if why := (await self._ask(filters.slot))["deaf"]:
-            _warn_deaf(why)
-        await self._ask(filters.deaf if why else filters.children)
+        answer = await self._ask(filters().first())
+        await self._ask(filters().children(frozenset(answer["told"]), answer["why_not"]))
         self._held_memory = processes.memory(self.pid, "VmSize")
         await self.renew_child()
 
