@@ -58,8 +58,8 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "a system call that no plugin may make; its jail was killed",
         "do not install it until its author has explained the call: honest code has no use for it",
         "remove what reaches for the system: tracing, mounting, namespaces, kernel modules, changing users. Which call "
-        "it was is not known: code that has an nsjail of its own (isolation: strict, Node) is killed before anybody is "
-        "told, and so are calls by the numbers of another architecture",
+        "it was is not known: with an nsjail of its own (isolation: strict, Node) code is killed without a word. In a "
+        "slot the call is named: try Python without `isolation: strict`",
     ),
     "PROTOCOL": Ending(
         "the code ended or spoke out of turn, and gave no result",

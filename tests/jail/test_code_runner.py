@@ -74,6 +74,7 @@ async def test_a_violation_names_its_system_call_where_the_kernel_tells_it(jails
         assert ran.error.fix == "take out what calls ptrace, or the library that does"
     else:
         assert (ran.error.metadata, ran.error.fix) == ({"signal": "SIGSYS"}, "")
+        assert "is not known here" in ran.error.message
 
 
 async def test_an_error_of_the_author_names_his_line(jails, broker: Broker) -> None:

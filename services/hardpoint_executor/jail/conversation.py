@@ -204,7 +204,7 @@ class Conversation:
                 message = f"the plugin exited (status {death.status}) without a result"
                 return _Ended(OutcomeKind.PROTOCOL, message, f"exit {death.status}", **used)
             case "SIGSYS":
-                message = "the plugin used a system call that no plugin may use"
+                message = "the plugin made a system call that no plugin may; which one it was is not known here"
                 return _Ended(OutcomeKind.VIOLATION, message, death.signal, **used)
             case "SIGXCPU":
                 return _Ended(OutcomeKind.TIMEOUT, "the plugin used up its CPU time", death.signal, **used)
