@@ -88,8 +88,12 @@ class Slot(Nsjail):
         with contextlib.suppress(PermissionError):
             await asyncio.to_thread(Path(f"/proc/{self.pid}/oom_score_adj").write_text, _SACRIFICED_FIRST)
         self._loop.add_reader(self._channel, self._hear)
-        answer = await self._ask(filters().first())
-        await self._ask(filters().children(frozenset(answer["told"]), answer["why_not"]))
+        try:
+            async with asyncio.timeout(_CHILD_SECONDS):
+                answer = await self._ask(filters().first())
+                await self._ask(filters().children(frozenset(answer["told"]), answer["why_not"]))
+        except TimeoutError:
+            raise JailError("a slot did not take its filters in time") from None
         self._held_memory = processes.memory(self.pid, "VmSize")
         await self.renew_child()
 
