@@ -9,7 +9,6 @@ import structlog
 from pydantic import Field
 
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
-from hardpoint_executor.broker.dial import parse_aliases
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.domain import Limits
 from hardpoint_executor.jail.holding import clear_unused
@@ -22,6 +21,7 @@ from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts
 from hardpoint_executor.rpc import ExecutorRpc
 from hardpoint_executor.service import Executor
 from hardpoint_kit import options as kit
+from hardpoint_kit.dial import parse_aliases
 from hardpoint_kit.names import ID
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.unit import Unit

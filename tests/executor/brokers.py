@@ -10,12 +10,12 @@ from executor.upstream import Upstream
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
-from hardpoint_executor.broker.dial import Resolve, parse_aliases
 from hardpoint_executor.broker.fetch import FetchRequest
 from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secret, Secrets
+from hardpoint_kit.dial import Resolve, parse_aliases
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 
 ACME = Owner("acme", "weather-lookup")

@@ -19,9 +19,9 @@ from executor.upstream import Seen, Upstream, json_answer, redirect
 from hardpoint_executor.broker import http
 from hardpoint_executor.broker.broker import Broker, BrokerLimits
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
-from hardpoint_executor.broker.dial import parse_aliases
 from hardpoint_executor.broker.fetch import FetchRequest
 from hardpoint_executor.broker.http import HttpClient, Owner
+from hardpoint_kit.dial import parse_aliases
 
 
 async def test_eight_ways_out_are_denied_and_no_private_address_sees_a_packet() -> None:
@@ -113,7 +113,7 @@ async def test_tls_is_checked_against_the_name(monkeypatch: pytest.MonkeyPatch, 
     server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server_tls.load_cert_chain(certificate, key)
     server_tls.sni_callback = lambda _, name, __: names.append(name)
-    monkeypatch.setattr("hardpoint_executor.broker.dial.public_address", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("hardpoint_kit.dial.public_address", lambda address: address == "127.0.0.1")
 
     async with Upstream(tls=server_tls) as api, client_of({}, resolving(["127.0.0.1"])) as client:
         if trusted:

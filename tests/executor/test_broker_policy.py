@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hardpoint.errors.v1.error_reason_pb2 import ErrorReason
-from hardpoint_executor.broker.address import public_address
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.policy import FetchPolicy, Target, check_headers, parse_url
+from hardpoint_kit.address import public_address
 from hardpoint_manifest.authority import HTTP_METHODS, PERMISSIONS, Authority
 
 HOSTS = frozenset({"api.example.com", "files.example.com:8443", "plain.example.com:80", "*.good.org"})

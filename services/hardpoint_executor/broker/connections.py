@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from hardpoint_executor.broker.connection import Connection
 from hardpoint_executor.broker.dial import GuardedDialler
+from hardpoint_kit.http1 import Connection
 
 MOST_AT_ONCE = 20
 MOST_KEPT = 4

@@ -23,8 +23,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from hardpoint_executor.broker.connections import Connections, Origin
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
-from hardpoint_executor.broker.dial import Alias, GuardedDialler, Resolve, Resolver, unreachable
+from hardpoint_executor.broker.dial import GuardedDialler, unreachable
 from hardpoint_executor.broker.policy import Target
+from hardpoint_kit.dial import Alias, Resolve, Resolver
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
