@@ -158,6 +158,20 @@ class SettingsName(Name):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionName(Name):
+    """`orgs/{org}/connections/{connection}`; the id is that of the settings document that uses it."""
+
+    kind = "connection"
+    pattern = "orgs/{org}/connections/{connection}"
+    connection: str
+
+    @property
+    def settings(self) -> SettingsName:
+        """The document that the connection fills in a key of."""
+        return SettingsName(self.org, self.connection)
+
+
+@dataclass(frozen=True, slots=True)
 class InstallationName(Name):
     """`orgs/{org}/installations/{installation}`"""
 

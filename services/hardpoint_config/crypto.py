@@ -1,7 +1,8 @@
 """Owns envelope encryption of secret values: a data key for each version of a secret, wrapped by a key of the unit.
 
 A sealed value opens only for the secret and version it was sealed for, because their names are authenticated with it:
-a row that was moved to another secret, org or version does not open. Calls nobody.
+a row that was moved to another secret, org or version does not open. What belongs to a connection opens only for its
+provider's token endpoint, so that no altered row sends it elsewhere. Calls nobody.
 """
 
 import base64
@@ -20,11 +21,23 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hardpoint_config.domain import SecretValue
 from hardpoint_kit.errors import HardpointError, Internal, InvalidArgument, Unavailable
-from hardpoint_kit.names import SecretName
+from hardpoint_kit.names import ConnectionName, SecretName
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 _MAKE_KEY = '(umask 077; echo "k1:$(openssl rand -base64 32)" > config.keys)'
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is sealed for a connection: its tokens, or one sign-in that is under way; good at one token endpoint."""
+
+    connection: ConnectionName
+    what: str
+    token_url: str
+
+    def __str__(self) -> str:
+        return f"{self.connection} ({self.what})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ class Keyring:
         """Return those of the ids that no loaded key has."""
         return sorted(set(key_ids) - self._keys.keys())
 
-    def seal(self, secret: SecretName, version: int, value: SecretValue) -> Sealed:
+    def seal(self, secret: SecretName | Held, version: int, value: SecretValue) -> Sealed:
         """Encrypt a value under a data key of its own."""
         key_id = self._newest()
         data_key = AESGCM.generate_key(bit_length=8 * KEY_BYTES)
@@ -79,7 +92,7 @@ class Keyring:
             ciphertext=_encrypt(data_key, value.reveal(), _about("value", secret, version)),
         )
 
-    def open(self, secret: SecretName, version: int, sealed: Sealed) -> SecretValue:
+    def open(self, secret: SecretName | Held, version: int, sealed: Sealed) -> SecretValue:
         """Decrypt what was sealed for this version of this secret.
 
         Raises Unavailable when its key is not loaded, Internal when it was not sealed with that key, or for another
@@ -134,9 +147,14 @@ def _read(file: Path) -> str:
         raise InvalidArgument("there is something else than keys") from None
 
 
-def _about(what: str, secret: SecretName, version: int) -> bytes:
+def _about(what: str, secret: SecretName | Held, version: int) -> bytes:
     """Write whose ciphertext it is so that no two answers are alike: each part goes after its length."""
-    parts = ("hardpoint.config", what, secret.org, secret.secret, str(version))
+    if isinstance(secret, Held):
+        name = secret.connection
+        whose: tuple[str, ...] = ("connection", name.org, name.connection, secret.what, secret.token_url)
+    else:
+        whose = (secret.org, secret.secret)
+    parts = ("hardpoint.config", what, *whose, str(version))
     return b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
 
 

@@ -65,11 +65,13 @@ class Settings:
     values: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, SecretName] = field(default_factory=dict)
     update_time: datetime | None = None
+    connected_key: str = ""
+    """The key that a connection fills in; no part of the document."""
 
     @property
     def etag(self) -> str:
         """A text that changes whenever the document does."""
-        return masks.etag(self)
+        return masks.etag(replace(self, connected_key=""))
 
     def updated(self, change: SettingsChange, at: datetime) -> Self:
         """Return the document after the change: its paths are set, or removed where the change gives them no value.

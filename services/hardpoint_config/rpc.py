@@ -7,11 +7,14 @@ import grpc
 from google.protobuf import struct_pb2
 
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint_config.connection import Client, Connection, Grant, Provider
+from hardpoint_config.connections import Connections
 from hardpoint_config.domain import LeasedValues, Secret, SecretValue, Settings, SettingsChange
 from hardpoint_config.service import ConfigService
 from hardpoint_kit.caller import caller
+from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.idempotency import request_fingerprint
-from hardpoint_kit.names import OrgName, SecretName, SettingsName
+from hardpoint_kit.names import ConnectionName, OrgName, SecretName, SettingsName
 from hardpoint_kit.paging import fingerprint, query_fingerprint
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -20,8 +23,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
     """Serves hardpoint.config.v1.ConfigService."""
 
-    def __init__(self, service: ConfigService) -> None:
+    def __init__(self, service: ConfigService, connections: Connections) -> None:
         self._service = service
+        self._connections = connections
 
     async def GetSettings(self, request: config_pb2.GetSettingsRequest, context: Context) -> config_pb2.Settings:
         settings = await self._service.get_settings(caller(context), SettingsName.parse(request.name))
@@ -87,6 +91,44 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         await self._service.delete_secret(caller(context), SecretName.parse(request.name), request_fingerprint(request))
         return config_pb2.DeleteSecretResponse()
 
+    async def OfferConnection(
+        self, request: config_pb2.OfferConnectionRequest, context: Context
+    ) -> config_pb2.Connection:
+        name, provider = ConnectionName.parse(request.name), provider_from_proto(request.provider)
+        return connection_to_proto(await self._connections.offer(caller(context), name, provider))
+
+    async def BeginConnection(
+        self, request: config_pb2.BeginConnectionRequest, context: Context
+    ) -> config_pb2.BeginConnectionResponse:
+        name, client = ConnectionName.parse(request.name), client_from_proto(request)
+        url, expire_time = await self._connections.begin(caller(context), name, client, request.redirect_uri)
+        return config_pb2.BeginConnectionResponse(authorization_url=url, expire_time=expire_time)
+
+    async def CompleteConnection(
+        self, request: config_pb2.CompleteConnectionRequest, context: Context
+    ) -> config_pb2.Connection:
+        connection = await self._connections.complete(
+            caller(context),
+            ConnectionName.parse(request.name),
+            SecretValue(request.code.encode()),
+            request.state,
+            request.iss,
+        )
+        return connection_to_proto(connection)
+
+    async def ConnectClient(self, request: config_pb2.ConnectClientRequest, context: Context) -> config_pb2.Connection:
+        name, client = ConnectionName.parse(request.name), client_from_proto(request)
+        return connection_to_proto(await self._connections.connect_client(caller(context), name, client))
+
+    async def GetConnection(self, request: config_pb2.GetConnectionRequest, context: Context) -> config_pb2.Connection:
+        return connection_to_proto(await self._connections.get(caller(context), ConnectionName.parse(request.name)))
+
+    async def DeleteConnection(
+        self, request: config_pb2.DeleteConnectionRequest, context: Context
+    ) -> config_pb2.DeleteConnectionResponse:
+        await self._connections.delete(caller(context), ConnectionName.parse(request.name))
+        return config_pb2.DeleteConnectionResponse()
+
     async def CreateLease(self, request: config_pb2.CreateLeaseRequest, context: Context) -> config_pb2.Lease:
         lease = await self._service.create_lease(caller(context), SettingsName.parse(request.settings, "settings"))
         return config_pb2.Lease(token=lease.token, expire_time=lease.expire_time)
@@ -120,6 +162,50 @@ def settings_to_proto(settings: Settings) -> config_pb2.Settings:
         secrets={key: str(secret) for key, secret in settings.secrets.items()},
         update_time=settings.update_time,
         etag=settings.etag,
+        connected_key=settings.connected_key,
+    )
+
+
+def provider_from_proto(provider: config_pb2.Provider) -> Provider:
+    """Read where one signs in."""
+    return Provider(
+        provider.setting,
+        Grant(provider.grant),
+        provider.authorization_url,
+        provider.token_url,
+        tuple(provider.scopes),
+    )
+
+
+def client_from_proto(request: config_pb2.BeginConnectionRequest | config_pb2.ConnectClientRequest) -> Client | None:
+    """Read a client that is given; None for the one that is kept."""
+    for field, value in (("client_id", request.client_id.encode()), ("client_secret", request.client_secret)):
+        if not value.isascii() or not value.decode("latin-1").isprintable():
+            raise InvalidArgument({field: "holds something else than printable ASCII"})
+    if not request.client_id:
+        return None
+    return Client(request.client_id, SecretValue(request.client_secret) if request.client_secret else None)
+
+
+def connection_to_proto(connection: Connection) -> config_pb2.Connection:
+    """Write what is known of a connection."""
+    provider = connection.provider
+    return config_pb2.Connection(
+        name=str(connection.name),
+        state=f"CONNECTION_STATE_{connection.state}",
+        provider=config_pb2.Provider(
+            setting=provider.setting,
+            grant=provider.grant,
+            authorization_url=provider.authorization_url,
+            token_url=provider.token_url,
+            scopes=provider.scopes,
+        ),
+        client_id=connection.client_id,
+        has_client_secret=connection.has_client_secret,
+        scopes=connection.scopes,
+        expire_time=connection.expires_at,
+        connect_time=connection.connected_at,
+        subject=connection.subject,
     )
 
 

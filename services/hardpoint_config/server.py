@@ -9,7 +9,9 @@ from pydantic import Field, SecretStr
 from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from hardpoint.config.v1.config_pb2_grpc import add_ConfigServiceServicer_to_server
 from hardpoint_config.changes import Changes
+from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring, load_keyring
+from hardpoint_config.oauth import Providers
 from hardpoint_config.rpc import ConfigRpc
 from hardpoint_config.service import ConfigService
 from hardpoint_config.store import Store
@@ -17,6 +19,7 @@ from hardpoint_kit import options
 from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.database import Database, migrate
+from hardpoint_kit.dial import parse_aliases
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.retention import Retention, common_terms
 from hardpoint_kit.unit import Unit
@@ -33,6 +36,8 @@ class Options(options.Options):
     """The same keys as text, for where no file can be given."""
     config_lease_seconds: int = Field(default=300, ge=1)
     """How long a lease lasts."""
+    config_host_aliases: dict[str, str] = {}
+    """For tests and demonstrations: a host's name to a loopback host:port that stands in for it, over plain http."""
 
 
 def build(options: Options, platform: Platform) -> Unit:
@@ -41,19 +46,22 @@ def build(options: Options, platform: Platform) -> Unit:
     database = Database(options.config_database_url)
     store = Store(database)
     changes = Changes(options.config_database_url)
+    providers = Providers(platform.clock, parse_aliases(options.config_host_aliases))
+    connections = Connections(store, keyring, providers, platform.clock)
     service = ConfigService(
         store=store,
         keyring=keyring,
         changes=changes,
         clock=platform.clock,
         lease_time=timedelta(seconds=options.config_lease_seconds),
+        connections=connections,
     )
     retention = Retention(database, platform.clock, common_terms(options))
-    life = _Life(options.config_database_url, database, store, keyring, changes, retention)
+    life = _Life(options.config_database_url, database, store, keyring, changes, retention, connections)
     return Unit(
         name="config",
         services=[
-            (add_ConfigServiceServicer_to_server, ConfigRpc(service)),
+            (add_ConfigServiceServicer_to_server, ConfigRpc(service, connections)),
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],
         start=life.start,
@@ -73,6 +81,7 @@ class _Life:
     keyring: Keyring
     changes: Changes
     retention: Retention
+    connections: Connections
     problems: tuple[str, ...] = ()
 
     async def start(self) -> None:
@@ -87,6 +96,7 @@ class _Life:
     async def stop(self) -> None:
         await self.retention.stop()
         await self.changes.stop()
+        await self.connections.close()
         await self.database.close()
 
     async def reasons_not_ready(self) -> list[str]:

@@ -1,12 +1,17 @@
-"""Owns the use cases of config: reading and changing settings, keeping secrets, lending both out for minutes."""
+"""Owns the use cases of config: reading and changing settings, keeping secrets, lending both out for minutes.
+
+What a connection fills in is lent like a secret.
+"""
 
 import hashlib
 import secrets as randomness
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from hardpoint_config.changes import Changes, announce
+from hardpoint_config.connection import ConnectionState
+from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring
 from hardpoint_config.domain import Lease, LeasedValues, Secret, SecretValue, Settings, SettingsChange
 from hardpoint_config.store import Store, Transaction
@@ -16,7 +21,7 @@ from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import AlreadyExists, Conflict, NotFound, Unauthenticated
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.masks import check_etag
-from hardpoint_kit.names import OrgName, SecretName, SettingsName
+from hardpoint_kit.names import ConnectionName, OrgName, SecretName, SettingsName
 from hardpoint_kit.paging import Page, PageToken, page_size
 
 TOKEN_BYTES = 32
@@ -31,11 +36,13 @@ class ConfigService:
     changes: Changes
     clock: Clock
     lease_time: timedelta
+    connections: Connections
 
     async def get_settings(self, caller: Caller, name: SettingsName) -> Settings:
         """Return a settings document, an empty one when nothing was ever set."""
         async with self.store.transaction(caller.org) as tx:
-            return await tx.settings(name)
+            key = await tx.connections.connected_key(_connection_of(name))
+            return replace(await tx.settings(name), connected_key=key)
 
     async def update_settings(
         self, caller: Caller, name: SettingsName, change: SettingsChange, etag: str, fingerprint: str
@@ -64,11 +71,12 @@ class ConfigService:
             return await once(tx.connection, caller, "UpdateSettings", fingerprint, Settings, update)
 
     async def delete_settings(self, caller: Caller, name: SettingsName, fingerprint: str) -> None:
-        """Remove a settings document and tell its watchers; one that is not there is removed already."""
+        """Remove a settings document and its connection, and tell its watchers; what is not there is gone already."""
         async with self.store.transaction(caller.org) as tx:
 
             async def delete() -> None:
-                if await tx.delete_settings(name):
+                connected = await tx.connections.delete(_connection_of(name))
+                if await tx.delete_settings(name) or connected:
                     await record(tx.connection, caller, "settings.delete", name)
                     await announce(tx.connection, [name])
 
@@ -141,9 +149,14 @@ class ConfigService:
             await once(tx.connection, caller, "DeleteSecret", fingerprint, type(None), delete)
 
     async def create_lease(self, caller: Caller, settings: SettingsName) -> Lease:
-        """Make a ticket to the values of one settings document."""
+        """Make a ticket to the values of one settings document, which ends with the access token that it opens.
+
+        Raises Conflict CONNECTION_NEEDS_REAUTH, Unavailable while the provider does not answer.
+        """
+        connection = await self.connections.ready(settings)
         now = self.clock.now()
-        lease = Lease(randomness.token_urlsafe(TOKEN_BYTES), now + self.lease_time)
+        ends = [now + self.lease_time, *([connection.expires_at] if connection and connection.expires_at else [])]
+        lease = Lease(randomness.token_urlsafe(TOKEN_BYTES), min(ends))
         async with self.store.transaction(caller.org) as tx:
             await tx.delete_expired_leases(settings.org, now)
             await tx.add_lease(_hash(lease.token), settings, lease.expire_time)
@@ -162,9 +175,17 @@ class ConfigService:
         async with self.store.transaction(name.org) as tx:
             settings = await tx.settings(name)
             bound = await tx.bound_secrets(name)
+            connected = await tx.connections.read(_connection_of(name))
+        secrets = {key: self.keyring.open(secret, version, sealed) for key, secret, version, sealed in bound}
+        if connected is not None:
+            connection, kept = connected
+            if connection.state is not ConnectionState.PENDING:
+                secrets.pop(connection.provider.setting, None)
+            if connection.state is ConnectionState.ACTIVE and kept is not None and connection.lasts(self.clock.now()):
+                secrets[connection.provider.setting] = self.connections.access_token(connection, kept)
         return LeasedValues(
             values=settings.values,
-            secrets={key: self.keyring.open(secret, version, sealed) for key, secret, version, sealed in bound},
+            secrets=secrets,
             expire_time=expire_time,
         )
 
@@ -178,6 +199,10 @@ async def _existing(tx: Transaction, name: SecretName, *, lock: bool = False) ->
     if secret is None:
         raise NotFound("secret", name)
     return secret
+
+
+def _connection_of(settings: SettingsName) -> ConnectionName:
+    return ConnectionName(settings.org, settings.installation)
 
 
 def _hash(token: str) -> bytes:

@@ -1,7 +1,7 @@
 """Owns the SQL of config's database; speaks domain terms. Values of secrets pass through sealed."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_config.connection_rows import ConnectionRows
 from hardpoint_config.crypto import Sealed
 from hardpoint_config.domain import Secret, Settings
 from hardpoint_kit.database import Database
@@ -83,6 +84,7 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
+        self.connections = ConnectionRows(connection)
 
     async def settings(self, name: SettingsName) -> Settings:
         """Return a settings document, an empty one when nothing was ever set."""
@@ -165,9 +167,9 @@ class Transaction:
             for row in rows
         ]
 
-    async def key_ids(self) -> Sequence[str]:
-        """Return the ids of the keys that the visible secrets are sealed with."""
-        return (await self.connection.scalars(_KEY_IDS)).all()
+    async def key_ids(self) -> set[str]:
+        """Return the ids of the keys that what is visible is sealed with."""
+        return {*(await self.connection.scalars(_KEY_IDS)).all(), *await self.connections.key_ids()}
 
     async def add_lease(self, token_hash: bytes, settings: SettingsName, expires_at: datetime) -> None:
         """Write down that whoever holds the token may read a document until then."""

@@ -1,0 +1,200 @@
+"""Owns the noun of a connection and its rules: where one signs in, what is known of the tokens, who may end a sign-in.
+
+Pure, without encryption or I/O.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from hardpoint_config.domain import SecretValue
+from hardpoint_kit.errors import Conflict, InvalidArgument
+from hardpoint_kit.names import ConnectionName
+
+SIGN_IN_TIME: Final = timedelta(minutes=10)
+RENEW_BEFORE: Final = timedelta(minutes=1)
+"""An access token that ends sooner is renewed before it is lent."""
+
+# The last label begins with a letter, so no spelling of an address is a host.
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_OURS: Final = frozenset(
+    ["client_id", "redirect_uri", "response_type", "scope", "state", "code_challenge", "code_challenge_method"]
+)
+
+
+class Grant(StrEnum):
+    """How an access token is had: a person consents, or the client asks for itself."""
+
+    AUTHORIZATION_CODE = "authorization_code"
+    CLIENT_CREDENTIALS = "client_credentials"
+
+
+class ConnectionState(StrEnum):
+    """Whether a connection can be used."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    NEEDS_REAUTH = "NEEDS_REAUTH"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where and how one signs in, as a release declares it; `setting` is the key of the access token."""
+
+    setting: str
+    grant: Grant
+    authorization_url: str
+    token_url: str
+    scopes: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise InvalidArgument for an address that is no https URL of a host's name."""
+        _check_url("provider.token_url", self.token_url)
+        if self.grant is Grant.AUTHORIZATION_CODE:
+            _check_url("provider.authorization_url", self.authorization_url)
+            asked = {name for name, _ in parse_qsl(urlsplit(self.authorization_url).query, keep_blank_values=True)}
+            for name in sorted(asked & _OURS):
+                raise InvalidArgument({"provider.authorization_url": f"sets {name}, which is not its author's to set"})
+
+    @property
+    def host(self) -> str:
+        """The host that secrets are sent to."""
+        return urlsplit(self.token_url).hostname or ""
+
+    def same_as(self, other: "Provider") -> bool:
+        """Whether what was given for one may be used at the other: only scopes and the setting's key may differ."""
+        return replace(self, scopes=(), setting="") == replace(other, scopes=(), setting="")
+
+    def issued(self, iss: str) -> bool:
+        """Whether a code may come from this issuer: it says nothing, or is at home where people gave their consent."""
+        if not iss:
+            return True
+        try:
+            said, wanted = urlsplit(iss), urlsplit(self.authorization_url)
+            return (said.scheme, said.hostname, said.port) == (wanted.scheme, wanted.hostname, wanted.port)
+        except ValueError:
+            return False
+
+
+def _check_url(place: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme == "https" and "@" not in parts.netloc and not parts.fragment and parts.port != 0
+        sound = sound and bool(_HOST.fullmatch(parts.hostname or ""))
+    except ValueError:
+        sound = False
+    if not sound or not url.isascii() or not url.isprintable() or " " in url:
+        raise InvalidArgument({place: "is no https URL of a public host; codes and tokens travel there"})
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The org's own client at a provider; `secret` is None for one that has none."""
+
+    id: str
+    secret: SecretValue | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a provider gave: `expires_at` is None and `scopes` empty where it did not say."""
+
+    access: SecretValue
+    refresh: SecretValue | None
+    expires_at: datetime | None
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that is under way: good once, for who began it, until it ends."""
+
+    redirect_uri: str
+    client: Client
+    verifier: SecretValue
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What is known of an account at a provider; `version` rises with everything that is sealed for it."""
+
+    name: ConnectionName
+    provider: Provider
+    state: ConnectionState = ConnectionState.PENDING
+    version: int = 1
+    client_id: str = ""
+    has_client_secret: bool = False
+    renewable: bool = False
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    connected_at: datetime | None = None
+    subject: str = ""
+
+    def offered(self, provider: Provider) -> Self:
+        """The connection at a provider, which starts anew where it is another one."""
+        if self.provider.same_as(provider):
+            return replace(self, provider=provider)
+        return type(self)(self.name, provider, version=self.version + 1)
+
+    def connected(self, client: Client, tokens: Tokens, subject: str, at: datetime) -> Self:
+        """The connection after somebody signed in."""
+        signed_in = replace(
+            self,
+            client_id=client.id,
+            has_client_secret=client.secret is not None,
+            connected_at=at,
+            subject=subject,
+            scopes=self.provider.scopes,
+        )
+        return signed_in.renewed(tokens)
+
+    def renewed(self, tokens: Tokens) -> Self:
+        """The connection with its next tokens."""
+        by_client = self.provider.grant is Grant.CLIENT_CREDENTIALS
+        return replace(
+            self,
+            state=ConnectionState.ACTIVE,
+            version=self.version + 1,
+            renewable=by_client or tokens.refresh is not None,
+            scopes=tokens.scopes or self.scopes,
+            expires_at=tokens.expires_at,
+        )
+
+    def lost(self) -> Self:
+        """The connection after the provider refused to renew it."""
+        return replace(self, state=ConnectionState.NEEDS_REAUTH, version=self.version + 1, renewable=False)
+
+    def lasts(self, now: datetime, at_least: timedelta = timedelta()) -> bool:
+        """Whether its access token is good for longer than that."""
+        return self.expires_at is None or self.expires_at - now > at_least
+
+    def needs_reauth(self) -> Conflict:
+        """The error of whoever would use it now."""
+        return Conflict(
+            f"{self.provider.host} no longer accepts the sign-in of {self.name.connection}",
+            reason="CONNECTION_NEEDS_REAUTH",
+            fix=f"sign in again: hardpoint connect {self.name.connection}",
+            connection=self.name,
+            installation=self.name.connection,
+            host=self.provider.host,
+        )
+
+    def check_grant(self, grant: Grant) -> None:
+        """Raise Conflict where one signs in another way."""
+        if self.provider.grant is not grant:
+            raise Conflict(
+                f"{self.name} is connected by {self.provider.grant}",
+                reason="SIGN_IN_REFUSED",
+                fix=f"use hardpoint connect {self.name.connection}",
+                connection=self.name,
+            )
+
+
+def known_scopes(text: object, most: int = 100) -> tuple[str, ...]:
+    """Read the scopes that a provider says it granted, parted by spaces or commas."""
+    words: Sequence[str] = re.split(r"[ ,]+", text) if isinstance(text, str) else ()
+    return tuple(word for word in words if word and word.isascii() and word.isprintable() and len(word) <= 256)[:most]

@@ -1,0 +1,320 @@
+"""Owns the use cases of connections: offered, begun, completed, renewed before they are lent, forgotten.
+
+Calls providers' token endpoints, always outside a transaction, so that a slow provider holds no connection of the
+database.
+"""
+
+import asyncio
+import hashlib
+import json
+import secrets as randomness
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from hardpoint_config.changes import announce
+from hardpoint_config.connection import (
+    RENEW_BEFORE,
+    SIGN_IN_TIME,
+    Client,
+    Connection,
+    ConnectionState,
+    Grant,
+    Provider,
+    SignIn,
+    Tokens,
+)
+from hardpoint_config.connection_rows import SealedSignIn
+from hardpoint_config.crypto import Held, Keyring, Sealed
+from hardpoint_config.domain import SecretValue
+from hardpoint_config.oauth import Providers
+from hardpoint_config.store import Store, Transaction
+from hardpoint_kit.audit import record
+from hardpoint_kit.caller import SYSTEM, Caller
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from hardpoint_kit.names import ConnectionName, SettingsName
+
+WAIT_SECONDS = 8.0
+"""What a lease may wait for a renewal: longer than a token endpoint may take, shorter than who asks for the lease."""
+POLL_SECONDS = 0.1
+STORE_ATTEMPTS = 3
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Connections:
+    """What callers can do with connections; secrets of a connection are sealed together, for its token endpoint."""
+
+    def __init__(self, store: Store, keyring: Keyring, providers: Providers, clock: Clock) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._providers = providers
+        self._clock = clock
+        self._renewing: dict[ConnectionName, asyncio.Task[None]] = {}
+
+    async def close(self) -> None:
+        """Wait for the renewals under way: a refresh token that was replaced meanwhile would be lost."""
+        await asyncio.gather(*self._renewing.values(), return_exceptions=True)
+        self._providers.close()
+
+    async def offer(self, caller: Caller, name: ConnectionName, provider: Provider) -> Connection:
+        """Say where one signs in; another provider than before ends the connection. Raises InvalidArgument."""
+        provider.check()
+        async with self._store.transaction(caller.org) as tx:
+            fresh = Connection(name, provider)
+            if await tx.connections.add(fresh):
+                return fresh
+            found, sealed = await _existing(tx, name, lock=True)
+            offered = found.offered(provider)
+            if offered == found:
+                return found
+            if not found.provider.same_as(provider):
+                sealed = None
+                await tx.connections.end_sign_ins(name)
+                await record(tx.connection, caller, "connection.reset", name, host=provider.host)
+            await tx.connections.save(offered, sealed, found.version)
+            await announce(tx.connection, [name.settings])
+            return offered
+
+    async def begin(
+        self, caller: Caller, name: ConnectionName, client: Client | None, redirect_uri: str
+    ) -> tuple[str, datetime]:
+        """Return where a person signs in, and until when; the kept client signs in when none is given.
+
+        Raises NotFound, Conflict for another grant, InvalidArgument where no client is kept.
+        """
+        state = randomness.token_urlsafe(32)
+        async with self._store.transaction(caller.org) as tx:
+            found, sealed = await _existing(tx, name, lock=True)
+            found.check_grant(Grant.AUTHORIZATION_CODE)
+            verifier = SecretValue(randomness.token_urlsafe(48).encode())
+            sign_in = SignIn(redirect_uri, client or self._kept_client(found, sealed), verifier)
+            stored = SealedSignIn(redirect_uri, sign_in.client.id, self._seal_sign_in(found, state, sign_in))
+            now = self._clock.now()
+            await tx.connections.end_sign_ins(name, now)
+            await tx.connections.add_sign_in(name, _hash(state), caller.subject, stored, now + SIGN_IN_TIME)
+            await record(tx.connection, caller, "connection.begin", name, host=found.provider.host)
+        return self._providers.authorization_url(found.provider, sign_in, state), now + SIGN_IN_TIME
+
+    async def complete(
+        self, caller: Caller, name: ConnectionName, code: SecretValue, state: str, iss: str
+    ) -> Connection:
+        """Exchange the code of a sign-in that the caller began, once; raises NotFound, Conflict, Unavailable."""
+        async with self._store.transaction(caller.org) as tx:
+            found, _ = await _existing(tx, name)
+            stored = await tx.connections.take_sign_in(name, _hash(state), caller.subject, self._clock.now())
+        if stored is None:
+            raise _invalid(name, "this sign-in is not yours, was used before, or is older than ten minutes")
+        sign_in = self._open_sign_in(found, state, stored)
+        if not found.provider.issued(iss):
+            raise _invalid(name, "the answer comes from another issuer than the one that was asked")
+        tokens = await self._providers.exchange(found.provider, sign_in, code)
+        return await self._connected(caller, found, sign_in.client, tokens)
+
+    async def connect_client(self, caller: Caller, name: ConnectionName, client: Client | None) -> Connection:
+        """Connect by the client's own id and secret; raises NotFound, Conflict, Unavailable."""
+        async with self._store.transaction(caller.org) as tx:
+            found, sealed = await _existing(tx, name)
+        found.check_grant(Grant.CLIENT_CREDENTIALS)
+        client = client or self._kept_client(found, sealed)
+        tokens = await self._providers.connect(found.provider, client)
+        return await self._connected(caller, found, client, tokens)
+
+    async def get(self, caller: Caller, name: ConnectionName) -> Connection:
+        """Return what is known of a connection; raises NotFound."""
+        async with self._store.transaction(caller.org) as tx:
+            return (await _existing(tx, name))[0]
+
+    async def delete(self, caller: Caller, name: ConnectionName) -> None:
+        """Forget a connection; raises NotFound."""
+        async with self._store.transaction(caller.org) as tx:
+            if not await tx.connections.delete(name):
+                raise NotFound("connection", name)
+            await record(tx.connection, caller, "connection.delete", name)
+            await announce(tx.connection, [name.settings])
+
+    async def ready(self, settings: SettingsName) -> Connection | None:
+        """Return the connection of a document with an access token that lasts, renewed where it must be.
+
+        None where nobody signed in. Raises Conflict CONNECTION_NEEDS_REAUTH, Unavailable.
+        """
+        name = ConnectionName(settings.org, settings.installation)
+        first = None
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while True:
+                    async with self._store.transaction(name.org) as tx:
+                        read = await tx.connections.read(name)
+                    if read is None or read[0].state is ConnectionState.PENDING:
+                        return None
+                    found = read[0]
+                    if found.state is ConnectionState.NEEDS_REAUTH:
+                        raise found.needs_reauth()
+                    now = self._clock.now()
+                    renewed_meanwhile = first is not None and found.version != first.version
+                    if found.lasts(now, RENEW_BEFORE) or (
+                        found.lasts(now) and (renewed_meanwhile or not found.renewable)
+                    ):
+                        return found
+                    first = first or found
+                    try:
+                        await asyncio.shield(self._renewal(found))
+                    except Unavailable:
+                        if found.lasts(self._clock.now()):
+                            return found
+                        raise
+        except TimeoutError:
+            raise Unavailable(
+                f"the sign-in of {name.connection} is being renewed for too long",
+                fix="try again later",
+                retry_after=2.0,
+            ) from None
+
+    def access_token(self, connection: Connection, sealed: Sealed) -> SecretValue:
+        """Return the access token of a connection."""
+        return SecretValue(self._open(connection, sealed)["access_token"].encode())
+
+    def _renewal(self, found: Connection) -> asyncio.Task[None]:
+        """The one renewal of this process; it goes on when who asked for it goes away."""
+        task = self._renewing.get(found.name)
+        if task is None:
+            task = self._renewing[found.name] = asyncio.create_task(self._renew(found))
+            task.add_done_callback(lambda done: (self._renewing.pop(found.name), done.cancelled() or done.exception()))
+        return task
+
+    async def _renew(self, found: Connection) -> None:
+        async with self._store.transaction(found.name.org) as tx:
+            claimed = await tx.connections.claim(found)
+            read = await tx.connections.read(found.name)
+        if not claimed or read is None or read[1] is None:
+            await asyncio.sleep(POLL_SECONDS)  # another process does it
+            return
+        kept = self._open(found, read[1])
+        try:
+            tokens = await self._next_tokens(found, kept)
+        except Unavailable:
+            async with self._store.transaction(found.name.org) as tx:
+                await tx.connections.release(found)
+            raise
+        except Conflict as refused:
+            await self._lose(found, refused.metadata.get("said", ""))
+            return
+        renewed = found.renewed(tokens)
+        await self._keep(renewed, self._seal(renewed, _kept_secret(kept), tokens), found)
+        _log.info("a connection was renewed", connection=str(found.name), host=found.provider.host)
+
+    async def _next_tokens(self, found: Connection, kept: dict[str, str]) -> Tokens:
+        client = Client(found.client_id, _kept_secret(kept))
+        if found.provider.grant is Grant.CLIENT_CREDENTIALS:
+            return await self._providers.connect(found.provider, client)
+        if not (refresh := kept.get("refresh_token")):
+            raise Conflict("there is no refresh token", reason="SIGN_IN_REFUSED", said="expired")
+        tokens = await self._providers.renew(found.provider, client, SecretValue(refresh.encode()))
+        # A provider that does not replace the refresh token goes on taking the one before (RFC 6749, 6).
+        return tokens if tokens.refresh else replace(tokens, refresh=SecretValue(refresh.encode()))
+
+    async def _keep(self, renewed: Connection, sealed: Sealed, found: Connection) -> None:
+        """Write what a provider gave once; the token before may be good no more, so a busy database is asked again."""
+        for attempt in range(1, STORE_ATTEMPTS + 1):
+            try:
+                async with self._store.transaction(found.name.org) as tx:
+                    if await tx.connections.save(renewed, sealed, found.version):
+                        await announce(tx.connection, [found.name.settings])
+                return
+            except Unavailable:
+                if attempt == STORE_ATTEMPTS:
+                    raise
+                await asyncio.sleep(attempt * POLL_SECONDS)
+
+    async def _lose(self, found: Connection, error: str) -> None:
+        async with self._store.transaction(found.name.org) as tx:
+            read = await tx.connections.read(found.name, lock=True)
+            if read is None or read[0].version != found.version or read[1] is None:
+                return
+            lost = found.lost()
+            sealed = self._seal(lost, _kept_secret(self._open(found, read[1])), None)
+            await tx.connections.save(lost, sealed, found.version)
+            who = SYSTEM(found.name.org)
+            await record(tx.connection, who, "connection.needs_reauth", found.name, error=error)
+            await announce(tx.connection, [found.name.settings])
+        _log.warning(
+            "a connection needs somebody to sign in again",
+            connection=str(found.name),
+            host=found.provider.host,
+            error=error,
+        )
+
+    async def _connected(self, caller: Caller, found: Connection, client: Client, tokens: Tokens) -> Connection:
+        connected = found.connected(client, tokens, caller.subject, self._clock.now())
+        sealed = self._seal(connected, client.secret, tokens)
+        async with self._store.transaction(caller.org) as tx:
+            # What was changed meanwhile wins; the provider's answer was for what was there before.
+            if not await tx.connections.save(connected, sealed, found.version):
+                raise _invalid(found.name, "the connection was changed during the sign-in")
+            scopes = " ".join(connected.scopes)
+            await record(
+                tx.connection, caller, "connection.connect", found.name, host=found.provider.host, scopes=scopes
+            )
+            await announce(tx.connection, [found.name.settings])
+        return connected
+
+    def _kept_client(self, found: Connection, sealed: Sealed | None) -> Client:
+        if not found.client_id or sealed is None:
+            raise InvalidArgument(
+                {"client_id": "is needed the first time"},
+                fix="make an OAuth app at the provider and give its client id and secret",
+            )
+        return Client(found.client_id, _kept_secret(self._open(found, sealed)))
+
+    def _seal(self, connection: Connection, secret: SecretValue | None, tokens: Tokens | None) -> Sealed:
+        kept = {"client_secret": _text(secret)}
+        if tokens:
+            kept |= {"access_token": _text(tokens.access), "refresh_token": _text(tokens.refresh)}
+        plain = SecretValue(json.dumps(kept).encode())
+        return self._keyring.seal(_held(connection, "tokens"), connection.version, plain)
+
+    def _open(self, connection: Connection, sealed: Sealed) -> dict[str, str]:
+        plain = self._keyring.open(_held(connection, "tokens"), connection.version, sealed).reveal()
+        return {key: value for key, value in json.loads(plain).items() if value}
+
+    def _seal_sign_in(self, connection: Connection, state: str, sign_in: SignIn) -> Sealed:
+        kept = {"verifier": _text(sign_in.verifier), "client_secret": _text(sign_in.client.secret)}
+        return self._keyring.seal(_held(connection, _hash(state).hex()), 1, SecretValue(json.dumps(kept).encode()))
+
+    def _open_sign_in(self, connection: Connection, state: str, stored: SealedSignIn) -> SignIn:
+        plain = self._keyring.open(_held(connection, _hash(state).hex()), 1, stored.sealed).reveal()
+        kept = json.loads(plain)
+        client = Client(stored.client_id, _kept_secret(kept))
+        return SignIn(stored.redirect_uri, client, SecretValue(kept["verifier"].encode()))
+
+
+async def _existing(tx: Transaction, name: ConnectionName, *, lock: bool = False) -> tuple[Connection, Sealed | None]:
+    found = await tx.connections.read(name, lock=lock)
+    if found is None:
+        raise NotFound("connection", name, fix=f"hardpoint connect {name.connection}")
+    return found
+
+
+def _held(connection: Connection, what: str) -> Held:
+    return Held(connection.name, what, connection.provider.token_url)
+
+
+def _hash(state: str) -> bytes:
+    return hashlib.sha256(state.encode()).digest()
+
+
+def _text(value: SecretValue | None) -> str | None:
+    return value.reveal().decode() if value else None
+
+
+def _kept_secret(kept: dict[str, str]) -> SecretValue | None:
+    secret = kept.get("client_secret")
+    return SecretValue(secret.encode()) if secret else None
+
+
+def _invalid(name: ConnectionName, message: str) -> Conflict:
+    return Conflict(
+        message, reason="SIGN_IN_INVALID", fix=f"begin again: hardpoint connect {name.connection}", connection=name
+    )
