@@ -21,11 +21,11 @@ from hardpoint.marketplace.v1 import marketplace_pb2, marketplace_pb2_grpc
 from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
 from hardpoint_kit.errors import DeadlineExceeded, HardpointError, Internal, InvalidArgument, Unavailable
-from hardpoint_kit.names import CapabilityName, InstallationName, OrgName, ReleaseName, SettingsName
+from hardpoint_kit.names import CapabilityName, ConnectionName, InstallationName, OrgName, ReleaseName, SettingsName
 from hardpoint_kit.rpc.status import from_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
-from hardpoint_runtime.domain.releases import Action, Effect, Release, Requirement
+from hardpoint_runtime.domain.releases import Action, Effect, OAuth2, Release, Requirement
 from hardpoint_runtime.domain.runs import RunState, Usage
 
 REACH_SECONDS = 0.8
@@ -56,6 +56,9 @@ class Config(Protocol):
 
     async def lease(self, settings: SettingsName) -> Ticket:
         """A ticket to the values of a settings document."""
+
+    async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
+        """Say where one signs in for a settings document; raises InvalidArgument for a place that is not public."""
 
     async def delete(self, settings: SettingsName) -> None:
         """Remove a settings document; one that is not there is removed already."""
@@ -125,12 +128,24 @@ class GrpcConfig:
         """See Config."""
         found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
         valued = {key for key, value in found.values.fields.items() if value.WhichOneof("kind") != "null_value"}
-        return frozenset(valued | set(found.secrets))
+        connected = {found.connected_key} if found.connected_key else set()
+        return frozenset(valued | set(found.secrets) | connected)
 
     async def lease(self, settings: SettingsName) -> Ticket:
         """See Config."""
         lease = await self._stub.CreateLease(config_pb2.CreateLeaseRequest(settings=str(settings)))
         return Ticket(lease.token, lease.expire_time.ToDatetime(tzinfo=UTC))
+
+    async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
+        """See Config."""
+        provider = config_pb2.Provider(
+            setting=oauth2.setting,
+            grant=oauth2.grant,
+            authorization_url=oauth2.authorization_url,
+            token_url=oauth2.token_url,
+            scopes=oauth2.scopes,
+        )
+        await self._stub.OfferConnection(config_pb2.OfferConnectionRequest(name=str(connection), provider=provider))
 
     async def delete(self, settings: SettingsName) -> None:
         """See Config."""
@@ -327,4 +342,16 @@ def _release(release: registry_pb2.Release) -> Release:
         manifest.engine,
         tuple(manifest.libraries),
         manifest.isolation,
+        _oauth2(manifest.oauth2) if manifest.HasField("oauth2") else None,
+    )
+
+
+def _oauth2(declared: manifest_pb2.OAuth2) -> OAuth2:
+    return OAuth2(
+        declared.setting,
+        declared.grant,
+        declared.authorization_url,
+        declared.token_url,
+        tuple(declared.scopes),
+        declared.pkce,
     )

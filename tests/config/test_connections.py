@@ -228,7 +228,7 @@ async def test_a_code_of_another_sign_in_does_not_pass(parties: Parties) -> None
     attackers = await parties.consent(await parties.begin())
     victims = await parties.consent(await parties.begin())
     error = await refused(parties.complete(code=attackers["code"], state=victims["state"]), "SIGN_IN_REFUSED")
-    assert error.metadata["error"] == "invalid_grant"
+    assert error.metadata["said"] == "invalid_grant"
     assert await leased(parties.runtime) == {}
 
 
@@ -271,7 +271,7 @@ async def test_codes_come_back_to_the_own_machine_alone(parties: Parties, uri: s
 
 
 @pytest.mark.parametrize(
-    "url",
+    "place",
     [
         f"http://{HOST}/token",
         "https://127.0.0.1/token",
@@ -285,8 +285,8 @@ async def test_codes_come_back_to_the_own_machine_alone(parties: Parties, uri: s
         "https://id.example.com\\@evil.example.com/",
     ],
 )
-async def test_a_place_that_is_no_public_host_is_not_offered(parties: Parties, url: str) -> None:
-    await refused(parties.offer(token_url=url), "INVALID_ARGUMENT", InvalidArgument)
+async def test_a_place_that_is_no_public_host_is_not_offered(parties: Parties, place: str) -> None:
+    await refused(parties.offer(token_url=place), "INVALID_ARGUMENT", InvalidArgument)
 
 
 async def test_an_author_does_not_choose_where_codes_go(parties: Parties) -> None:

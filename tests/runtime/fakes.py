@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from hardpoint_kit.caller import current_caller
 from hardpoint_kit.documents import to_value
 from hardpoint_kit.errors import HardpointError, NotFound, Unavailable
-from hardpoint_kit.names import CapabilityName, InstallationName, ReleaseName, SettingsName
+from hardpoint_kit.names import CapabilityName, ConnectionName, InstallationName, ReleaseName, SettingsName
 from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
-from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.domain.releases import OAuth2, Release
 from hardpoint_runtime.domain.runs import RunState, Usage
 from hardpoint_runtime.peers import Config, Executor, Marketplace, Registry
 
@@ -62,6 +62,7 @@ class FakeConfig:
         self.watchers: list[asyncio.Queue[tuple[SettingsName, ...] | HardpointError]] = []
         self.watch_refused = False
         self.deleted: list[str] = []
+        self.offered: list[tuple[str, OAuth2]] = []
         self.away = False
 
     async def configured(self, settings: SettingsName) -> frozenset[str]:
@@ -70,6 +71,9 @@ class FakeConfig:
     async def lease(self, settings: SettingsName) -> Ticket:
         self.leased.append(str(settings))
         return Ticket(f"lease-{len(self.leased)}", self.expires)
+
+    async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
+        self.offered.append((str(connection), oauth2))
 
     async def delete(self, settings: SettingsName) -> None:
         who = current_caller()

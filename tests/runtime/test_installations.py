@@ -1,5 +1,6 @@
 """Installations as operators see them: a pinned release, grants, settings that are missing, and the marketplace."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, StaleEtag, Unavailable
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority as Asked
-from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.domain.releases import OAuth2, Release
 from runtime.conftest import INSTALLATION, Another, Client, Fakes, Query, eventually
 from runtime.factories import API_KEY, UNITS, release
 
@@ -224,3 +225,42 @@ async def test_installations_are_listed_by_name_in_pages(client: Client, weather
     names = [shown.name for shown in (*first.installations, *last.installations)]
     assert names == [f"orgs/acme/installations/{name}" for name in "abc"]
     assert last.next_page_token == ""
+
+
+SIGN_IN = OAuth2(
+    "API_KEY", "authorization_code", "https://id.example.com/ok", "https://id.example.com/token", ("read",)
+)
+
+
+async def test_where_one_signs_in_is_what_the_pinned_release_declares(client: Client, fakes: Fakes) -> None:
+    fakes.registry.add(replace(release(requirements=(API_KEY,)), oauth2=SIGN_IN))
+    await client.install()
+    request = installation_pb2.OfferConnectionRequest(name=INSTALLATION)
+    offered = await client.installations.OfferConnection(request)
+    assert offered.connection == "orgs/acme/connections/weather"
+    assert (offered.oauth2.token_url, list(offered.oauth2.scopes)) == (SIGN_IN.token_url, ["read"])
+    assert fakes.config.offered == [(offered.connection, SIGN_IN)]
+
+
+@pytest.mark.parametrize(
+    "declared", [None, replace(SIGN_IN, token_url=""), replace(SIGN_IN, authorization_url="")], ids=str
+)
+async def test_a_sign_in_that_is_not_declared_whole_is_not_offered(
+    client: Client, fakes: Fakes, declared: OAuth2 | None
+) -> None:
+    fakes.registry.add(replace(release(requirements=(API_KEY,)), oauth2=declared))
+    await client.install()
+    with pytest.raises(Conflict) as refused:
+        await client.installations.OfferConnection(installation_pb2.OfferConnectionRequest(name=INSTALLATION))
+    assert refused.value.reason == "CONNECTION_NOT_OFFERED"
+    assert fakes.config.offered == []
+
+
+async def test_what_lacks_a_token_says_that_one_can_sign_in(client: Client, fakes: Fakes) -> None:
+    fakes.registry.add(replace(release(requirements=(API_KEY,)), oauth2=SIGN_IN))
+    await client.create_agent()
+    await client.install()
+    with pytest.raises(Conflict) as refused:
+        await client.attach()
+    assert refused.value.reason == "SETTINGS_MISSING"
+    assert refused.value.fix.startswith("hardpoint connect weather (or hardpoint secret set")

@@ -53,6 +53,18 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuth2:
+    """How one signs in for a release; `setting` is the key of the requirement that holds the access token."""
+
+    setting: str
+    grant: str
+    authorization_url: str
+    token_url: str
+    scopes: tuple[str, ...]
+    pkce: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release as it is pinned: what it offers, asks for and requires, and the artifact it runs."""
 
@@ -67,6 +79,7 @@ class Release:
     libraries: tuple[str, ...] = ()
     isolation: str = ""
     """`strict`: a jail of its own for every call."""
+    oauth2: OAuth2 | None = None
 
     def action(self, action_id: str) -> Action:
         """The action with this id; raises NotFound that names the nearest one."""
@@ -90,6 +103,27 @@ class Release:
                 grants=",".join(wrong),
             )
 
+    def sign_in(self, installation: str) -> OAuth2:
+        """How one signs in; raises Conflict CONNECTION_NOT_OFFERED where its author does not say all of it."""
+        declared = self.oauth2
+        if declared is None:
+            raise self._not_offered("declares nothing to sign in to", f"see hardpoint setting list {installation}")
+        by_hand = f"give it an access token: hardpoint secret set {installation} {declared.setting}"
+        if not declared.token_url:
+            raise self._not_offered("does not say where codes are exchanged", by_hand)
+        if declared.grant == "authorization_code" and not declared.authorization_url:
+            raise self._not_offered("does not say where people give their consent", by_hand)
+        return declared
+
+    def _not_offered(self, why: str, fix: str) -> Conflict:
+        return Conflict(f"{self.name} {why}", reason="CONNECTION_NOT_OFFERED", fix=fix, release=self.name)
+
+    def command(self, requirement: Requirement, installation: str) -> str:
+        """What a person types to provide a setting, a secret or a sign-in."""
+        if self.oauth2 and requirement.key == self.oauth2.setting:
+            return f"hardpoint connect {installation} (or {requirement.command(installation)})"
+        return requirement.command(installation)
+
     def missing(self, configured: Collection[str]) -> tuple[Requirement, ...]:
         """The required keys with neither a configured value nor a default."""
         return tuple(r for r in self.requirements if r.required and r.default is None and r.key not in configured)
@@ -102,7 +136,7 @@ class Release:
             raise Conflict(
                 f"{self.name} needs {', '.join(r.label or r.key for r in missing)}",
                 reason="SETTINGS_MISSING",
-                fix="; ".join(requirement.command(installation) for requirement in missing),
+                fix="; ".join(self.command(requirement, installation) for requirement in missing),
                 keys=keys,
             )
 

@@ -1,11 +1,12 @@
 """Owns InstallationService on the wire."""
 
+from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import installation_pb2, installation_pb2_grpc
 from hardpoint_kit.caller import caller
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import CapabilityName, InstallationName, OrgName
 from hardpoint_runtime.domain.installations import InstallationView, Patch
-from hardpoint_runtime.domain.releases import grants_of
+from hardpoint_runtime.domain.releases import OAuth2, grants_of
 from hardpoint_runtime.rpc.shared import Context, authority_to_proto, counters_to_proto, requirements_to_proto, window
 from hardpoint_runtime.service.installations import Installations
 
@@ -88,6 +89,26 @@ class InstallationRpc(installation_pb2_grpc.InstallationServiceServicer):
         name = InstallationName.parse(request.name)
         await self._installations.delete_installation(caller(context), name, request_fingerprint(request))
         return installation_pb2.DeleteInstallationResponse()
+
+    async def OfferConnection(
+        self, request: installation_pb2.OfferConnectionRequest, context: Context
+    ) -> installation_pb2.OfferConnectionResponse:
+        """Tell config where one signs in."""
+        name = InstallationName.parse(request.name)
+        connection, oauth2 = await self._installations.offer_connection(caller(context), name)
+        return installation_pb2.OfferConnectionResponse(connection=str(connection), oauth2=oauth2_to_proto(oauth2))
+
+
+def oauth2_to_proto(oauth2: OAuth2) -> manifest_pb2.OAuth2:
+    """Write how one signs in."""
+    return manifest_pb2.OAuth2(
+        setting=oauth2.setting,
+        grant=oauth2.grant,
+        authorization_url=oauth2.authorization_url,
+        token_url=oauth2.token_url,
+        scopes=oauth2.scopes,
+        pkce=oauth2.pkce,
+    )
 
 
 def installation_to_proto(view: InstallationView) -> installation_pb2.Installation:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.masks import check_etag
-from hardpoint_kit.names import CapabilityName, InstallationName, OrgName, SettingsName
+from hardpoint_kit.names import CapabilityName, ConnectionName, InstallationName, OrgName, SettingsName
 from hardpoint_kit.paging import Page
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.installations import Installation, InstallationView, Patch
 from hardpoint_runtime.domain.paging import Window
+from hardpoint_runtime.domain.releases import OAuth2
 from hardpoint_runtime.peers import Config, Registry
 from hardpoint_runtime.service.announcer import Announcer
 from hardpoint_runtime.service.settings import configured
@@ -132,6 +133,19 @@ class Installations:
 
         done = await self._store.once(caller, "EnableInstallation", fingerprint, InstallationView, enable)
         return await self._shown(done)
+
+    async def offer_connection(self, caller: Caller, name: InstallationName) -> tuple[ConnectionName, OAuth2]:
+        """Tell config where one signs in for an installation, and say it; raises NotFound, Conflict, InvalidArgument.
+
+        Asked for whenever somebody is about to sign in, so config follows the release that is pinned then, and a new
+        release alone moves nothing: until somebody signs in again, tokens are renewed where they come from.
+        """
+        async with self._store.transaction(caller) as tx:
+            release = (await tx.installations.get(name)).installation.release
+        oauth2 = release.sign_in(name.installation)
+        connection = ConnectionName(name.org, name.installation)
+        await self._config.offer(connection, oauth2)
+        return connection, oauth2
 
     async def delete_installation(self, caller: Caller, name: InstallationName, fingerprint: str) -> None:
         """Remove an installation that no agent uses, and its settings; raises NotFound, Conflict naming the agents.
