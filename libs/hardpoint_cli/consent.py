@@ -50,10 +50,15 @@ def chosen(asked: manifest_pb2.Authority, grants: Sequence[str], everything: boo
     return manifest_pb2.Authority(permissions=permissions, hosts=hosts)
 
 
-def setting_commands(installation: str, missing: Iterable[manifest_pb2.Requirement]) -> list[str]:
-    """The commands that give an installation the values it lacks."""
+def setting_commands(
+    installation: str, missing: Iterable[manifest_pb2.Requirement], manifest: manifest_pb2.Manifest
+) -> list[str]:
+    """The commands that give an installation the values it lacks; one signs in where its author says where."""
+    signs_in = manifest.oauth2.setting if manifest.oauth2.token_url else ""
     return [
-        f"hardpoint secret set {installation} {requirement.key}"
+        f"hardpoint connect {installation}"
+        if requirement.key == signs_in
+        else f"hardpoint secret set {installation} {requirement.key}"
         if requirement.type == "secret"
         else f"hardpoint setting set {installation} {requirement.key}=<{requirement.type}>"
         for requirement in missing

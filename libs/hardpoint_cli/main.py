@@ -6,6 +6,7 @@ from hardpoint_cli.commands import (
     agents,
     authoring,
     calls,
+    connecting,
     doctor,
     engines,
     explaining,
@@ -32,7 +33,8 @@ app = typer.Typer(
     epilog="New here? [cyan]hardpoint doctor[/] says whether all is well, [cyan]hardpoint new http weather[/] starts.",
 )
 
-for _noun in (authoring, engines, releases, market, installations, settings, agents, calls, runs, explaining, doctor):
+_INSTALLED = (market, installations, settings, connecting)
+for _noun in (authoring, engines, releases, *_INSTALLED, agents, calls, runs, explaining, doctor):
     _noun.add(app)
 
 

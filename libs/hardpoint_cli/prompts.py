@@ -27,6 +27,22 @@ def hidden(what: str) -> str:
         return sys.stdin.read().removesuffix("\n").removesuffix("\r")
 
 
+def hidden_line(what: str) -> str:
+    """Ask for a value without an echo; without a terminal, the next line of what is piped in."""
+    return hidden(what) if on_terminal() else _line()
+
+
+def asked(what: str) -> str:
+    """Ask for a value; without a terminal, the next line of what is piped in."""
+    with _interruptible():
+        return str(typer.prompt(what, err=True, default="", show_default=False)).strip() if on_terminal() else _line()
+
+
+def _line() -> str:
+    with _interruptible():
+        return sys.stdin.readline().strip()
+
+
 def piped() -> str:
     """All that comes on stdin."""
     with _interruptible():

@@ -108,7 +108,7 @@ class Basic(Value):
 
 
 class OAuth2(Value):
-    """How people would let the capability act for them at a provider; `setting` holds an access token meanwhile."""
+    """How people let the capability act for them at a provider; `setting` holds the access token."""
 
     setting: RequirementKey
     grant: Literal["authorization_code", "client_credentials"] = "authorization_code"

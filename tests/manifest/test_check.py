@@ -204,7 +204,6 @@ FAULTS = {
     "derived-permission": connector(permissions=None),
     "derived-success": connector(base_url="https://slack.com/api"),
     "oauth-authorization-url": connector(auth={"type": "oauth2"}),
-    "oauth-not-offered": connector(auth={"type": "oauth2"}),
     "oauth-pkce": connector(auth={"type": "oauth2", "pkce": False}),
     "oauth-scope": connector(auth={"type": "oauth2", "scopes": ["chat:write channels:read"]}),
     "oauth-token-url": connector(auth={"type": "oauth2"}),

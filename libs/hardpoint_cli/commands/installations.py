@@ -76,7 +76,7 @@ async def install(
             return await _tried(client, wanted, release)
         with working("installing"):
             made, words = await _installed(client, wanted)
-        return _answer(client, made, words)
+        return _answer(client, made, words, release)
 
 
 async def installed() -> Answer:
@@ -252,7 +252,9 @@ async def _tried(client: "Hardpoint", wanted: _Wanted, release: "registry_pb2.Re
     )
 
 
-def _answer(client: "Hardpoint", made: "installation_pb2.Installation", words: str) -> Answer:
+def _answer(
+    client: "Hardpoint", made: "installation_pb2.Installation", words: str, release: "registry_pb2.Release"
+) -> Answer:
     from hardpoint_cli.consent import setting_commands
     from hardpoint_cli.documents import document
     from hardpoint_cli.names import short
@@ -260,7 +262,7 @@ def _answer(client: "Hardpoint", made: "installation_pb2.Installation", words: s
     id = short(made.name, client.org)
     if refused := [*made.ungranted.permissions, *made.ungranted.hosts]:
         warn(f"not granted: {', '.join(refused)}; what needs it will be refused")
-    steps = setting_commands(id, made.missing_settings)
+    steps = setting_commands(id, made.missing_settings, release.manifest)
     parts: list[RenderableType] = [done(words.format(release=short(made.release, client.org), id=id))]
     if steps:
         parts.append("It needs:")

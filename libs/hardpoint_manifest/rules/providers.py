@@ -58,7 +58,9 @@ def _auth(subject: Subject, path: Path, auth: written.Auth, provider: Provider |
         message = f"`{name}` means nothing where the type is {auth.type}"
         yield subject.warning("auth-unused", (*path, name), message, "remove it", (_removed((*path, name)),))
     if auth.type == "oauth2" and connects:
-        yield _not_offered(subject, path, auth)
+        if subject.manifest.oauth2 is None:
+            message = "the access token is no setting, so it would stand where everybody can read it"
+            yield subject.error("credential-not-secret", (*path, "token"), message, "write token: ${ACCESS_TOKEN}")
         yield from _oauth(subject, path, auth, provider)
     elif auth.type == "oauth2":
         message = "only an API connector knows OAuth2, so the action cannot run"
@@ -91,19 +93,8 @@ def _basic(subject: Subject, path: Path, auth: written.Auth) -> Iterator[Finding
         yield subject.error("credential-not-secret", path, message, "write password: ${PASSWORD}, a secret")
 
 
-def _not_offered(subject: Subject, path: Path, auth: written.Auth) -> Finding:
-    oauth2 = subject.manifest.oauth2
-    if oauth2 is None:
-        message = "the access token is no setting, so it would stand where everybody can read it"
-        return subject.error("credential-not-secret", (*path, "token"), message, "write token: ${ACCESS_TOKEN}")
-    scopes = f" with {', '.join(auth.scopes)}" if auth.scopes else ""
-    message = f"signing in by OAuth2 is not offered yet: {oauth2.setting} holds an access token"
-    fix = f"make a token{scopes} at the provider and give it to the installation"
-    return subject.info("oauth-not-offered", (*path, "type"), message, fix)
-
-
 def _oauth(subject: Subject, path: Path, auth: written.Auth, provider: Provider | None) -> Iterator[Finding]:
-    """What signing in will need; nothing of it is used before, so nothing of it stops a release but a wrong address."""
+    """What signing in needs. A token can be pasted instead, so nothing of it stops a release but a wrong address."""
     for field, url in (("authorization_url", auth.authorization_url), ("token_url", auth.token_url)):
         if url and not _is_https(url):
             message = f"`{field}` is no https URL of a public host; codes and tokens travel there"

@@ -1,5 +1,8 @@
 """The config service: settings and secrets."""
 
+import secrets
+from urllib.parse import urlencode
+
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint_kit.errors import AlreadyExists
 
@@ -43,3 +46,33 @@ class Config(Fake, config_pb2_grpc.ConfigServiceServicer):
     async def ListSecrets(self, request, context):
         self.world.ask("ListSecrets", request)
         return config_pb2.ListSecretsResponse(secrets=self.world.secrets.values())
+
+    async def GetConnection(self, request, context):
+        self.world.ask("GetConnection", request)
+        return known(self.world.connections, "connection", request.name)
+
+    async def BeginConnection(self, request, context):
+        self.world.ask("BeginConnection", request)
+        found = known(self.world.connections, "connection", request.name)
+        query = {"client_id": request.client_id, "redirect_uri": request.redirect_uri, "state": secrets.token_hex(8)}
+        return config_pb2.BeginConnectionResponse(
+            authorization_url=f"{found.provider.authorization_url}?{urlencode(query)}"
+        )
+
+    async def CompleteConnection(self, request, context):
+        self.world.ask("CompleteConnection", request)
+        return self._connected(request.name)
+
+    async def ConnectClient(self, request, context):
+        self.world.ask("ConnectClient", request)
+        return self._connected(request.name)
+
+    async def DeleteConnection(self, request, context):
+        self.world.ask("DeleteConnection", request)
+        del self.world.connections[request.name]
+        return config_pb2.DeleteConnectionResponse()
+
+    def _connected(self, name):
+        found = known(self.world.connections, "connection", name)
+        found.state = config_pb2.CONNECTION_STATE_ACTIVE
+        return found

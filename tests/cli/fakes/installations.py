@@ -1,5 +1,6 @@
 """The installations of the runtime."""
 
+from hardpoint.config.v1 import config_pb2
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import installation_pb2, installation_pb2_grpc
 from hardpoint_kit.errors import AlreadyExists, Conflict
@@ -54,3 +55,17 @@ class Installations(Fake, installation_pb2_grpc.InstallationServiceServicer):
             raise Conflict(f"still attached: {used[0]}", fix="detach it first")
         del self.world.installations[request.name]
         return installation_pb2.DeleteInstallationResponse()
+
+    async def OfferConnection(self, request, context):
+        self.world.ask("OfferConnection", request)
+        found = known(self.world.installations, "installation", request.name)
+        name = found.name.replace("/installations/", "/connections/")
+        provider = config_pb2.Provider(
+            setting="API_KEY",
+            grant=self.world.grant,
+            authorization_url="https://id.example.com/authorize",
+            token_url="https://id.example.com/token",
+        )
+        made = config_pb2.Connection(name=name, state=config_pb2.CONNECTION_STATE_PENDING, provider=provider)
+        self.world.connections.setdefault(name, made)
+        return installation_pb2.OfferConnectionResponse(connection=name)

@@ -28,6 +28,8 @@ class World:
     attachments: dict[str, agent_pb2.Attachment] = field(default_factory=dict)
     settings: dict[str, config_pb2.Settings] = field(default_factory=dict)
     secrets: dict[str, config_pb2.Secret] = field(default_factory=dict)
+    connections: dict[str, config_pb2.Connection] = field(default_factory=dict)
+    grant: str = "authorization_code"
     secret_values: dict[str, bytes] = field(default_factory=dict)
     rejected_for: list[manifest_pb2.Finding] = field(default_factory=list)
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)

@@ -1,0 +1,179 @@
+"""Signing in at a provider for an installation: `connect`, `connection`, `disconnect`."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.text import Text
+
+from hardpoint_cli.arguments import Installation
+from hardpoint_cli.panels import SET
+from hardpoint_cli.prompts import asked, hidden_line, on_terminal
+from hardpoint_cli.screen import done, note, show, table
+from hardpoint_cli.shell import Answer, command
+
+if TYPE_CHECKING:
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_client import Hardpoint
+
+REDIRECT = "http://127.0.0.1:8976/callback"
+SIGN_IN_SECONDS = 600.0
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(
+        app,
+        "connect",
+        panel=SET,
+        examples=[
+            "hardpoint connect slack-integration",
+            "hardpoint connect slack-integration --client-id 123.456 --paste",
+        ],
+    )(connect_installation)
+    command(app, "connection", panel=SET, examples=["hardpoint connection slack-integration"])(connection)
+    command(app, "disconnect", panel=SET, examples=["hardpoint disconnect slack-integration"])(disconnect)
+
+
+async def connect_installation(
+    installation: Installation,
+    client_id: Annotated[
+        str, typer.Option(metavar="ID", help="Your OAuth app's client id; asked for once, then kept.")
+    ] = "",
+    redirect: Annotated[
+        str, typer.Option(metavar="URL", help="The redirect URL, exactly as your OAuth app has it.")
+    ] = REDIRECT,
+    paste: Annotated[
+        bool, typer.Option("--paste", help="Listen nowhere: paste the address that the browser ends at.")
+    ] = False,
+) -> Answer:
+    """Sign in at the provider of an API, so that agents can call it in your name; its tokens are renewed by themselves.
+
+    You need an OAuth app of your own at the provider, with the redirect URL in its list. Its client secret is asked for
+    without an echo, or read from what is piped in, once. A browser opens; without one, open the link anywhere and
+    --paste the address that it ends at.
+    """
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint.runtime.v1 import installation_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        name = client.named("installations", installation)
+        offered = await client.installations.OfferConnection(installation_pb2.OfferConnectionRequest(name=name))
+        known = await client.config.GetConnection(config_pb2.GetConnectionRequest(name=offered.connection))
+        secret = b""
+        if client_id or not known.client_id:
+            client_id, secret = _client(known, client_id, redirect)
+        if known.provider.grant == "client_credentials":
+            request = config_pb2.ConnectClientRequest(name=known.name, client_id=client_id, client_secret=secret)
+            made = await client.config.ConnectClient(request)
+        else:
+            begin = config_pb2.BeginConnectionRequest(
+                name=known.name, client_id=client_id, client_secret=secret, redirect_uri=redirect
+            )
+            made = await _signed_in(client, begin, paste or urlsplit(redirect).scheme == "https")
+        scopes = f", with {', '.join(made.scopes)}" if made.scopes else ""
+        return Answer({"connection": document(made)}, done(f"{installation} is connected to {_host(made)}{scopes}"))
+
+
+async def connection(installation: Installation) -> Answer:
+    """Show what is known of an installation's connection; its tokens are shown to nobody."""
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.documents import document, moment, word
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        name = client.named("connections", installation)
+        found = await client.config.GetConnection(config_pb2.GetConnectionRequest(name=name))
+        rows = [
+            ("state", word(found, "state")),
+            ("provider", _host(found)),
+            ("client id", found.client_id),
+            ("scopes", ", ".join(found.scopes)),
+            ("by", found.subject),
+            ("since", moment(found.connect_time)),
+            ("token until", moment(found.expire_time) or "the provider does not say"),
+        ]
+        return Answer({"connection": document(found)}, table(["", ""], rows, ""))
+
+
+async def disconnect(installation: Installation) -> Answer:
+    """Forget an installation's connection: client, tokens, everything. The provider is not told: revoke it there."""
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        name = client.named("connections", installation)
+        await client.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=name))
+        return Answer({"connection": name}, done(f"{installation} is not connected now; revoke it at the provider"))
+
+
+def _client(known: "config_pb2.Connection", client_id: str, redirect: str) -> tuple[str, bytes]:
+    """The org's own client at the provider, asked for with where its secret will be sent."""
+    if not client_id:
+        if not on_terminal():
+            raise typer.BadParameter("nobody can be asked for the client id: say --client-id", param_hint="--client-id")
+        note(f"make an OAuth app at the provider, with the redirect URL {redirect}")
+        client_id = asked(f"Client id at {_host(known)}")
+    secret = hidden_line(f"Client secret (sent to {_host(known)} alone; empty for none)")
+    if not client_id:
+        raise typer.BadParameter("the client id is empty")
+    return client_id, secret.encode()
+
+
+async def _signed_in(
+    client: "Hardpoint", begin: "config_pb2.BeginConnectionRequest", paste: bool
+) -> "config_pb2.Connection":
+    from hardpoint_cli.redirect import answer_of, listening
+    from hardpoint_kit.errors import DeadlineExceeded, Unavailable
+
+    begun = await client.config.BeginConnection(begin)
+    state = answer_of(begun.authorization_url).get("state", "")
+    if paste:
+        _show_link(begun.authorization_url, open_it=False)
+        told = answer_of(asked("The address that the browser ends at"))
+        return await _completed(client, begin.name, state, told)
+    try:
+        async with listening(begin.redirect_uri, state) as redirect:
+            _show_link(begun.authorization_url, open_it=on_terminal())
+            try:
+                async with asyncio.timeout(SIGN_IN_SECONDS):
+                    told = await redirect.answered
+            except TimeoutError:
+                raise DeadlineExceeded("nobody signed in within ten minutes", fix="connect again") from None
+            made = await _completed(client, begin.name, state, told)
+            redirect.tell("Connected", "You can close this page and go back to your terminal.")
+            return made
+    except OSError as error:
+        raise Unavailable(
+            f"{urlsplit(begin.redirect_uri).netloc} cannot be listened on: {error.strerror}",
+            fix="say --paste, or another port with --redirect, which your OAuth app must have in its list",
+        ) from error
+
+
+async def _completed(client: "Hardpoint", name: str, state: str, told: dict[str, str]) -> "config_pb2.Connection":
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_kit.errors import Conflict
+
+    if told.get("state") != state or not (told.get("code") or told.get("error")):
+        raise Conflict(
+            "this is not the answer to the link above", reason="SIGN_IN_INVALID", fix="connect again, with its own link"
+        )
+    if error := told.get("error"):
+        raise Conflict(f"the provider says {error}", reason="SIGN_IN_REFUSED", fix="connect again, and consent")
+    request = config_pb2.CompleteConnectionRequest(name=name, code=told["code"], state=state, iss=told.get("iss", ""))
+    return await client.config.CompleteConnection(request)
+
+
+def _show_link(url: str, open_it: bool) -> None:
+    show(Text.assemble("Sign in here, within ten minutes:\n", (url, "cyan")), stderr=True)
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(url)
+
+
+def _host(connection: "config_pb2.Connection") -> str:
+    return urlsplit(connection.provider.token_url).hostname or ""
