@@ -35,7 +35,7 @@ class Provider:
 
     def __call__(self, asked: Asked) -> Said:
         with self._lock:
-            if asked.path == "/authorize":
+            if asked.path.endswith("/authorize"):
                 return self._authorize(asked.query)
             if self.instead:
                 return self.instead(asked)

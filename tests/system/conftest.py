@@ -20,6 +20,7 @@ from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Agent, Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.state import default_state_folder
+from providers import Provider, provider
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # What the started processes find on their path, before anything else.
@@ -77,6 +78,7 @@ class System:
     upstream: Programmable
     weather: Upstream
     slack: Upstream
+    identity: Provider
     clients: list[Hardpoint] = field(default_factory=list)
 
     @property
@@ -133,7 +135,13 @@ async def _deployed(topology: str) -> AsyncIterator[System]:
         programmable = Programmable()
         programmable.server = stack.enter_context(upstream(programmable))
         weather_api = stack.enter_context(upstream(weather(WEATHER_KEY)))
-        slack_api = stack.enter_context(upstream(slack(SLACK_TOKEN)))
+        identity = stack.enter_context(provider())
+
+        def slack_answer(asked: Asked) -> Any:
+            shown = asked.headers.get("authorization", "").removeprefix("Bearer ")
+            return slack(shown if shown in identity.access_tokens else SLACK_TOKEN)(asked)
+
+        slack_api = stack.enter_context(upstream(slack_answer))
         exchange_api = stack.enter_context(upstream(exchange_rates))
         aliases = {
             "api.weather.com": weather_api.address,
@@ -142,11 +150,15 @@ async def _deployed(topology: str) -> AsyncIterator[System]:
             UPSTREAM: programmable.server.address,
         }
         deployment = new_deployment(
-            topology, topology == "many", otlp_endpoint=receiver.endpoint, executor_host_aliases=aliases
+            topology,
+            topology == "many",
+            otlp_endpoint=receiver.endpoint,
+            executor_host_aliases=aliases,
+            config_host_aliases={"slack.com": identity.server.address},
         )
         try:
             await deployment.start()
-            yield System(deployment, receiver, programmable, weather_api, slack_api)
+            yield System(deployment, receiver, programmable, weather_api, slack_api, identity)
         finally:
             await deployment.stop()
             await receiver.stop()
