@@ -37,9 +37,7 @@ class Provider:
         with self._lock:
             if asked.path.endswith("/authorize"):
                 return self._authorize(asked.query)
-            if self.instead:
-                return self.instead(asked)
-            return self._token(asked)
+        return self.instead(asked) if self.instead else self.token(asked)
 
     def revoke(self) -> None:
         """Take back what was given."""
@@ -55,6 +53,11 @@ class Provider:
         self.codes[code] = query
         answer = {"code": code, "state": query["state"], **({"iss": self.iss} if self.iss else {})}
         return 302, b"", {"location": f"{self.redirect_uri}?{urlencode(answer)}"}
+
+    def token(self, asked: Asked) -> Said:
+        """What its token endpoint answers."""
+        with self._lock:
+            return self._token(asked)
 
     def _token(self, asked: Asked) -> Said:
         shown = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()

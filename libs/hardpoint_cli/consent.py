@@ -1,6 +1,7 @@
 """What a release asks for, shown so that a person can decide, and the decision read back from words."""
 
 from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import RenderableType
@@ -28,6 +29,10 @@ def asked_table(manifest: manifest_pb2.Manifest, granted: manifest_pb2.Authority
         rows.append((f"{'secret' if requirement.type == 'secret' else 'setting'} {requirement.key}", meaning, ""))
     if manifest.oauth2.scopes:
         rows.append(("scopes", f"What {manifest.oauth2.setting} must allow: {', '.join(manifest.oauth2.scopes)}", ""))
+    if manifest.oauth2.token_url:
+        places = f"Codes and the secret of your OAuth app go to {_host(manifest.oauth2.token_url)}"
+        consent = f", people consent at {_host(manifest.oauth2.authorization_url)}"
+        rows.append(("sign-in", places + (consent if manifest.oauth2.authorization_url else ""), ""))
     head = ("asks for", "what it means", "" if granted is None else "granted")
     return table(head, rows, "It asks for nothing: no permission, no host, no setting.")
 
@@ -63,6 +68,13 @@ def setting_commands(
         else f"hardpoint setting set {installation} {requirement.key}=<{requirement.type}>"
         for requirement in missing
     ]
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
 
 
 def _meaning(permission: str) -> str:

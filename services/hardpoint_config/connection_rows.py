@@ -31,9 +31,11 @@ _ADD = text(
 _SAVE = text(
     "UPDATE connections SET provider = CAST(:provider AS json), state = :state, version = :version,"
     " client_id = :client_id, has_client_secret = :has_client_secret, renewable = :renewable, scopes = :scopes,"
-    " expires_at = :expires_at, connected_at = :connected_at, subject = :subject, renewing_until = NULL,"
+    " expires_at = :expires_at, connected_at = :connected_at, subject = :subject,"
+    # A renewal that somebody has begun is of one version.
+    " renewing_until = CASE WHEN version = :version THEN renewing_until END,"
     " key_id = :key_id, wrapped_key = :wrapped_key, ciphertext = :ciphertext"
-    " WHERE org = :org AND id = :id AND version = :was RETURNING true"
+    " WHERE org = :org AND id = :id"
 )
 # By the clock of the database, which all processes share.
 _CLAIM = text(
@@ -54,10 +56,12 @@ _TAKE_SIGN_IN = text(
     "DELETE FROM sign_ins WHERE hash = :hash AND org = :org AND connection = :id AND subject = :subject"
     " AND expires_at > :now RETURNING redirect_uri, client_id, key_id, wrapped_key, ciphertext"
 )
-_END_SIGN_INS = text(
-    "DELETE FROM sign_ins WHERE org = :org AND connection = :id AND (CAST(:now AS timestamptz) IS NULL"
-    " OR expires_at <= :now)"
+# Rows that another process is deleting are left to it.
+_FORGET = text(
+    "DELETE FROM sign_ins WHERE hash IN (SELECT hash FROM sign_ins WHERE expires_at <= :before LIMIT :most"
+    " FOR UPDATE SKIP LOCKED)"
 )
+_END_SIGN_INS = text("DELETE FROM sign_ins WHERE org = :org AND connection = :id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,8 @@ class ConnectionRows:
         }
         return bool(await self._sql.scalar(_ADD, row))
 
-    async def save(self, connection: Connection, sealed: Sealed | None, was: int) -> bool:
-        """Write a connection over the version that it came from; False when that one is there no more."""
+    async def save(self, connection: Connection, sealed: Sealed | None) -> None:
+        """Write a connection that this transaction locked."""
         row = {
             **_key_of(connection.name),
             **asdict(connection),
@@ -99,10 +103,9 @@ class ConnectionRows:
             "scopes": list(connection.scopes),
             "state": connection.state.value,
             **_sealed_columns(sealed),
-            "was": was,
         }
         del row["name"]
-        return bool(await self._sql.scalar(_SAVE, row))
+        await self._sql.execute(_SAVE, row)
 
     async def claim(self, connection: Connection) -> bool:
         """Have the renewal of this version to oneself for a while; False when somebody has it, or it is done."""
@@ -148,9 +151,14 @@ class ConnectionRows:
         sealed = row and _sealed(row)
         return SealedSignIn(row.redirect_uri, row.client_id, sealed) if row and sealed else None
 
-    async def end_sign_ins(self, name: ConnectionName, now: datetime | None = None) -> None:
-        """Remove a connection's sign-ins, with `now` only those that are over."""
-        await self._sql.execute(_END_SIGN_INS, {**_key_of(name), "now": now})
+    async def end_sign_ins(self, name: ConnectionName) -> None:
+        """Remove a connection's sign-ins."""
+        await self._sql.execute(_END_SIGN_INS, _key_of(name))
+
+
+async def forget_sign_ins(connection: AsyncConnection, before: datetime, most: int) -> int:
+    """Delete at most so many sign-ins that nobody ended in time; return how many."""
+    return (await connection.execute(_FORGET, {"before": before, "most": most})).rowcount
 
 
 def _key_of(name: ConnectionName) -> dict[str, Any]:

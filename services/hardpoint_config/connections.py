@@ -74,7 +74,7 @@ class Connections:
                 sealed = None
                 await tx.connections.end_sign_ins(name)
                 await record(tx.connection, caller, "connection.reset", name, host=provider.host)
-            await tx.connections.save(offered, sealed, found.version)
+            await tx.connections.save(offered, sealed)
             await announce(tx.connection, [name.settings])
             return offered
 
@@ -93,7 +93,6 @@ class Connections:
             sign_in = SignIn(redirect_uri, client or self._kept_client(found, sealed), verifier)
             stored = SealedSignIn(redirect_uri, sign_in.client.id, self._seal_sign_in(found, state, sign_in))
             now = self._clock.now()
-            await tx.connections.end_sign_ins(name, now)
             await tx.connections.add_sign_in(name, _hash(state), caller.subject, stored, now + SIGN_IN_TIME)
             await record(tx.connection, caller, "connection.begin", name, host=found.provider.host)
         return self._providers.authorization_url(found.provider, sign_in, state), now + SIGN_IN_TIME
@@ -201,8 +200,7 @@ class Connections:
         except Conflict as refused:
             await self._lose(found, refused.metadata.get("said", ""))
             return
-        renewed = found.renewed(tokens)
-        await self._keep(renewed, self._seal(renewed, _kept_secret(kept), tokens), found)
+        await self._keep(found, _kept_secret(kept), tokens)
         _log.info("a connection was renewed", connection=str(found.name), host=found.provider.host)
 
     async def _next_tokens(self, found: Connection, kept: dict[str, str]) -> Tokens:
@@ -215,13 +213,17 @@ class Connections:
         # A provider that does not replace the refresh token goes on taking the one before (RFC 6749, 6).
         return tokens if tokens.refresh else replace(tokens, refresh=SecretValue(refresh.encode()))
 
-    async def _keep(self, renewed: Connection, sealed: Sealed, found: Connection) -> None:
+    async def _keep(self, found: Connection, secret: SecretValue | None, tokens: Tokens) -> None:
         """Write what a provider gave once; the token before may be good no more, so a busy database is asked again."""
         for attempt in range(1, STORE_ATTEMPTS + 1):
             try:
                 async with self._store.transaction(found.name.org) as tx:
-                    if await tx.connections.save(renewed, sealed, found.version):
-                        await announce(tx.connection, [found.name.settings])
+                    read = await tx.connections.read(found.name, lock=True)
+                    if read is None or read[0].version != found.version:
+                        return  # somebody signed in, or it is gone
+                    renewed = read[0].renewed(tokens)
+                    await tx.connections.save(renewed, self._seal(renewed, secret, tokens))
+                    await announce(tx.connection, [found.name.settings])
                 return
             except Unavailable:
                 if attempt == STORE_ATTEMPTS:
@@ -233,9 +235,8 @@ class Connections:
             read = await tx.connections.read(found.name, lock=True)
             if read is None or read[0].version != found.version or read[1] is None:
                 return
-            lost = found.lost()
-            sealed = self._seal(lost, _kept_secret(self._open(found, read[1])), None)
-            await tx.connections.save(lost, sealed, found.version)
+            lost = read[0].lost()
+            await tx.connections.save(lost, self._seal(lost, _kept_secret(self._open(found, read[1])), None))
             who = SYSTEM(found.name.org)
             await record(tx.connection, who, "connection.needs_reauth", found.name, error=error)
             await announce(tx.connection, [found.name.settings])
@@ -247,12 +248,13 @@ class Connections:
         )
 
     async def _connected(self, caller: Caller, found: Connection, client: Client, tokens: Tokens) -> Connection:
-        connected = found.connected(client, tokens, caller.subject, self._clock.now())
-        sealed = self._seal(connected, client.secret, tokens)
         async with self._store.transaction(caller.org) as tx:
-            # What was changed meanwhile wins; the provider's answer was for what was there before.
-            if not await tx.connections.save(connected, sealed, found.version):
-                raise _invalid(found.name, "the connection was changed during the sign-in")
+            # It may have been renewed meanwhile; a person who signs in goes before that.
+            current, _ = await _existing(tx, found.name, lock=True)
+            if not current.provider.same_as(found.provider):
+                raise _invalid(found.name, "the provider was changed during the sign-in")
+            connected = current.connected(client, tokens, caller.subject, self._clock.now())
+            await tx.connections.save(connected, self._seal(connected, client.secret, tokens))
             scopes = " ".join(connected.scopes)
             await record(
                 tx.connection, caller, "connection.connect", found.name, host=found.provider.host, scopes=scopes

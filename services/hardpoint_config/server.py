@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from hardpoint.config.v1.config_pb2_grpc import add_ConfigServiceServicer_to_server
 from hardpoint_config.changes import Changes
+from hardpoint_config.connection_rows import forget_sign_ins
 from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring, load_keyring
 from hardpoint_config.oauth import Providers
@@ -21,7 +22,7 @@ from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.dial import parse_aliases
 from hardpoint_kit.platform import Platform
-from hardpoint_kit.retention import Retention, common_terms
+from hardpoint_kit.retention import Retention, Term, common_terms
 from hardpoint_kit.unit import Unit
 
 
@@ -56,7 +57,8 @@ def build(options: Options, platform: Platform) -> Unit:
         lease_time=timedelta(seconds=options.config_lease_seconds),
         connections=connections,
     )
-    retention = Retention(database, platform.clock, common_terms(options))
+    abandoned = Term("sign-ins that nobody ended", 0, forget_sign_ins)
+    retention = Retention(database, platform.clock, (*common_terms(options), abandoned))
     life = _Life(options.config_database_url, database, store, keyring, changes, retention, connections)
     return Unit(
         name="config",

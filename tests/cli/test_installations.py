@@ -26,9 +26,12 @@ def test_without_a_terminal_somebody_must_say_what_it_may_do(cli: Run, published
 
 def test_who_decides_sees_what_a_token_must_allow(cli: Run, published: World) -> None:
     manifest = published.releases[f"{WEATHER}/releases/1.0.0"].manifest
-    manifest.oauth2.CopyFrom(OAuth2(setting="ACCESS_TOKEN", scopes=["chat:write", "channels:read"]))
+    manifest.oauth2.CopyFrom(
+        OAuth2(setting="ACCESS_TOKEN", scopes=["chat:write", "channels:read"], token_url="https://a.test/t")
+    )
     said = cli("install", "weather-lookup")
     assert "What ACCESS_TOKEN must allow: chat:write, channels:read" in said.err
+    assert "Codes and the secret of your OAuth app go to a.test" in said.err
 
 
 def test_everything_can_be_granted(cli: Run, published: World) -> None:

@@ -23,6 +23,7 @@ from config.conftest import Dial, MakeUnit
 from config.test_canary import dump, lines, spans  # noqa: F401 - a fixture
 from hardpoint.config.v1 import config_pb2
 from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
+from hardpoint_config.connection_rows import forget_sign_ins
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import Conflict, HardpointError, InvalidArgument, NotFound, PermissionDenied, Unavailable
@@ -309,7 +310,7 @@ async def test_nobody_without_the_role_connects(parties: Parties, server: Server
     await refused(parties.begin(other), "NOT_FOUND", NotFound)
 
 
-async def test_another_provider_gets_nothing_of_the_one_before(parties: Parties) -> None:
+async def test_another_provider_gets_nothing_of_the_one_before(parties: Parties, url: str) -> None:
     await parties.connect()
     answer = await parties.consent(await parties.begin())
     moved = await parties.offer(token_url="https://elsewhere.example.com/token")
@@ -317,6 +318,11 @@ async def test_another_provider_gets_nothing_of_the_one_before(parties: Parties)
     assert await leased(parties.runtime) == {}
     await refused(parties.complete(**answer), "SIGN_IN_INVALID")
     await refused(parties.begin(client_id="", client_secret=b""), "INVALID_ARGUMENT", InvalidArgument)
+    database = Database(url)
+    async with database.transaction("*") as connection:
+        sealed = "SELECT count(ciphertext) + (SELECT count(*) FROM sign_ins) FROM connections"
+        assert await connection.scalar(text(sealed)) == 0, "nothing is left to open"
+    await database.close()
 
 
 async def test_an_altered_row_sends_nothing_elsewhere(parties: Parties, url: str, clock: SetClock) -> None:
@@ -373,7 +379,8 @@ class _Resolves:
 # --- what providers say ---
 
 ANSWERS: dict[str, Any] = {
-    "100 MB": (200, b'{"access_token": "' + b"a" * 100_000_000),
+    "100 MB": (200, b'{"access_token": "a", "more": "' + b"a" * 100_000_000 + b'"}'),
+    "too much": (200, b'{"access_token": "a", "more": "' + b"a" * 70_000 + b'"}'),
     "a redirect": (307, {}, {"location": "https://evil.example.com/token"}),
     "no JSON": (200, b"<html>"),
     "a list": (200, ["access_token"]),
@@ -509,21 +516,61 @@ async def test_who_asked_may_go_away_and_the_new_token_stays(
     """A refresh token that was exchanged is good no more: the answer is kept whoever still waits for it."""
     await parties.connect()
     clock.move(hours=1)
-    end, asked = Event(), Event()
-
-    def slow(request: Any) -> Any:
-        asked.set()
-        end.wait(4)
-        return parties.provider._token(request)
-
-    parties.provider.instead = slow
+    held = Held(parties.provider, b"refresh_token")
     asking = asyncio.create_task(lease(parties.runtime))
-    await asyncio.to_thread(asked.wait, 5)
+    await held.asked()
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-    end.set()
+    held.end.set()
     assert await leased(parties.runtime) == {"ACCESS_TOKEN": parties.provider.access_tokens[1].encode()}
     assert parties.provider.renewals == 1
+
+
+async def test_what_is_offered_during_a_renewal_is_kept_with_it(parties: Parties, clock: SetClock) -> None:
+    await parties.connect()
+    clock.move(hours=1)
+    held = Held(parties.provider, b"refresh_token")
+    asking = asyncio.create_task(lease(parties.runtime))
+    await held.asked()
+    await parties.offer(scopes=["chat:write"])
+    others = asyncio.create_task(lease(parties.runtime))
+    held.end.set()
+    await asyncio.gather(asking, others)
+    assert parties.provider.renewals == 1
+    found = await parties.get()
+    assert (list(found.provider.scopes), found.state) == (["chat:write"], config_pb2.CONNECTION_STATE_ACTIVE)
+    assert await leased(parties.runtime) == {"ACCESS_TOKEN": parties.provider.access_tokens[1].encode()}
+
+
+async def test_who_signs_in_goes_before_a_renewal(parties: Parties, clock: SetClock) -> None:
+    await parties.connect()
+    clock.move(hours=1)
+    answer = await parties.consent(await parties.begin())
+    held = Held(parties.provider, b"authorization_code")
+    completing = asyncio.create_task(parties.complete(**answer))
+    await held.asked()
+    await lease(parties.runtime)
+    held.end.set()
+    await completing
+    assert await leased(parties.runtime) == {"ACCESS_TOKEN": parties.provider.access_tokens[2].encode()}
+
+
+class Held:
+    """A provider that answers one kind of grant when `end` is set, at the latest after four seconds."""
+
+    def __init__(self, given: Provider, grant: bytes) -> None:
+        self.end, self._asked = Event(), Event()
+
+        def slow(request: Any) -> Any:
+            if grant in request.body:
+                self._asked.set()
+                self.end.wait(4)
+            return given.token(request)
+
+        given.instead = slow
+
+    async def asked(self) -> None:
+        assert await asyncio.to_thread(self._asked.wait, 5)
 
 
 # --- nothing shows a token ---
@@ -555,3 +602,15 @@ async def test_tokens_and_secrets_are_found_nowhere(
     assert len(parties.provider.secrets) > 6
     for secret in parties.provider.secrets:
         assert secret not in everywhere
+
+
+async def test_sign_ins_that_nobody_ends_are_forgotten(parties: Parties, url: str, clock: SetClock) -> None:
+    await parties.offer()
+    await parties.begin()
+    database = Database(url)
+    for minutes, left in ((9, 1), (1, 0)):
+        clock.move(minutes=minutes)
+        async with database.transaction("*") as connection:
+            await forget_sign_ins(connection, clock.now(), 100)
+            assert await connection.scalar(text("SELECT count(*) FROM sign_ins")) == left
+    await database.close()
