@@ -34,6 +34,7 @@ from hardpoint_kit.audit import record
 from hardpoint_kit.caller import SYSTEM, Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from hardpoint_kit.idempotency import once
 from hardpoint_kit.names import ConnectionName, SettingsName
 
 WAIT_SECONDS = 8.0
@@ -126,13 +127,17 @@ class Connections:
         async with self._store.transaction(caller.org) as tx:
             return (await _existing(tx, name))[0]
 
-    async def delete(self, caller: Caller, name: ConnectionName) -> None:
+    async def delete(self, caller: Caller, name: ConnectionName, fingerprint: str) -> None:
         """Forget a connection; raises NotFound."""
         async with self._store.transaction(caller.org) as tx:
-            if not await tx.connections.delete(name):
-                raise NotFound("connection", name)
-            await record(tx.connection, caller, "connection.delete", name)
-            await announce(tx.connection, [name.settings])
+
+            async def delete() -> None:
+                if not await tx.connections.delete(name):
+                    raise NotFound("connection", name)
+                await record(tx.connection, caller, "connection.delete", name)
+                await announce(tx.connection, [name.settings])
+
+            await once(tx.connection, caller, "DeleteConnection", fingerprint, type(None), delete)
 
     async def ready(self, settings: SettingsName) -> Connection | None:
         """Return the connection of a document with an access token that lasts, renewed where it must be.

@@ -126,7 +126,9 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
     async def DeleteConnection(
         self, request: config_pb2.DeleteConnectionRequest, context: Context
     ) -> config_pb2.DeleteConnectionResponse:
-        await self._connections.delete(caller(context), ConnectionName.parse(request.name))
+        await self._connections.delete(
+            caller(context), ConnectionName.parse(request.name), request_fingerprint(request)
+        )
         return config_pb2.DeleteConnectionResponse()
 
     async def CreateLease(self, request: config_pb2.CreateLeaseRequest, context: Context) -> config_pb2.Lease:

@@ -151,7 +151,8 @@ async def test_a_connection_goes_before_a_secret_that_was_pasted(parties: Partie
     assert await leased(parties.runtime) == {"ACCESS_TOKEN": parties.provider.access_tokens[0].encode()}
     settings = await read_settings(parties.config)
     await update(parties.config, {"CITY": "Rome"}, etag=settings.etag)
-    await parties.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION))
+    for _ in range(2):
+        await parties.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION, request_id="d1"))
     assert await leased(parties.runtime) == {"ACCESS_TOKEN": b"pasted"}
     await refused(parties.get(), "NOT_FOUND", NotFound)
 

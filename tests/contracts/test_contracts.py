@@ -47,14 +47,16 @@ def test_every_write_can_be_repeated_safely(method):
     reads = method.GetOptions().idempotency_level == 1
     never_repeated = {"CallAction", "TestAction", "CreateLease", "WatchChanges"}
     never_repeated |= {"Execute", "ExecuteToEnd", "CancelExecution"}
-    by_content = {"UploadArtifact", "RecordInstallation"}
+    # A link and a state are good once; the answer that is kept would be what makes them so.
+    never_repeated |= {"BeginConnection", "CompleteConnection", "ConnectClient"}
+    by_content = {"UploadArtifact", "RecordInstallation", "OfferConnection"}
     assert reads or "request_id" in fields or method.name in never_repeated | by_content
 
 
 def test_only_units_may_execute_or_lease():
     guarded = {method.full_name.rpartition(".")[2] for method in methods() if rule(method).who == rule_pb2.WHO_SERVICE}
     executor = {"Execute", "ExecuteToEnd", "CancelExecution"}
-    assert guarded == executor | {"CreateLease", "WatchChanges", "RecordInstallation"}
+    assert guarded == executor | {"CreateLease", "WatchChanges", "RecordInstallation", "OfferConnection"}
 
 
 def test_the_agents_role_can_call_and_list_but_not_configure():

@@ -103,10 +103,11 @@ async def disconnect(installation: Installation) -> Answer:
     """Forget an installation's connection: client, tokens, everything. The provider is not told: revoke it there."""
     from hardpoint.config.v1 import config_pb2
     from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
 
     async with connect() as client:
         name = client.named("connections", installation)
-        await client.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=name))
+        await client.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=name, request_id=new_request_id()))
         return Answer({"connection": name}, done(f"{installation} is not connected now; revoke it at the provider"))
 
 
