@@ -171,9 +171,11 @@ async def _completed(client: "Hardpoint", name: str, state: str, told: dict[str,
 def _show_link(url: str, open_it: bool) -> None:
     show(Text.assemble("Sign in here, within ten minutes:\n", (url, "cyan")), stderr=True)
     if open_it:
+        import threading
         import webbrowser
 
-        webbrowser.open(url)
+        # A browser in the terminal would hold up the port that is listened on.
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _host(connection: "config_pb2.Connection") -> str:
