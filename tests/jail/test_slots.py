@@ -327,6 +327,22 @@ async def test_an_organisation_leaves_a_slot_to_others() -> None:
     await jails.stop()
 
 
+async def test_a_busy_capability_has_the_idle_slots_of_its_organisation() -> None:
+    jails = await started(most=4, clean=1, queue=8, queue_seconds=15)
+    sleeps = "self.log('here')\nimport time; time.sleep(30)"
+    first = [await begin(jails, python(sleeps, capability="first")) for _ in range(3)]
+    for task in first:
+        task.cancel()
+    await asyncio.gather(*first, return_exceptions=True)
+    await asyncio.gather(*(run(jails, "import time; time.sleep(0.3)", capability="first") for _ in range(3)))
+    async with asyncio.timeout(10):
+        second = [await begin(jails, python(sleeps, capability="second")) for _ in range(3)]
+    for task in second:
+        task.cancel()
+    await asyncio.gather(*second, return_exceptions=True)
+    await jails.stop()
+
+
 async def test_a_full_queue_is_said_at_once() -> None:
     jails = await started(most=1, queue=1, queue_seconds=0.3)
     busy = await begin(jails, python("self.log('here')\nimport time; time.sleep(30)"))

@@ -25,7 +25,10 @@ _END_SECONDS = 2.5
 _REFUSED = re.compile("Operation not permitted|Permission denied|No space left on device")
 _REFUSED_FIX = '; this system refuses what nsjail needs: see "The executor" in deploy/README.md'
 _NO_NAMESPACES = re.compile(r"clone\(.*No space left on device")
-_NO_NAMESPACES_FIX = "; no user namespace more may be made: set user.max_user_namespaces with sysctl on the machine"
+_NO_NAMESPACES_FIX = (
+    "; no user namespace more may be made: set user.max_user_namespaces with sysctl on the machine"
+    " (nodes that have it at zero: deploy/README.md)"
+)
 
 
 class JailError(Exception):

@@ -167,12 +167,18 @@ class Slots(Supply[Slot, Child]):
         missing = self._owed(max(self._options.clean - clean, len(self._line)) - len(self._starts))
         for _ in range(min(missing, self._options.starting - len(self._starts))):
             if self._total() >= self._options.most:
-                idle = self._dispensable(unserved)
-                if idle is None or len(self._starts) >= len(unserved):
+                idle = self._dispensable(unserved) if len(self._starts) < len(unserved) else self._spare()
+                if idle is None:
+                    self._look_again()
                     return
                 self._ready.remove(idle)
                 self._end(idle)
             self._start()
+
+    def _look_again(self) -> None:
+        """While calls wait, slots become idle without a word."""
+        if self._line:
+            self._growth = asyncio.get_running_loop().call_later(_JUST_NOW_SECONDS, self._start_missing)
 
     def _dispensable(self, unserved: set[Owner]) -> Slot | None:
         """The idle slot of whoever took most, of those that are not about to be used by somebody who goes before."""
@@ -184,6 +190,16 @@ class Slots(Supply[Slot, Child]):
             and (slot.used < since or any(self._goes_before(org, slot) for org, _ in unserved))
         ]
         return max(idle, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+    def _spare(self) -> Slot | None:
+        """An idle slot of an organisation whose calls wait for slots of another capability of its own."""
+        since = time.monotonic() - _JUST_NOW_SECONDS
+        waiting = {caller.owner for caller in self._line}
+        orgs = {org for org, _ in waiting}
+        for slot in self._ready:
+            if slot.owner is not None and slot.owner not in waiting and slot.owner[0] in orgs and slot.used < since:
+                return slot
+        return None
 
     async def _renew(self, slot: Slot) -> None:
         if not self._line:
