@@ -10,7 +10,7 @@ import yaml
 
 from deploy import image_tree
 from deploy.pod import MANIFEST, ROOT, of_kind, pod_spec
-from hardpoint_executor.broker import address
+from hardpoint_kit import address
 from hardpoint_executor.broker.policy import PORTS
 from hardpoint_executor.server import Options
 from hardpoint_kit.rpc.server import STOP_SECONDS

@@ -43,6 +43,8 @@ RESOURCES = {
     "Release": "orgs/{org}/capabilities/weather-lookup/releases/1.0.0",
     "Capability": "orgs/{org}/capabilities/weather-lookup",
     "Settings": "orgs/{org}/settings/weather-lookup",
+    "Connection": "orgs/{org}/connections/weather-lookup",
+    "ConnectClient": "orgs/{org}/connections/weather-lookup",
     "Secret": "orgs/{org}/secrets/weather-lookup-api-key",
     "Listing": "listings/{org}.weather-lookup",
 }
@@ -58,6 +60,9 @@ VALUES = {
     "execution_id": "x",
     "ticket": "x",
     "token": "x",
+    "redirect_uri": "http://127.0.0.1:1/",
+    "code": "x",
+    "state": "x",
 }
 WITHOUT_A_NAME = {"SearchListings", "RedeemLease", "ReadArtifact", "WatchChanges"}
 EMPTY_FOR_OTHERS = {"ListCapabilities", "BatchGetCapabilities"}
@@ -70,6 +75,8 @@ def methods() -> list[MethodDescriptor]:
 
 
 def resource_of(method: MethodDescriptor) -> str:
+    if method.containing_service.name == "InstallationService":
+        return RESOURCES["Installation"]
     noun = next((noun for noun in sorted(RESOURCES, key=len, reverse=True) if noun in method.name), "")
     return RESOURCES.get(noun, "")
 
@@ -99,7 +106,7 @@ def _fill(message: Any, method: MethodDescriptor, org: str, run: str) -> None:
             message.action.id = "get-weather"
         elif field.name in NAMES and field.type == FieldDescriptor.TYPE_STRING:
             setattr(message, field.name, NAMES[field.name].format(org=org, run=run))
-        elif field.name in VALUES and not field.is_repeated:
+        elif field.name in VALUES and not field.is_repeated and field.type != FieldDescriptor.TYPE_ENUM:
             setattr(message, field.name, VALUES[field.name])
         elif field.type == FieldDescriptor.TYPE_MESSAGE and field.name in {
             "capability",
