@@ -10,9 +10,9 @@ import yaml
 
 from deploy import image_tree
 from deploy.pod import MANIFEST, ROOT, of_kind, pod_spec
-from hardpoint_kit import address
 from hardpoint_executor.broker.policy import PORTS
 from hardpoint_executor.server import Options
+from hardpoint_kit import address
 from hardpoint_kit.rpc.server import STOP_SECONDS
 from hardpointd.catalog import PEERS
 from hardpointd.options import DaemonOptions
