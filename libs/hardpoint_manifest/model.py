@@ -6,11 +6,13 @@ Frozen values, no I/O. `normalise` builds them from a checked document; everybod
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority
 from hardpoint_manifest.engine import ENGINES, ONLY_IN_SLOTS
 from hardpoint_manifest.names import ActionId, CapabilityId, ParameterName, RequirementKey
+from hardpoint_manifest.plan import Plan
+from hardpoint_manifest.value import Value
 
 JsonSchema = dict[str, Any]
 ParameterType = Literal["string", "number", "integer", "boolean", "object", "array", "file", "any"]
@@ -41,12 +43,6 @@ class Kind(StrEnum):
     CODE = "code"
     FLOW = "flow"
     WORKFLOW = "workflow"
-
-
-class Value(BaseModel):
-    """Base of every part of a manifest: immutable and closed to unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Parameter(Value):
@@ -163,6 +159,8 @@ class Action(Value):
     outputs: tuple[Parameter, ...] = ()
     http: HttpCall | None = None
     effect: Literal["read", "write"] = "read"
+    idempotent: bool = False
+    """Whether doing it again with the same idempotency key does nothing more."""
 
     def input_schema(self) -> JsonSchema:
         """The JSON Schema 2020-12 of the input: closed when inputs are declared, any object when not."""
@@ -269,6 +267,10 @@ class Manifest(Value):
     examples: tuple[Example, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     oauth2: OAuth2 | None = None
+    plan: Plan | None = None
+    """The steps of a flow or a workflow."""
+    calls: tuple[str, ...] = ()
+    """The actions of other capabilities that it calls, as `capability.action`."""
     limits: Limits = Limits()
     license: str = ""
     documentation_url: str = ""

@@ -44,6 +44,8 @@ def manifest_to_proto(manifest: Manifest) -> manifest_pb2.Manifest:
         libraries=manifest.libraries,
         isolation=manifest.isolation or "",
         oauth2=None if manifest.oauth2 is None else oauth2_to_proto(manifest.oauth2),
+        plan=None if manifest.plan is None else to_struct(manifest.plan.model_dump(mode="json", exclude_defaults=True)),
+        calls=manifest.calls,
     )
 
 
@@ -56,6 +58,7 @@ def action_to_proto(action: Action) -> manifest_pb2.Action:
         input_schema=to_struct(action.input_schema()),
         output_schema=to_struct(action.output_schema()),
         effect=_EFFECTS[action.effect],
+        idempotent=action.idempotent,
     )
 
 

@@ -321,6 +321,7 @@ def _release(release: registry_pb2.Release) -> Release:
                 from_struct(action.input_schema),
                 from_struct(action.output_schema),
                 Effect.READ if action.effect == manifest_pb2.EFFECT_READ else Effect.WRITE,
+                action.idempotent,
             )
             for action in manifest.actions
         ),
@@ -343,6 +344,8 @@ def _release(release: registry_pb2.Release) -> Release:
         tuple(manifest.libraries),
         manifest.isolation,
         _oauth2(manifest.oauth2) if manifest.HasField("oauth2") else None,
+        from_struct(manifest.plan) if manifest.HasField("plan") else None,
+        tuple(manifest.calls),
     )
 
 

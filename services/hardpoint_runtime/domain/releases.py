@@ -27,6 +27,8 @@ class Action:
     input_schema: Mapping[str, Any]
     output_schema: Mapping[str, Any]
     effect: Effect
+    idempotent: bool = False
+    """Whether doing it again with the same idempotency key does nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,10 @@ class Release:
     isolation: str = ""
     """`strict`: a jail of its own for every call."""
     oauth2: OAuth2 | None = None
+    plan: Mapping[str, Any] | None = None
+    """The steps of a flow or a workflow, as `hardpoint_manifest.plan.Plan` reads them."""
+    calls: tuple[str, ...] = ()
+    """The actions of other capabilities that it calls, as `capability.action`."""
 
     def action(self, action_id: str) -> Action:
         """The action with this id; raises NotFound that names the nearest one."""

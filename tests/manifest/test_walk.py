@@ -1,0 +1,156 @@
+"""Which step comes next, for plans of every form."""
+
+from typing import Any
+
+import pytest
+
+from hardpoint_manifest.expression import ExpressionError
+from hardpoint_manifest.plan import After, Does, Plan, Step
+from hardpoint_manifest.walk import Program, Settled, Walk
+
+
+def value(id: str, input: Any, *after: str, **words: Any) -> Step:
+    return Step(id=id, does=Does.VALUE, input=input, after=tuple(After(step=step) for step in after), **words)
+
+
+def call(id: str, *after: After, **words: Any) -> Step:
+    return Step(id=id, does=Does.CALL, action="other.act", after=after, **words)
+
+
+def walk(*steps: Step, output: Any = None, **given: Any) -> Walk:
+    return Walk(Program.plan(Plan(steps=steps, output=output)), {"input": {}, **given})
+
+
+def due(walk: Walk, *begun: str) -> list[str]:
+    return [one.step.step.id for one in walk.due(begun)]
+
+
+def test_one_after_the_other() -> None:
+    on_its_way = walk(
+        call("a", input={"n": "${input.n}"}),
+        call("b", After(step="a"), input={"m": "${steps.a.m + 1}"}),
+        input={"n": 1},
+    )
+    (first,) = on_its_way.due()
+    assert (first.step.step.id, first.inputs) == ("a", ({"n": 1},))
+    assert due(on_its_way, "a") == []
+    on_its_way.settle("a", Settled("done", {"m": 2}))
+    (second,) = on_its_way.due()
+    assert second.inputs == ({"m": 3},)
+    on_its_way.settle("b", Settled("done", "end"))
+    assert on_its_way.due() == []
+    assert on_its_way.finished
+    assert on_its_way.output() == "end"
+
+
+def test_what_waits_for_nothing_is_due_together() -> None:
+    on_its_way = walk(call("a"), call("b"), call("c", After(step="a"), After(step="b")))
+    assert due(on_its_way) == ["a", "b"]
+    on_its_way.settle("b", Settled("done"))
+    assert due(on_its_way) == ["a"]
+    on_its_way.settle("a", Settled("done"))
+    assert due(on_its_way) == ["c"]
+
+
+@pytest.mark.parametrize(("n", "way", "other"), [(1, "small", "large"), (20, "large", "small")])
+def test_a_branch_goes_one_way_and_both_meet_again(n: int, way: str, other: str) -> None:
+    on_its_way = walk(
+        Step(id="big", does=Does.BRANCH, condition="input.n > 10"),
+        call("large", After(step="big", port="then")),
+        call("small", After(step="big", port="else")),
+        call("both", After(step="large"), After(step="small")),
+        input={"n": n},
+    )
+    assert due(on_its_way) == [way]
+    assert on_its_way.settled[other].state == "skipped"
+    on_its_way.settle(way, Settled("done"))
+    assert due(on_its_way) == ["both"]
+
+
+def test_what_comes_only_after_a_skipped_step_is_skipped_and_a_line_goes_on() -> None:
+    on_its_way = walk(
+        call("a", when="input.on"),
+        call("b", After(step="a")),
+        call("c", After(step="a", port="settled")),
+        input={"on": False},
+    )
+    assert due(on_its_way) == ["c"]
+    assert on_its_way.settled["b"].state == "skipped"
+
+
+def test_a_loop_gives_an_input_for_each_item() -> None:
+    each = call("each", input={"x": "${item}", "at": "${index}"}, for_each="input.list")
+    on_its_way = walk(each, input={"list": [5, 6]})
+    (turn,) = on_its_way.due()
+    assert turn.each
+    assert turn.inputs == ({"x": 5, "at": 0}, {"x": 6, "at": 1})
+
+
+def test_a_loop_has_a_cap() -> None:
+    on_its_way = walk(call("each", for_each="input.list", most=2), input={"list": [1, 2, 3]})
+    assert on_its_way.due() == []
+    assert on_its_way.failure is not None
+    assert "at most 2" in str(on_its_way.failure[1].error)
+
+
+def test_values_filters_and_texts_need_nobody() -> None:
+    on_its_way = walk(
+        Step(id="rows", does=Does.PARSE, input="${input.text}", format="csv"),
+        Step(
+            id="kept",
+            does=Does.FILTER,
+            input="${steps.rows}",
+            condition="int(item.n) > input.least",
+            after=(After(step="rows"),),
+        ),
+        value("names", {"name": "${item.name}"}, "kept", for_each="steps.kept"),
+        output={"who": "${steps.names}"},
+        input={"text": "name,n\nann,1\nbob,5\n", "least": 2},
+    )
+    assert on_its_way.due() == []
+    assert on_its_way.finished
+    assert on_its_way.output() == {"who": [{"name": "bob"}]}
+
+
+def test_steps_of_its_own_know_what_is_around_them() -> None:
+    inner = Step(id="x", does=Does.VALUE, input="${item} of ${input.all}")
+    outer = Step(id="all", does=Does.STEPS, for_each="input.list", steps=(inner,))
+    (turn,) = walk(outer, input={"list": [1], "all": 9}).due()
+    assert turn.step.steps is not None
+    inside = Walk(turn.step.steps, turn.inputs[0])
+    assert inside.due() == []
+    assert inside.output() == "1 of 9"
+
+
+def test_a_failed_step_ends_it_unless_it_may() -> None:
+    on_its_way = walk(call("a"), call("b"))
+    on_its_way.settle("a", Settled("failed", error=ValueError("no")))
+    assert due(on_its_way) == []
+    assert on_its_way.finished
+    assert on_its_way.failure is not None
+    assert on_its_way.failure[0] == "a"
+
+    allowed = walk(call("a", on_error="continue", output="got"), value("b", "${got}", "a"))
+    allowed.settle("a", Settled("failed", error=ValueError("no")))
+    assert allowed.due() == []
+    assert allowed.output() is None
+
+
+def test_an_expression_that_fails_is_the_step_failing() -> None:
+    on_its_way = walk(call("a", input="${input.missing}"))
+    assert due(on_its_way) == []
+    assert on_its_way.failure is not None
+    assert isinstance(on_its_way.failure[1].error, ExpressionError)
+
+
+def test_what_an_input_holds_is_never_read_as_a_template() -> None:
+    on_its_way = walk(value("a", "${input.text}"), value("b", "${steps.a}", "a"), input={"text": "${input.secret}"})
+    assert on_its_way.due() == []
+    assert on_its_way.output() == "${input.secret}"
+
+
+@pytest.mark.parametrize(("format", "text"), [("json", "{"), ("json", "NaN"), ("json", "[" * 100_000), ("csv", '"')])
+def test_a_text_that_is_not_what_it_should_be(format: Any, text: str) -> None:
+    on_its_way = walk(Step(id="a", does=Does.PARSE, input="${input.text}", format=format), input={"text": text})
+    assert on_its_way.due() == []
+    assert on_its_way.failure is not None
