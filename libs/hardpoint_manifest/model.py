@@ -149,6 +149,13 @@ class HttpCall(Value):
     pagination: Pagination | None = None
 
 
+class Code(Value):
+    """Code of an inner action: the body of `async def run(self, input)`, or of `async run(input)`."""
+
+    language: Literal["python", "javascript"]
+    body: str
+
+
 class Action(Value):
     """One callable function of a capability."""
 
@@ -158,6 +165,8 @@ class Action(Value):
     inputs: tuple[Parameter, ...] = ()
     outputs: tuple[Parameter, ...] = ()
     http: HttpCall | None = None
+    code: Code | None = None
+    """Of an inner action only."""
     effect: Literal["read", "write"] = "read"
     idempotent: bool = False
     """Whether doing it again with the same idempotency key does nothing more."""
@@ -222,15 +231,16 @@ class Verifier(Value):
 
 
 class Trigger(Value):
-    """What starts a run without an agent asking."""
+    """What starts a run without an agent asking; `filter` is an expression that decides about each, `file` for one."""
 
     id: ActionId
     name: str = ""
-    type: Literal["webhook", "schedule", "event"]
+    type: Literal["webhook", "schedule", "event", "file_upload"]
     event: str = ""
     schedule: str = ""
     action: ActionId | None = None
     verifier: Verifier | None = None
+    filter: str = ""
 
 
 class Limits(Value):
@@ -269,6 +279,8 @@ class Manifest(Value):
     oauth2: OAuth2 | None = None
     plan: Plan | None = None
     """The steps of a flow or a workflow."""
+    inner: tuple[Action, ...] = ()
+    """The requests and the code of its own that the steps of a flow name; they are offered to nobody."""
     calls: tuple[str, ...] = ()
     """The actions of other capabilities that it calls, as `capability.action`."""
     limits: Limits = Limits()
@@ -297,6 +309,10 @@ class Manifest(Value):
     def action(self, action_id: str) -> Action | None:
         """The action with this id, or None."""
         return next((action for action in self.actions if action.id == action_id), None)
+
+    def inner_action(self, action_id: str) -> Action | None:
+        """The inner action with this id, or None."""
+        return next((action for action in self.inner if action.id == action_id), None)
 
     def requirement(self, key: str) -> Requirement | None:
         """The requirement with this key, or None."""

@@ -2,6 +2,9 @@
 
 A plan is data and travels with its release. `walk` says which step comes next; whoever walks it does the steps: the
 executor those of flows, the runtime those of workflows.
+
+Its expressions know `input`, the action's input; `trigger`, what started it, and when it was called the input once more;
+`settings`, the installation's settings by key, without secrets; `steps.<id>`, the output of each step that was done.
 """
 
 from enum import StrEnum
@@ -34,13 +37,13 @@ class Does(StrEnum):
     CALL = "call"
     """An action of another capability."""
     HTTP = "http"
-    """A request of its own: an inner action of the release, which nobody else can call."""
+    """A request of its own: an inner action of the release (`Manifest.inner`), which nobody else can call."""
     CODE = "code"
-    """Code of its own, likewise."""
+    """Code of its own, likewise; `inner.module` makes a module of it."""
     STEPS = "steps"
     """Steps of its own, in a scope of their own; usually once for each item of a list."""
     WAIT = "wait"
-    """Until so many seconds have passed, its input."""
+    """Until so many seconds have passed, its input as a number; or until the time that it is as a text (RFC 3339)."""
     APPROVAL = "approval"
     """Until a person has said yes or no; its input is what they are shown."""
     EVENT = "event"

@@ -15,7 +15,7 @@ from hardpoint_manifest.expression import Expression, ExpressionError, Scope, St
 from hardpoint_manifest.plan import PURE, After, Does, Plan, Step
 
 State = Literal["done", "skipped", "failed"]
-_ALWAYS: Final = ("input", "trigger")
+_ALWAYS: Final = ("input", "trigger", "settings")
 _MOST_ROWS: Final = 10_000
 
 
