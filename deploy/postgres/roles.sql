@@ -8,6 +8,7 @@
 \set config_password `cat "${PASSWORDS:-/run/secrets}/postgres-config"`
 \set registry_password `cat "${PASSWORDS:-/run/secrets}/postgres-registry"`
 \set marketplace_password `cat "${PASSWORDS:-/run/secrets}/postgres-marketplace"`
+\set files_password `cat "${PASSWORDS:-/run/secrets}/postgres-files"`
 \set runtime_password `cat "${PASSWORDS:-/run/secrets}/postgres-runtime"`
 
 -- No statement with a password is logged.
@@ -21,13 +22,17 @@ CREATE ROLE hardpoint_registry LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLI
     PASSWORD :'registry_password';
 CREATE ROLE hardpoint_marketplace LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
     PASSWORD :'marketplace_password';
+CREATE ROLE hardpoint_files LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
+    PASSWORD :'files_password';
 CREATE ROLE hardpoint_runtime LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
     PASSWORD :'runtime_password';
 
 CREATE DATABASE hardpoint_config OWNER hardpoint_config;
 CREATE DATABASE hardpoint_registry OWNER hardpoint_registry;
 CREATE DATABASE hardpoint_marketplace OWNER hardpoint_marketplace;
+CREATE DATABASE hardpoint_files OWNER hardpoint_files;
 CREATE DATABASE hardpoint_runtime OWNER hardpoint_runtime;
 
-REVOKE ALL ON DATABASE hardpoint_config, hardpoint_registry, hardpoint_marketplace, hardpoint_runtime FROM PUBLIC;
+REVOKE ALL ON DATABASE hardpoint_config, hardpoint_registry, hardpoint_marketplace, hardpoint_files, hardpoint_runtime
+    FROM PUBLIC;
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-UNITS = ("config", "registry", "marketplace", "executor", "runtime")
+UNITS = ("config", "registry", "marketplace", "files", "executor", "runtime")
 START_SECONDS = 90.0
 """The first start on a machine builds the jails' root folders."""
 STOP_SECONDS = 20.0

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hardpoint.config.v1 import config_pb2
 from hardpoint.executor.v1 import executor_pb2
+from hardpoint.files.v1 import files_pb2
 from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint.runtime.v1 import agent_pb2
@@ -33,6 +34,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "config": ("hardpoint.config.v1.ConfigService",),
     "registry": ("hardpoint.registry.v1.RegistryService", "hardpoint.registry.v1.ArtifactService"),
     "marketplace": ("hardpoint.marketplace.v1.MarketplaceService",),
+    "files": ("hardpoint.files.v1.FileService",),
     "executor": ("hardpoint.executor.v1.ExecutorService",),
     "runtime": (
         "hardpoint.runtime.v1.AgentService",
@@ -149,6 +151,10 @@ async def _probe(client: Hardpoint, unit: str) -> str:
             listings = marketplace_pb2.SearchListingsRequest(page_size=1)
             await client.marketplace.SearchListings(listings, timeout=PATIENCE_SECONDS)
             return "searched listings"
+        case "files":
+            files = files_pb2.ListFilesRequest(parent=client.org, page_size=1)
+            await client.files.ListFiles(files, timeout=PATIENCE_SECONDS)
+            return "listed files"
         case "executor":
             header = executor_pb2.ReadHeaderRequest(parent=client.org, filename="doctor.py", source=_PROBE)
             await client.executor.ReadHeader(header, timeout=JAIL_SECONDS)

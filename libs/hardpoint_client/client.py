@@ -20,6 +20,7 @@ from hardpoint.config.v1 import config_pb2
 from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
 from hardpoint.executor.v1 import executor_pb2
 from hardpoint.executor.v1.executor_pb2_grpc import ExecutorServiceStub
+from hardpoint.files.v1.files_pb2_grpc import FileServiceStub
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.marketplace.v1.marketplace_pb2_grpc import MarketplaceServiceStub
 from hardpoint.registry.v1 import registry_pb2
@@ -43,8 +44,8 @@ CALL_SECONDS = 60.0
 class Hardpoint:
     """A connection to a Hardpoint server on behalf of one org.
 
-    The attributes `config`, `registry`, `artifacts`, `marketplace`, `executor`, `agents`, `installations` and `runs`
-    are the stubs of the contracts; the methods are walks over several of them. Where a method takes an agent, an
+    The attributes `config`, `registry`, `artifacts`, `marketplace`, `files`, `executor`, `agents`, `installations` and
+    `runs` are the stubs of the contracts; the methods are walks over several of them. Where a method takes an agent, an
     installation or a settings document, an id of the own org is as good as the resource name.
     """
 
@@ -53,11 +54,13 @@ class Hardpoint:
         self.org = f"orgs/{login.org}"
         places = {login.address_of(unit) for unit in UNITS}
         self._channels = {place: channel(place, token=login.token) for place in places}
-        config, registry, marketplace, executor, runtime = (self._channels[login.address_of(unit)] for unit in UNITS)
+        opened = (self._channels[login.address_of(unit)] for unit in UNITS)
+        config, registry, marketplace, files, executor, runtime = opened
         self.config = ConfigServiceStub(config)
         self.registry = RegistryServiceStub(registry)
         self.artifacts = ArtifactServiceStub(registry)
         self.marketplace = MarketplaceServiceStub(marketplace)
+        self.files = FileServiceStub(files)
         self.executor = ExecutorServiceStub(executor)
         self.agents = AgentServiceStub(runtime)
         self.installations = InstallationServiceStub(runtime)
@@ -250,7 +253,8 @@ class Hardpoint:
         return await self.agents.TestAction(request, timeout=seconds)
 
     async def events(self, unit: str, *, resource: str = "", page_token: str = "") -> audit_pb2.ListEventsResponse:
-        """What was done in a unit with a database ("config", "registry", "marketplace", "runtime"), newest first."""
+        """What was done in a unit with a database ("config", "registry", "marketplace", "files",
+        "runtime"), newest first."""
         request = audit_pb2.ListEventsRequest(parent=self.org, resource=resource, page_token=page_token)
         return await self._audit[unit].ListEvents(request, metadata=((UNIT_METADATA, unit),))
 

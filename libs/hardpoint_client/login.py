@@ -11,7 +11,7 @@ from typing import Any, Self
 from hardpoint_kit.errors import Unauthenticated
 from hardpoint_kit.state import default_state_folder
 
-UNITS = ("config", "registry", "marketplace", "executor", "runtime")
+UNITS = ("config", "registry", "marketplace", "files", "executor", "runtime")
 
 
 @dataclass(frozen=True, slots=True)

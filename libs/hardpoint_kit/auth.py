@@ -37,11 +37,16 @@ _READ = frozenset(
     {"registry.*.read", "marketplace.*.read", "runtime.*.read", "runtime.tools.list", "executor.engines.read"}
 )
 
+_OWN_FILES = frozenset({"files.files.write", "files.files.read"})
+"""What one needs to give files to actions and to take theirs; an id cannot be guessed, and is not listed."""
+
 PERMISSIONS_BY_ROLE: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"*"}),
-    "builder": _READ | {"registry.*", "marketplace.listings.*", "executor.headers.*", "runtime.actions.test"},
-    "operator": _READ | {"config.*", "runtime.*"},
-    "agent": frozenset({"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"}),
+    "builder": _READ
+    | _OWN_FILES
+    | {"registry.*", "marketplace.listings.*", "executor.headers.*", "runtime.actions.test"},
+    "operator": _READ | {"config.*", "runtime.*", "files.files.*"},
+    "agent": _OWN_FILES | {"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"},
     "viewer": _READ,
     SERVICE_ROLE: frozenset({"*"}),
 }

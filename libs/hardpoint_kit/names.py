@@ -205,6 +205,15 @@ class AttachmentName(Name):
 
 
 @dataclass(frozen=True, slots=True)
+class FileName(Name):
+    """`orgs/{org}/files/{file}`"""
+
+    kind = "file"
+    pattern = "orgs/{org}/files/{file}"
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunName(Name):
     """`orgs/{org}/runs/{run}`"""
 

@@ -6,14 +6,15 @@ from types import ModuleType
 
 from hardpoint_kit.errors import InvalidArgument
 
-UNITS = ("config", "registry", "marketplace", "executor", "runtime")
+UNITS = ("config", "registry", "marketplace", "files", "executor", "runtime")
 
 PEERS = {
     "config": (),
     "registry": (),
     "marketplace": ("registry",),
-    "executor": ("config", "registry"),
-    "runtime": ("config", "registry", "marketplace", "executor"),
+    "files": (),
+    "executor": ("config", "registry", "files"),
+    "runtime": ("config", "registry", "marketplace", "files", "executor"),
 }
 """Whom each unit calls. The graph has no cycle."""
 

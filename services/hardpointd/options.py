@@ -16,6 +16,7 @@ class DaemonOptions(Options):
     config_address: str = ""
     registry_address: str = ""
     marketplace_address: str = ""
+    files_address: str = ""
     executor_address: str = ""
     runtime_address: str = ""
     """host:port of a unit in another process; empty when this process serves it."""

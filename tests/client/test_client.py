@@ -129,7 +129,7 @@ async def test_trying_a_draft(client: Hardpoint, world: World) -> None:
 
 
 async def test_events_of_each_unit(client: Hardpoint) -> None:
-    for unit in ("config", "registry", "marketplace", "runtime"):
+    for unit in ("config", "registry", "marketplace", "files", "runtime"):
         assert [event.action for event in (await client.events(unit)).events] == [f"{unit}.something"]
 
 

@@ -45,10 +45,12 @@ def test_every_write_can_be_repeated_safely(method):
     """A unary write carries a request id; what the runtime runs on behalf of a caller is never repeated."""
     fields = method.input_type.fields_by_name
     reads = method.GetOptions().idempotency_level == 1
-    never_repeated = {"CallAction", "TestAction", "CreateLease", "WatchChanges"}
+    never_repeated = {"CallAction", "TestAction", "CreateLease", "WatchChanges", "WatchFiles"}
     never_repeated |= {"Execute", "ExecuteToEnd", "CancelExecution"}
     # A link and a state are good once; the answer that is kept would be what makes them so.
     never_repeated |= {"BeginConnection", "CompleteConnection", "ConnectClient"}
+    # A ticket is for one execution, and what an execution saves is asked for by it alone.
+    never_repeated |= {"CreateFileTicket", "SaveFile"}
     by_content = {"UploadArtifact", "RecordInstallation", "OfferConnection"}
     assert reads or "request_id" in fields or method.name in never_repeated | by_content
 
@@ -56,7 +58,8 @@ def test_every_write_can_be_repeated_safely(method):
 def test_only_units_may_execute_or_lease():
     guarded = {method.full_name.rpartition(".")[2] for method in methods() if rule(method).who == rule_pb2.WHO_SERVICE}
     executor = {"Execute", "ExecuteToEnd", "CancelExecution"}
-    assert guarded == executor | {"CreateLease", "WatchChanges", "RecordInstallation", "OfferConnection"}
+    files = {"CreateFileTicket", "WatchFiles"}
+    assert guarded == executor | files | {"CreateLease", "WatchChanges", "RecordInstallation", "OfferConnection"}
 
 
 def test_the_agents_role_can_call_and_list_but_not_configure():

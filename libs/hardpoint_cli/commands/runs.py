@@ -108,7 +108,9 @@ async def run(
 
 
 async def events(
-    unit: Annotated[Literal["config", "registry", "marketplace", "runtime"], typer.Argument(show_default=False)],
+    unit: Annotated[
+        Literal["config", "registry", "marketplace", "files", "runtime"], typer.Argument(show_default=False)
+    ],
     resource: Annotated[str, typer.Option(metavar="NAME", help="Only those of this resource, by its full name.")] = "",
     limit: Limit = 20,
 ) -> Answer:

@@ -1,0 +1,1 @@
+"""The files that organisations keep, the bytes of each once, and what lets an execution open them; calls no unit."""
