@@ -26,8 +26,8 @@ PERMISSIONS: Final = MappingProxyType(
         "ai.call": "Call AI/LLM services",
         "ai.embedding": "Generate embeddings",
         "ai.vision": "Use vision models",
-        "file.read": "Read uploaded files",
-        "file.write": "Create/modify files",
+        "file.read": "Read the stored files that it is given",
+        "file.write": "Store new files",
         "file.temporary": "Use temporary storage",
         "compute.light": "Light computation (< 1s)",
         "compute.moderate": "Moderate computation (< 10s)",
@@ -41,9 +41,7 @@ PERMISSIONS: Final = MappingProxyType(
     }
 )
 
-SERVED: Final = frozenset(
-    name for name in PERMISSIONS if name.startswith(("network.http.", "compute.", "file.temporary"))
-)
+SERVED: Final = frozenset(name for name in PERMISSIONS if name.startswith(("network.http.", "compute.", "file.")))
 """The permissions that open something in this version; the others can be asked for and granted ahead of it."""
 
 HTTP_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")

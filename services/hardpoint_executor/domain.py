@@ -59,6 +59,9 @@ _OUTCOMES = {
     "ANSWER_HOLDS_SECRET": Outcome.DENIED,
     "OUTPUT_HOLDS_SECRET": Outcome.DENIED,
     "FILE_LIMIT": Outcome.DENIED,
+    "FILE_NOT_GIVEN": Outcome.DENIED,
+    "FILE_SAVE_LIMIT": Outcome.DENIED,
+    "FILE_QUOTA": Outcome.DENIED,
 }
 
 
@@ -122,6 +125,18 @@ class Limits:
         return self.narrowed(Limits(seconds, 0, 0, 0, 0))
 
 
+Handle = Mapping[str, Any]
+"""A stored file as an action takes and gives it: `id` (its resource name), `name`, `type`, and `size` in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What an execution may do with stored files: the ticket, empty for nothing, and the handles that came with it."""
+
+    ticket: str = ""
+    handles: tuple[Handle, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """One action to run once, with everything that it needs."""
@@ -144,6 +159,7 @@ class Execution:
     libraries: tuple[str, ...] = ()
     strict: bool = False
     """Whether the release wants a jail that serves this call alone."""
+    files: Lent = field(default_factory=Lent)
     asked: Authority = field(default_factory=Authority)
     """What the release asks for, granted or not."""
 

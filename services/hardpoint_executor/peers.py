@@ -1,6 +1,7 @@
-"""The executor's view of other units: bytes from the registry, values from config. Both are asked with tickets."""
+"""The executor's view of other units: bytes of registry and files, values of config. It asks with tickets alone."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,12 +11,16 @@ from typing import Any, Protocol
 import grpc.aio
 
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint.files.v1 import files_pb2, files_pb2_grpc
 from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_executor.broker.scrub import Watched
+from hardpoint_executor.domain import Handle
 from hardpoint_kit.documents import from_struct
 from hardpoint_kit.errors import Unauthenticated
 
 PEER_SECONDS = 5.0
+SAVE_SECONDS = 20.0
+CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -96,3 +101,34 @@ class ConfigLeases:
             secrets={key: value.decode() for key, value in leased.secrets.items()},
             expire_time=leased.expire_time.ToDatetime(tzinfo=UTC),
         )
+
+
+class UnitFiles:
+    """Stored files of the unit that keeps them; see `broker.stored.Door`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = files_pb2_grpc.ExecutionFileServiceStub(channel)
+
+    async def open(self, ticket: str, file: str, offset: int, length: int) -> tuple[bytes, int]:
+        """See Door."""
+        request = files_pb2.OpenFileRequest(name=file, ticket=ticket, offset=offset, length=length)
+        parts = [part async for part in self._stub.OpenFile(request, timeout=PEER_SECONDS)]
+        return b"".join([part.chunk for part in parts]), parts[0].size_bytes
+
+    async def save(self, ticket: str, name: str, declared_type: str, data: bytes) -> Handle:
+        """See Door."""
+        header = files_pb2.SaveFileRequest.Header(
+            ticket=ticket,
+            display_name=name,
+            type=declared_type,
+            digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+            size_bytes=len(data),
+        )
+
+        async def messages() -> AsyncIterator[files_pb2.SaveFileRequest]:
+            yield files_pb2.SaveFileRequest(header=header)
+            for start in range(0, len(data), CHUNK_BYTES):
+                yield files_pb2.SaveFileRequest(chunk=data[start : start + CHUNK_BYTES])
+
+        kept = await self._stub.SaveFile(messages(), timeout=SAVE_SECONDS)
+        return {"id": kept.name, "name": kept.display_name, "type": kept.type, "size": kept.size_bytes}

@@ -16,6 +16,7 @@ from hardpoint_executor.domain import (
     Event,
     Execution,
     Finished,
+    Lent,
     Limits,
     Log,
     Progress,
@@ -109,8 +110,13 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         engine=request.engine,
         libraries=tuple(request.libraries),
         strict=request.isolation == "strict",
+        files=Lent(request.files_ticket.ticket, tuple(map(_handle, request.files_ticket.files))),
         asked=Authority(frozenset(request.asked.permissions), frozenset(request.asked.hosts)),
     )
+
+
+def _handle(file: executor_pb2.FileHandle) -> Mapping[str, Any]:
+    return {"id": file.id, "name": file.name, "type": file.type, "size": file.size}
 
 
 @lru_cache(KEPT_SCHEMAS)

@@ -17,7 +17,7 @@ from hardpoint_executor.jail.leftovers import clear_leftovers
 from hardpoint_executor.jail.pool import PoolOptions
 from hardpoint_executor.jail.rootfs import default_folder
 from hardpoint_executor.jail.slots import SlotOptions
-from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts
+from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts, UnitFiles
 from hardpoint_executor.rpc import ExecutorRpc
 from hardpoint_executor.service import Executor
 from hardpoint_kit import options as kit
@@ -101,6 +101,7 @@ def build(options: Options, platform: Platform) -> Unit:
         platform.clock,
         options.limits(),
         options.executor_single_use_orgs,
+        files=UnitFiles(platform.channel("files")),
     )
 
     async def start() -> None:

@@ -16,6 +16,7 @@ from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.secrets import Secret, Secrets
+from hardpoint_executor.broker.stored import Door as FilesDoor
 from hardpoint_executor.domain import (
     Event,
     Execution,
@@ -64,8 +65,11 @@ class Executor:
         clock: Clock,
         limits: Limits,
         strict_orgs: Iterable[str] = (),
+        *,
+        files: FilesDoor,
     ) -> None:
         self._leases = leases
+        self._files = files
         self._values: Kept[Values] = Kept(clock, MOST_LEASES)
         self._jail = jail
         self._code = CodeRunner(jail, strict_orgs)
@@ -181,7 +185,7 @@ class Executor:
         secrets = _secrets(execution, values)
         if isinstance(program, Calls):
             secrets |= program.made(execution.action, secrets, settings)
-        broker = _broker(execution, values, secrets, self._http, limits, code=isinstance(program, Code))
+        broker = _broker(execution, values, secrets, self._http, self._files, limits, code=isinstance(program, Code))
         started = time.monotonic()
         usage = Usage()
 
@@ -232,6 +236,7 @@ def _broker(
     values: Values | None,
     secrets: dict[str, Secret],
     http: HttpClient,
+    files: FilesDoor,
     limits: Limits,
     *,
     code: bool,
@@ -246,6 +251,8 @@ def _broker(
         watched=[values.watching(key, secret.value) for key, secret in secrets.items()] if values else [],
         declared=Declared(execution.asked, "" if code else "/capability"),
         context=execution.who,
+        stored=files,
+        lent=execution.files,
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from executor.kept import Kept
 from executor.upstream import Upstream
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.declared import Declared
@@ -15,6 +16,7 @@ from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secret, Secrets
+from hardpoint_executor.domain import Lent
 from hardpoint_kit.dial import Resolve, parse_aliases
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 
@@ -56,6 +58,8 @@ def broker_of(
     context: Mapping[str, str] | None = None,
     limits: BrokerLimits | None = None,
     owner: Owner = ACME,
+    kept: Kept | None = None,
+    lent: Lent | None = None,
 ) -> Broker:
     allowed = Authority.of((), hosts if secret_hosts is None else secret_hosts).hosts
     values = dict(secrets or {})
@@ -73,6 +77,8 @@ def broker_of(
         watched=[Watched(key, value) for key, value in values.items()],
         declared=Declared(asked or Authority.of(permissions, hosts)),
         context=context,
+        stored=kept or Kept(),
+        lent=lent or (kept.lent() if kept else None),
     )
 
 

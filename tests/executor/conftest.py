@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from executor.brokers import client_of
+from executor.kept import Kept
 from executor.upstream import Upstream
-from hardpoint_executor.domain import Artifact, Event, Execution, Limits, Requirement
+from hardpoint_executor.domain import Artifact, Event, Execution, Lent, Limits, Requirement
 from hardpoint_executor.jail import Jails
 from hardpoint_executor.peers import Values
 from hardpoint_executor.service import Executor
@@ -54,6 +55,8 @@ def run(jails: Jails) -> Run:  # noqa: F811
         secret_hosts: tuple[str, ...] = ("api.example.com",),
         input: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        kept: Kept | None = None,
+        engine: str = "",
     ) -> list[Event]:
         if isinstance(body, dict):
             data, filename, action = json.dumps({"capability": body}).encode(), "probe.json", "get"
@@ -76,9 +79,11 @@ def run(jails: Jails) -> Run:  # noqa: F811
             agent="helper",
             run="orgs/acme/runs/r1",
             asked=asked or everything,
+            files=kept.lent() if kept else Lent(),
+            engine=engine,
         )
         async with client_of(upstreams) as http:
-            executor = Executor(Registry(data), Config(), jails, http, SystemClock(), Limits())
+            executor = Executor(Registry(data), Config(), jails, http, SystemClock(), Limits(), files=kept or Kept())
             return [event async for event in executor.execute(SYSTEM("acme"), execution)]
 
     return run_it

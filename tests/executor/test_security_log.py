@@ -7,6 +7,7 @@ import structlog
 
 from executor.brokers import client_of
 from executor.conftest import SECRET, Config, Registry, Run
+from executor.kept import Kept
 from executor.upstream import Seen, Upstream, json_answer, redirect
 from hardpoint_executor.domain import Finished, Limits
 from hardpoint_executor.jail import Jails
@@ -90,7 +91,7 @@ async def test_an_end_that_is_no_attempt_leaves_no_line(run: Run) -> None:
 
 async def test_a_header_that_makes_a_forbidden_call_is_a_line_too(jails: Jails, tier: str) -> None:
     async with client_of({}) as http:
-        executor = Executor(Registry(b""), Config(), jails, http, SystemClock(), Limits())
+        executor = Executor(Registry(b""), Config(), jails, http, SystemClock(), Limits(), files=Kept())
         source = "import os\nos.setuid(0)\n" + PYTHON_HEADER
         with structlog.testing.capture_logs() as logs, pytest.raises(InvalidArgument):
             await executor.read_header(SYSTEM("acme"), "x.py", source.encode())

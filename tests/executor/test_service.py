@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from executor.brokers import client_of
+from executor.kept import Kept
 from executor.upstream import Seen, Upstream
 from hardpoint_executor.domain import Artifact, Execution, Finished, Limits, Outcome, Started
 from hardpoint_executor.jail import JailOptions, Jails
@@ -71,7 +72,7 @@ async def jails() -> AsyncIterator[Jails]:
 @pytest.mark.jail
 async def test_nothing_runs_while_the_jail_is_not_ready(jails: Jails) -> None:
     async with Upstream() as upstream, client_of({"api.example.com": upstream}) as http:
-        executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits())
+        executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits(), files=Kept())
         finished = [event async for event in executor.execute(SYSTEM("acme"), EXECUTION)][-1]
         assert isinstance(finished, Finished)
         assert finished.outcome is Outcome.OK
@@ -94,7 +95,7 @@ async def test_nothing_runs_while_the_jail_is_not_ready(jails: Jails) -> None:
 @pytest.mark.jail
 async def test_a_cancelled_execution_ends_as_such_and_frees_its_id(jails: Jails) -> None:
     async with Upstream(silence) as silent, client_of({"api.example.com": silent}) as http:
-        executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits())
+        executor = Executor(Registry(), Config(), jails, http, SystemClock(), Limits(), files=Kept())
         events = executor.execute(SYSTEM("acme"), EXECUTION)
         assert await anext(events) == Started("http")
         with pytest.raises(AlreadyExists):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from executor.brokers import client_of
+from executor.kept import Kept
 from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
 from hardpoint.manifest.v1 import manifest_pb2
@@ -96,7 +97,7 @@ class Served:
 async def served(jails: Jails, serve: Serve, keys: DevKeys) -> AsyncIterator[Served]:
     registry = Registry()
     async with client_of({}) as http:
-        executor = Executor(registry, Config(), jails, http, SystemClock(), Limits(log_bytes=1 << 20))
+        executor = Executor(registry, Config(), jails, http, SystemClock(), Limits(log_bytes=1 << 20), files=Kept())
         server = await serve(Unit("executor", [(add_ExecutorServiceServicer_to_server, ExecutorRpc(executor))]))
         token = keys.mint("units/runtime", "acme", [SERVICE_ROLE])
         async with channel(f"127.0.0.1:{server.port}", token=token) as opened:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor.brokers import client_of
+from executor.kept import Kept
 from executor.test_service import EXECUTION, Config
 from hardpoint_executor.artifacts import Code, Programs
 from hardpoint_executor.domain import Artifact
@@ -47,7 +48,7 @@ async def execute(jails: Jails, source: str, **input: object):
     """Run `greet` of a file greeter.ts as the runtime would ask for it; how it finished."""
     artifact = Artifact("sha256:0", "greeter.ts", "ticket")
     async with client_of({}) as http:
-        executor = Executor(Artifacts(source), Config(), jails, http, SystemClock(), EXECUTION.limits)
+        executor = Executor(Artifacts(source), Config(), jails, http, SystemClock(), EXECUTION.limits, files=Kept())
         asked = {"artifact": artifact, "action": "greet", "input": input}
         execution = type(EXECUTION)(**{name: getattr(EXECUTION, name) for name in EXECUTION.__slots__} | asked)
         return [event async for event in executor.execute(SYSTEM("acme"), execution)][-1]

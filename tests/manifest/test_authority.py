@@ -145,10 +145,10 @@ def test_the_nearest_permission(name, close):
     assert nearest(name) == close
 
 
-def test_what_is_served_is_requests_and_time():
+def test_what_is_served_is_requests_files_and_time():
     assert {
         *map(http_permission, HTTP_METHODS),
         *(f"compute.{tier}" for tier in COMPUTE_SECONDS),
-        "file.temporary",
+        *(f"file.{what}" for what in ("read", "write", "temporary")),
     } == SERVED
     assert set(PERMISSIONS) > SERVED

@@ -4,6 +4,9 @@
 
 import { fromBase64, fromUtf8, joined, toBase64, toUtf8 } from './bytes.mjs';
 
+/** Of a stored file, in one frame. */
+const PART_BYTES = 512 * 1024;
+
 /**
  * Return what `this` gets, by name. `door(service, method, arguments)` promises the broker's answer and `send(frame)`
  * sends a frame that has none.
@@ -41,7 +44,11 @@ export function offered(door, send) {
   return { fetch, file: files(ask), context: { get: () => ask('context', 'get', {}) }, log, progress };
 }
 
-/** Temporary files: outside the jail, gone with the execution. They need the permission `file.temporary`. */
+/**
+ * Files, which are all kept outside the jail. Temporary ones have a name, are gone with the execution, and need the
+ * permission `file.temporary`. Stored ones are kept for the organisation and have a handle, {id, name, type, size}: those
+ * of the input, and what this execution saves. To open them needs `file.read`, to save them `file.write`.
+ */
 function files(ask) {
   return {
     /** Write text or bytes, in place of what is there or after it; {name, size}. */
@@ -62,8 +69,37 @@ function files(ask) {
         if (part.length === 0 || got === length || offset + got >= answer.size) return joined(parts, got);
       }
     },
-    /** {name, size} of each, by name. */
-    list: async () => ask('file', 'list', {}),
+    /**
+     * Bytes of a stored file from `offset` on, at most `length`; all the rest without one. With `into` all of it becomes
+     * the temporary file of that name, without passing through here; {name, size}.
+     */
+    async open(handle, { offset = 0, length, into } = {}) {
+      if (into !== undefined) return ask('file', 'open', { file: handle, into });
+      const parts = [];
+      for (let got = 0; ; ) {
+        const most = length === undefined ? PART_BYTES : Math.min(PART_BYTES, length - got);
+        const answer = await ask('file', 'open', { file: handle, offset: offset + got, length: most });
+        const part = fromBase64(answer.data);
+        parts.push(part);
+        got += part.length;
+        if (part.length === 0 || got === length || offset + got >= answer.size) return joined(parts, got);
+      }
+    },
+    /** Store text, bytes, or the temporary file `fromFile`; the handle. `type` counts where the bytes are text. */
+    async save(name, data = '', type = undefined, { fromFile } = {}) {
+      let asked = type === undefined ? { name } : { name, type };
+      if (fromFile !== undefined) return ask('file', 'save', { ...asked, from_file: fromFile });
+      let left = typeof data === 'string' ? toUtf8(data) : data instanceof Uint8Array ? data : Uint8Array.from(data);
+      const encoding = 'base64';
+      while (left.length > PART_BYTES) {
+        const part = toBase64(left.subarray(0, PART_BYTES));
+        asked = await ask('file', 'save', { ...asked, data: part, encoding, more: true });
+        left = left.subarray(PART_BYTES);
+      }
+      return ask('file', 'save', { ...asked, data: toBase64(left), encoding });
+    },
+    /** {name, size} of each temporary file, by name; or the handles of what may be opened. */
+    list: async ({ stored = false } = {}) => ask('file', 'list', stored ? { stored } : {}),
     /** Bytes of a file. */
     size: async (name) => ask('file', 'size', { name }),
     /** Remove a file. */

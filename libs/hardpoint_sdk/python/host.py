@@ -9,6 +9,9 @@ from typing import Any
 
 from .response import Response
 
+PART_BYTES = 512 * 1024
+"""Of a stored file, in one frame."""
+
 Ask = Callable[[str, str, Mapping[str, Any]], Awaitable[Any]]
 """Service, method and arguments to the broker's answer; raises BrokerError."""
 Send = Callable[[Mapping[str, Any]], None]
@@ -43,7 +46,12 @@ def offered(ask: Ask, send: Send) -> dict[str, Any]:
 
 
 class Files:
-    """Temporary files: outside the jail, gone with the execution. Needs the permission `file.temporary`."""
+    """Files, which are all kept outside the jail.
+
+    Temporary ones have a name, are gone with the execution, and need the permission `file.temporary`. Stored ones are
+    kept for the organisation and have a handle, `{"id", "name", "type", "size"}`: those of the input, and what this
+    execution saves. To open them needs `file.read`, to save them `file.write`.
+    """
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -71,9 +79,44 @@ class Files:
             if not part or got == length or offset + got >= answer["size"]:
                 return b"".join(parts)
 
-    async def list(self) -> list[dict[str, Any]]:
-        """`{name, size}` of each, by name."""
-        found: list[dict[str, Any]] = await self._ask("file", "list", {})
+    async def open(self, handle: Any, *, offset: int = 0, length: int | None = None, into: str | None = None) -> Any:
+        """Bytes of a stored file from `offset` on, at most `length`; all the rest without one.
+
+        With `into` all of it becomes the temporary file of that name, without passing through here; `{name, size}`.
+        """
+        if into is not None:
+            return await self._ask("file", "open", {"file": handle, "into": into})
+        parts: list[bytes] = []
+        got = 0
+        while True:
+            most = PART_BYTES if length is None else min(PART_BYTES, length - got)
+            answer = await self._ask("file", "open", {"file": handle, "offset": offset + got, "length": most})
+            parts.append(base64.b64decode(answer["data"]))
+            got += len(parts[-1])
+            if not parts[-1] or got == length or offset + got >= answer["size"]:
+                return b"".join(parts)
+
+    async def save(
+        self, name: str, data: str | bytes = b"", type: str | None = None, *, from_file: str | None = None
+    ) -> dict[str, Any]:
+        """Store text, bytes, or the temporary file `from_file`; the handle. `type` counts where the bytes are text."""
+        asked: dict[str, Any] = {"name": name} if type is None else {"name": name, "type": type}
+        handle: dict[str, Any]
+        if from_file is not None:
+            handle = await self._ask("file", "save", {**asked, "from_file": from_file})
+            return handle
+        left = memoryview(data.encode() if isinstance(data, str) else data)
+        while len(left) > PART_BYTES:
+            part = base64.b64encode(left[:PART_BYTES]).decode()
+            asked = await self._ask("file", "save", {**asked, "data": part, "encoding": "base64", "more": True})
+            left = left[PART_BYTES:]
+        part = base64.b64encode(left).decode()
+        handle = await self._ask("file", "save", {**asked, "data": part, "encoding": "base64"})
+        return handle
+
+    async def list(self, *, stored: bool = False) -> list[dict[str, Any]]:
+        """`{name, size}` of each temporary file, by name; or the handles of what may be opened."""
+        found: list[dict[str, Any]] = await self._ask("file", "list", {"stored": True} if stored else {})
         return found
 
     async def size(self, name: str) -> int:

@@ -30,7 +30,7 @@ class Plugin(Protocol):
     permissions: Sequence[str]
     """What the organisation granted."""
     file: Files
-    """Temporary files, outside the jail, gone with the execution."""
+    """Temporary files, which are gone with the execution, and stored ones."""
     context: Context
     """What is known of the call."""
 

@@ -25,6 +25,9 @@ from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_executor.broker.stored import Door as FilesDoor
+from hardpoint_executor.broker.stored import StoredFiles
+from hardpoint_executor.domain import Lent
 from hardpoint_manifest.authority import Authority
 
 tracer = trace.get_tracer(__name__)
@@ -35,7 +38,7 @@ duration = meter.create_histogram(
 io = meter.create_counter("hardpoint.broker.io", "By", "Bytes of bodies that the broker sent and received")
 
 _METHODS = frozenset(
-    {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get"}
+    {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get", "open", "save"}
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
@@ -57,6 +60,8 @@ class Broker:
         watched: Iterable[Watched] = (),
         declared: Declared | None = None,
         context: Mapping[str, str] | None = None,
+        stored: FilesDoor,
+        lent: Lent | None = None,
     ) -> None:
         self.secrets = secrets
         self.usage = Usage()
@@ -66,6 +71,7 @@ class Broker:
         self._who = {"org": owner.org, "capability": owner.capability, **self._context}
         self._policy = FetchPolicy(authority.permissions, authority.hosts, declared or Declared())
         self._files = Files(self.limits)
+        self.stored = StoredFiles(stored, lent or Lent(), self.limits, self.outlet, self._files)
         self._fetcher = Fetcher(owner, self._policy, secrets, self.outlet, self._files, http, self.limits, self.usage)
         self._services: dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Any]]] = {
             "fetch": self._fetch,
@@ -96,10 +102,17 @@ class Broker:
         return (await self._fetcher.fetch(FetchRequest.from_arguments(method, arguments))).to_json()
 
     async def _file(self, method: str, arguments: Mapping[str, Any]) -> Any:
-        self._policy.permission(PERMISSION, "a temporary file")
-        self.usage.permissions.add(PERMISSION)
+        stored = StoredFiles.permission(method, arguments)
+        if stored:
+            self._use(stored, "a stored file")
+        if not stored or "into" in arguments or "from_file" in arguments:
+            self._use(PERMISSION, "a temporary file")
         self._operate()
-        return self._files.ask(method, arguments)
+        return await self.stored.ask(method, arguments) if stored else self._files.ask(method, arguments)
+
+    def _use(self, permission: str, what: str) -> None:
+        self._policy.permission(permission, what)
+        self.usage.permissions.add(permission)
 
     async def _get_context(self, method: str, _arguments: Mapping[str, Any]) -> Any:
         self._operate()

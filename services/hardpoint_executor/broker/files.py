@@ -33,13 +33,13 @@ class Files:
             case "list":
                 return [self.described(name) for name in sorted(self._files)]
             case "write":
-                name, data = _name(arguments), _data(arguments)
+                name, data = _name(arguments), data_of(arguments)
                 kept = self._files.get(name, b"") if arguments.get("append") is True else b""
                 self.keep(name, kept + data)
                 return self.described(name)
             case "read":
                 data = self.content(_name(arguments))
-                offset, length = _count(arguments, "offset", 0), _count(arguments, "length", MOST_READ)
+                offset, length = count_of(arguments, "offset", 0), count_of(arguments, "length", MOST_READ)
                 part = data[offset : offset + min(length, MOST_READ)]
                 return {"data": base64.b64encode(part).decode(), "size": len(data)}
             case "size":
@@ -52,7 +52,7 @@ class Files:
                 raise BrokerDenied(
                     DenialCode.SERVICE_UNKNOWN,
                     f"files have no method {method[:40]!r}",
-                    "use write, read, list, size or delete",
+                    "use write, read, list, size or delete; open and save are for stored files",
                 )
 
     def room(self, name: str) -> int:
@@ -93,7 +93,8 @@ def _name(arguments: Mapping[str, Any]) -> str:
     return name
 
 
-def _data(arguments: Mapping[str, Any]) -> bytes:
+def data_of(arguments: Mapping[str, Any]) -> bytes:
+    """The bytes that jailed code sends, as text or in base64."""
     data, encoding = arguments.get("data"), arguments.get("encoding", "utf-8")
     try:
         if isinstance(data, str) and encoding in ("utf-8", "base64"):
@@ -103,7 +104,8 @@ def _data(arguments: Mapping[str, Any]) -> bytes:
     raise BrokerDenied(DenialCode.INVALID_ARGUMENT, "the data of a file is text or bytes", "pass text or bytes")
 
 
-def _count(arguments: Mapping[str, Any], key: str, default: int) -> int:
+def count_of(arguments: Mapping[str, Any], key: str, default: int) -> int:
+    """A number of bytes that jailed code sends."""
     value = arguments.get(key)
     if value is None:
         return default

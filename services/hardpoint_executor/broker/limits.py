@@ -19,6 +19,9 @@ class BrokerLimits:
     files: int = 16
     file_bytes: int = 4 * 1024 * 1024
     """Of all temporary files together."""
+    saved_files: int = 16
+    saved_bytes: int = 10 * 1024 * 1024
+    """Of all that is saved; what comes from the jail is held in memory until it is complete."""
 
     @property
     def asks(self) -> int:

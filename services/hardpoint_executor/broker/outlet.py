@@ -54,6 +54,13 @@ class Outlet:
                 secret=unfit.key,
             ) from None
 
+    async def holds(self, data: bytes) -> str:
+        """The key of a secret that is in what an execution would keep outside, empty when there is none."""
+        if not self._watching:
+            return ""
+        found = await _away(len(data), lambda: self._scrubber.in_bytes(data))
+        return found.key if found else ""
+
     def line(self, text: str) -> str:
         """A line of a log, of what was printed or of progress; withheld when a secret cannot be cut out of it."""
         if not self._watching:

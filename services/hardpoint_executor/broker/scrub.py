@@ -124,8 +124,12 @@ class Scrubber:
 
     def is_clean(self, data: bytes) -> bool:
         """Whether `scrub` would leave the bytes as they are."""
-        exact = any(spelled in data for watched in self._watched for spelled in watched.exact)
-        return not exact and self.found(data) is None
+        return self.in_bytes(data) is None
+
+    def in_bytes(self, data: bytes) -> Watched | None:
+        """A secret that `scrub` would cut out of the bytes, or refuse them for."""
+        exact = (watched for watched in self._watched if any(spelled in data for spelled in watched.exact))
+        return next(exact, None) or self.found(data)
 
     def found(self, data: bytes) -> Watched | None:
         """A secret that the bytes hold, in any spelling."""
