@@ -6,7 +6,7 @@ Services depend on the Protocols; the classes below speak to the units over gRPC
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC
 from functools import lru_cache
@@ -16,15 +16,25 @@ import grpc.aio
 
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
+from hardpoint.files.v1 import files_pb2, files_pb2_grpc
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.marketplace.v1 import marketplace_pb2, marketplace_pb2_grpc
 from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
 from hardpoint_kit.errors import DeadlineExceeded, HardpointError, Internal, InvalidArgument, Unavailable
-from hardpoint_kit.names import CapabilityName, ConnectionName, InstallationName, OrgName, ReleaseName, SettingsName
+from hardpoint_kit.names import (
+    CapabilityName,
+    ConnectionName,
+    FileName,
+    InstallationName,
+    OrgName,
+    ReleaseName,
+    RunName,
+    SettingsName,
+)
 from hardpoint_kit.rpc.status import from_status
 from hardpoint_manifest.authority import Authority
-from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
+from hardpoint_runtime.domain.executions import Ended, Execution, Lent, SaveLimits, Ticket
 from hardpoint_runtime.domain.releases import Action, Effect, OAuth2, Release, Requirement
 from hardpoint_runtime.domain.runs import RunState, Usage
 
@@ -74,6 +84,13 @@ class Marketplace(Protocol):
         """Count an installation, once however often it is said."""
 
 
+class Files(Protocol):
+    """Where stored files are kept."""
+
+    async def ticket(self, run: RunName, names: Sequence[FileName], save: SaveLimits) -> Lent:
+        """Let a run open files and save some; raises NotFound whose metadata `resource` is a file that is not there."""
+
+
 class Executor(Protocol):
     """What runs actions."""
 
@@ -92,6 +109,7 @@ class Peers:
     registry: Registry
     config: Config
     marketplace: Marketplace
+    files: Files
     executor: Executor
 
 
@@ -170,6 +188,30 @@ class GrpcMarketplace:
         await self._stub.RecordInstallation(request)
 
 
+class GrpcFiles:
+    """The unit of stored files."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = files_pb2_grpc.FileServiceStub(channel)
+
+    async def ticket(self, run: RunName, names: Sequence[FileName], save: SaveLimits) -> Lent:
+        """See Files."""
+        request = files_pb2.CreateFileTicketRequest(
+            parent=str(OrgName(run.org)),
+            names=map(str, names),
+            run=str(run),
+            execution_id=run.run,
+            save_files=save.files,
+            save_bytes=save.size_bytes,
+        )
+        answer = await self._stub.CreateFileTicket(request)
+        handles = tuple(
+            {"id": file.name, "name": file.display_name, "type": file.type, "size": file.size_bytes}
+            for file in answer.files
+        )
+        return Lent(answer.ticket, handles)
+
+
 class GrpcExecutor:
     """The executor's unit."""
 
@@ -242,6 +284,7 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
         artifact_ticket=execution.artifact_ticket,
         lease_token=execution.lease_token,
         limits=manifest_pb2.Limits(wall_seconds=execution.wall_seconds),
+        files_ticket=_lent(execution.files) if execution.files.ticket else None,
         agent=execution.agent,
         run=str(execution.run),
     )
@@ -252,6 +295,12 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
     except ValueError as error:
         raise InvalidArgument({"input": str(error)}, reason="INPUT_INVALID") from None
     return request
+
+
+def _lent(lent: Lent) -> executor_pb2.FilesTicket:
+    return executor_pb2.FilesTicket(
+        ticket=lent.ticket, files=[executor_pb2.FileHandle(**handle) for handle in lent.handles]
+    )
 
 
 @lru_cache(STANDING_REQUESTS)

@@ -13,7 +13,7 @@ from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.retention import Retention, common_terms
 from hardpoint_kit.unit import Unit
-from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcMarketplace, GrpcRegistry, Peers
+from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcFiles, GrpcMarketplace, GrpcRegistry, Peers
 from hardpoint_runtime.rpc.agents import AgentRpc
 from hardpoint_runtime.rpc.installations import InstallationRpc
 from hardpoint_runtime.rpc.runs import RunRpc
@@ -44,6 +44,7 @@ def build(options: Options, platform: Platform) -> Unit:
         registry=GrpcRegistry(platform.channel("registry")),
         config=GrpcConfig(platform.channel("config")),
         marketplace=GrpcMarketplace(platform.channel("marketplace")),
+        files=GrpcFiles(platform.channel("files")),
         executor=GrpcExecutor(platform.channel("executor")),
     )
     return assemble(options, platform.clock, peers)

@@ -26,7 +26,7 @@ from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.server import Options, assemble
 from runtime.factories import release
-from runtime.fakes import FakeConfig, FakeExecutor, FakeMarketplace, FakeRegistry
+from runtime.fakes import FakeConfig, FakeExecutor, FakeFiles, FakeMarketplace, FakeRegistry
 from serving import Serve, SetClock
 
 AGENT = "orgs/acme/agents/helper"
@@ -49,10 +49,11 @@ class Fakes:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     config: FakeConfig = field(default_factory=FakeConfig)
     marketplace: FakeMarketplace = field(default_factory=FakeMarketplace)
+    files: FakeFiles = field(default_factory=FakeFiles)
     executor: FakeExecutor = field(default_factory=FakeExecutor)
 
     def peers(self) -> Peers:
-        return Peers(self.registry, self.config, self.marketplace, self.executor)
+        return Peers(self.registry, self.config, self.marketplace, self.files, self.executor)
 
 
 class Client:

@@ -1,17 +1,25 @@
 """Stand-ins for the runtime's peers; the last lines hold them to the same Protocols."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from hardpoint_kit.caller import current_caller
 from hardpoint_kit.documents import to_value
 from hardpoint_kit.errors import HardpointError, NotFound, Unavailable
-from hardpoint_kit.names import CapabilityName, ConnectionName, InstallationName, ReleaseName, SettingsName
-from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
+from hardpoint_kit.names import (
+    CapabilityName,
+    ConnectionName,
+    FileName,
+    InstallationName,
+    ReleaseName,
+    RunName,
+    SettingsName,
+)
+from hardpoint_runtime.domain.executions import Ended, Execution, Handle, Lent, SaveLimits, Ticket
 from hardpoint_runtime.domain.releases import OAuth2, Release
 from hardpoint_runtime.domain.runs import RunState, Usage
-from hardpoint_runtime.peers import Config, Executor, Marketplace, Registry
+from hardpoint_runtime.peers import Config, Executor, Files, Marketplace, Registry
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -104,6 +112,26 @@ class FakeConfig:
             watcher.put_nowait(said)
 
 
+class FakeFiles:
+    """Files by name, and who asked for tickets."""
+
+    def __init__(self) -> None:
+        self.handles: dict[str, Handle] = {}
+        self.tickets: list[tuple[str, list[str], SaveLimits]] = []
+
+    def add(self, name: str, called: str = "a.pdf") -> Handle:
+        self.handles[name] = {"id": name, "name": called, "type": "application/pdf", "size": 3}
+        return self.handles[name]
+
+    async def ticket(self, run: RunName, names: Sequence[FileName], save: SaveLimits) -> Lent:
+        asked = [str(name) for name in names]
+        for name in asked:
+            if name not in self.handles:
+                raise NotFound("file", name)
+        self.tickets.append((str(run), asked, save))
+        return Lent(f"files-{len(self.tickets)}", tuple(self.handles[name] for name in asked))
+
+
 class FakeMarketplace:
     """Counts installations, or fails."""
 
@@ -175,4 +203,5 @@ class Gate:
 _registry: type[Registry] = FakeRegistry
 _config: type[Config] = FakeConfig
 _marketplace: type[Marketplace] = FakeMarketplace
+_files: type[Files] = FakeFiles
 _executor: type[Executor] = FakeExecutor

@@ -20,6 +20,26 @@ class Ticket:
     expires_at: datetime
 
 
+Handle = Mapping[str, Any]
+"""A stored file as an action takes and gives it: `id` (its resource name), `name`, `type`, and `size` in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveLimits:
+    """How many files may be saved, and how many bytes together."""
+
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What an execution may do with stored files: the ticket, empty for nothing, and the handles of its input."""
+
+    ticket: str = ""
+    handles: tuple[Handle, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """One attempt to run an action: its run's id names it, and `timeout` bounds all of it in seconds."""
@@ -34,6 +54,7 @@ class Execution:
     lease_token: str
     wall_seconds: float
     timeout: float
+    files: Lent = field(default_factory=Lent)
 
 
 @dataclass(frozen=True, slots=True)

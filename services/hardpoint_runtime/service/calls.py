@@ -25,6 +25,7 @@ from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import CountedFor, Failure, Record, Run, RunState, Usage, new_run_name
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.peers import Peers
+from hardpoint_runtime.service.lending import Lending
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
@@ -81,6 +82,7 @@ class Calls:
         self._tickets = tickets
         self._recorder = recorder
         self._peers = peers
+        self._lending = Lending(peers.files)
         self._clock = clock
         self._limit_seconds = limit_seconds
 
@@ -196,6 +198,7 @@ class Calls:
         if remaining is not None:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
             limit = min(limit, timeout)
+        files, value = await self._lending.lend(run, plan.action, plan.authority, value)
         execution = Execution(
             run=run,
             agent=str(plan.agent or ""),
@@ -207,6 +210,7 @@ class Calls:
             lease_token="",
             wall_seconds=limit,
             timeout=timeout,
+            files=files,
         )
         return await self._with_tickets(plan, execution)
 

@@ -1,0 +1,76 @@
+"""Owns the stored files of a call: those of its input, as they really are, and the ticket that lets it open them."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hardpoint_kit.errors import InvalidArgument, NotFound
+from hardpoint_kit.names import FileName, RunName
+from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.handles import Place, handles, path_of, with_handles
+from hardpoint_runtime.domain.executions import Handle, Lent, SaveLimits
+from hardpoint_runtime.domain.releases import Action
+from hardpoint_runtime.peers import Files
+
+MOST_FILES: Final = 100
+SAVE: Final = SaveLimits(files=16, size_bytes=32 * 1024 * 1024)
+"""What one call may save, with all that it calls."""
+NOTHING: Final = SaveLimits(0, 0)
+
+
+class Lending:
+    """Asks for a ticket where a call has files, or may make some."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    async def lend(
+        self, run: RunName, action: Action, authority: Authority, value: Mapping[str, Any], *, saves: bool = False
+    ) -> tuple[Lent, Mapping[str, Any]]:
+        """The ticket of a call, and its input with every handle as its file is, whatever the input says of it.
+
+        Raises InvalidArgument FILE_UNKNOWN with every handle that names no file of the org.
+        """
+        found = dict(handles(action.input_schema, value))
+        saves = saves or "file.write" in authority.permissions
+        if not found and not saves:
+            return Lent(), value
+        named = _named(run.org, found)
+        names = sorted(set(named.values()), key=str)
+        try:
+            lent = await self._files.ticket(run, names, SAVE if saves else NOTHING)
+        except NotFound as error:
+            gone = [place for place, name in named.items() if str(name) == error.metadata.get("resource")]
+            if not gone:
+                raise
+            raise _unknown(gone) from None
+        if not found:
+            return lent, value
+        real: dict[str, Handle] = {str(handle["id"]): handle for handle in lent.handles}
+        return lent, with_handles(value, {place: real[str(name)] for place, name in named.items()})
+
+
+def _named(org: str, found: Mapping[Place, Mapping[str, Any]]) -> dict[Place, FileName]:
+    """The names that handles stand for; what is another org's is told like what is not there."""
+    if len(found) > MOST_FILES:
+        raise InvalidArgument(
+            {"input": f"holds {len(found)} files; at most {MOST_FILES} can be passed"}, reason="INPUT_INVALID"
+        )
+    named: dict[Place, FileName] = {}
+    for place, handle in found.items():
+        try:
+            name = FileName.parse(str(handle.get("id")))
+        except InvalidArgument:
+            continue
+        if name.org == org:
+            named[place] = name
+    if unknown := [place for place in found if place not in named]:
+        raise _unknown(unknown)
+    return named
+
+
+def _unknown(places: list[Place]) -> InvalidArgument:
+    return InvalidArgument(
+        {path_of(place): "names no file of this org" for place in places},
+        reason="FILE_UNKNOWN",
+        fix="upload it (hardpoint file upload PATH) and pass the handle that this gives",
+    )
