@@ -1,8 +1,9 @@
-// Owns what `this` offers of the platform: fetch, file, context, log and progress. All of it asks the broker.
+// Owns what `this` offers of the platform: fetch, file, context, log, progress and services. All asks the broker.
 //
 // The Python SDK offers the same in `host.py`. Nothing here is Node's own, so that it runs in other engines too.
 
 import { fromBase64, fromUtf8, joined, toBase64, toUtf8 } from './bytes.mjs';
+import { ai, database, email } from './services.mjs';
 
 /** Of a stored file, in one frame. */
 const PART_BYTES = 512 * 1024;
@@ -41,7 +42,8 @@ export function offered(door, send) {
     send({ progress: { fraction, message } });
   }
 
-  return { fetch, file: files(ask), context: { get: () => ask('context', 'get', {}) }, log, progress };
+  const services = { db: database(ask), ai: ai(ask), email: email(ask) };
+  return { fetch, file: files(ask), context: { get: () => ask('context', 'get', {}) }, log, progress, ...services };
 }
 
 /**

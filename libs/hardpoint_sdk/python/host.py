@@ -1,4 +1,4 @@
-"""Owns what `self` offers of the platform: fetch, file, context, log and progress. All of it asks the broker.
+"""Owns what `self` offers of the platform: fetch, file, context, log, progress and services. All asks the broker.
 
 The JavaScript SDK offers the same in `host.mjs`.
 """
@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from .response import Response
+from .services import Ai, Database, Email
 
 PART_BYTES = 512 * 1024
 """Of a stored file, in one frame."""
@@ -42,7 +43,8 @@ def offered(ask: Ask, send: Send) -> dict[str, Any]:
     def progress(fraction: float, message: str = "") -> None:
         send({"progress": {"fraction": fraction, "message": message}})
 
-    return {"fetch": fetch, "file": Files(ask), "context": Context(ask), "log": log, "progress": progress}
+    services = {"db": Database(ask), "ai": Ai(ask), "email": Email(ask)}
+    return {"fetch": fetch, "file": Files(ask), "context": Context(ask), "log": log, "progress": progress, **services}
 
 
 class Files:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 from .host import Context, Files
 from .response import Response
+from .services import Ai, Database, Email
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
@@ -33,6 +34,12 @@ class Plugin(Protocol):
     """Temporary files, which are gone with the execution, and stored ones."""
     context: Context
     """What is known of the call."""
+    db: Database
+    """The organisation's database."""
+    ai: Ai
+    """The organisation's model."""
+    email: Email
+    """The organisation's mail."""
 
     async def fetch(
         self,

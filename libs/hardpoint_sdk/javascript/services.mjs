@@ -1,0 +1,54 @@
+// Owns what `this` offers of services that the organisation set up: its database, its model, its mail.
+//
+// The Python SDK offers the same in `services.py`. Addresses and passwords stay outside: the broker knows them.
+
+import { toBase64, toUtf8 } from './bytes.mjs';
+
+/**
+ * The organisation's PostgreSQL: the secret DATABASE_URL, or another that the option `connection` names. Statements are
+ * one at a time, with $1, $2 ... for values, which are never part of the text. Only the tables of the setting
+ * DATABASE_TABLES can be named. Rows come as JSON: dates and times as ISO texts, bytea as base64, numeric and bigint as
+ * numbers where a double holds them exactly and as text where not.
+ */
+export function database(ask) {
+  return {
+    /** The rows of one statement. A SELECT needs the permission data.read. */
+    query: async (sql, params = [], { connection } = {}) => ask('db', 'query', { sql, params, connection }),
+    /** How many rows one INSERT, UPDATE (data.write), DELETE or TRUNCATE (data.delete) changed: {rows}. */
+    execute: async (sql, params = [], { connection } = {}) => ask('db', 'execute', { sql, params, connection }),
+    /** Insert one row or several, all or none, by column name: {rows}. Needs data.write. */
+    insert: async (table, rows, { connection } = {}) => ask('db', 'insert', { table, rows, connection }),
+  };
+}
+
+/** The organisation's model, at any endpoint that speaks as OpenAI does: AI_URL, AI_KEY and AI_MODEL. */
+export function ai(ask) {
+  return {
+    /**
+     * Ask the model: {text, data?, tool_calls?, usage}. Needs ai.call, and ai.vision with images. The request has
+     * `messages`, or a `prompt`, about an `input` (any JSON) where there is one; `schema`, `tools`, `model` and
+     * `max_tokens` as they are needed. With a schema the answer is JSON, in `data`; whether it fits the schema is the
+     * model's promise, not checked. Tools are {name, description, parameters}, calls {id, name, arguments}.
+     */
+    chat: async (request) => ask('ai', 'chat', request),
+    /** A vector for each text. Needs ai.embedding; the model is AI_EMBEDDING_MODEL. */
+    embed: async (texts, { model } = {}) => ask('ai', 'embed', { texts, model }),
+  };
+}
+
+/** The organisation's mail server: the secret SMTP_URL, and EMAIL_FROM as the sender. */
+export function email(ask) {
+  return {
+    /**
+     * Send a mail, {to, subject, body, html?, cc?, bcc?, reply_to?, attachments?}: {message_id}. Needs
+     * integration.email. An attachment is {name, data, type?}, its data text or bytes.
+     */
+    async send(mail) {
+      const attachments = mail.attachments?.map((each) => {
+        const bytes = typeof each.data === 'string' ? toUtf8(each.data) : each.data;
+        return { ...each, data: toBase64(bytes) };
+      });
+      return ask('email', 'send', { ...mail, attachments });
+    },
+  };
+}
