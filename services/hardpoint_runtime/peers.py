@@ -32,11 +32,12 @@ from hardpoint_kit.names import (
     RunName,
     SettingsName,
 )
-from hardpoint_kit.rpc.status import from_status
+from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
-from hardpoint_runtime.domain.executions import Ended, Execution, Lent, SaveLimits, Ticket
+from hardpoint_runtime.domain.callees import Refused
+from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent, SaveLimits, Ticket
 from hardpoint_runtime.domain.releases import Action, Effect, OAuth2, Release, Requirement
-from hardpoint_runtime.domain.runs import RunState, Usage
+from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
 
 REACH_SECONDS = 0.8
 DELETE_SECONDS = 3.0
@@ -272,6 +273,7 @@ class _Standing:
     digest: str
     action_id: str
     authority: Authority
+    called: bool
     release: Release = field(compare=False)
     action: Action = field(compare=False)
 
@@ -287,9 +289,17 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
         files_ticket=_lent(execution.files) if execution.files.ticket else None,
         agent=execution.agent,
         run=str(execution.run),
+        idempotency_key=execution.idempotency_key,
     )
-    standing = _Standing(release.name, release.digest, action.id, execution.authority, release, action)
+    standing = _Standing(release.name, release.digest, action.id, execution.authority, False, release, action)
     request.MergeFrom(_standing(standing))
+    request.callees.extend(_callee(callee, request) for callee in execution.callees)
+    request.callers.extend(
+        executor_pb2.Calling(
+            release=str(caller.release), authority=_authority(caller.authority), asked=_authority(caller.asks)
+        )
+        for caller in execution.callers
+    )
     try:
         request.input.CopyFrom(to_struct(execution.input))
     except ValueError as error:
@@ -303,6 +313,30 @@ def _lent(lent: Lent) -> executor_pb2.FilesTicket:
     )
 
 
+def _callee(given: Allowed | Refused, whole: executor_pb2.ExecuteRequest) -> executor_pb2.Callee:
+    if isinstance(given, Refused):
+        return executor_pb2.Callee(action=given.name, refusal=to_status(given.error))
+    callee = given.callee
+    release, action = callee.installed.release, callee.action
+    execution = executor_pb2.ExecuteRequest(
+        org=whole.org,
+        execution_id=whole.execution_id,
+        artifact_ticket=given.artifact_ticket,
+        lease_token=given.lease_token,
+        agent=whole.agent,
+        run=whole.run,
+    )
+    execution.MergeFrom(
+        _standing(_Standing(release.name, release.digest, action.id, callee.authority, True, release, action))
+    )
+    execution.callees.extend(_callee(inner, whole) for inner in given.callees)
+    return executor_pb2.Callee(action=callee.name, execution=execution, installation=str(callee.installed.name))
+
+
+def _authority(authority: Authority) -> manifest_pb2.Authority:
+    return manifest_pb2.Authority(permissions=sorted(authority.permissions), hosts=sorted(authority.hosts))
+
+
 @lru_cache(STANDING_REQUESTS)
 def _standing(given: _Standing) -> executor_pb2.ExecuteRequest:
     release, action = given.release, given.action
@@ -313,12 +347,13 @@ def _standing(given: _Standing) -> executor_pb2.ExecuteRequest:
         action=manifest_pb2.Action(
             id=action.id,
             name=action.name,
+            # Nobody but the executor can check the input of what is called from inside.
+            input_schema=to_struct(action.input_schema) if given.called else None,
             output_schema=to_struct(action.output_schema),
             effect=f"EFFECT_{action.effect}",
+            idempotent=action.idempotent,
         ),
-        authority=manifest_pb2.Authority(
-            permissions=sorted(given.authority.permissions), hosts=sorted(given.authority.hosts)
-        ),
+        authority=_authority(given.authority),
         requirements=[
             manifest_pb2.Requirement(
                 key=requirement.key,
@@ -333,7 +368,7 @@ def _standing(given: _Standing) -> executor_pb2.ExecuteRequest:
         engine=release.engine,
         libraries=release.libraries,
         isolation=release.isolation,
-        asked=manifest_pb2.Authority(permissions=sorted(release.asks.permissions), hosts=sorted(release.asks.hosts)),
+        asked=_authority(release.asks),
     )
 
 
@@ -346,14 +381,35 @@ _STATES = {
 
 def _ended(finished: executor_pb2.Finished) -> Ended:
     state = _STATES.get(finished.outcome, RunState.FAILED)
-    usage = Usage(*(getattr(finished.usage, field) for field in _USAGE))
+    usage = _usage(finished.usage)
     used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
+    steps = tuple(map(_inner, finished.steps))
     if state is RunState.SUCCEEDED:
-        return Ended(state, finished.output, None, usage, used)
+        return Ended(state, finished.output, None, usage, used, steps)
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
     error.from_peer = False
-    return Ended(state, None, error, usage, used)
+    return Ended(state, None, error, usage, used, steps)
+
+
+def _usage(usage: manifest_pb2.Usage) -> Usage:
+    return Usage(*(getattr(usage, field) for field in _USAGE))
+
+
+def _inner(step: executor_pb2.InnerStep) -> Inner:
+    state = _STATES.get(step.outcome, RunState.FAILED)
+    return Inner(
+        step.id,
+        step.action,
+        ReleaseName.parse(step.release),
+        state,
+        Failure() if state is RunState.SUCCEEDED else Failure.of(from_status(step.error)),
+        step.start_time.ToDatetime(tzinfo=UTC),
+        round(step.duration_ms * 1000),
+        _usage(step.usage),
+        step.installation,
+        Authority(frozenset(step.used.permissions), frozenset(step.used.hosts)),
+    )
 
 
 def _release(release: registry_pb2.Release) -> Release:

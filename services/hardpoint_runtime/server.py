@@ -20,6 +20,7 @@ from hardpoint_runtime.rpc.runs import RunRpc
 from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.announcer import Announcer
 from hardpoint_runtime.service.calls import Calls
+from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.runs import Runs
@@ -63,7 +64,8 @@ def assemble(options: Options, clock: Clock, peers: Peers) -> Unit:
     announcer = Announcer(store, peers.marketplace)
     retention = Retention(database, clock, common_terms(options))
 
-    calls = Calls(snapshots, tickets, recorder, peers, clock, options.runtime_action_seconds)
+    composition = Composition(snapshots, store, tickets)
+    calls = Calls(snapshots, tickets, composition, recorder, peers, clock, options.runtime_action_seconds)
     agents = Agents(store, peers.config, clock)
     installations = Installations(store, peers.registry, peers.config, announcer, clock)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, InvalidArgument, NotFound
 from hardpoint_kit.names import AgentName, InstallationName, ReleaseName
 from hardpoint_manifest.authority import Authority
-from hardpoint_runtime.domain.actions import MOST_VIOLATIONS, ActionName, InputCheck
+from hardpoint_manifest.inputs import MOST_VIOLATIONS
+from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.agents import AgentState
 from hardpoint_runtime.domain.counters import NOTHING, Counters
 from hardpoint_runtime.domain.releases import Effect

@@ -1,17 +1,14 @@
 """Owns the name of an action as agents call it, and the check of its input."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from jsonschema import Draft202012Validator, ValidationError
-
 from hardpoint_kit.errors import InvalidArgument
-from hardpoint_manifest.authority import nearest
+from hardpoint_manifest.inputs import InputSchema
 from hardpoint_manifest.names import PROTOTYPE_NAMES
 
-MOST_VIOLATIONS = 20
 _LONGEST_TEXT = 200
 
 
@@ -45,46 +42,16 @@ class InputCheck:
     """An action's input schema, compiled; `admit` is what every call's input passes through."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = Draft202012Validator(dict(schema))
-        declared = schema.get("properties", {})
-        self._defaults = {name: inner["default"] for name, inner in declared.items() if "default" in inner}
+        self._schema = InputSchema(schema)
 
     def admit(self, action: ActionName, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the input with the declared defaults of what is absent.
 
         Raises InvalidArgument INPUT_INVALID with every wrong field by path; texts hold no part of the input.
         """
-        completed = {**self._defaults, **value}
-        violations: dict[str, str] = {}
-        for error in self._validator.iter_errors(completed):
-            for path, problem in _violations(error):
-                violations.setdefault(path, problem)
-            if len(violations) >= MOST_VIOLATIONS:
-                break
-        if violations:
+        completed = self._schema.completed(value)
+        if violations := self._schema.violations(completed):
             raise InvalidArgument(
                 violations, reason="INPUT_INVALID", fix=f"see the input schema of {action} in ListTools", action=action
             )
         return completed
-
-
-def _violations(error: ValidationError) -> Iterator[tuple[str, str]]:
-    path = "input" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
-    wanted: Any = error.validator_value
-    given: Any = error.instance
-    match error.validator:
-        case "required":
-            missing = [key for key in wanted if key not in given]
-            yield from ((f"{path}.{key}", "is required") for key in missing)
-        case "additionalProperties":
-            known = list(error.schema.get("properties", ())) if isinstance(error.schema, Mapping) else []
-            for key in [key for key in given if key not in known][:MOST_VIOLATIONS]:
-                meant = nearest(key, known)
-                hint = f"; did you mean {meant}?" if meant else f"; it takes {', '.join(known)}"
-                yield f"{path}.{key[:_LONGEST_TEXT]}", f"is not an input{hint}"
-        case "type":
-            yield path, f"must be {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
-        case "enum":
-            yield path, f"must be one of {', '.join(map(repr, wanted))}"[:_LONGEST_TEXT]
-        case rule:
-            yield path, f"must satisfy {rule} {wanted!r}"[:_LONGEST_TEXT]

@@ -8,8 +8,9 @@ from typing import Any
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import RunName
 from hardpoint_manifest.authority import Authority
+from hardpoint_runtime.domain.callees import Callee, Calling, Refused
 from hardpoint_runtime.domain.releases import Action, Release
-from hardpoint_runtime.domain.runs import RunState, Usage
+from hardpoint_runtime.domain.runs import Inner, RunState, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,22 @@ class Lent:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """A callee with the tickets that it takes to run it, and its own callees."""
+
+    callee: Callee
+    artifact_ticket: str
+    lease_token: str
+    callees: "tuple[Allowed | Refused, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
-    """One attempt to run an action: its run's id names it, and `timeout` bounds all of it in seconds."""
+    """One attempt to run an action: its run's id names it, and `timeout` bounds all of it in seconds.
+
+    What it reaches is `authority`, cut by what each of its `callers` reaches. `idempotency_key` is the same for every
+    attempt to have one effect.
+    """
 
     run: RunName
     agent: str
@@ -55,6 +70,9 @@ class Execution:
     wall_seconds: float
     timeout: float
     files: Lent = field(default_factory=Lent)
+    callees: tuple[Allowed | Refused, ...] = ()
+    callers: tuple[Calling, ...] = ()
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,8 @@ class Ended:
     """How an execution that began has ended: with an output, or with the error that says why not.
 
     The output is passed on as it came, a protobuf `Value`: nothing here reads it, and writing it anew would cost more
-    than all else for a large one. `used` is what of its authority it used, with the hosts that it asked.
+    than all else for a large one. `used` is what of its authority it used, with the hosts that it asked. `steps` are
+    what ran inside of it, in the order in which it began.
     """
 
     state: RunState
@@ -70,3 +89,4 @@ class Ended:
     error: HardpointError | None
     usage: Usage
     used: Authority = field(default_factory=Authority)
+    steps: tuple[Inner, ...] = ()

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import ReleaseName, RunName, StepName
+from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.counters import NOTHING, Counters
 from hardpoint_runtime.domain.grants import GrantUse
 
@@ -36,6 +37,11 @@ _FACTS = (
     "path",
     "author",
     "patch",
+    "callee",
+    "caller",
+    "cycle",
+    "installation",
+    "nearest",
 )
 """What of an error's metadata is kept with its run: names and limits, never a value of an input or a secret."""
 _MOST_FACTS_CHARS = 8_000
@@ -108,33 +114,25 @@ class Run:
     @property
     def counted(self) -> Counters:
         """What it adds to the counters."""
-        return Counters(
-            executions=1,
-            errors=int(self.state is RunState.FAILED),
-            usages=int(self.state is RunState.SUCCEEDED),
-            total_us=self.duration_us,
-            last_used=self.ended_at,
-        )
+        return _counters(self.state, self.duration_us, self.ended_at)
 
     def only_step(self) -> "Step":
         """The one step of a run that called one action: it is the run, and is not stored beside it."""
-        return Step(
-            StepName(self.name.org, self.name.run, "1"),
-            self.action,
-            self.release,
-            self.state,
-            self.failure,
-            self.started_at,
-            self.duration_us,
-            self.usage,
+        whole = Inner(
+            "", self.action, self.release, self.state, self.failure, self.started_at, self.duration_us, self.usage
         )
+        return Step(StepName(self.name.org, self.name.run, "1"), whole)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One action call in a run."""
+class Inner:
+    """What ran inside of a run: a step of a flow, or a call of another capability.
 
-    name: StepName
+    `path` says where: `{step}`, `{step}/{index}` in a loop, `{step}/{its step}` inside of a call. `usage` is with what
+    ran inside of it. `installation` is the name of the one that was called, and `used` what of its grants it used.
+    """
+
+    path: str
     action: str
     release: ReleaseName
     state: RunState
@@ -142,6 +140,21 @@ class Step:
     started_at: datetime
     duration_us: int
     usage: Usage
+    installation: str = ""
+    used: Authority = field(default_factory=Authority)
+
+    @property
+    def counted(self) -> Counters:
+        """What it adds to the counters."""
+        return _counters(self.state, self.duration_us, self.started_at + timedelta(microseconds=self.duration_us))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One recorded step of a run; they are numbered as they began."""
+
+    name: StepName
+    inner: Inner
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +166,17 @@ class CountedFor:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What a run, or a call inside of one, adds to the counters of an attachment, and the grants that it used."""
+
+    counted_for: CountedFor
+    counted: Counters
+    grants: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """A run that waits to be written, and whose counters it adds to: nobody's for a test.
+    """A run that waits to be written, with what ran inside of it, and whose counters these add to: nobody's for a test.
 
     `grants` are the permissions and hosts of the installation, as granted, that it used.
     """
@@ -162,15 +184,24 @@ class Record:
     run: Run
     counted_for: CountedFor | None
     grants: frozenset[str] = frozenset()
+    steps: tuple[Inner, ...] = ()
+    inner: tuple[Share, ...] = ()
+    """Of the calls among the steps."""
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """All that is added to counters."""
+        own = () if self.counted_for is None else (Share(self.counted_for, self.run.counted, self.grants),)
+        return (*own, *self.inner)
 
 
 def sum_by_attachment(records: Iterable[Record]) -> dict[tuple[str, CountedFor], Counters]:
     """What these runs add together to the counters of each attachment, by org and uid."""
     sums: dict[tuple[str, CountedFor], Counters] = {}
     for record in records:
-        if record.counted_for is not None:
-            key = record.run.name.org, record.counted_for
-            sums[key] = sums.get(key, NOTHING) + record.run.counted
+        for share in record.shares:
+            key = record.run.name.org, share.counted_for
+            sums[key] = sums.get(key, NOTHING) + share.counted
     return sums
 
 
@@ -178,11 +209,21 @@ def sum_by_grant(records: Iterable[Record]) -> dict[tuple[str, str], list[GrantU
     """What these runs add together to the uses of each grant, by org and the installation's uid."""
     sums: dict[tuple[str, str], dict[str, GrantUse]] = {}
     for record in records:
-        if record.counted_for is not None:
-            uses = sums.setdefault((record.run.name.org, record.counted_for.installation), {})
-            for grant in record.grants:
-                uses[grant] = uses.get(grant, GrantUse(grant)) + GrantUse(grant, 1, record.run.ended_at)
+        for share in record.shares:
+            uses = sums.setdefault((record.run.name.org, share.counted_for.installation), {})
+            for grant in share.grants:
+                uses[grant] = uses.get(grant, GrantUse(grant)) + GrantUse(grant, 1, share.counted.last_used)
     return {key: [*uses.values()] for key, uses in sums.items()}
+
+
+def _counters(state: RunState, duration_us: int, ended_at: datetime) -> Counters:
+    return Counters(
+        executions=1,
+        errors=int(state is RunState.FAILED),
+        usages=int(state is RunState.SUCCEEDED),
+        total_us=duration_us,
+        last_used=ended_at,
+    )
 
 
 def new_run_name(org: str, at: datetime) -> RunName:

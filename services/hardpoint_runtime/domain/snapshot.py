@@ -14,6 +14,7 @@ from hardpoint_kit.names import AgentName, InstallationName
 from hardpoint_manifest.authority import Authority, nearest
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.agents import AgentState
+from hardpoint_runtime.domain.callees import Callees, Directory, Installed
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import CountedFor
 
@@ -29,38 +30,60 @@ class Attached:
     grants: Authority
     counted_for: CountedFor
 
+    @property
+    def installed(self) -> Installed:
+        """It as others may call it."""
+        return Installed(self.installation, self.on, self.release, self.grants, self.counted_for, self.priority)
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One action that one attachment offers to the agent, with the authority in force: asked for and granted."""
+    """One action that one attachment offers to the agent, with the authority in force: asked for and granted.
+
+    `callees` are what its release may call.
+    """
 
     name: ActionName
     action: Action
     input: InputCheck
     authority: Authority
     attached: Attached
+    callees: Callees = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An agent with what is attached to it: `offers` of what is switched on, `installations` of everything."""
+    """An agent with what is attached to it: `offers` of what is switched on, `installations` of all that it rests on.
+
+    `directory` says what releases may call for this agent.
+    """
 
     agent: AgentName
     state: AgentState
     offers: Mapping[ActionName, tuple[Offer, ...]]
     installations: frozenset[str]
+    directory: Directory
 
     @classmethod
-    def of(cls, agent: AgentName, state: AgentState, attached: Iterable[Attached]) -> Self:
-        """Prepare what is attached for calls."""
+    def of(
+        cls,
+        agent: AgentName,
+        state: AgentState,
+        attached: Iterable[Attached],
+        named: Iterable[Installed] = (),
+        looked_for: Iterable[str] = (),
+    ) -> Self:
+        """Prepare what is attached for calls; `named` are installations that it may call, found by `looked_for`."""
         everything = list(attached)
-        offers = [offer for one in everything if one.on for offer in _offers(one)]
+        directory = Directory.of(agent.org, (one.installed for one in everything), named, looked_for)
+        offers = [offer for one in everything if one.on for offer in _offers(one, directory)]
         offers.sort(key=lambda offer: (offer.name, -offer.attached.priority, str(offer.attached.installation)))
         return cls(
             agent,
             state,
             {name: tuple(group) for name, group in groupby(offers, key=lambda offer: offer.name)},
-            frozenset(str(one.installation) for one in everything),
+            frozenset(str(one.installation) for one in everything) | directory.names,
+            directory,
         )
 
     def admit(self, name: ActionName) -> Offer:
@@ -112,8 +135,9 @@ class Snapshot:
         )
 
 
-def _offers(attached: Attached) -> Iterable[Offer]:
+def _offers(attached: Attached, directory: Directory) -> Iterable[Offer]:
     authority = attached.release.asks.intersect(attached.grants)
+    callees = directory.callees(attached.release)
     for action in attached.release.actions:
         name = ActionName(attached.release.name.capability, action.id)
-        yield Offer(name, action, InputCheck(action.input_schema), authority, attached)
+        yield Offer(name, action, InputCheck(action.input_schema), authority, attached, callees)

@@ -59,14 +59,16 @@ def run_to_proto(run: Run) -> run_pb2.Run:
 
 def step_to_proto(step: Step) -> run_pb2.Step:
     """Write a step."""
+    inner = step.inner
     return run_pb2.Step(
         name=str(step.name),
-        action=step.action,
-        release=str(step.release),
-        state=f"RUN_STATE_{step.state}",
-        start_time=step.started_at,
-        duration_ms=step.duration_us / 1000,
-        reason=step.failure.reason,
-        message=step.failure.message,
-        usage=usage_to_proto(step.usage),
+        action=inner.action,
+        release=str(inner.release),
+        state=f"RUN_STATE_{inner.state}",
+        start_time=inner.started_at,
+        duration_ms=inner.duration_us / 1000,
+        reason=inner.failure.reason,
+        message=inner.failure.message,
+        usage=usage_to_proto(inner.usage),
+        path=inner.path,
     )

@@ -6,9 +6,9 @@ artifact ticket are remembered.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from opentelemetry.trace import Span
 
@@ -19,13 +19,25 @@ from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
+from hardpoint_runtime.domain.callees import Callee, Callees, Calling, Installed
 from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.releases import Action, Release
-from hardpoint_runtime.domain.runs import CountedFor, Failure, Record, Run, RunState, Usage, new_run_name
+from hardpoint_runtime.domain.runs import (
+    CountedFor,
+    Failure,
+    Inner,
+    Record,
+    Run,
+    RunState,
+    Share,
+    Usage,
+    new_run_name,
+)
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.service.lending import Lending
+from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
@@ -35,6 +47,7 @@ QUEUE_SECONDS = 5.0
 ANSWER_SECONDS = 0.25
 """What is kept of the caller's time to record the run and answer."""
 SHORTEST_SECONDS = 0.05
+TICKET_INVALID = "TICKET_INVALID"
 
 _duration = meter.create_histogram(
     "hardpoint.action.duration", unit="s", description="How long executions of actions took."
@@ -54,7 +67,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A call that was admitted: what runs, with what authority and settings; whose counters and grants it adds to."""
+    """A call that was admitted: what runs, with what authority and settings; whose counters and grants it adds to.
+
+    `callees` are what it may call; what it reaches is cut by each of its `callers`.
+    """
 
     name: ActionName
     agent: AgentName | None
@@ -64,6 +80,25 @@ class Plan:
     settings: SettingsName | None
     counted_for: CountedFor | None
     grants: Authority
+    callees: Callees = ()
+    callers: tuple[Calling, ...] = ()
+
+    @classmethod
+    def called(cls, agent: AgentName | None, callee: Callee, callers: tuple[Calling, ...]) -> Self:
+        """A call that somebody else's release makes, on behalf of its callers, the outermost first."""
+        installed = callee.installed
+        return cls(
+            ActionName.parse(callee.name),
+            agent,
+            installed.release,
+            callee.action,
+            callee.authority,
+            installed.settings,
+            installed.counted_for,
+            installed.grants,
+            callee.callees,
+            callers,
+        )
 
 
 class Calls:
@@ -73,6 +108,7 @@ class Calls:
         self,
         snapshots: Snapshots,
         tickets: Tickets,
+        composition: Composition,
         recorder: Recorder,
         peers: Peers,
         clock: Clock,
@@ -80,6 +116,7 @@ class Calls:
     ) -> None:
         self._snapshots = snapshots
         self._tickets = tickets
+        self._composition = composition
         self._recorder = recorder
         self._peers = peers
         self._lending = Lending(peers.files)
@@ -105,7 +142,15 @@ class Calls:
         installation = attached.installation
         settings = SettingsName(installation.org, installation.installation) if release.requirements else None
         plan = Plan(
-            name, agent, release, offer.action, offer.authority, settings, attached.counted_for, attached.grants
+            name,
+            agent,
+            release,
+            offer.action,
+            offer.authority,
+            settings,
+            attached.counted_for,
+            attached.grants,
+            offer.callees,
         )
         return await self._run(caller, plan, value, remaining)
 
@@ -127,7 +172,8 @@ class Calls:
         value = InputCheck(action.input_schema).admit(action_name, value)
         configured = await self._peers.config.configured(settings) if settings else frozenset()
         release.check_settings(configured, settings.installation if settings else name.capability)
-        plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority())
+        callees = await self._composition.of_nobody(name.org, release)
+        plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority(), callees)
         return await self._run(caller, plan, value, remaining)
 
     async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
@@ -143,7 +189,7 @@ class Calls:
         self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
     ) -> tuple[Record, Ended]:
         """Execute and say what is to be recorded; what the caller cancels is recorded here."""
-        execution = await self._execution(plan, run, value, remaining)
+        execution = await self.execution(plan, run, value, remaining)
         started_at, started = self._clock.now(), time.perf_counter()
 
         def record(ended: Ended) -> Record:
@@ -165,6 +211,8 @@ class Calls:
                 ),
                 plan.counted_for,
                 exercised(plan.grants, ended.used),
+                ended.steps,
+                _shares(plan.callees, ended.steps) if plan.counted_for else (),
             )
 
         try:
@@ -177,9 +225,12 @@ class Calls:
     async def _attempt(self, plan: Plan, execution: Execution) -> Ended:
         """Execute with remembered tickets, and once more with fresh ones when the executor refuses them."""
         try:
-            return await self._peers.executor.execute(execution)
+            ended = await self._peers.executor.execute(execution)
+            if any(step.failure.reason == TICKET_INVALID for step in ended.steps):
+                self._composition.drop(execution.run.org, plan.callees)
+            return ended
         except Unauthenticated as error:
-            if error.reason != "TICKET_INVALID":
+            if error.reason != TICKET_INVALID:
                 raise
         self._tickets.drop(execution.run.org, plan.release.name, plan.settings)
         return await self._peers.executor.execute(await self._with_tickets(plan, execution))
@@ -189,11 +240,11 @@ class Calls:
             execution,
             artifact_ticket=await self._tickets.artifact(execution.run.org, plan.release.name),
             lease_token=await self._tickets.lease(plan.settings) if plan.settings else "",
+            callees=await self._composition.allowed(execution.run.org, plan.callees) if plan.callees else (),
         )
 
-    async def _execution(
-        self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
-    ) -> Execution:
+    async def execution(self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None) -> Execution:
+        """What the executor is asked to do, with its tickets; raises as Tickets does."""
         limit, timeout = self._limit_seconds, self._limit_seconds + QUEUE_SECONDS
         if remaining is not None:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
@@ -211,6 +262,8 @@ class Calls:
             wall_seconds=limit,
             timeout=timeout,
             files=files,
+            callers=plan.callers,
+            idempotency_key=str(run),
         )
         return await self._with_tickets(plan, execution)
 
@@ -222,6 +275,23 @@ def _answer(span: Span, run: Run, ended: Ended) -> Answer:
         error.metadata["run"] = str(run.name)
         raise error
     return Answer(ended.output, run.name, run.release, run.usage, ended.used)
+
+
+def _shares(callees: Callees, steps: tuple[Inner, ...]) -> tuple[Share, ...]:
+    """What the calls inside add to the counters of the installations that were called."""
+    installed = {str(one.name): one for one in _installed(callees)} if steps else {}
+    return tuple(
+        Share(one.counted_for, step.counted, exercised(one.grants, step.used))
+        for step in steps
+        if (one := installed.get(step.installation))
+    )
+
+
+def _installed(callees: Callees) -> Iterator[Installed]:
+    for callee in callees:
+        if isinstance(callee, Callee):
+            yield callee.installed
+            yield from _installed(callee.callees)
 
 
 def _attributes(plan: Plan, run: RunName) -> dict[str, str]:

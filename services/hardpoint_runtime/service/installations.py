@@ -50,6 +50,7 @@ class Installations:
             await tx.installations.add(installation)
             await tx.announcements.add(name, capability)
             await tx.audit("installation.create", name, release=release.name, **_facts(grants))
+            await tx.tell(name)
             return view
 
         if validate_only:
@@ -161,6 +162,7 @@ class Installations:
             await self._config.delete(SettingsName(name.org, name.installation))
             await tx.installations.delete(name)
             await tx.audit("installation.delete", name)
+            await tx.tell(name)
 
         await self._store.once(caller, "DeleteInstallation", fingerprint, type(None), delete)
 

@@ -31,6 +31,11 @@ class Runs:
             return window.page(found, lambda run: run.name.run)
 
     async def list_steps(self, caller: Caller, run: RunName) -> list[Step]:
-        """Return the steps of a run in the order in which they started; raises NotFound for the run."""
+        """Return the steps of a run in the order in which they started; raises NotFound for the run.
+
+        A run that nothing ran inside of is its own only step.
+        """
         async with self._store.transaction(caller) as tx:
-            return [(await tx.runs.get(run)).only_step()]
+            whole = await tx.runs.get(run)
+            inner = await tx.runs.steps(run)
+        return inner or [whole.only_step()]

@@ -9,10 +9,19 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import NotFound
-from hardpoint_kit.names import ReleaseName, RunName
+from hardpoint_kit.names import ReleaseName, RunName, StepName
 from hardpoint_kit.writer import Writer
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.domain.runs import Failure, Record, Run, RunState, sum_by_attachment, sum_by_grant
+from hardpoint_runtime.domain.runs import (
+    Failure,
+    Inner,
+    Record,
+    Run,
+    RunState,
+    Step,
+    sum_by_attachment,
+    sum_by_grant,
+)
 from hardpoint_runtime.store.rows import USAGE
 
 # One statement: a batch is one round trip and one commit. It may run twice: what is written is not counted again.
@@ -22,14 +31,14 @@ _WRITE = """
             started_at, duration_us, usage, trace_id, subject)
         SELECT org, run, agent, action, release, state, reason, message, place, fix, facts,
             started_at, duration_us, usage, trace_id, subject
-        FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING run
+        FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING org, run
     ), used AS (
         INSERT INTO grant_uses AS g (org, installation, granted, writer, executions, last_used)
         SELECT org, installation, granted, %(writer)s, executions, last_used
         FROM jsonb_populate_recordset(NULL::grant_uses, %(grants)s) WHERE EXISTS (SELECT FROM written)
         ON CONFLICT (installation, granted, writer) DO UPDATE SET executions = g.executions + EXCLUDED.executions,
             last_used = greatest(g.last_used, EXCLUDED.last_used)
-    )
+    ){inside}
     INSERT INTO usage_counters AS c (org, attachment, installation, writer, executions, errors, usages, total_us,
         last_used)
     SELECT org, attachment, installation, %(writer)s, executions, errors, usages, total_us, last_used
@@ -38,6 +47,16 @@ _WRITE = """
         errors = c.errors + EXCLUDED.errors, usages = c.usages + EXCLUDED.usages,
         total_us = c.total_us + EXCLUDED.total_us, last_used = greatest(c.last_used, EXCLUDED.last_used)
 """
+_INSIDE = """, inside AS (
+        INSERT INTO inner_steps SELECT s.* FROM jsonb_populate_recordset(NULL::inner_steps, %(steps)s) s
+            JOIN written USING (org, run)
+    )"""
+_WRITE_RUNS = _WRITE.format(inside="")
+_WRITE_STEPS = _WRITE.format(inside=_INSIDE)
+"""Nothing is written, nor asked, for runs without steps of their own."""
+_STEPS = text(
+    "SELECT *, CAST(usage AS text) AS usage_json FROM inner_steps WHERE org = :org AND run = :run ORDER BY position"
+)
 _GET = text("SELECT *, CAST(usage AS text) AS usage_json FROM runs WHERE org = :org AND run = :run")
 _LIST = """
     SELECT *, CAST(usage AS text) AS usage_json FROM runs WHERE org = :org AND (:after = '' OR run < :after) {filters}
@@ -80,7 +99,10 @@ class RunLog:
             for use in uses
         ]
         given = {"runs": _json(runs), "counters": _json(counters), "grants": _json(grants)}
-        await self._writer.write(_WRITE, {**given, "writer": self._process})
+        steps = [_step_columns(record.run.name, *placed) for record in records for placed in enumerate(record.steps, 1)]
+        if steps:
+            given["steps"] = _json(steps)
+        await self._writer.write(_WRITE_STEPS if steps else _WRITE_RUNS, {**given, "writer": self._process})
 
     async def close(self) -> None:
         """Close the connection."""
@@ -99,6 +121,11 @@ class Runs:
         if row is None:
             raise NotFound("run", name)
         return _run(row)
+
+    async def steps(self, run: RunName) -> list[Step]:
+        """Read what ran inside of a run, in the order in which it began."""
+        rows = await self._connection.execute(_STEPS, {"org": run.org, "run": run.run})
+        return [_step(row) for row in rows]
 
     async def within(self, org: str, window: Window, agent: str, state: str) -> list[Run]:
         """Read runs, newest first; an empty `agent` or `state` means any."""
@@ -131,6 +158,37 @@ def _columns(run: Run) -> dict[str, Any]:
         "trace_id": run.trace_id,
         "subject": run.subject,
     }
+
+
+def _step_columns(run: RunName, position: int, step: Inner) -> dict[str, Any]:
+    return {
+        "org": run.org,
+        "run": run.run,
+        "position": position,
+        "path": step.path,
+        "action": step.action,
+        "release": str(step.release),
+        "state": step.state,
+        "reason": step.failure.reason,
+        "message": step.failure.message,
+        "started_at": step.started_at,
+        "duration_us": step.duration_us,
+        "usage": step.usage,
+    }
+
+
+def _step(row: Row[Any]) -> Step:
+    inner = Inner(
+        row.path,
+        row.action,
+        ReleaseName.parse(row.release),
+        RunState(row.state),
+        Failure(row.reason, row.message),
+        row.started_at,
+        row.duration_us,
+        USAGE.validate_json(row.usage_json),
+    )
+    return Step(StepName(row.org, row.run, str(row.position)), inner)
 
 
 def _run(row: Row[Any]) -> Run:

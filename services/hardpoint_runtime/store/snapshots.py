@@ -1,4 +1,6 @@
-"""Owns the one query that admission rests on."""
+"""Owns what admission rests on: one query, and more only for what calls other capabilities."""
+
+from collections.abc import Iterable
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -7,6 +9,8 @@ from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import AgentName, InstallationName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.agents import AgentState
+from hardpoint_runtime.domain.callees import DEEPEST, Directory, Installed, called
+from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import CountedFor
 from hardpoint_runtime.domain.snapshot import Attached, Snapshot
 from hardpoint_runtime.store.rows import RELEASE
@@ -18,6 +22,10 @@ _LOAD = text("""
         LEFT JOIN attachments a USING (org, agent)
         LEFT JOIN installations i USING (org, installation)
     WHERE org = :org AND agent = :agent
+""")
+_NAMED = text("""
+    SELECT installation, uid, state = 'ACTIVE' AS switched_on, CAST(release AS text) AS release, permissions, hosts
+    FROM installations WHERE org = :org AND installation = ANY(:names)
 """)
 
 
@@ -32,7 +40,7 @@ class Snapshots:
         rows = (await self._connection.execute(_LOAD, {"org": agent.org, "agent": agent.agent})).all()
         if not rows:
             raise NotFound("agent", agent)
-        attached = (
+        attached = [
             Attached(
                 InstallationName(agent.org, row.installation),
                 row.switched_on,
@@ -43,5 +51,35 @@ class Snapshots:
             )
             for row in rows
             if row.installation is not None
-        )
-        return Snapshot.of(agent, AgentState(rows[0].state), attached)
+        ]
+        named, looked_for = await self._named(agent.org, [one.release for one in attached])
+        return Snapshot.of(agent, AgentState(rows[0].state), attached, named, looked_for)
+
+    async def directory(self, org: str, release: Release) -> Directory:
+        """What a release may call for no agent in particular."""
+        named, looked_for = await self._named(org, [release])
+        return Directory.of(org, (), named, looked_for)
+
+    async def _named(self, org: str, releases: Iterable[Release]) -> tuple[list[Installed], set[str]]:
+        """The installations named like the capabilities that releases call, and so on, with all names looked for."""
+        found: list[Installed] = []
+        looked_for: set[str] = set()
+        wanted = called(releases)
+        for _ in range(DEEPEST):
+            if not wanted:
+                break
+            rows = (await self._connection.execute(_NAMED, {"org": org, "names": sorted(wanted)})).all()
+            looked_for |= wanted
+            level = [
+                Installed(
+                    InstallationName(org, row.installation),
+                    row.switched_on,
+                    RELEASE.validate_json(row.release),
+                    Authority(frozenset(row.permissions), frozenset(row.hosts)),
+                    CountedFor(row.uid, row.uid),
+                )
+                for row in rows
+            ]
+            found += level
+            wanted = called(one.release for one in level) - looked_for
+        return found, looked_for

@@ -1,0 +1,221 @@
+"""Owns what a release may call of other capabilities: which installation that is, what it reaches, and why not.
+
+A callee that cannot be called is no reason to refuse its caller: the refusal is kept, and given when it is called.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from hardpoint_kit.errors import Conflict
+from hardpoint_kit.names import InstallationName, ReleaseName, SettingsName
+from hardpoint_manifest.authority import Authority, nearest
+from hardpoint_runtime.domain.releases import Action, Release
+from hardpoint_runtime.domain.runs import CountedFor
+
+DEEPEST = 8
+"""Levels of calls within calls."""
+MOST = 100
+"""Callees of one release, with theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An installation as others may call it.
+
+    `on` when it is enabled, and the agent's attachment of it too; `priority` is that of the attachment, None without.
+    """
+
+    name: InstallationName
+    on: bool
+    release: Release
+    grants: Authority
+    counted_for: CountedFor
+    priority: int | None = None
+
+    @property
+    def settings(self) -> SettingsName | None:
+        """Its settings document, where its release requires any."""
+        return SettingsName(self.name.org, self.name.installation) if self.release.requirements else None
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """A release that calls others: what it reaches itself, and what it asks for."""
+
+    release: ReleaseName
+    authority: Authority
+    asks: Authority
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """An action that may be called. What it reaches is `authority`, cut by what each of its callers reaches."""
+
+    name: str
+    installed: Installed
+    action: Action
+    authority: Authority
+    callees: "tuple[Callee | Refused, ...]" = ()
+
+    @property
+    def calling(self) -> Calling:
+        """This one as the caller of its own callees."""
+        return Calling(self.installed.release.name, self.authority, self.installed.release.asks)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An action that cannot be called, and why: an error's reason, message, fix and facts."""
+
+    name: str
+    reason: str
+    message: str
+    fix: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def error(self) -> Conflict:
+        """The refusal as an error."""
+        error = Conflict(self.message, reason=self.reason, fix=self.fix)
+        error.metadata = {**self.facts, "callee": self.name}
+        return error
+
+
+Callees = tuple[Callee | Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Which installation a capability's id means: to an agent the one attached to it, else the one of that name.
+
+    `names` are the installations that were looked for, whether they are there or not.
+    """
+
+    installed: Mapping[str, tuple[Installed, ...]]
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, org: str, attached: Iterable[Installed], named: Iterable[Installed], looked_for: Iterable[str]) -> Self:
+        """The directory of an agent, or of nobody in particular; `looked_for` are ids of capabilities."""
+        found: dict[str, tuple[Installed, ...]] = {}
+        for one in attached:
+            found[one.release.name.capability] = (*found.get(one.release.name.capability, ()), one)
+        for one in named:
+            if one.release.name.capability == one.name.installation:
+                found.setdefault(one.name.installation, (one,))
+        names = frozenset(str(InstallationName(org, capability)) for capability in looked_for)
+        return cls(found, names)
+
+    def callees(self, release: Release) -> Callees:
+        """All that a release may call, with what these may call."""
+        return tuple(_Resolving(self).callees(release, (release.name.capability,)))
+
+    def resolve(self, release: Release, name: str) -> Callee:
+        """One action that a release says it calls; raises Conflict, with a reason that begins with CALLEE_."""
+        if name not in release.calls:
+            meant = nearest(name, release.calls)
+            raise Conflict(
+                f"{release.name} does not say that it calls {name}",
+                reason="CALLEE_NOT_DECLARED",
+                fix=f"did you mean {meant}?" if meant else f'add "{name}" to `calls`',
+                callee=name,
+            )
+        found = _Resolving(self).callee(name, (release.name.capability,))
+        if isinstance(found, Refused):
+            raise found.error
+        return found
+
+
+def called(releases: Iterable[Release]) -> set[str]:
+    """The ids of the capabilities that these releases call."""
+    return {name.partition(".")[0] for release in releases for name in release.calls}
+
+
+class _Resolving:
+    """One tree of callees on its way; it has a bound, since capabilities that call each other multiply."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._left = MOST
+
+    def callees(self, release: Release, path: Sequence[str]) -> Iterable[Callee | Refused]:
+        return (self.callee(name, path) for name in release.calls)
+
+    def callee(self, name: str, path: Sequence[str]) -> Callee | Refused:
+        """An action called along a path: the first capability, then the actions that were called."""
+        capability, _, action_id = name.partition(".")
+        if capability in {step.partition(".")[0] for step in path}:
+            cycle = " -> ".join((*path, name))
+            return Refused(
+                name,
+                "CALLEE_CYCLE",
+                f"{name} cannot be called here: {cycle} is a cycle",
+                "let one of them do without the other",
+                {"cycle": cycle},
+            )
+        self._left -= 1
+        if len(path) > DEEPEST or self._left < 0:
+            limit = f"{DEEPEST} levels" if len(path) > DEEPEST else f"{MOST} callees"
+            return Refused(
+                name,
+                "CALLEE_LIMIT",
+                f"{name} cannot be called here: calls within calls are at most {limit}",
+                "let the capabilities call fewer others",
+                {"limit": limit, "path": " -> ".join((*path, name))},
+            )
+        installed = self._installed(name, capability)
+        if isinstance(installed, Refused):
+            return installed
+        action = next((action for action in installed.release.actions if action.id == action_id), None)
+        if action is None:
+            return _unknown(name, installed)
+        return Callee(
+            name,
+            installed,
+            action,
+            installed.release.asks.intersect(installed.grants),
+            tuple(self.callees(installed.release, (*path, name))),
+        )
+
+    def _installed(self, name: str, capability: str) -> Installed | Refused:
+        found = self._directory.installed.get(capability, ())
+        if not found:
+            return Refused(
+                name,
+                "CALLEE_NOT_INSTALLED",
+                f"{name} cannot be called: {capability} is not installed",
+                f"install it as {capability}, or attach it to the agent: hardpoint install ORG/{capability}",
+            )
+        on = [one for one in found if one.on]
+        if not on:
+            return Refused(
+                name,
+                "CALLEE_DISABLED",
+                f"{name} cannot be called: {found[0].name} is switched off",
+                "enable the installation and the agent's attachment of it",
+                {"installation": str(found[0].name)},
+            )
+        best = [one for one in on if one.priority == max(other.priority or 0 for other in on)] or on
+        if len(best) > 1:
+            names = sorted(str(one.name) for one in best)
+            return Refused(
+                name,
+                "CALLEE_AMBIGUOUS",
+                f"{name} is offered by {' and '.join(names)} with equal priority",
+                "give one of the attachments a higher priority, or detach one",
+                {"installations": ",".join(names)},
+            )
+        return best[0]
+
+
+def _unknown(name: str, installed: Installed) -> Refused:
+    offered: Collection[str] = [f"{name.partition('.')[0]}.{action.id}" for action in installed.release.actions]
+    meant = nearest(name, offered)
+    return Refused(
+        name,
+        "CALLEE_UNKNOWN",
+        f"{name} cannot be called: {installed.release.name} has no such action",
+        f"did you mean {meant}?" if meant else f"it has {', '.join(offered)}",
+        {"installation": str(installed.name), **({"nearest": meant} if meant else {})},
+    )

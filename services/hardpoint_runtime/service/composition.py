@@ -1,0 +1,59 @@
+"""Owns making ready what releases call of other capabilities: found for an agent, with the tickets to run it."""
+
+import asyncio
+
+from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.names import AgentName
+from hardpoint_runtime.domain.callees import Callee, Callees, Refused
+from hardpoint_runtime.domain.executions import Allowed
+from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.service.snapshots import Snapshots
+from hardpoint_runtime.service.tickets import Tickets
+from hardpoint_runtime.store import Store
+
+
+class Composition:
+    """What may be called: for agents from their snapshots, for tests of releases from the database."""
+
+    def __init__(self, snapshots: Snapshots, store: Store, tickets: Tickets) -> None:
+        self._snapshots = snapshots
+        self._store = store
+        self._tickets = tickets
+
+    async def resolve(self, agent: AgentName, release: Release, name: str) -> Callee:
+        """The action that a release calls by this name for an agent; raises Conflict CALLEE_.., NotFound (the agent).
+
+        It reaches no more than its caller: an execution of it names the caller among its `callers`.
+        """
+        return (await self._snapshots.get(agent)).directory.resolve(release, name)
+
+    async def of_nobody(self, org: str, release: Release) -> Callees:
+        """What a release may call when no agent calls it: in a test."""
+        if not release.calls:
+            return ()
+        async with self._store.transaction(SYSTEM(org)) as tx:
+            return (await tx.snapshots.directory(org, release)).callees(release)
+
+    async def allowed(self, org: str, callees: Callees) -> tuple[Allowed | Refused, ...]:
+        """Callees with their tickets; one whose tickets cannot be had is refused when it is called."""
+        return tuple(await asyncio.gather(*(self._allowed(org, callee) for callee in callees)))
+
+    def drop(self, org: str, callees: Callees) -> None:
+        """Forget the tickets of callees."""
+        for callee in callees:
+            if isinstance(callee, Callee):
+                self._tickets.drop(org, callee.installed.release.name, callee.installed.settings)
+                self.drop(org, callee.callees)
+
+    async def _allowed(self, org: str, callee: Callee | Refused) -> Allowed | Refused:
+        if isinstance(callee, Refused):
+            return callee
+        installed = callee.installed
+        try:
+            artifact = await self._tickets.artifact(org, installed.release.name)
+            lease = await self._tickets.lease(installed.settings) if installed.settings else ""
+        except HardpointError as error:
+            facts = {**error.metadata, "installation": str(installed.name)}
+            return Refused(callee.name, error.reason, error.message, error.fix, facts)
+        return Allowed(callee, artifact, lease, await self.allowed(org, callee.callees))
