@@ -11,6 +11,7 @@ from hardpoint_config.connection import Client, Connection, Grant, Provider
 from hardpoint_config.connections import Connections
 from hardpoint_config.domain import LeasedValues, Secret, SecretValue, Settings, SettingsChange
 from hardpoint_config.service import ConfigService
+from hardpoint_config.signatures import Scheme, Signed
 from hardpoint_kit.caller import caller
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.idempotency import request_fingerprint
@@ -138,6 +139,13 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
     async def RedeemLease(self, request: config_pb2.RedeemLeaseRequest, _context: Context) -> config_pb2.LeasedValues:
         return leased_to_proto(await self._service.redeem_lease(request.token))
 
+    async def VerifySignature(
+        self, request: config_pb2.VerifySignatureRequest, context: Context
+    ) -> config_pb2.VerifySignatureResponse:
+        settings = SettingsName.parse(request.settings, "settings")
+        verdict = await self._service.verify_signature(caller(context), settings, request.key, signed_from(request))
+        return config_pb2.VerifySignatureResponse(verdict=f"SIGNATURE_VERDICT_{verdict}")
+
     async def WatchChanges(
         self, _request: config_pb2.WatchChangesRequest, _context: Context
     ) -> AsyncIterator[config_pb2.WatchChangesResponse]:
@@ -209,6 +217,12 @@ def connection_to_proto(connection: Connection) -> config_pb2.Connection:
         connect_time=connection.connected_at,
         subject=connection.subject,
     )
+
+
+def signed_from(request: config_pb2.VerifySignatureRequest) -> Signed:
+    """Read a delivery that may be signed."""
+    scheme = Scheme(config_pb2.SignatureScheme.Name(request.scheme).removeprefix("SIGNATURE_SCHEME_"))
+    return Signed(scheme, dict(request.headers), request.body, request.header)
 
 
 def secret_to_proto(secret: Secret) -> config_pb2.Secret:

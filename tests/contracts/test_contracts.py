@@ -59,7 +59,8 @@ def test_only_units_may_execute_or_lease():
     guarded = {method.full_name.rpartition(".")[2] for method in methods() if rule(method).who == rule_pb2.WHO_SERVICE}
     executor = {"Execute", "ExecuteToEnd", "CancelExecution"}
     files = {"CreateFileTicket", "WatchFiles"}
-    assert guarded == executor | files | {"CreateLease", "WatchChanges", "RecordInstallation", "OfferConnection"}
+    config = {"CreateLease", "WatchChanges", "OfferConnection", "VerifySignature"}
+    assert guarded == executor | files | config | {"RecordInstallation"}
 
 
 def test_the_agents_role_can_call_and_list_but_not_configure():
