@@ -12,6 +12,9 @@ PACKAGES := $(wildcard libs/hardpoint_*/__init__.py services/*/__init__.py)
 PROTOS := $(shell find protos -name '*.proto') protos/generate.py
 CODE := libs/hardpoint_* services tests bench deploy/seccomp examples/demo protos/generate.py
 
+# Tests and demonstrations start Python dozens of times: what is compiled once is kept, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test oci cgroups check bench corpus fuzz lock contracts format clean
 
