@@ -47,7 +47,7 @@ async def _written() -> str:
     lines = []
     for tier in TIERS:
         with tempfile.TemporaryDirectory() as folder:
-            async with besieged(tier, Path(folder)) as siege:
+            async with besieged(tier, Path(folder), deadline_seconds=1.0) as siege:
                 await siege.set_upon(PROGRAMS, at_once=1)
             if siege.reached or siege.left:
                 raise SystemExit(f"{siege.reached} connections; left behind: {siege.left}")

@@ -12,7 +12,7 @@ import re
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,6 @@ from hardpoint_executor.jail import (
 )
 
 FOLDER = Path(__file__).parent / "hostile"
-DEADLINE_SECONDS = 1.0
-"""Of programs that run until somebody ends them."""
 ATTACK_SECONDS = 20.0
 BENIGN_SECONDS = 30.0
 HEADER_BYTES = 256 * 1024
@@ -148,16 +146,29 @@ PROGRAMS = [_program(path) for path in sorted(FOLDER.rglob("*")) if path.suffix 
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """A benign call that lives beside an attack, from its start to its end."""
+
+    language: str
+    outcome: asyncio.Task[Outcome]
+    over: asyncio.Event
+    """Set when the attack is over, so that it ends."""
+    undisturbed: list[Any]
+    """What it finds when nobody has been there."""
+
+
+@dataclass(frozen=True)
 class Assault:
-    """What came of one program, of the neighbour that lived through it, and of a call right after it."""
+    """What came of one program, of the neighbour that lived through it, and of the call that began right after it.
+
+    The latter lives on, as the neighbour of the next program.
+    """
 
     outcome: Outcome
     told: str
     """Everything the program said on its way: log lines, progress, what it printed."""
-    neighbour: Outcome
-    after: Outcome
-    undisturbed: list[Any]
-    """What both find when nobody has been there."""
+    neighbour: Neighbour
+    after: Neighbour
 
     @property
     def word(self) -> str:
@@ -175,6 +186,8 @@ class Siege:
     jails: Jail
     canary: str
     """Words that stand in files outside the jail and in every neighbour's, and nowhere else."""
+    deadline_seconds: float
+    """Of programs that run until somebody ends them."""
     _canary_file: Path
     _port: int
     assaults: dict[str, Assault] = field(default_factory=dict)
@@ -183,35 +196,44 @@ class Siege:
 
     async def set_upon(self, programs: Iterable[Program], at_once: int) -> None:
         """Run every program once, some of them side by side."""
-        turns = asyncio.Semaphore(at_once)
-
-        async def take_turn(program: Program) -> None:
-            async with turns:
-                self.assaults[program.name] = await self._assault(program)
-
+        left = iter(sorted(programs, key=lambda program: program.language))
         async with asyncio.TaskGroup() as group:
-            for program in programs:
-                group.create_task(take_turn(program))
+            for _ in range(at_once):
+                group.create_task(self._assault_all(left))
 
-    async def _assault(self, program: Program) -> Assault:
-        secret = f"{self.canary} {program.name}"
-        over, neighbour_lives = asyncio.Event(), asyncio.Event()
-        neighbour = asyncio.create_task(self._benign(program.language, secret, neighbour_lives, over))
-        lives = asyncio.create_task(neighbour_lives.wait())
-        await asyncio.wait((neighbour, lives), return_when=asyncio.FIRST_COMPLETED)
-        told: list[str] = []
+    async def _assault_all(self, programs: Iterator[Program]) -> None:
+        """Take one program after the other, as long as there are any."""
+        neighbour = None
+        for program in programs:
+            if neighbour is None or neighbour.language != program.language:
+                neighbour = await self._settled(program.language, neighbour)
+            told: list[str] = []
 
-        async def hear(event: Event) -> None:
-            told.append(repr(event))
+            async def hear(event: Event, told: list[str] = told) -> None:
+                told.append(repr(event))
 
-        outcome = await self._attack(program, hear)
-        over.set()
-        after = await self._benign(program.language, secret, neighbour_lives, over)
-        lives.cancel()
-        return Assault(outcome, "\n".join(told), await neighbour, after, [secret, ["mine"], ["LANG"]])
+            outcome = await self._attack(program, hear)
+            after = await self._settled(program.language, neighbour)
+            self.assaults[program.name] = Assault(outcome, "\n".join(told), neighbour, after)
+            neighbour = after
+        if neighbour is not None:
+            neighbour.over.set()
+            await neighbour.outcome
+
+    async def _settled(self, language: str, before: Neighbour | None) -> Neighbour:
+        """A neighbour that lives, or has failed to; whoever lived there before has ended."""
+        if before is not None:
+            before.over.set()
+            await before.outcome
+        secret, lives, over = f"{self.canary} {secrets.token_hex(4)}", asyncio.Event(), asyncio.Event()
+        outcome = asyncio.create_task(self._benign(language, secret, lives, over))
+        waits = asyncio.create_task(lives.wait())
+        await asyncio.wait((outcome, waits), return_when=asyncio.FIRST_COMPLETED)
+        waits.cancel()
+        return Neighbour(language, outcome, over, [secret, ["mine"], ["LANG"]])
 
     async def _attack(self, program: Program, hear: OnEvent) -> Outcome:
-        seconds = DEADLINE_SECONDS if program.waits(self.tier) else ATTACK_SECONDS
+        seconds = self.deadline_seconds if program.waits(self.tier) else ATTACK_SECONDS
         source = program.source.replace("CANARY_FILE", str(self._canary_file)).replace("CANARY_PORT", str(self._port))
         source = source.replace("hp-canary", f"hp-canary-{self._port}")
         if program.only_loaded:
@@ -227,7 +249,9 @@ class Siege:
 
     async def _benign(self, language: str, secret: str, lives: asyncio.Event, over: asyncio.Event) -> Outcome:
         source, limits = _NEIGHBOURS[language], Limits(wall_seconds=BENIGN_SECONDS)
-        call = JailCall(language, source, "neighbour", "live", secret, org="neighbour", limits=limits)
+        call = JailCall(
+            language, source, "neighbour", "live", secret, org="neighbour", capability="neighbour", limits=limits
+        )
         return await self.jails.run(call, _SlowDoor(lives, over))
 
 
@@ -258,7 +282,7 @@ def _page(body: str) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def besieged(tier: str, folder: Path) -> AsyncIterator[Siege]:
+async def besieged(tier: str, folder: Path, deadline_seconds: float) -> AsyncIterator[Siege]:
     """Start the jails of a tier, canaries around them; afterwards `reached` and `left` of the siege are known."""
     canary = f"canary-{secrets.token_hex(8)}"
     canary_file, scratch = folder / "secret.txt", folder / "scratch"
@@ -272,7 +296,7 @@ async def besieged(tier: str, folder: Path) -> AsyncIterator[Siege]:
             port = listener.getsockname()[1]
             abstract.bind(f"\0hp-canary-{port}")
             abstract.listen()
-            siege = Siege(tier, TIERS[tier](), canary, canary_file, port)
+            siege = Siege(tier, TIERS[tier](), canary, deadline_seconds, canary_file, port)
             await siege.jails.start()
             try:
                 assert siege.jails.reasons_not_ready() == []
