@@ -4,6 +4,7 @@ The server is shared by the workers of pytest-xdist: each joins it, and the last
 """
 
 import asyncio
+import os
 import secrets
 import shutil
 import tempfile
@@ -27,6 +28,9 @@ from hardpointd.postgres import EmbeddedPostgres, ensure_database
 from serving import Serve, SetClock
 
 STATE_FOLDER = pytest.StashKey[Path]()
+MEMORY = "/dev/shm"
+DATABASES_BYTES = 4 << 30
+"""More than the databases and logs of all tests take at any time."""
 
 # How long one example takes, or making it up, says more about the machine than about the code.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,9 +46,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[STATE_FOLDER] = Path(config.workerinput["state_folder"])
         return
     # Not under pytest's own temporary folder: for root, the server runs as a user who could not enter it.
-    folder = Path(tempfile.mkdtemp(prefix="hardpoint-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="hardpoint-tests-", dir=_quick_place()))
     folder.chmod(0o711)
     config.stash[STATE_FOLDER] = folder
+
+
+def _quick_place() -> str | None:
+    """Memory, where there is enough of it and programs may run from there; else where temporary files are."""
+    if not os.path.isdir(MEMORY):
+        return None
+    found = os.statvfs(MEMORY)
+    enough = found.f_bavail * found.f_frsize >= DATABASES_BYTES and not found.f_flag & os.ST_NOEXEC
+    return MEMORY if enough else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -82,14 +95,23 @@ def migrated(postgres: EmbeddedPostgres) -> Callable[[str], Awaitable[str]]:
     return url
 
 
+@pytest.fixture(scope="session")
+def used() -> list[sql.Identifier]:
+    """Databases of tests that have ended, to be dropped by the next: a server process may still be leaving them.
+
+    PostgreSQL waits a tenth of a second for each that has somebody in it.
+    """
+    return []
+
+
 @pytest.fixture
 async def database_url(
-    postgres: EmbeddedPostgres, migrated: Callable[[str], Awaitable[str]]
+    postgres: EmbeddedPostgres, migrated: Callable[[str], Awaitable[str]], used: list[sql.Identifier]
 ) -> AsyncIterator[Callable[..., Awaitable[str]]]:
     """`await database_url("hardpoint_registry")` is the URL of a fresh database with that package's tables.
 
     Its role is the service's own: it owns the database and is bound by row level security. Without a package the
-    database is empty. It is dropped after the test.
+    database is empty.
     """
     made: list[sql.Identifier] = []
 
@@ -100,13 +122,15 @@ async def database_url(
             fresh = f"test_{secrets.token_hex(6)}"
             made.append(sql.Identifier(fresh))
             names = made[-1], sql.Identifier(str(template.database)), sql.Identifier(str(template.username))
-            await connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*names))
+            copied = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy").format(*names)
+            await connection.execute(copied)
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(made[-1]))
             return template.set(database=fresh).render_as_string(hide_password=False)
 
+        while used:
+            await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(used.pop()))
         yield url
-        for database in made:
-            await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+        used.extend(made)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
+STOP_SECONDS = 0.02
+"""How long a server may take to see that it is to stop: what `serve_forever` waits between two looks."""
 RATES = {"EUR": 0.92, "USD": 1.0, "JPY": 151.0}
 
 
@@ -71,7 +73,7 @@ def upstream(answer: Answer) -> Iterator[Upstream]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     served.address = f"127.0.0.1:{server.server_address[1]}"
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=[STOP_SECONDS], daemon=True).start()
     try:
         yield served
     finally:

@@ -133,7 +133,7 @@ class Issuer:
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
     issuer = Issuer()
-    thread = Thread(target=issuer.server.serve_forever, daemon=True)
+    thread = Thread(target=issuer.server.serve_forever, args=[0.02], daemon=True)
     thread.start()
     yield issuer
     issuer.server.shutdown()
