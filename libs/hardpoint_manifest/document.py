@@ -51,6 +51,14 @@ class Document:
                 return None
         return value
 
+    def path(self, pointer: str) -> Path:
+        """The path that a JSON Pointer into the data names."""
+        path: list[str | int] = []
+        for part in pointer.split("/")[1:]:
+            inside = self.value(tuple(path))
+            path.append(int(part) if isinstance(inside, list) else part.replace("~1", "/").replace("~0", "~"))
+        return tuple(path)
+
     def finding(
         self,
         rule: str,

@@ -18,6 +18,7 @@ JsonSchema = dict[str, Any]
 ParameterType = Literal["string", "number", "integer", "boolean", "object", "array", "file", "any"]
 CONNECTOR_AUTH = "/capability/api/auth"
 """Where a connector says how its API knows who calls, as a JSON Pointer."""
+_NEEDING = (CONNECTOR_AUTH, "/capability/workflow/")
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 """The methods that do the same when they are done again (RFC 9110, 9.2.2)."""
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -205,8 +206,8 @@ class Requirement(Value):
 
     @property
     def declared(self) -> bool:
-        """Whether the author wrote it down, rather than an `auth` that needs it."""
-        return self.pointer != CONNECTOR_AUTH
+        """Whether the author wrote it down, rather than an `auth` or a step that needs it."""
+        return not self.pointer.startswith(_NEEDING)
 
     @property
     def secret(self) -> bool:

@@ -28,7 +28,11 @@ from hardpoint_manifest.model import (
     Trigger,
     Verifier,
 )
+from hardpoint_manifest.plan import ACTION
+from hardpoint_manifest.planning import Planned, flow, workflow
+from hardpoint_manifest.planning.calls import expression
 from hardpoint_manifest.providers import provider_of
+from hardpoint_manifest.standard import STANDARD_ACTIONS
 from hardpoint_manifest.version import Version
 
 DEFAULT_VERSION: Final = "0.1.0"
@@ -44,16 +48,37 @@ _WRITING: Final = frozenset(
 def declarative(capability: written.Capability) -> Manifest:
     """The manifest of a YAML or JSON file."""
     kind = kind_of(capability)
-    actions: tuple[Action, ...] = ()
+    planned = _planned(capability)
     if kind is Kind.HTTP:
         declared = (_declared_action(action, capability.integration) for action in capability.actions)
-        actions = (*declared, *(_endpoint_action(endpoint, capability.api) for endpoint in capability.endpoints))
-    return _manifest(capability, kind, None, actions, capability.configuration, capability.hosts)
+        endpoints = (_endpoint_action(endpoint, capability.api) for endpoint in capability.endpoints)
+        planned = Planned((*declared, *endpoints))
+    return _manifest(capability, kind, None, planned, capability.configuration, capability.hosts)
+
+
+def _planned(capability: written.Capability) -> Planned:
+    """What a workflow or a flow comes to; nothing for other kinds."""
+    if capability.workflow is not None:
+        work = capability.workflow
+        return workflow.planned(capability, work, parameters(work.inputs), parameters(work.outputs))
+    if capability.flow is not None:
+        of_code = _effect(capability.permissions)
+        return flow.planned(capability, capability.flow, parameters, _request, of_code)
+    return Planned()
+
+
+def _request(integration: written.Integration) -> HttpCall:
+    return _call(integration, integration.endpoint, integration.auth, None)
+
+
+def _effect(permissions: Iterable[str]) -> Literal["read", "write"]:
+    """What code does without a word on it: what it may write decides."""
+    return "write" if _WRITING & set(permissions) else "read"
 
 
 def code(header: written.Header, language: str) -> Manifest:
     """The manifest of a code file; without a word on effects, what it may write decides."""
-    effect: Literal["read", "write"] = "write" if _WRITING & set(header.permissions) else "read"
+    effect = _effect(header.permissions)
     actions = tuple(
         Action(
             id=action.id,
@@ -62,12 +87,14 @@ def code(header: written.Header, language: str) -> Manifest:
             inputs=parameters(action.inputs),
             outputs=parameters(action.outputs),
             effect=action.effect or effect,
+            idempotent=action.idempotent or (action.effect or effect) == "read",
         )
         for action in header.actions
         if is_exported(action, header)
     )
     hosts = [*header.hosts, *header.allowed_domains]
-    return _manifest(header, Kind.CODE, cast("Language", language), actions, header.config, hosts)
+    planned = Planned(actions, calls=tuple(dict.fromkeys(header.calls)))
+    return _manifest(header, Kind.CODE, cast("Language", language), planned, header.config, hosts)
 
 
 def kind_of(capability: written.Capability) -> Kind:
@@ -142,7 +169,7 @@ def _declared_action(action: written.SourceAction, shared: written.Integration |
     integration = action.integration or shared
     call = None
     if integration is not None:
-        call = _call(integration, integration.endpoint, integration.auth, None)
+        call = _request(integration)
     return _http_action(action, call)
 
 
@@ -155,6 +182,7 @@ def _endpoint_action(endpoint: written.Endpoint, api: written.Api | None) -> Act
 
 def _http_action(action: written.SourceAction | written.Endpoint, call: HttpCall | None) -> Action:
     reads = call is None or call.method in {"GET", "HEAD"}
+    again = call is not None and (call.method in REPEATABLE or bool(call.idempotency_header))
     return Action(
         id=action.id,
         name=action.name or action.id,
@@ -163,6 +191,7 @@ def _http_action(action: written.SourceAction | written.Endpoint, call: HttpCall
         outputs=parameters(action.outputs),
         http=call,
         effect=action.effect or ("read" if reads else "write"),
+        idempotent=again or action.effect == "read",
     )
 
 
@@ -226,12 +255,16 @@ def _manifest(
     capability: written.Common,
     kind: Kind,
     language: Language | None,
-    actions: tuple[Action, ...],
+    planned: Planned,
     settings: list[written.NamedSetting] | dict[str, written.SettingBody],
     declared_hosts: list[str],
 ) -> Manifest:
-    permissions = tuple(dict.fromkeys(name for name in _asked(capability, actions) if name in PERMISSIONS))
-    hosts = dict.fromkeys(str(rule) for rule in _valid_hosts(declared_hosts, actions))
+    actions = planned.actions
+    requesting = (*actions, *planned.inner)
+    needed = needs(requesting, planned.calls)
+    asked = needed if derives_permissions(capability) else capability.permissions
+    permissions = tuple(dict.fromkeys(name for name in asked if name in PERMISSIONS))
+    hosts = dict.fromkeys(str(rule) for rule in _valid_hosts(declared_hosts, requesting))
     tier = Authority(frozenset(permissions)).compute_tier
     return Manifest(
         id=capability.id,
@@ -248,12 +281,19 @@ def _manifest(
         category=capability.category,
         tags=tuple(capability.tags),
         actions=actions,
-        requirements=(*requirements(settings, settings_path(capability), hosts), *_derived(capability)),
+        requirements=(
+            *requirements(settings, settings_path(capability), hosts),
+            *_derived(capability),
+            *planned.requirements,
+        ),
         permissions=permissions,
         hosts=tuple(hosts),
         examples=tuple(_examples(capability, actions)),
-        triggers=tuple(_trigger(trigger) for trigger in capability.triggers),
+        triggers=(*(_trigger(trigger, capability) for trigger in capability.triggers), *planned.triggers),
         oauth2=connector.oauth2(capability) if isinstance(capability, written.Capability) else None,
+        plan=planned.plan,
+        inner=planned.inner,
+        calls=planned.calls,
         limits=Limits(compute=cast("Literal['light', 'moderate', 'heavy']", tier)),
         license=capability.license,
         documentation_url=capability.documentation_url,
@@ -262,17 +302,24 @@ def _manifest(
     )
 
 
-def _asked(capability: written.Common, actions: tuple[Action, ...]) -> Iterable[str]:
-    """The permissions that are written, or for a connector that writes none those of its methods."""
-    if derives_permissions(capability):
-        return [http_permission(action.http.method) for action in actions if action.http is not None]
-    return capability.permissions
+def needs(actions: Iterable[Action], called: Iterable[str]) -> dict[str, list[str]]:
+    """By permission, whose it is: of the methods of requests, and of the standard actions that are called."""
+    found: dict[str, list[str]] = {}
+    for action in actions:
+        if action.http is not None:
+            found.setdefault(http_permission(action.http.method), []).append(action.id)
+    for name in called:
+        known = STANDARD_ACTIONS.get(name)
+        for permission in known.permissions if known is not None else ():
+            found.setdefault(permission, []).append(name)
+    return found
 
 
 def derives_permissions(capability: written.Common) -> bool:
-    """Whether the methods of a connector's endpoints are its list of permissions, since it has no other."""
-    is_connector = isinstance(capability, written.Capability) and capability.api is not None
-    return is_connector and "permissions" not in capability.model_fields_set
+    """Whether what it does is the list of permissions, since it has no other: connectors, workflows and flows."""
+    if not isinstance(capability, written.Capability) or "permissions" in capability.model_fields_set:
+        return False
+    return capability.api is not None or kind_of(capability) in {Kind.WORKFLOW, Kind.FLOW}
 
 
 def _derived(capability: written.Common) -> tuple[Requirement, ...]:
@@ -334,14 +381,17 @@ def _examples(capability: written.Common, actions: tuple[Action, ...]) -> Iterat
             yield Example(action=action, input=example.input, expected_output=example.expected_output)
 
 
-def _trigger(trigger: written.SourceTrigger) -> Trigger:
+def _trigger(trigger: written.SourceTrigger, capability: written.Common) -> Trigger:
     verifier = trigger.verifier
+    work = capability.workflow if isinstance(capability, written.Capability) else None
+    starts = work is not None and work.trigger == trigger.id
     return Trigger(
         id=trigger.id,
         name=trigger.name,
         type=trigger.type,
         event=trigger.event,
         schedule=trigger.schedule,
-        action=trigger.action,
+        action=trigger.action or (ACTION if starts else None),
         verifier=Verifier(**verifier.model_dump()) if verifier else None,
+        filter=expression(work.filter) if work is not None and starts else "",
     )

@@ -3,7 +3,7 @@
 A plan is data and travels with its release. `walk` says which step comes next; whoever walks it does the steps: the
 executor those of flows, the runtime those of workflows.
 
-Its expressions know `input`, the action's input; `trigger`, what started it, and when it was called the input once more;
+Its expressions know `input`, the action's input; `trigger`, what started it, or of a call the input once more;
 `settings`, the installation's settings by key, without secrets; `steps.<id>`, the output of each step that was done.
 """
 
@@ -112,9 +112,10 @@ class Plan(Value):
     """Steps in an order in which each comes after those it waits for.
 
     `output` is the template of the whole's output; without one, the last step's. `on_error` is done when a step failed
-    for good, and knows `error`.
+    for good, and knows `error`. `optional` are paths that need not be there: what is such a path alone is left out.
     """
 
     steps: tuple[Step, ...]
+    optional: tuple[str, ...] = ()
     output: Any = None
     on_error: Step | None = None

@@ -1,5 +1,6 @@
 """The shape of a document: what pydantic says about it, in words for the person who wrote it."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -14,6 +15,8 @@ from hardpoint_manifest.finding import Finding, Path, Severity
 
 _File = TypeVar("_File", written.CapabilityFile, written.Header)
 _MAX_FINDINGS: Final = 50
+_SHAPES: Final = frozenset({"<list>", "<mapping>", "<name>", "<number>"})
+"""Tags of unions that tell a value's shape; the other tags are the types of nodes."""
 _TYPES: Final = {dict: "a mapping", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
 _WANTED: Final = {
     "string_type": "a text",
@@ -49,6 +52,8 @@ def _finding(document: Document, model: type[_File], detail: ErrorDetails) -> Fi
         return document.finding("unknown-key", Severity.ERROR, path, f"`{name[:64]}` is not known here", fix)
     if kind in {"invalid_name", "reserved_name"}:
         return document.finding("invalid-id", Severity.ERROR, path, detail["msg"], "choose another name")
+    if kind == "union_tag_invalid":
+        return _no_type(document, path, detail)
     if kind == "literal_error":
         choices = [choice.strip("' ") for choice in str(detail["ctx"]["expected"]).replace(" or ", ", ").split(", ")]
         given = detail["input"]
@@ -64,6 +69,19 @@ def _finding(document: Document, model: type[_File], detail: ErrorDetails) -> Fi
         return document.finding("invalid-type", Severity.ERROR, path, message, fix)
     message = detail["msg"].removeprefix("Value error, ")
     return document.finding("invalid-value", Severity.ERROR, path, f"`{name}`: {message}")
+
+
+def _no_type(document: Document, path: Path, detail: ErrorDetails) -> Finding:
+    """A node whose type is none."""
+    choices = re.findall(r"<(\w+)>", str(detail["ctx"]["expected_tags"]))
+    given = detail["input"].get("type") if isinstance(detail["input"], Mapping) else None
+    if given is None:
+        message = f"the node has no type; it can be {', '.join(choices)}"
+        return document.finding("missing-field", Severity.ERROR, path, message, "add `type`")
+    close = nearest(str(given), choices)
+    message = f"`type` is {str(given)[:64]!r}; it can be {', '.join(choices)}"
+    fix = f"did you mean {close}?" if close else ""
+    return document.finding("invalid-value", Severity.ERROR, (*path, "type"), message, fix)
 
 
 def _path(location: tuple[int | str, ...], data: Any, kind: str) -> Path:
@@ -105,6 +123,8 @@ def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _step(schema: dict[str, Any], node: dict[str, Any], part: int | str) -> dict[str, Any]:
+    if isinstance(part, str) and part.startswith("<") and part not in _SHAPES:
+        return _of_type(schema, node, part.strip("<>"))
     if isinstance(part, str) and part.startswith("<"):
         wanted = "array" if part == "<list>" else "object"
         options = node.get("anyOf") or node.get("oneOf") or [node]
@@ -115,3 +135,8 @@ def _step(schema: dict[str, Any], node: dict[str, Any], part: int | str) -> dict
     named = node.get("properties", {}).get(part)
     # A mapping of checked names has its values under the pattern of the names.
     return dict(named or next(iter(node.get("patternProperties", {}).values()), {}))
+
+
+def _of_type(schema: dict[str, Any], node: dict[str, Any], name: str) -> dict[str, Any]:
+    options = (_resolve(schema, option) for option in node.get("oneOf", []))
+    return next((one for one in options if one.get("properties", {}).get("type", {}).get("const") == name), {})

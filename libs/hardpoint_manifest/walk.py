@@ -54,10 +54,11 @@ class Compiled:
     steps: "Program | None"
 
     @classmethod
-    def of(cls, step: Step, known: Iterable[str]) -> Self:
-        """Compile a step that knows these names; raises ExpressionError."""
-        outside = Scope.of(*known)
-        inside = Scope.of(*known, "item", "index") if step.for_each or step.does is Does.FILTER else outside
+    def of(cls, step: Step, known: Iterable[str], optional: Iterable[str] = ()) -> Self:
+        """Compile a step that knows these names, some `optional`; raises ExpressionError."""
+        outside = _scope(known, optional)
+        items = step.for_each or step.does is Does.FILTER
+        inside = _scope((*outside.types, "item", "index"), optional) if items else outside
         return cls(
             step,
             Structure.parse(step.input, outside if step.does is Does.FILTER else inside),
@@ -65,7 +66,7 @@ class Compiled:
             compile(step.when, outside) if step.when else None,
             compile(step.for_each, outside) if step.for_each else None,
             Structure.parse(step.idempotency_key, inside),
-            Program.of(step.steps, step.result, inside.types) if step.does is Does.STEPS else None,
+            Program.of(step.steps, step.result, inside.types, optional) if step.does is Does.STEPS else None,
         )
 
 
@@ -79,15 +80,15 @@ class Program:
     @classmethod
     def plan(cls, plan: Plan) -> Self:
         """Compile a plan; raises ExpressionError."""
-        return cls.of(plan.steps, plan.output, _ALWAYS)
+        return cls.of(plan.steps, plan.output, _ALWAYS, plan.optional)
 
     @classmethod
-    def of(cls, steps: Iterable[Step], output: Any, known: Iterable[str]) -> Self:
-        """Compile steps that know these names besides each other's; raises ExpressionError."""
+    def of(cls, steps: Iterable[Step], output: Any, known: Iterable[str], optional: Iterable[str] = ()) -> Self:
+        """Compile steps that know these names besides each other's, some `optional`; raises ExpressionError."""
         listed = tuple(steps)
         names = [*known, "steps", *(step.output for step in listed if step.output)]
-        compiled = tuple(Compiled.of(step, names) for step in listed)
-        return cls(compiled, None if output is None else Structure.parse(output, Scope.of(*names)))
+        compiled = tuple(Compiled.of(step, names, optional) for step in listed)
+        return cls(compiled, None if output is None else Structure.parse(output, _scope(names, optional)))
 
 
 @dataclass(slots=True)
@@ -172,6 +173,10 @@ class Walk:
             return Due(compiled, tuple(_given(compiled, scope) for scope in scopes), each=True)
         except ExpressionError as error:
             return Settled("failed", error=error)
+
+
+def _scope(known: Iterable[str], optional: Iterable[str]) -> Scope:
+    return Scope({**Scope.of(*known).types, **Scope.of(*optional).types}, optional=frozenset(optional))
 
 
 def _given(compiled: Compiled, variables: dict[str, Any]) -> Any:

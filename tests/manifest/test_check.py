@@ -79,19 +79,6 @@ def test_declared_actions_of_code_have_schemas():
     assert manifest.actions[0].effect == "write"
 
 
-def test_what_this_release_cannot_run_is_not_publishable():
-    found = check(example("invoice-processor.yaml"))
-    assert not found.ok
-    assert "kind-not-supported" in rules(found.findings)
-
-
-def test_a_flow_is_read_and_refused():
-    found = report({"capability": {"id": "x", "type": "flow", "flow": {"nodes": [{"id": "a"}]}}})
-    assert only(found.findings, "kind-not-supported").path == "capability.flow"
-    assert found.manifest is not None
-    assert found.manifest.kind == "flow"
-
-
 @pytest.mark.parametrize(
     ("text", "rule", "line", "path", "words"),
     [

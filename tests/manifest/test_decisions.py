@@ -8,6 +8,7 @@ import pytest
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 from hardpoint_manifest.check import check
 from hardpoint_manifest.expression import ExpressionError, Scope, Template, compile
+from hardpoint_manifest.finding import PatchOp, apply_patch
 from hardpoint_manifest.load import jail_error
 from hardpoint_manifest.matcher import differences
 from hardpoint_manifest.model import Limits
@@ -188,18 +189,26 @@ def test_d11_none_refuses_every_delivery():
     assert "webhook-refused" in rules(report(http(triggers=[trigger])).findings)
 
 
-def test_d12_dangling_references_are_errors():
-    findings = [f for f in check(example("invoice-processor.yaml")).findings if f.rule == "dangling-reference"]
-    assert [(f.message, f.line, f.severity) for f in findings] == [
-        ("there is no schema invoice_schema", 25, "error"),
-        ("there is no step notify_admin", 40, "error"),
-    ]
+def test_d12_what_nobody_declares_is_asked_of_the_installation_or_refused():
+    document = example("invoice-processor.yaml")
+    found = check(document)
+    finding = only(found.findings, "derived-setting")
+    assert (finding.line, finding.severity) == (25, "warning")
+    assert found.manifest is not None
+    assert [(r.key, r.type, r.required) for r in found.manifest.requirements] == [("invoice_schema", "object", True)]
+    assert found.manifest.plan is not None
+    assert found.manifest.plan.on_error is not None
+    assert found.manifest.plan.on_error.action == "notify.admin"
+
+    data = apply_patch(document.data, [PatchOp("replace", "/capability/workflow/error_handling/on_error", "notfy")])
+    dangling = only(report(data).findings, "dangling-reference")
+    assert (dangling.message, dangling.fix) == ("there is no step notfy", "did you mean notify?")
 
 
 def test_d12_retrying_an_effect_needs_a_key():
     document = example("invoice-processor.yaml")
     findings = [f for f in check(document).findings if f.rule == "retry-without-key"]
-    assert [f.path for f in findings] == ["capability.workflow.steps[3]", "capability.workflow.steps[4]"]
+    assert [f.path for f in findings] == ["capability.workflow.steps[4]"]  # a row is written once for one key
     assert findings[0].path not in {
         f.path for f in patched(document, findings[0]).findings if f.rule == "retry-without-key"
     }

@@ -154,3 +154,11 @@ def test_a_text_that_is_not_what_it_should_be(format: Any, text: str) -> None:
     on_its_way = walk(Step(id="a", does=Does.PARSE, input="${input.text}", format=format), input={"text": text})
     assert on_its_way.due() == []
     assert on_its_way.failure is not None
+
+
+def test_what_need_not_be_given_is_left_out() -> None:
+    plan = Plan(steps=(value("a", {"x": "${input.x}", "y": 1}),), optional=("input.x",))
+    for given, output in (({"x": 2}, {"x": 2, "y": 1}), ({}, {"y": 1})):
+        on_its_way = Walk(Program.plan(plan), {"input": given})
+        assert on_its_way.due() == []
+        assert on_its_way.output() == output

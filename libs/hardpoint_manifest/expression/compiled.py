@@ -46,6 +46,7 @@ _RESULT_TYPES: Final[Mapping[str, str]] = {
     "NULL": "null",
 }
 _TYPE_NAMES: Final = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"})
+_HAS: Final = re.compile(r"\bhas\s*\(")
 _ABSENT: Final = object()
 _Needs = dict[str, Any]
 """Which members an expression reads, as a tree; an empty branch stands for the whole value."""
@@ -134,6 +135,8 @@ def compile(text: str, scope: Scope) -> Expression:
             _check_declared(path, scope)
     source = replace(source, paths=tuple(path for path in source.paths if path.root in scope.types))
     typed = {name: kind for name, kind in scope.types.items() if _is_plain(name)}
+    if _HAS.search(source.cel):  # whether a member is there cannot be asked of a variable called `input.city`
+        typed = {name: kind for name, kind in typed.items() if "." not in name}
     try:
         checked = _environment(frozenset(typed.items())).compile(source.cel)
         # With types declared, CEL wants a variable called `input.city`; without, it takes `city` out of `input`.

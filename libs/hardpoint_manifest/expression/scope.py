@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from hardpoint_manifest.known import Known, named
 from hardpoint_manifest.model import Action, Parameter, Requirement
 from hardpoint_manifest.names import CEL_WORDS
 
@@ -26,6 +27,16 @@ class Scope:
     def of(cls, *names: str) -> Self:
         """A scope of names of which nothing more is known."""
         return cls(dict.fromkeys(names, "any"))
+
+    @classmethod
+    def known(cls, names: Mapping[str, Known]) -> Self:
+        """A scope of names with all that is known of what they stand for."""
+        listed = dict(named(names))
+        return cls(
+            {name: known.type for name, known in listed.items()},
+            optional=frozenset(name for name, known in listed.items() if known.optional),
+            closed=frozenset(name for name, known in listed.items() if known.closed),
+        )
 
     @classmethod
     def request(cls, action: Action, requirements: Iterable[Requirement]) -> Self:

@@ -6,11 +6,14 @@ from typing import Final
 from hardpoint_manifest.finding import Finding
 from hardpoint_manifest.rules import (
     authority,
+    callees,
     connectors,
     engine,
     examples,
     expressions,
+    flow,
     names,
+    plan,
     providers,
     requests,
     secrets,
@@ -34,5 +37,8 @@ RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     examples.check,
     providers.check,
     triggers.check,
+    callees.check,
     workflow.check,
+    flow.check,
+    plan.check,
 )

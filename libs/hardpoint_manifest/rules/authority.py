@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from hardpoint_manifest import source as written
-from hardpoint_manifest.authority import COMPUTE_SECONDS, PERMISSIONS, SERVED, HostRule, http_permission, nearest
+from hardpoint_manifest.authority import COMPUTE_SECONDS, PERMISSIONS, SERVED, HostRule, nearest
 from hardpoint_manifest.finding import Finding, PatchOp, pointer
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import Kind
-from hardpoint_manifest.normalise import derives_permissions
+from hardpoint_manifest.normalise import derives_permissions, needs
 from hardpoint_manifest.rules.sites import calls
 from hardpoint_manifest.rules.subject import Subject
 
@@ -61,18 +61,16 @@ def _unserved_permissions(subject: Subject) -> Iterator[Finding]:
 
 
 def _missing_permissions(subject: Subject) -> Iterator[Finding]:
-    needs: dict[str, list[str]] = {}
-    for action in subject.manifest.actions:
-        if action.http is not None:
-            needs.setdefault(http_permission(action.http.method), []).append(action.id)
-    missing = {name: actions for name, actions in needs.items() if name not in subject.manifest.permissions}
+    manifest = subject.manifest
+    needed = needs((*manifest.actions, *manifest.inner), manifest.calls)
+    missing = {name: actions for name, actions in needed.items() if name not in subject.manifest.permissions}
     path = subject.at("permissions")
     patch: tuple[PatchOp, ...]
-    if not missing and derives_permissions(subject.source) and needs:
-        message = "; ".join(f"{', '.join(actions)} needs {name}" for name, actions in needs.items())
+    if not missing and derives_permissions(subject.source) and needed:
+        message = "; ".join(f"{', '.join(actions)} needs {name}" for name, actions in needed.items())
         message += "; nothing says so, and it is asked for"
-        patch = (PatchOp("add", pointer(path), list(needs)),)
-        yield subject.warning("derived-permission", path, message, f"write permissions: [{', '.join(needs)}]", patch)
+        patch = (PatchOp("add", pointer(path), list(needed)),)
+        yield subject.warning("derived-permission", path, message, f"write permissions: [{', '.join(needed)}]", patch)
     if not missing:
         return
     if subject.document.value(path) is None:

@@ -14,21 +14,24 @@ _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connec
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    """Every HTTP action; nothing for other kinds."""
-    if subject.manifest.kind is not Kind.HTTP or isinstance(subject.source, written.Header):
-        return
-    if not subject.manifest.actions:
-        yield subject.error("no-actions", subject.at(), "the capability has no actions", "add `actions` or `endpoints`")
-    if subject.source.endpoints and subject.source.api is None:
-        message = "`endpoints` need an `api` with a `base_url`"
-        yield subject.error("no-api", subject.at("endpoints"), message)
-    for index, action in enumerate(subject.source.actions):
-        if action.integration is None and subject.source.integration is None:
-            message = f"nothing says how {action.id} works"
-            yield subject.error("no-integration", subject.at("actions", index), message, "add an `integration`")
+    """Every HTTP action, and every request that is drawn."""
+    if not isinstance(subject.source, written.Header) and subject.manifest.kind is Kind.HTTP:
+        yield from _actions(subject, subject.source)
     for call in calls(subject):
         yield from _call(subject, call)
         yield from _mapping(subject, call)
+
+
+def _actions(subject: Subject, source: written.Capability) -> Iterator[Finding]:
+    if not subject.manifest.actions:
+        yield subject.error("no-actions", subject.at(), "the capability has no actions", "add `actions` or `endpoints`")
+    if source.endpoints and source.api is None:
+        message = "`endpoints` need an `api` with a `base_url`"
+        yield subject.error("no-api", subject.at("endpoints"), message)
+    for index, action in enumerate(source.actions):
+        if action.integration is None and source.integration is None:
+            message = f"nothing says how {action.id} works"
+            yield subject.error("no-integration", subject.at("actions", index), message, "add an `integration`")
 
 
 def _call(subject: Subject, written_call: WrittenCall) -> Iterator[Finding]:

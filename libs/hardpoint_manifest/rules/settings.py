@@ -23,7 +23,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     for index, requirement in enumerate(subject.manifest.requirements):
         path = subject.at(subject.settings_key, index if in_list else requirement.key)
         if not requirement.declared:
-            path = subject.at("api", "auth")
+            path = subject.document.path(requirement.pointer)
         if requirement.required and requirement.default is None:
             yield _needed(subject, path, requirement)
         if requirement.key in inputs:

@@ -10,7 +10,9 @@ from hardpoint_manifest import source as written
 from hardpoint_manifest.expression import Scope
 from hardpoint_manifest.finding import Path
 from hardpoint_manifest.model import Action
+from hardpoint_manifest.planning.flow import Drawn
 from hardpoint_manifest.rules.subject import Subject
+from hardpoint_manifest.source_flow import ApiNode
 
 MAX_SITES: Final = 2000
 Where = Literal["url", "header", "query", "body", "basic", "mapping", "success", "error", "page"]
@@ -58,6 +60,7 @@ def calls(subject: Subject) -> Iterator[WrittenCall]:
     source = subject.source
     if isinstance(source, written.Header):
         return
+    yield from _drawn(subject, source)
     for index, declared in enumerate(source.actions):
         action = subject.manifest.action(declared.id)
         call = declared.integration or source.integration
@@ -71,6 +74,16 @@ def calls(subject: Subject) -> Iterator[WrittenCall]:
             path, api, auth_path = subject.at("endpoints", index), source.api, subject.at("api", "auth")
             auth = connector.completed(api.auth)
             yield WrittenCall(action, endpoint, path, action.http.url, (*path, "path"), api, auth, auth_path)
+
+
+def _drawn(subject: Subject, source: written.Capability) -> Iterator[WrittenCall]:
+    for graph in Drawn(source.flow).graphs() if source.flow is not None else ():
+        for node, path in graph.nodes():
+            action = subject.manifest.inner_action(node.id)
+            if isinstance(node, ApiNode) and action is not None:
+                call, place = node.integration, (*path, "integration")
+                url_path, auth_path = (*place, "endpoint"), (*place, "auth")
+                yield WrittenCall(action, call, place, call.endpoint, url_path, None, call.auth, auth_path)
 
 
 def sites(subject: Subject) -> Iterator[Site]:
