@@ -232,16 +232,23 @@ class Verifier(Value):
 
 
 class Trigger(Value):
-    """What starts a run without an agent asking; `filter` is an expression that decides about each, `file` for one."""
+    """What starts a run without an agent asking.
+
+    `filter` is an expression that an event must fulfil; `input` is the action's input, a template. Both know `event`
+    and `trigger`. Of an upload (`file.uploaded`), `event.file` is the file's handle, and the filter knows `file`, as
+    `uploads.seen` shows it.
+    """
 
     id: ActionId
     name: str = ""
-    type: Literal["webhook", "schedule", "event", "file_upload"]
+    type: Literal["webhook", "schedule", "event"]
     event: str = ""
     schedule: str = ""
+    time_zone: str = ""
     action: ActionId | None = None
     verifier: Verifier | None = None
     filter: str = ""
+    input: dict[str, Any] | None = None
 
 
 class Limits(Value):

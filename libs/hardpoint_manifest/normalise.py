@@ -391,7 +391,9 @@ def _trigger(trigger: written.SourceTrigger, capability: written.Common) -> Trig
         type=trigger.type,
         event=trigger.event,
         schedule=trigger.schedule,
+        time_zone=trigger.time_zone,
         action=trigger.action or (ACTION if starts else None),
         verifier=Verifier(**verifier.model_dump()) if verifier else None,
-        filter=expression(work.filter) if work is not None and starts else "",
+        filter=expression(trigger.filter or (work.filter if work is not None and starts else "")),
+        input=trigger.input,
     )

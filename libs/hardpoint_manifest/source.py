@@ -114,14 +114,17 @@ class SourceVerifier(Source):
 
 
 class SourceTrigger(Source):
-    """What starts a run without an agent asking."""
+    """What starts a run without an agent asking; `filter` and `input` know `event` and `trigger`."""
 
     id: ActionId
     name: Text = ""
     type: Literal["webhook", "schedule", "event"]
     event: Text = ""
     schedule: Text = ""
+    time_zone: Annotated[str, Field(max_length=64)] = ""
+    filter: Text = ""
     action: ActionId | None = None
+    input: dict[str, Any] | None = None
     verifier: SourceVerifier | None = None
 
 

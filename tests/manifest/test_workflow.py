@@ -55,7 +55,8 @@ def test_the_invoice_processor_byte_for_byte_can_be_published():
     )
     assert set(release.permissions) >= {"file.read", "ai.call", "data.write", "integration.email"}
     (trigger,) = release.triggers
-    assert (trigger.type, trigger.action) == ("file_upload", "run")
+    assert (trigger.type, trigger.event, trigger.action) == ("event", "file.uploaded", "run")
+    assert trigger.input == {"file": "${event.file}"}
     assert trigger.filter == "file.type === 'pdf' && file.name.includes('invoice')"
 
     assert release.plan is not None

@@ -17,6 +17,8 @@ BUILT_IN: Final = {"wait": Does.WAIT, "approve": Does.APPROVAL, "event": Does.EV
 TAKES: Final = {"wait": ("seconds", "until"), "approve": ("message",), "event": ("name",), "transform": ("value",)}
 """What each of them takes: one of these."""
 FILE_UPLOAD: Final = "file_upload"
+UPLOADED: Final = "file.uploaded"
+"""The event of it."""
 MANUAL: Final = "manual"
 WORKFLOW: Final[Path] = ("capability", "workflow")
 _ON_ERROR: Final = "on-error"
@@ -193,4 +195,6 @@ def is_key(text: str) -> bool:
 def _triggers(workflow: written.Workflow) -> tuple[Trigger, ...]:
     if workflow.trigger != FILE_UPLOAD:
         return ()
-    return (Trigger(id=FILE_UPLOAD, type=FILE_UPLOAD, action=ACTION, filter=calling.expression(workflow.filter)),)
+    filter = calling.expression(workflow.filter)
+    given = {"file": "${event.file}"}
+    return (Trigger(id=FILE_UPLOAD, type="event", event=UPLOADED, action=ACTION, filter=filter, input=given),)

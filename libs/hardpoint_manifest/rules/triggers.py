@@ -5,7 +5,10 @@ from typing import Final
 
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import nearest
+from hardpoint_manifest.expression import ExpressionError, Scope, Structure, compile
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
+from hardpoint_manifest.planning.calls import expression
+from hardpoint_manifest.rules.expressions import explain
 from hardpoint_manifest.rules.subject import Subject
 
 _PROVIDERS: Final = {"slack.com": "slack", "github.com": "github"}
@@ -24,6 +27,20 @@ def check(subject: Subject) -> Iterator[Finding]:
             yield subject.error("dangling-reference", (*path, "action"), f"there is no action {trigger.action}", fix)
         if trigger.type == "webhook":
             yield from _webhook(subject, path, trigger)
+        yield from _expressions(subject, path, trigger)
+
+
+def _expressions(subject: Subject, path: Path, trigger: written.SourceTrigger) -> Iterator[Finding]:
+    """The filter, and the input that an event becomes."""
+    try:
+        if trigger.filter:
+            compile(expression(trigger.filter), Scope.of("event", "trigger", "file"))
+    except ExpressionError as error:
+        yield explain(subject, (*path, "filter"), error)
+    try:
+        Structure.parse(trigger.input, Scope.of("event", "trigger"))
+    except ExpressionError as error:
+        yield explain(subject, (*path, "input"), error)
 
 
 def _webhook(subject: Subject, path: Path, trigger: written.SourceTrigger) -> Iterator[Finding]:

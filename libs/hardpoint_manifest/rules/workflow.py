@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from hardpoint_manifest import source as written
+from hardpoint_manifest import uploads
 from hardpoint_manifest.authority import nearest
 from hardpoint_manifest.expression import ExpressionError, Scope, compile
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.known import Known
-from hardpoint_manifest.model import Kind, Parameter
+from hardpoint_manifest.model import Kind
 from hardpoint_manifest.names import CEL_WORDS
 from hardpoint_manifest.planning import calls as calling
 from hardpoint_manifest.planning import workflow as lines
@@ -96,8 +97,8 @@ def _filter(subject: Subject, workflow: Workflow, path: Path) -> Iterator[Findin
         message = "a filter decides about what a trigger brings, and this workflow is only called"
         yield subject.error("filter-unused", path, message, "remove it, or name the trigger")
         return
-    file = Known.parameter(Parameter(name="file", type="file", required=True))
-    scope = Scope.known({"file": file} if workflow.trigger == lines.FILE_UPLOAD else {"trigger": Known()})
+    brought = {"file": uploads.FILE} if workflow.trigger == lines.FILE_UPLOAD else {}
+    scope = Scope.known({"event": Known(), "trigger": Known(), **brought})
     try:
         result = compile(calling.expression(workflow.filter), scope).result_type
     except ExpressionError as error:
