@@ -42,6 +42,24 @@ def by_schema(words: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]
     return {key: typed(key, text, properties.get(key, {}).get("type")) for key, text in pairs(words).items()}
 
 
+def files_of(words: Sequence[str], schema: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """The words that are no files, and what is given for inputs that are: `@path`, or the id of a stored one.
+
+    A handle that is written as JSON is left as it is.
+    """
+    from hardpoint_manifest.handles import is_file
+
+    properties = schema.get("properties", {})
+    others, files = [], {}
+    for word in words:
+        key, _, text = word.partition("=")
+        if is_file(properties.get(key)) and text and not text.startswith("{"):
+            files[key] = text
+        else:
+            others.append(word)
+    return others, files
+
+
 def whole(text: str) -> dict[str, Any]:
     """The input given as one JSON object, `-` meaning what comes on stdin."""
     try:

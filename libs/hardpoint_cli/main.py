@@ -10,6 +10,7 @@ from hardpoint_cli.commands import (
     doctor,
     engines,
     explaining,
+    files,
     installations,
     market,
     releases,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 _INSTALLED = (market, installations, settings, connecting)
-for _noun in (authoring, engines, releases, *_INSTALLED, agents, calls, runs, explaining, doctor):
+for _noun in (authoring, engines, releases, *_INSTALLED, agents, calls, files, runs, explaining, doctor):
     _noun.add(app)
 
 

@@ -6,6 +6,7 @@ Every call raises the HardpointError that the server raised.
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from hardpoint.config.v1 import config_pb2
 from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
 from hardpoint.executor.v1 import executor_pb2
 from hardpoint.executor.v1.executor_pb2_grpc import ExecutorServiceStub
+from hardpoint.files.v1 import files_pb2
 from hardpoint.files.v1.files_pb2_grpc import FileServiceStub
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.marketplace.v1.marketplace_pb2_grpc import MarketplaceServiceStub
@@ -29,6 +31,7 @@ from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
 from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
+from hardpoint_client import files as stored
 from hardpoint_client.login import UNITS, Login
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.errors import AlreadyExists, OutOfRange
@@ -124,6 +127,19 @@ class Hardpoint:
                 yield registry_pb2.UploadArtifactRequest(chunk=data[start : start + CHUNK_BYTES])
 
         return await self.artifacts.UploadArtifact(parts())
+
+    async def upload_file(
+        self, data: bytes, name: str, *, type: str = "", expire_time: datetime | None = None
+    ) -> files_pb2.File:
+        """Store bytes as a file of the org; `type` counts where the bytes are text. `handle_of` makes it an input.
+
+        Raises OutOfRange for more than 32 MiB, ResourceExhausted FILE_QUOTA, InvalidArgument FILE_NAME_INVALID.
+        """
+        return await stored.upload(self.files, self.org, data, name, type, expire_time)
+
+    async def read_file(self, name: str) -> bytes:
+        """All bytes of a stored file; raises NotFound."""
+        return b"".join([part async for part in stored.read(self.files, self.named("files", name))])
 
     async def read_header(self, data: bytes, filename: str) -> Struct:
         """What a code file exports, read in the server's jail; raises InvalidArgument HEADER_UNREADABLE."""

@@ -8,6 +8,7 @@ from cli import fakes
 from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from hardpoint.config.v1.config_pb2_grpc import add_ConfigServiceServicer_to_server
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
+from hardpoint.files.v1.files_pb2_grpc import add_FileServiceServicer_to_server
 from hardpoint.marketplace.v1.marketplace_pb2_grpc import add_MarketplaceServiceServicer_to_server
 from hardpoint.registry.v1 import registry_pb2_grpc
 from hardpoint.runtime.v1 import agent_pb2_grpc, installation_pb2_grpc, run_pb2_grpc
@@ -66,6 +67,7 @@ class Serving:
                 (add_MarketplaceServiceServicer_to_server, fakes.Marketplace(self.world)),
                 audit("marketplace"),
             ],
+            "files": [(add_FileServiceServicer_to_server, fakes.Files(self.world)), audit("files")],
             "executor": [(add_ExecutorServiceServicer_to_server, fakes.Executor(self.world))],
             "runtime": [
                 (agent_pb2_grpc.add_AgentServiceServicer_to_server, fakes.Agents(self.world)),

@@ -36,6 +36,7 @@ def test_all_is_well(cli: Run, world: World) -> None:
         "config",
         "registry",
         "marketplace",
+        "files",
         "executor",
         "runtime",
         "contracts",

@@ -46,6 +46,7 @@ COMMANDS = {
     ("detach", "helper", "weather-lookup"): {"agent", "installation"},
     ("tools", "helper"): {"tools"},
     ("call", "helper", "get-weather", "location=Rome"): {"output", "run", "release", "usage", "used"},
+    ("file", "list"): {"files"},
     ("runs",): {"runs"},
     ("events", "registry"): {"unit", "events"},
     ("doctor",): {"ok", "checks"},

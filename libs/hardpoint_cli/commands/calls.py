@@ -1,6 +1,7 @@
 """Calling an action as an agent: `call`."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from hardpoint_cli import completion
 from hardpoint_cli.arguments import Agent
-from hardpoint_cli.inputs import by_schema, whole
+from hardpoint_cli.inputs import by_schema, files_of, whole
 from hardpoint_cli.panels import AGENTS
 from hardpoint_cli.screen import note, working
 from hardpoint_cli.shell import Answer, command
@@ -27,6 +28,7 @@ def add(app: typer.Typer) -> None:
         panel=AGENTS,
         examples=[
             'hardpoint call helper weather-lookup.get-weather location="New York"',
+            "hardpoint call helper reader.read file=@invoice.pdf",
             "hardpoint call helper cleaner.clean --input - < rows.json",
             "hardpoint call helper get-weather location=Rome --json | jq .output",
         ],
@@ -44,7 +46,8 @@ async def call(
         ),
     ],
     values: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The input, read as the types it declares.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="The input, read as the types it declares; @PATH is a file."),
     ] = None,
     input: Annotated[str, typer.Option(metavar="JSON|-", help="The whole input as JSON; - reads it from stdin.")] = "",
 ) -> Answer:
@@ -61,7 +64,8 @@ async def call(
         params = whole(input) if input else {}
         if values or "." not in action:
             action, schema = await _tool(client, agent, action)
-            params = params or by_schema(values or [], schema)
+            words, files = files_of(values or [], schema)
+            params = params or {**by_schema(words, schema), **await _stored(client, files)}
         try:
             with working(f"calling {action}"):
                 response = await client.call(agent, action, params)
@@ -84,6 +88,22 @@ async def _tool(client: "Hardpoint", agent: str, action: str) -> tuple[str, dict
         raise typer.BadParameter(f"{action} is one of {', '.join(meant)}: say which")
     name = action if action in found or not meant else meant[0]
     return name, from_struct(found[name].input_schema) if name in found else {}
+
+
+async def _stored(client: "Hardpoint", files: dict[str, str]) -> dict[str, Any]:
+    """The handles of files: those at a path are uploaded first."""
+    from hardpoint_client.files import handle_of
+
+    paths = {key: Path(text[1:]) for key, text in files.items() if text.startswith("@")}
+    if missing := [str(path) for path in paths.values() if not path.is_file()]:
+        raise typer.BadParameter(f"there is no file {missing[0]}")
+    found = {key: {"id": client.named("files", text)} for key, text in files.items() if key not in paths}
+    for key, path in paths.items():
+        with working(f"uploading {path.name}"):
+            kept = await client.upload_file(path.read_bytes(), path.name)
+        found[key] = handle_of(kept)
+        note(f"{path.name} is stored as {kept.name.rpartition('/')[2]}")
+    return found
 
 
 def _shown(output: Any) -> RenderableType:

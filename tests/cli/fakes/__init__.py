@@ -4,6 +4,7 @@ from .agents import Agents
 from .audit import Audit
 from .config import Config
 from .executor import Executor
+from .files import Files
 from .installations import Installations
 from .marketplace import Marketplace
 from .registry import Artifacts, Registry
@@ -18,6 +19,7 @@ __all__ = [
     "Config",
     "Executor",
     "Fake",
+    "Files",
     "Installations",
     "Marketplace",
     "Registry",

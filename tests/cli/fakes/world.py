@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hardpoint.config.v1 import config_pb2
+from hardpoint.files.v1 import files_pb2
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint.registry.v1 import registry_pb2
@@ -32,6 +33,8 @@ class World:
     grant: str = "authorization_code"
     secret_values: dict[str, bytes] = field(default_factory=dict)
     rejected_for: list[manifest_pb2.Finding] = field(default_factory=list)
+    files: dict[str, files_pb2.File] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
     output: Any = field(default_factory=lambda: {"temperature": 72, "condition": "Sunny"})

@@ -1,0 +1,111 @@
+"""Stored files from end to end: uploaded, handed to an action by handle, read in the jail, saved, and taken again."""
+
+import pytest
+
+from hardpoint.files.v1 import files_pb2
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint_client import Agent, Hardpoint
+from hardpoint_client.client import output_of
+from hardpoint_client.files import handle_of
+from hardpoint_kit.errors import ActionFailed, InvalidArgument
+from system.conftest import System, add_file
+
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(range(256)) * 4000
+
+PYTHON = b"""
+from hardpoint_sdk import action, capability
+
+FILE = {"name": "file", "type": "file", "required": True}
+TEXT = {"name": "id", "type": "string"}
+
+@capability(id="copier", name="Copier", version="1.0.0", description="Copies files",
+            permissions=["file.read", "file.write"])
+class Copier:
+    @action(description="Copy a file", inputs=[FILE], outputs=[{"name": "copy", "type": "file"}], effect="write")
+    async def copy(self, input):
+        data = await self.file.open(input["file"])
+        name = "copy of " + input["file"]["name"]
+        return {"copy": await self.file.save(name, data[::-1], "application/pdf")}
+
+    @action(description="Open what an id names", inputs=[TEXT])
+    async def peek(self, input):
+        return {"bytes": len(await self.file.open(input["id"]))}
+"""
+JAVASCRIPT = b"""
+export default {
+  id: 'copier', name: 'Copier', version: '1.0.0', description: 'Copies files', engine: 'ENGINE',
+  permissions: ['file.read', 'file.write'],
+  actions: {
+    copy: {
+      description: 'Copy a file', inputs: [{ name: 'file', type: 'file', required: true }], effect: 'write',
+      outputs: [{ name: 'copy', type: 'file' }],
+      async run(input) {
+        const data = await this.file.open(input.file);
+        return { copy: await this.file.save('copy of ' + input.file.name, data.reverse(), 'application/pdf') };
+      },
+    },
+  },
+};
+"""
+
+
+async def events(client: Hardpoint) -> list[str]:
+    return [event.action for event in reversed((await client.events("files")).events)]
+
+
+@pytest.mark.parametrize(
+    ("source", "filename"),
+    [
+        (PYTHON, "copier.py"),
+        (JAVASCRIPT.replace(b"ENGINE", b"node"), "copier.js"),
+        (JAVASCRIPT.replace(b"ENGINE", b"quickjs"), "copier.js"),
+    ],
+    ids=["python", "node", "quickjs"],
+)
+async def test_a_file_goes_through_an_action(client: Hardpoint, agent: Agent, source: bytes, filename: str) -> None:
+    await add_file(client, agent, source, filename)
+    given = await client.upload_file(PDF, "invoice.pdf")
+    assert (given.type, given.creator) == ("application/pdf", "tester")
+    answer = await client.call(agent.id, "copier.copy", {"file": {"id": given.name}})
+    copy = output_of(answer)["copy"]
+    assert (copy["name"], copy["type"], copy["size"]) == ("copy of invoice.pdf", "application/octet-stream", len(PDF))
+    assert await client.read_file(copy["id"]) == PDF[::-1]
+    stored = await client.files.GetFile(files_pb2.GetFileRequest(name=copy["id"]))
+    assert (stored.run, stored.creator) == (answer.run, "tester")
+    assert {"file.read", "file.write"} <= set(answer.used.permissions)
+    assert await events(client) == ["file.upload", "file.open", "file.save", "file.read"]
+    again = await client.call(agent.id, "copier.copy", {"file": copy})
+    assert await client.read_file(output_of(again)["copy"]["id"]) == PDF
+
+
+async def test_an_id_in_a_text_opens_nothing(client: Hardpoint, agent: Agent) -> None:
+    await add_file(client, agent, PYTHON, "copier.py")
+    given = await client.upload_file(PDF, "invoice.pdf")
+    with pytest.raises(ActionFailed) as refused:
+        await client.call(agent.id, "copier.peek", {"id": given.name})
+    assert refused.value.reason == "FILE_NOT_GIVEN"
+
+
+async def test_another_orgs_file_and_a_guessed_one_are_refused_alike(
+    system: System, client: Hardpoint, agent: Agent, org: str
+) -> None:
+    await add_file(client, agent, PYTHON, "copier.py")
+    stranger = system.client(f"{org}-x", subject="stranger")
+    foreign = await stranger.upload_file(PDF, "theirs.pdf")
+    told = []
+    for name in (foreign.name, f"{client.org}/files/{'a' * 26}"):
+        with pytest.raises(InvalidArgument) as refused:
+            await client.call(agent.id, "copier.copy", {"file": {"id": name}})
+        told.append((refused.value.reason, refused.value.place, refused.value.message))
+    assert told[0] == told[1]
+    assert told[0][:2] == ("FILE_UNKNOWN", "input.file")
+
+
+async def test_what_is_not_granted_is_denied_with_what_to_do(client: Hardpoint, agent: Agent) -> None:
+    grants = manifest_pb2.Authority(permissions=["file.read"])
+    await add_file(client, agent, PYTHON, "copier.py", grants=grants)
+    given = await client.upload_file(b"x", "a.txt")
+    with pytest.raises(ActionFailed) as refused:
+        await client.call(agent.id, "copier.copy", {"file": handle_of(given)})
+    assert (refused.value.reason, refused.value.metadata["permission"]) == ("PERMISSION_NOT_GRANTED", "file.write")
+    assert refused.value.fix == 'grant "file.write" to the installation'
