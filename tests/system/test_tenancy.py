@@ -7,14 +7,18 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from hardpoint.auth.v1 import rule_pb2
+from hardpoint.files.v1.files_pb2_grpc import ExecutionFileServiceStub
 from hardpoint_client import Hardpoint, Login
 from hardpoint_kit.errors import HardpointError, NotFound, PermissionDenied, Unauthenticated
 
+FOR_EXECUTIONS = "hardpoint.files.v1.ExecutionFileService"
 SERVICES = {
     "hardpoint.registry.v1.RegistryService": "registry",
     "hardpoint.registry.v1.ArtifactService": "artifacts",
     "hardpoint.config.v1.ConfigService": "config",
     "hardpoint.marketplace.v1.MarketplaceService": "marketplace",
+    "hardpoint.files.v1.FileService": "files",
+    FOR_EXECUTIONS: "",
     "hardpoint.executor.v1.ExecutorService": "executor",
     "hardpoint.runtime.v1.AgentService": "agents",
     "hardpoint.runtime.v1.InstallationService": "installations",
@@ -46,6 +50,7 @@ RESOURCES = {
     "Connection": "orgs/{org}/connections/weather-lookup",
     "ConnectClient": "orgs/{org}/connections/weather-lookup",
     "Secret": "orgs/{org}/secrets/weather-lookup-api-key",
+    "File": "orgs/{org}/files/{file}",
     "Listing": "listings/{org}.weather-lookup",
 }
 VALUES = {
@@ -59,12 +64,13 @@ VALUES = {
     "value": b"x",
     "execution_id": "x",
     "ticket": "x",
+    "display_name": "x",
     "token": "x",
     "redirect_uri": "http://127.0.0.1:1/",
     "code": "x",
     "state": "x",
 }
-WITHOUT_A_NAME = {"SearchListings", "RedeemLease", "ReadArtifact", "WatchChanges"}
+WITHOUT_A_NAME = {"SearchListings", "RedeemLease", "ReadArtifact", "WatchChanges", "OpenFile", "SaveFile", "WatchFiles"}
 EMPTY_FOR_OTHERS = {"ListCapabilities", "BatchGetCapabilities"}
 """Lists what an org shows to all, which for a stranger is a list with nothing in it."""
 
@@ -81,10 +87,11 @@ def resource_of(method: MethodDescriptor) -> str:
     return RESOURCES.get(noun, "")
 
 
-def request_for(method: MethodDescriptor, org: str, run: str) -> Any:
+def request_for(method: MethodDescriptor, org: str, run: str = "0", file: str = "0") -> Any:
     """A request that is complete and names the org's resources."""
+    ids = {"org": org, "run": run, "file": file}
     message = _message(method.input_type, method)
-    _fill(message, method, org, run)
+    _fill(message, method, ids)
     return message
 
 
@@ -94,18 +101,18 @@ def _message(descriptor: Any, _method: MethodDescriptor) -> Any:
     return GetMessageClass(descriptor)()
 
 
-def _fill(message: Any, method: MethodDescriptor, org: str, run: str) -> None:
+def _fill(message: Any, method: MethodDescriptor, ids: dict[str, str]) -> None:
     for field in message.DESCRIPTOR.fields:
         if field.name == "name":
-            message.name = resource_of(method).format(org=org, run=run)
+            message.name = resource_of(method).format(**ids)
         elif field.name == "parent":
-            message.parent = PARENTS.get(method.name, NAMES["parent"]).format(org=org, run=run)
+            message.parent = PARENTS.get(method.name, NAMES["parent"]).format(**ids)
         elif field.name == "names":
-            message.names.append(NAMES["capability"].format(org=org))
+            message.names.append(NAMES["capability"].format(**ids))
         elif field.name == "action" and field.type == FieldDescriptor.TYPE_MESSAGE:
             message.action.id = "get-weather"
         elif field.name in NAMES and field.type == FieldDescriptor.TYPE_STRING:
-            setattr(message, field.name, NAMES[field.name].format(org=org, run=run))
+            setattr(message, field.name, NAMES[field.name].format(**ids))
         elif field.name in VALUES and not field.is_repeated and field.type != FieldDescriptor.TYPE_ENUM:
             setattr(message, field.name, VALUES[field.name])
         elif field.type == FieldDescriptor.TYPE_MESSAGE and field.name in {
@@ -117,14 +124,16 @@ def _fill(message: Any, method: MethodDescriptor, org: str, run: str) -> None:
             "attachment",
             "header",
         }:
-            if field.name == "header" and method.name != "UploadArtifact":
+            if field.name == "header" and method.name not in {"UploadArtifact", "UploadFile", "SaveFile"}:
                 continue
             getattr(message, field.name).SetInParent()
-            _fill(getattr(message, field.name), method, org, run)
+            _fill(getattr(message, field.name), method, ids)
 
 
 async def ask(client: Hardpoint, method: MethodDescriptor, request: Any) -> Any:
-    stub = getattr(client, SERVICES[method.containing_service.full_name])
+    name = method.containing_service.full_name
+    executions = ExecutionFileServiceStub(client.channel("files"))
+    stub = executions if name == FOR_EXECUTIONS else getattr(client, SERVICES[name])
     call = getattr(stub, method.name)
     if method.client_streaming:
 
@@ -145,7 +154,8 @@ async def test_another_orgs_names_are_not_found(system, client, agent, add, org,
     failed = await agent.execute("weather-lookup.get-weather", {"location": "x"})
     run = failed.run.rpartition("/")[2]
     stranger = system.client(f"{org}-x", subject="stranger")
-    request = request_for(method, org, run)
+    file = (await client.upload_file(b"x", "x")).name.rpartition("/")[2]
+    request = request_for(method, org, run, file)
 
     if method.name in EMPTY_FOR_OTHERS:
         assert not (await ask(stranger, method, request)).ListFields()
@@ -162,7 +172,7 @@ async def test_a_wrong_token_is_unauthenticated(system, org, method):
     wrong = right[:-6] + ("AAAAAA" if right[-6:] != "AAAAAA" else "BBBBBB")
     async with Hardpoint(Login(system.deployment.address, wrong, system.deployment.addresses())) as client:
         with pytest.raises(Unauthenticated) as refused:
-            await ask(client, method, request_for(method, org, "0"))
+            await ask(client, method, request_for(method, org))
     assert refused.value.fix or method.name in {"ReadArtifact", "RedeemLease"}
 
 
