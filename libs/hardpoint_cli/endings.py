@@ -155,6 +155,34 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     ),
     "FILE_NOT_FOUND": Ending("a temporary file that is not there", author="write it before it is read"),
     "FILE_LIMIT": Ending("too many temporary files, or too much in them", "give a smaller input"),
+    # --- the organisation's own services ---
+    "SETTING_MISSING": Ending(
+        "a service that is not set up: a setting or a secret has no value",
+        "set it on the installation",
+        fix_for=FixFor.CALLER,
+    ),
+    "SETTING_INVALID": Ending(
+        "a setting or a secret whose value the service cannot use", "correct its value", fix_for=FixFor.CALLER
+    ),
+    "LOGIN_REFUSED": Ending(
+        "a service does not accept the user, the password or the key", "correct its value", fix_for=FixFor.CALLER
+    ),
+    "TABLE_NOT_ALLOWED": Ending(
+        "a table that the installation does not allow",
+        "add it to the setting DATABASE_TABLES",
+        "name the tables that the capability needs in its description",
+        FixFor.CALLER,
+    ),
+    "STATEMENT_REFUSED": Ending(
+        "a statement that no capability can run", author="keep to SELECT, INSERT, UPDATE, DELETE and plain functions"
+    ),
+    "STATEMENT_FAILED": Ending(
+        "the database refused the statement", "look at what it said; " + _INPUT, "correct the statement or its values"
+    ),
+    "RECIPIENT_REFUSED": Ending("the mail server refused a recipient", "correct the address", fix_for=FixFor.CALLER),
+    "MAIL_REFUSED": Ending(
+        "the mail server refused the mail", "look at what it said", "send less, or something plainer"
+    ),
     # --- the platform ---
     "ENGINE_UNAVAILABLE": Ending(
         "an engine that this executor does not offer", "ask the operator of the executor for it", "name another engine"

@@ -62,6 +62,8 @@ _OUTCOMES = {
     "FILE_NOT_GIVEN": Outcome.DENIED,
     "FILE_SAVE_LIMIT": Outcome.DENIED,
     "FILE_QUOTA": Outcome.DENIED,
+    "TABLE_NOT_ALLOWED": Outcome.DENIED,
+    "STATEMENT_REFUSED": Outcome.DENIED,
 }
 
 
@@ -162,6 +164,8 @@ class Execution:
     files: Lent = field(default_factory=Lent)
     asked: Authority = field(default_factory=Authority)
     """What the release asks for, granted or not."""
+    idempotency_key: str = ""
+    """The same for every attempt of one effect; nothing where nobody would repeat it."""
 
     @property
     def capability(self) -> str:
@@ -179,6 +183,7 @@ class Execution:
             "agent": self.agent,
             "run": self.run,
             "execution": self.id,
+            "idempotency_key": self.idempotency_key,
         }
         return {name: value for name, value in known.items() if value}
 
@@ -194,6 +199,8 @@ class Usage:
     bytes_out: int = 0
     bytes_in: int = 0
     log_bytes: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

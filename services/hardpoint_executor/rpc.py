@@ -112,6 +112,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         strict=request.isolation == "strict",
         files=Lent(request.files_ticket.ticket, tuple(map(_handle, request.files_ticket.files))),
         asked=Authority(frozenset(request.asked.permissions), frozenset(request.asked.hosts)),
+        idempotency_key=request.idempotency_key,
     )
 
 

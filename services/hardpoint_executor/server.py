@@ -115,6 +115,7 @@ def build(options: Options, platform: Platform) -> Unit:
 
     async def stop() -> None:
         await jail.stop()
+        executor.close()
         await http.close()
 
     async def ready() -> list[str]:

@@ -5,17 +5,19 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from hardpoint_executor import peers
 from hardpoint_executor.artifacts import Calls, Code, Programs
 from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits
-from hardpoint_executor.broker.secrets import Secret, Secrets
+from hardpoint_executor.broker.scrub import Watched
+from hardpoint_executor.broker.secrets import Secret, Secrets, password_in
 from hardpoint_executor.broker.stored import Door as FilesDoor
 from hardpoint_executor.domain import (
     Event,
@@ -75,6 +77,7 @@ class Executor:
         self._code = CodeRunner(jail, strict_orgs)
         self._programs = Programs(artifacts, clock, self._code.strip)
         self._http = http
+        self._databases = Databases(http.dialler)
         self._limits = limits
         self._running: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._killed: set[tuple[str, str]] = set()
@@ -118,6 +121,10 @@ class Executor:
         finally:
             del self._running[key]
             self._killed.discard(key)
+
+    def close(self) -> None:
+        """Close what is kept open between executions."""
+        self._databases.close()
 
     async def cancel(self, _caller: Caller, org: str, execution_id: str) -> None:
         """Kill a running execution, which ends as CANCELLED. Raises NotFound."""
@@ -185,7 +192,7 @@ class Executor:
         secrets = _secrets(execution, values)
         if isinstance(program, Calls):
             secrets |= program.made(execution.action, secrets, settings)
-        broker = _broker(execution, values, secrets, self._http, self._files, limits, code=isinstance(program, Code))
+        broker = self._broker(execution, values, secrets, settings, limits, code=isinstance(program, Code))
         started = time.monotonic()
         usage = Usage()
 
@@ -230,30 +237,39 @@ class Executor:
         except HardpointError as error:
             return finished(outcome_of(error), error=broker.outlet.error(error))
 
+    def _broker(
+        self,
+        execution: Execution,
+        values: Values | None,
+        secrets: dict[str, Secret],
+        settings: Mapping[str, Any],
+        limits: Limits,
+        *,
+        code: bool,
+    ) -> Broker:
+        """The door of one execution."""
+        return Broker(
+            Owner(execution.org, execution.capability),
+            execution.authority,
+            Secrets(secrets),
+            self._http,
+            BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
+            watched=_watched(values, secrets) if values else [],
+            declared=Declared(execution.asked, "" if code else "/capability"),
+            context=execution.who,
+            stored=self._files,
+            lent=execution.files,
+            settings=settings,
+            databases=self._databases,
+            idempotency_key=execution.idempotency_key,
+        )
 
-def _broker(
-    execution: Execution,
-    values: Values | None,
-    secrets: dict[str, Secret],
-    http: HttpClient,
-    files: FilesDoor,
-    limits: Limits,
-    *,
-    code: bool,
-) -> Broker:
-    """The door of one execution."""
-    return Broker(
-        Owner(execution.org, execution.capability),
-        execution.authority,
-        Secrets(secrets),
-        http,
-        BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
-        watched=[values.watching(key, secret.value) for key, secret in secrets.items()] if values else [],
-        declared=Declared(execution.asked, "" if code else "/capability"),
-        context=execution.who,
-        stored=files,
-        lent=execution.files,
-    )
+
+def _watched(values: Values, secrets: Mapping[str, Secret]) -> list[Watched]:
+    """What must not come out: every secret, and of one that is a URL its password too."""
+    watched = [values.watching(key, secret.value) for key, secret in secrets.items()]
+    passwords = ((key, password_in(secret.value)) for key, secret in secrets.items())
+    return watched + [values.watching(f"{key} password", password) for key, password in passwords if password]
 
 
 def _secrets(execution: Execution, values: Values | None) -> dict[str, Secret]:
@@ -279,4 +295,6 @@ def _used(usage: Usage, broker: Broker, started: float) -> Usage:
         broker_calls=broker.usage.calls,
         bytes_out=broker.usage.bytes_sent,
         bytes_in=broker.usage.bytes_received,
+        input_tokens=broker.usage.input_tokens,
+        output_tokens=broker.usage.output_tokens,
     )

@@ -3,24 +3,36 @@
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from executor.kept import Kept
 from executor.upstream import Upstream
 from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.fetch import FetchRequest
 from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.scrub import Watched
-from hardpoint_executor.broker.secrets import Secret, Secrets
+from hardpoint_executor.broker.secrets import Secret, Secrets, password_in
 from hardpoint_executor.domain import Lent
 from hardpoint_kit.dial import Resolve, parse_aliases
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 
 ACME = Owner("acme", "weather-lookup")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server of this machine listens that is no Upstream."""
+
+    place: str
+
+
 URL = "https://api.example.com/v1"
 
 
@@ -38,7 +50,9 @@ def resolving(*answers: list[str]) -> Resolve:
 
 
 @asynccontextmanager
-async def client_of(aliases: Mapping[str, Upstream], resolve: Resolve = no_such_name) -> AsyncIterator[HttpClient]:
+async def client_of(
+    aliases: Mapping[str, Upstream | Place], resolve: Resolve = no_such_name
+) -> AsyncIterator[HttpClient]:
     table = parse_aliases({host: upstream.place for host, upstream in aliases.items()})
     client = HttpClient(table, resolve)
     try:
@@ -60,6 +74,9 @@ def broker_of(
     owner: Owner = ACME,
     kept: Kept | None = None,
     lent: Lent | None = None,
+    settings: Mapping[str, Any] | None = None,
+    idempotency_key: str = "",
+    databases: Databases | None = None,
 ) -> Broker:
     allowed = Authority.of((), hosts if secret_hosts is None else secret_hosts).hosts
     values = dict(secrets or {})
@@ -74,11 +91,15 @@ def broker_of(
         ),
         client,
         limits,
-        watched=[Watched(key, value) for key, value in values.items()],
+        watched=[Watched(key, value) for key, value in values.items()]
+        + [Watched(f"{key} password", password_in(value)) for key, value in values.items()],
         declared=Declared(asked or Authority.of(permissions, hosts)),
         context=context,
         stored=kept or Kept(),
         lent=lent or (kept.lent() if kept else None),
+        settings=settings,
+        idempotency_key=idempotency_key,
+        databases=databases or Databases(client.dialler),
     )
 
 

@@ -66,7 +66,7 @@ async def test_a_jail_fetches() -> None:
 @pytest.mark.parametrize(
     ("service", "method", "arguments", "code", "calls"),
     [
-        ("db", "query", {}, DenialCode.SERVICE_UNKNOWN, 0),
+        ("queue", "push", {}, DenialCode.SERVICE_UNKNOWN, 0),
         ("__proto__", "GET", {}, DenialCode.SERVICE_UNKNOWN, 0),
         ("fetch", "TRACE", {"url": URL}, DenialCode.METHOD_REFUSED, 0),
         ("fetch", "DELETE", {"url": URL}, DenialCode.PERMISSION_NOT_GRANTED, 0),

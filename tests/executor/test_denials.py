@@ -199,6 +199,13 @@ def test_every_refusal_ends_an_execution_in_a_way_that_was_chosen() -> None:
         DenialCode.FILE_NOT_FOUND: Outcome.USER_ERROR,
         DenialCode.UPSTREAM_UNREACHABLE: Outcome.USER_ERROR,
         DenialCode.UPSTREAM_ERROR: Outcome.USER_ERROR,
+        DenialCode.NOT_JSON: Outcome.USER_ERROR,
+        DenialCode.SETTING_MISSING: Outcome.USER_ERROR,
+        DenialCode.SETTING_INVALID: Outcome.USER_ERROR,
+        DenialCode.LOGIN_REFUSED: Outcome.USER_ERROR,
+        DenialCode.STATEMENT_FAILED: Outcome.USER_ERROR,
+        DenialCode.RECIPIENT_REFUSED: Outcome.USER_ERROR,
+        DenialCode.MAIL_REFUSED: Outcome.USER_ERROR,
     }
     for code in DenialCode:
         assert outcome_of(ActionFailed("", reason=code)) is others.get(code, Outcome.DENIED), code

@@ -165,5 +165,6 @@ def usage_text(usage: "manifest_pb2.Usage") -> str:
         f"{size(usage.peak_memory_bytes)} memory" if usage.peak_memory_bytes else "",
         f"{usage.broker_calls} requests" if usage.broker_calls else "",
         f"{size(usage.bytes_out)} out, {size(usage.bytes_in)} in" if usage.bytes_out or usage.bytes_in else "",
+        f"{usage.input_tokens + usage.output_tokens} tokens" if usage.input_tokens or usage.output_tokens else "",
     ]
     return ", ".join(filter(None, parts))

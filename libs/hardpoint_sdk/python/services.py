@@ -14,8 +14,8 @@ class Database:
     """The organisation's PostgreSQL: the secret `DATABASE_URL`, or another that `connection` names.
 
     Statements are one at a time, with `$1`, `$2` ... for values, which are never part of the text. Only the tables of
-    the setting DATABASE_TABLES can be named. Rows come as JSON: dates and times as ISO texts, `bytea` as base64, `numeric`
-    and `bigint` as numbers where a double holds them exactly and as text where not.
+    the setting DATABASE_TABLES can be named. Rows come as JSON: dates and times as ISO texts, `bytea` as base64,
+    `numeric` and `bigint` as numbers where a double holds them exactly and as text where not.
     """
 
     def __init__(self, ask: _Ask) -> None:
@@ -27,7 +27,7 @@ class Database:
         return rows
 
     async def execute(self, sql: str, params: Sequence[Any] = (), *, connection: str = "") -> dict[str, int]:
-        """How many rows one INSERT, UPDATE (`data.write`), DELETE or TRUNCATE (`data.delete`) changed: `{"rows": n}`."""
+        """`{"rows": n}`: how many one INSERT, UPDATE (`data.write`), DELETE or TRUNCATE (`data.delete`) changed."""
         changed: dict[str, int] = await self._ask("db", "execute", _statement(sql, params, connection))
         return changed
 

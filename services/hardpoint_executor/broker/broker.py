@@ -14,13 +14,16 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Status, StatusCode
 
 from hardpoint_executor import security
+from hardpoint_executor.broker.databases import Databases
+from hardpoint_executor.broker.db import Database
 from hardpoint_executor.broker.declared import Declared
-from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, UpstreamSaid
 from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
 from hardpoint_executor.broker.fetcher import Fetcher
 from hardpoint_executor.broker.files import PERMISSION, Files
 from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits, Usage
+from hardpoint_executor.broker.means import Means
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy
 from hardpoint_executor.broker.scrub import Watched
@@ -39,6 +42,7 @@ io = meter.create_counter("hardpoint.broker.io", "By", "Bytes of bodies that the
 
 _METHODS = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get", "open", "save"}
+    | {"query", "execute", "insert", "chat", "embed", "send"}
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
@@ -46,7 +50,7 @@ _METHODS = frozenset(
 class Broker:
     """Acts for one execution of one capability, with that execution's permissions, hosts, secrets and limits.
 
-    `context` is what the capability may know of its call.
+    `context` is what the capability may know of its call, `settings` are its plain values.
     """
 
     def __init__(
@@ -62,21 +66,37 @@ class Broker:
         context: Mapping[str, str] | None = None,
         stored: FilesDoor,
         lent: Lent | None = None,
+        settings: Mapping[str, Any] | None = None,
+        databases: Databases,
+        idempotency_key: str = "",
     ) -> None:
         self.secrets = secrets
         self.usage = Usage()
         self.limits = limits or BrokerLimits()
         self.outlet = Outlet(watched)
-        self._context = dict(context or {})
-        self._who = {"org": owner.org, "capability": owner.capability, **self._context}
+        self._context: dict[str, Any] = dict(context or {})
+        self._who = {"org": owner.org, "capability": owner.capability, **(context or {})}
         self._policy = FetchPolicy(authority.permissions, authority.hosts, declared or Declared())
         self._files = Files(self.limits)
         self.stored = StoredFiles(stored, lent or Lent(), self.limits, self.outlet, self._files)
         self._fetcher = Fetcher(owner, self._policy, secrets, self.outlet, self._files, http, self.limits, self.usage)
+        means = Means(
+            owner,
+            self._policy,
+            settings or {},
+            secrets,
+            self.outlet,
+            self.limits,
+            self.usage,
+            time.monotonic() + self.limits.wall_seconds,
+            idempotency_key,
+            self._context,
+        )
         self._services: dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Any]]] = {
             "fetch": self._fetch,
             "file": self._file,
             "context": self._get_context,
+            "db": Database(means, databases).ask,
         }
 
     async def ask(self, service: str, method: str, arguments: Mapping[str, Any]) -> Any:
@@ -149,7 +169,8 @@ class Broker:
                 attributes["error.type"] = str(denied.code)
                 span.set_attribute("error.type", str(denied.code))
                 span.set_status(Status(StatusCode.ERROR))
-                security.denied(self._who, denied, self.outlet.named)
+                if not isinstance(denied, UpstreamSaid):
+                    security.denied(self._who, denied, self.outlet.named)
                 raise
             finally:
                 duration.record(time.perf_counter() - started, attributes)

@@ -10,6 +10,7 @@ from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
 from hardpoint_executor.broker.files import PERMISSION, Files
 from hardpoint_executor.broker.http import Answer, HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits, Usage
+from hardpoint_executor.broker.means import spend_call
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy, Target, check_headers
 from hardpoint_executor.broker.scrub import Unfit
@@ -49,15 +50,7 @@ class Fetcher:
     def admit(self, method: str) -> None:
         """Check the method's permission and spend a call; raises BrokerDenied."""
         self._policy.method(method)
-        if self._usage.calls >= self._limits.calls:
-            raise BrokerDenied(
-                DenialCode.BUDGET,
-                f"the execution has made all of its {self._limits.calls} calls; redirects count",
-                "make fewer calls, or split the work into several actions",
-                budget="broker_calls",
-                limit=str(self._limits.calls),
-            )
-        self._usage.calls += 1
+        spend_call(self._limits, self._usage)
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Make an admitted request, and follow its redirects; raises BrokerDenied."""

@@ -16,6 +16,16 @@ class BrokerLimits:
     """From the moment the broker is made."""
     request_bytes: int = 1024 * 1024
     response_bytes: int = 1024 * 1024
+    rows: int = 1000
+    """Of one answer of a database."""
+    model_seconds: float = 60.0
+    """Of one answer of a model."""
+    model_tokens: int = 200_000
+    """Of all that an execution asks models and that they answer; the answer that passes it is the last."""
+    recipients: int = 50
+    """Of one mail, all of To, Cc and Bcc."""
+    mail_bytes: int = 5 * 1024 * 1024
+    """Of one mail, its attachments among them."""
     files: int = 16
     file_bytes: int = 4 * 1024 * 1024
     """Of all temporary files together."""
@@ -40,6 +50,9 @@ class Usage:
     operations: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    """Of models, as they counted them."""
     milliseconds: float = 0.0
     permissions: set[str] = field(default_factory=set)
     hosts: set[str] = field(default_factory=set)

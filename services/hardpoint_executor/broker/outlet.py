@@ -61,6 +61,19 @@ class Outlet:
         found = await _away(len(data), lambda: self._scrubber.in_bytes(data))
         return found.key if found else ""
 
+    async def value(self, value: Any) -> Any:
+        """An upstream's answer that is JSON; raises Unfit."""
+        self._answered = True
+        if not self._scrubber.watches:
+            return value
+        size = len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+        return await _away(size, lambda: self._output(value))
+
+    def said(self, text: str) -> str:
+        """What an upstream said, in a few words."""
+        self._answered = True
+        return self._text(text)
+
     def line(self, text: str) -> str:
         """A line of a log, of what was printed or of progress; withheld when a secret cannot be cut out of it."""
         if not self._watching:

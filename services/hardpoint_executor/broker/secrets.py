@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from hardpoint_executor.broker.declared import declaring
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -38,6 +38,11 @@ class Secrets:
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._secrets)})"
+
+    def value(self, key: str) -> str | None:
+        """The value of a secret, for a service that the broker itself speaks to."""
+        found = self._secrets.get(key)
+        return found.value if found else None
 
     def has_handle(self, text: str) -> bool:
         """True when `text` holds a handle of this execution, also when it is percent-encoded."""
@@ -73,6 +78,14 @@ class Secrets:
 
     def _named(self, match: re.Match[str]) -> Secret | None:
         return self._secrets.get(match["key"]) if match["nonce"] == self._nonce else None
+
+
+def password_in(value: str) -> str:
+    """The password of a URL such as `postgresql://user:password@host/database`, or nothing."""
+    try:
+        return unquote(urlsplit(value).password or "")
+    except ValueError:
+        return ""
 
 
 def _not_for(key: str, secret: Secret, target: Target) -> BrokerDenied:

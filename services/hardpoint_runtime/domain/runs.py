@@ -34,6 +34,11 @@ _FACTS = (
     "engine",
     "libraries",
     "offered",
+    "setting",
+    "table",
+    "function",
+    "sqlstate",
+    "constraint",
     "path",
     "author",
     "patch",
@@ -66,6 +71,8 @@ class Usage:
     bytes_out: int = 0
     bytes_in: int = 0
     log_bytes: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

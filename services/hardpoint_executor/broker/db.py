@@ -1,0 +1,268 @@
+"""The service `db`: statements of SQL on the organisation's PostgreSQL, each under its own permission.
+
+A statement is read with PostgreSQL's grammar before anything is sent (`sql.py`). It runs alone in a transaction, which
+is READ ONLY when only `data.read` is needed, with its values apart from it. Where the execution has an idempotency key,
+a write is recorded in the same transaction (`hardpoint_effects`), so that a second attempt does nothing and has the
+first answer.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import structlog
+from opentelemetry import trace
+from psycopg.pq.abc import PGresult
+
+from hardpoint_executor.broker import sql
+from hardpoint_executor.broker.databases import Databases, Pool, can_record
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, UpstreamSaid
+from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
+from hardpoint_executor.broker.postgres import Address, Session
+from hardpoint_executor.broker.rows import parameter, rows_of
+from hardpoint_executor.broker.scrub import Unfit
+
+log = structlog.get_logger(__name__)
+
+URL = "DATABASE_URL"
+TABLES = "DATABASE_TABLES"
+_MOST_NAME = 63
+
+_CLAIM = "INSERT INTO hardpoint_effects (capability, effect) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+_FIRST = "SELECT answer FROM hardpoint_effects WHERE capability = $1 AND effect = $2"
+_DONE = "UPDATE hardpoint_effects SET answer = $3 WHERE capability = $1 AND effect = $2"
+
+Shape = Callable[[PGresult], Any]
+
+
+class Database:
+    """The service `db` of one execution."""
+
+    def __init__(self, means: Means, databases: Databases) -> None:
+        self._means = means
+        self._databases = databases
+        self._written: dict[str, int] = {}
+
+    async def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        """Answer with a JSON value; raises BrokerDenied."""
+        connection = text_of(arguments, "connection", URL)
+        match method:
+            case "query" | "execute":
+                text = text_of(arguments, "sql")
+                params = arguments.get("params", [])
+                if not isinstance(params, list):
+                    raise invalid("params is not a list", "pass the values of $1, $2 ... as a list")
+                statement = sql.read(text)
+                if method == "execute" and statement.kind == "SELECT":
+                    raise invalid("execute gives no rows, and SELECT does nothing else", "use query")
+                shape = self._rows if method == "query" else _count
+                return await self._run(connection, statement, text, params, shape)
+            case "insert":
+                return await self._insert(connection, text_of(arguments, "table"), arguments.get("rows"))
+            case _:
+                raise no_method("db", method, "query, execute or insert")
+
+    async def _insert(self, connection: str, table: str, given: Any) -> dict[str, int]:
+        rows = given if isinstance(given, list) else [given]
+        if not rows or not all(isinstance(row, Mapping) and row for row in rows):
+            raise invalid("rows are objects with a value for each column", 'use {"name": "Ada"}, or a list of them')
+        columns = list(rows[0])
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise invalid("the rows of one insert have the same columns", "give each row the same, null where empty")
+        place = ".".join(map(_quoted, table.split(".")[-2:]))
+        names = ", ".join(map(_quoted, columns))
+        text = (
+            f"INSERT INTO {place} ({names}) SELECT {names} "  # noqa: S608 - names, quoted; values are a parameter
+            f"FROM jsonb_populate_recordset(NULL::{place}, $1::jsonb)"
+        )
+        statement = sql.Statement("INSERT", frozenset({"data.write"}), frozenset({table}))
+        answer: dict[str, int] = await self._run(connection, statement, text, [json.dumps(rows)], _count)
+        return answer
+
+    async def _run(self, key: str, statement: sql.Statement, text: str, params: list[Any], shape: Shape) -> Any:
+        means = self._means
+        for permission in sorted(statement.permissions):
+            means.permit(permission, statement.kind)
+        self._check_tables(statement)
+        means.spend_call(*statement.permissions)
+        address = self._address(key)
+        span = trace.get_current_span()
+        span.set_attributes({"db.system.name": "postgresql", "db.operation.name": statement.kind})
+        span.set_attributes({"server.address": address.host, "server.port": address.port})
+        again = "look before you repeat it: it may have been done" if not statement.only_reads else "ask for less"
+        async with means.within(means.limits.call_seconds, f"the database of {key}", again) as seconds:
+            with self._denials(key) as met:
+                async with self._databases.session(means.owner, address) as (session, pool):
+                    met.append(session)
+                    before = session.relay.sent, session.relay.received
+                    try:
+                        answer = await self._transact(session, pool, statement, text, params, shape, seconds)
+                    finally:
+                        means.usage.bytes_sent += session.relay.sent - before[0]
+                        means.usage.bytes_received += session.relay.received - before[1]
+        return await self._scrubbed(answer, key)
+
+    async def _transact(
+        self,
+        session: Session,
+        pool: Pool,
+        statement: sql.Statement,
+        text: str,
+        params: list[Any],
+        shape: Shape,
+        seconds: float,
+    ) -> Any:
+        effect = "" if statement.only_reads else await self._effect(session, pool, text)
+        who = [self._means.owner.capability.encode(), effect.encode()]
+        most = self._means.limits.response_bytes
+        async with session.transaction(reads=statement.only_reads, seconds=seconds, most_bytes=most):
+            if effect and (await session.run(_CLAIM, who)).command_tuples == 0:
+                first = (await session.run(_FIRST, who)).get_value(0, 0)
+                return json.loads(first or b"null")
+            result = await session.run(text, await _values(session, text, params))
+            answer = shape(result)
+            if effect:
+                await session.run(_DONE, [*who, json.dumps(answer).encode()])
+            return answer
+
+    async def _effect(self, session: Session, pool: Pool, text: str) -> str:
+        """The name of this write among those of all attempts, or nothing where there is none to be had."""
+        key = self._means.idempotency_key
+        if not key:
+            return ""
+        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+        number = self._written[digest] = self._written.get(digest, 0) + 1
+        if await can_record(session, pool):
+            return f"{key}/{digest}/{number}"
+        self._means.context["idempotent"] = False
+        log.warning("a database has no table for effects, and none can be made", org=self._means.owner.org)
+        return ""
+
+    def _check_tables(self, statement: sql.Statement) -> None:
+        setting = self._means.settings.get(TABLES)
+        is_allowed = sql.allowed_tables(setting if isinstance(setting, str) else "")
+        for table in sorted(statement.tables):
+            if not is_allowed(table):
+                shown = table[:130]
+                raise BrokerDenied(
+                    DenialCode.TABLE_NOT_ALLOWED,
+                    f"the table {shown} is not one that {TABLES} allows",
+                    f"add {shown} to the setting {TABLES}, a list such as customers, sales.orders",
+                    table=shown,
+                    setting=TABLES,
+                )
+
+    def _address(self, key: str) -> Address:
+        url = self._means.secret(key, "the database")
+        try:
+            return Address.parse(url)
+        except ValueError as error:
+            raise BrokerDenied(
+                DenialCode.SETTING_INVALID,
+                f"{key} is not the URL of a PostgreSQL database: {error}",
+                f"set {key} to postgresql://user:password@host:5432/database",
+                setting=key,
+            ) from None
+
+    def _rows(self, result: PGresult) -> list[dict[str, Any]]:
+        most = self._means.limits.rows
+        if result.ntuples > most:
+            raise BrokerDenied(
+                DenialCode.RESPONSE_TOO_LARGE,
+                f"the answer has more than {most} rows",
+                "add LIMIT",
+                limit=f"{most} rows",
+            )
+        try:
+            return rows_of(result)
+        except ValueError as error:
+            raise invalid(f"two columns are called {str(error)[:60]}", "name them apart with AS") from None
+
+    async def _scrubbed(self, answer: Any, key: str) -> Any:
+        try:
+            return await self._means.outlet.value(answer)
+        except Unfit as unfit:
+            raise BrokerDenied(
+                DenialCode.ANSWER_HOLDS_SECRET,
+                f"the answer of the database of {key} holds the secret {unfit.key} in an encoding, and is withheld",
+                "select what does not hold it",
+                secret=unfit.key,
+            ) from None
+
+    @contextmanager
+    def _denials(self, key: str) -> Iterator[list[Session]]:
+        """What goes wrong, as denials that name no host; PostgreSQL's own words are scrubbed and kept out of logs."""
+        met: list[Session] = []
+        most = self._means.limits.response_bytes
+        try:
+            yield met
+        except BrokerDenied as denied:
+            if denied.code not in (DenialCode.UPSTREAM_UNREACHABLE, DenialCode.ADDRESS_NOT_PUBLIC) or met:
+                raise
+            why = "names no public address" if denied.code == DenialCode.ADDRESS_NOT_PUBLIC else "cannot be reached"
+            fix = f"look at the host and the port of {key}"
+            raise BrokerDenied(denied.code, f"the database of {key} {why}", fix, setting=key) from None
+        except (psycopg.Error, OSError) as error:
+            if met and met[0].relay.overrun:
+                raise BrokerDenied(
+                    DenialCode.RESPONSE_TOO_LARGE,
+                    f"the answer is larger than {most} bytes",
+                    "ask for fewer rows or columns",
+                    limit=f"{most} bytes",
+                ) from None
+            raise self._failed(key, error, logged_in=bool(met)) from None
+
+    def _failed(self, key: str, error: Exception, *, logged_in: bool) -> BrokerDenied:
+        state = getattr(error, "sqlstate", None)
+        if state == "57014":
+            return BrokerDenied(
+                DenialCode.UPSTREAM_TIMEOUT,
+                f"the database of {key} gave up: the statement takes too long",
+                "ask for less",
+            )
+        if state is None and (logged_in or isinstance(error, OSError)):
+            return BrokerDenied(
+                DenialCode.UPSTREAM_UNREACHABLE,
+                f"the connection to the database of {key} was lost, or has no certificate that can be trusted",
+                "try again later",
+                setting=key,
+            )
+        if not logged_in:
+            return BrokerDenied(
+                DenialCode.LOGIN_REFUSED,
+                f"the database of {key} refused the login",
+                f"look at user, password and database in {key}, and at how many may connect",
+                setting=key,
+            )
+        diagnosis = getattr(error, "diag", None)
+        said = self._means.outlet.said(str((diagnosis and diagnosis.message_primary) or "")[:300])
+        named = self._means.outlet.said(str((diagnosis and diagnosis.constraint_name) or "")[:_MOST_NAME])
+        facts = {"sqlstate": state or "", **({"constraint": named} if named else {})}
+        return UpstreamSaid(
+            DenialCode.STATEMENT_FAILED, f"the database refused the statement: {said}", "correct it", **facts
+        )
+
+
+async def _values(session: Session, text: str, params: list[Any]) -> list[bytes | None]:
+    types = [0] * len(params)
+    if any(isinstance(value, list) for value in params):
+        types = await session.parameter_types(text)
+    try:
+        return [parameter(value, known) for value, known in zip(params, types, strict=True)]
+    except ValueError:
+        raise invalid(
+            "the values do not fit the statement", "pass one value for each of $1, $2 ..., without NUL characters"
+        ) from None
+
+
+def _count(result: PGresult) -> dict[str, int]:
+    return {"rows": result.command_tuples or 0}
+
+
+def _quoted(name: str) -> str:
+    if not name or "\0" in name or len(name.encode(errors="replace")) > _MOST_NAME:
+        raise invalid("a table or a column has a name that no table has", "use the name as the database has it")
+    return '"' + name.replace('"', '""') + '"'
