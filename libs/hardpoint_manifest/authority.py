@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -177,3 +178,8 @@ class Authority:
         """The widest compute tier among the permissions; `light` when none is asked for."""
         tiers = [tier for tier in COMPUTE_SECONDS if f"compute.{tier}" in self.permissions]
         return tiers[-1] if tiers else "light"
+
+
+def within(own: Authority, callers: Iterable[Authority]) -> Authority:
+    """What something reaches on behalf of others: no more than each of them, whatever it was granted itself."""
+    return reduce(Authority.intersect, callers, own)

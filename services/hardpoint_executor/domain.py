@@ -3,13 +3,15 @@
 Pure values and rules; calls no one.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from hardpoint_kit.errors import HardpointError
-from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority
+from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority, within
+from hardpoint_manifest.inputs import InputSchema
 
 DEFAULT_COMPUTE = "light"
 
@@ -64,6 +66,13 @@ _OUTCOMES = {
     "FILE_QUOTA": Outcome.DENIED,
     "TABLE_NOT_ALLOWED": Outcome.DENIED,
     "STATEMENT_REFUSED": Outcome.DENIED,
+    "CALLEE_NOT_DECLARED": Outcome.DENIED,
+    "CALLEE_NOT_INSTALLED": Outcome.DENIED,
+    "CALLEE_DISABLED": Outcome.DENIED,
+    "CALLEE_UNKNOWN": Outcome.DENIED,
+    "CALLEE_AMBIGUOUS": Outcome.DENIED,
+    "CALLEE_CYCLE": Outcome.DENIED,
+    "CALLEE_LIMIT": Outcome.DENIED,
 }
 
 
@@ -93,6 +102,7 @@ class Requirement:
     default: Any = None
     hosts: frozenset[str] = frozenset()
     pointer: str = ""
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +141,34 @@ Handle = Mapping[str, Any]
 """A stored file as an action takes and gives it: `id` (its resource name), `name`, `type`, and `size` in bytes."""
 
 
+def handles_in(value: Any) -> Iterator[Handle]:
+    """Whatever looks like the handle of a stored file in a JSON value; the unit of files says which are."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("id"), str) and "/files/" in value["id"]:
+            yield value
+        for part in value.values():
+            yield from handles_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from handles_in(part)
+
+
 @dataclass(frozen=True, slots=True)
 class Lent:
     """What an execution may do with stored files: the ticket, empty for nothing, and the handles that came with it."""
 
     ticket: str = ""
     handles: tuple[Handle, ...] = ()
+    alone: bool = False
+    """Whether those handles are all that may be opened, although the ticket is good for more: it is the caller's."""
+
+    def handed(self, value: Any) -> "Lent":
+        """What is lent to a callee: of what its caller has, the files that are in its input."""
+        return replace(self, handles=tuple(handles_in(value)), alone=True)
+
+    def with_those_in(self, value: Any) -> "Lent":
+        """What a step of the same release has: those in its input besides."""
+        return replace(self, handles=(*self.handles, *handles_in(value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +198,36 @@ class Execution:
     """What the release asks for, granted or not."""
     idempotency_key: str = ""
     """The same for every attempt of one effect; nothing where nobody would repeat it."""
+    callees: "Mapping[str, Callee]" = field(default_factory=dict)
+    """What it may call of other capabilities, by name."""
+    callers: "tuple[Calling, ...]" = ()
+    """On whose behalf it runs, the outermost first."""
+    granted: Authority | None = None
+    """What it would reach without its callers; None where there are none."""
+    installation: str = ""
+    """Of a callee: whose settings it has."""
+    depth: int = 0
+    """How many jails wait for it."""
 
     @property
     def capability(self) -> str:
         """The capability's resource name."""
         return self.release.partition("/releases/")[0]
+
+    @property
+    def calling(self) -> "Calling":
+        """This one as a caller of others."""
+        return Calling(self.release, self.authority, self.asked)
+
+    def on_behalf(self, callers: "tuple[Calling, ...]") -> "Execution":
+        """The same on behalf of these, so that it reaches no more than each of them."""
+        granted = self.authority if self.granted is None else self.granted
+        return replace(
+            self,
+            callers=callers,
+            granted=granted if callers else None,
+            authority=within(granted, (caller.authority for caller in callers)),
+        )
 
     @property
     def who(self) -> dict[str, str]:
@@ -189,6 +246,30 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Calling:
+    """A release on whose behalf others run: what it reaches, and what it asks for, granted or not."""
+
+    release: str
+    authority: Authority
+    asked: Authority
+
+    @property
+    def capability(self) -> str:
+        """The capability's id."""
+        return self.release.partition("/releases/")[0].rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """An action of another capability that an execution may call, or why it cannot be called."""
+
+    action: str
+    execution: Execution | None = None
+    input: InputSchema | None = None
+    refusal: HardpointError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What an execution used: milliseconds, bytes and calls."""
 
@@ -201,6 +282,12 @@ class Usage:
     log_bytes: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+
+    def with_inner(self, inner: "Usage") -> "Usage":
+        """With what ran inside: its wall time is part of this one's, its memory that of another process."""
+        sums = {f.name: getattr(self, f.name) + getattr(inner, f.name) for f in fields(self)}
+        peak = max(self.peak_memory_bytes, inner.peak_memory_bytes)
+        return Usage(**{**sums, "wall_ms": self.wall_ms, "peak_memory_bytes": peak})
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +331,28 @@ class Finished:
     output: Any = None
     error: HardpointError | None = None
     used: Authority = field(default_factory=Authority)
+    steps: "tuple[InnerStep, ...]" = ()
+    """What ran inside of it, in the order in which it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class InnerStep:
+    """A step of a flow, or a call of another capability; see the message of that name. Usage is with what it called."""
+
+    path: str
+    action: str
+    release: str
+    outcome: Outcome
+    error: HardpointError | None
+    usage: Usage
+    started_at: datetime
+    duration_ms: float
+    installation: str = ""
+    used: Authority = field(default_factory=Authority)
+
+    def inside(self, path: str) -> "InnerStep":
+        """The same as part of a step."""
+        return replace(self, path=f"{path}/{self.path}")
 
 
 Event = Started | Log | Progress | Finished

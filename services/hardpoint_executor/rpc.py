@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +13,13 @@ from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_executor.domain import (
     Artifact,
+    Callee,
+    Calling,
     Event,
     Execution,
     Finished,
     Lent,
+    InnerStep,
     Limits,
     Log,
     Progress,
@@ -29,9 +32,10 @@ from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
 from hardpoint_kit.names import OrgName
-from hardpoint_kit.rpc.status import to_status
+from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.engine import LIBRARIES
+from hardpoint_manifest.inputs import InputSchema
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -84,7 +88,10 @@ class ExecutorRpc(executor_pb2_grpc.ExecutorServiceServicer):
 
 def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
     """Read what is asked; raises InvalidArgument for a malformed name."""
-    return Execution(
+    callers = tuple(
+        Calling(caller.release, _authority(caller.authority), _authority(caller.asked)) for caller in request.callers
+    )
+    execution = Execution(
         org=OrgName.parse(request.org, "org").org,
         id=request.execution_id,
         release=request.release,
@@ -92,12 +99,9 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         action=request.action.id,
         output_schema=_schema(request.action.output_schema.SerializeToString()),
         input=from_struct(request.input),
-        authority=Authority(frozenset(request.authority.permissions), frozenset(request.authority.hosts)),
+        authority=_authority(request.authority),
         lease_token=request.lease_token,
-        requirements=tuple(
-            Requirement(r.key, r.type == "secret", from_value(r.default_value), frozenset(r.hosts), r.pointer)
-            for r in request.requirements
-        ),
+        requirements=tuple(map(_requirement, request.requirements)),
         limits=Limits(
             request.limits.wall_seconds,
             request.limits.memory_bytes,
@@ -111,9 +115,34 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         libraries=tuple(request.libraries),
         strict=request.isolation == "strict",
         files=Lent(request.files_ticket.ticket, tuple(map(_handle, request.files_ticket.files))),
-        asked=Authority(frozenset(request.asked.permissions), frozenset(request.asked.hosts)),
+        asked=_authority(request.asked),
         idempotency_key=request.idempotency_key,
+        callees={callee.action: callee_from_proto(callee) for callee in request.callees},
     )
+    return execution.on_behalf(callers) if callers else execution
+
+
+def callee_from_proto(callee: executor_pb2.Callee) -> Callee:
+    """Read what may be called."""
+    if callee.HasField("refusal"):
+        return Callee(callee.action, refusal=from_status(callee.refusal))
+    execution = replace(execution_from_proto(callee.execution), installation=callee.installation)
+    return Callee(callee.action, execution, _inputs(callee.execution.action.input_schema.SerializeToString()))
+
+
+def _requirement(r: manifest_pb2.Requirement) -> Requirement:
+    return Requirement(
+        r.key, r.type == "secret", from_value(r.default_value), frozenset(r.hosts), r.pointer, r.required
+    )
+
+
+def _authority(authority: manifest_pb2.Authority) -> Authority:
+    return Authority(frozenset(authority.permissions), frozenset(authority.hosts))
+
+
+@lru_cache(KEPT_SCHEMAS)
+def _inputs(written: bytes) -> InputSchema:
+    return InputSchema(from_struct(Struct.FromString(written)))
 
 
 def _handle(file: executor_pb2.FileHandle) -> Mapping[str, Any]:
@@ -169,4 +198,21 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         usage=manifest_pb2.Usage(**{name: getattr(finished.usage, name) for name in _USAGE}),
         used_permissions=sorted(finished.used.permissions),
         used_hosts=sorted(finished.used.hosts),
+        steps=map(step_to_proto, finished.steps),
+    )
+
+
+def step_to_proto(step: InnerStep) -> executor_pb2.InnerStep:
+    """Write what ran inside."""
+    return executor_pb2.InnerStep(
+        id=step.path,
+        action=step.action,
+        release=step.release,
+        outcome=getattr(executor_pb2, f"OUTCOME_{step.outcome.name}"),
+        error=to_status(step.error) if step.error else None,
+        usage=manifest_pb2.Usage(**{name: getattr(step.usage, name) for name in _USAGE}),
+        start_time=step.started_at,
+        duration_ms=step.duration_ms,
+        installation=step.installation,
+        used=manifest_pb2.Authority(permissions=sorted(step.used.permissions), hosts=sorted(step.used.hosts)),
     )

@@ -30,6 +30,7 @@ from hardpoint_executor.domain import (
     Usage,
     outcome_of,
 )
+from hardpoint_executor.inside import Inside
 from hardpoint_executor.jail.interface import Jail
 from hardpoint_executor.kept import Kept
 from hardpoint_executor.peers import Values
@@ -42,6 +43,7 @@ from hardpoint_kit.errors import (
     ActionFailed,
     AlreadyExists,
     Cancelled,
+    Conflict,
     DeadlineExceeded,
     HardpointError,
     InvalidArgument,
@@ -181,6 +183,7 @@ class Executor:
         return await self._values.get(token, redeem)
 
     async def _attempt(self, execution: Execution, tell: Tell) -> Finished:
+        """Run an execution, or one inside of another; raises for one that never began."""
         program = await self._programs.get(execution.artifact)
         if isinstance(program, Code):
             self._code.offer.admit(program, execution)
@@ -190,18 +193,28 @@ class Executor:
             limits = limits.for_compute(execution.authority)
         settings = _settings(execution, values)
         secrets = _secrets(execution, values)
+        if execution.installation:
+            _check_complete(execution, settings, secrets)
         if isinstance(program, Calls):
             secrets |= program.made(execution.action, secrets, settings)
-        broker = self._broker(execution, values, secrets, settings, limits, code=isinstance(program, Code))
+        in_jail = isinstance(program, Code)
+        inside = Inside(execution, limits.wall_seconds, self._attempt, tell, in_jail=in_jail)
+        broker = self._broker(execution, values, secrets, settings, limits, inside, code=in_jail)
         started = time.monotonic()
         usage = Usage()
 
         def finished(outcome: Outcome, output: Any = None, error: HardpointError | None = None) -> Finished:
-            spent = _used(usage, broker, started)
-            permissions = frozenset(broker.usage.permissions)
+            spent = _used(usage, broker, started).with_inner(inside.usage)
+            permissions = frozenset(broker.usage.permissions) | inside.used.permissions
             if isinstance(program, Code):
                 permissions |= limits.compute_used(execution.authority, spent.wall_ms / 1000)
-            return Finished(outcome, spent, output, error, Authority(permissions, frozenset(broker.usage.hosts)))
+            used = Authority(permissions, frozenset(broker.usage.hosts) | inside.used.hosts)
+            return Finished(outcome, spent, output, error, used, inside.steps)
+
+        def told(event: Event) -> None:
+            if isinstance(event, Started):
+                inside.begin()
+            tell(event)
 
         try:
             if isinstance(program, Calls):
@@ -211,7 +224,7 @@ class Executor:
                         broker, execution.input, settings, limits.output_bytes
                     )
             else:
-                ran = await self._code.run(program, execution, settings, broker, limits, tell)
+                ran = await self._code.run(program, execution, settings, broker, limits, told)
                 usage, output = ran.usage, ran.output
                 if ran.error is not None:
                     raise ran.error
@@ -244,6 +257,7 @@ class Executor:
         secrets: dict[str, Secret],
         settings: Mapping[str, Any],
         limits: Limits,
+        inside: Inside,
         *,
         code: bool,
     ) -> Broker:
@@ -255,13 +269,19 @@ class Executor:
             self._http,
             BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
             watched=_watched(values, secrets) if values else [],
-            declared=Declared(execution.asked, "" if code else "/capability"),
+            declared=Declared(
+                execution.asked,
+                "" if code else "/capability",
+                execution.callers,
+                execution.authority if execution.granted is None else execution.granted,
+            ),
             context=execution.who,
             stored=self._files,
             lent=execution.files,
             settings=settings,
             databases=self._databases,
             idempotency_key=execution.idempotency_key,
+            call=inside.call,
         )
 
 
@@ -270,6 +290,25 @@ def _watched(values: Values, secrets: Mapping[str, Secret]) -> list[Watched]:
     watched = [values.watching(key, secret.value) for key, secret in secrets.items()]
     passwords = ((key, password_in(secret.value)) for key, secret in secrets.items())
     return watched + [values.watching(f"{key} password", password) for key, password in passwords if password]
+
+
+def _check_complete(execution: Execution, settings: Mapping[str, Any], secrets: Mapping[str, Secret]) -> None:
+    """Refuse to be called without its settings; raises Conflict SETTINGS_MISSING naming keys and commands."""
+    missing = [r for r in execution.requirements if r.required and r.key not in settings and r.key not in secrets]
+    if missing:
+        installation = execution.installation.rpartition("/")[2]
+        raise Conflict(
+            f"{execution.capability} needs {', '.join(r.key for r in missing)}",
+            reason="SETTINGS_MISSING",
+            fix="; ".join(
+                f"hardpoint secret set {installation} {r.key}"
+                if r.secret
+                else f"hardpoint setting set {installation} {r.key}=..."
+                for r in missing
+            ),
+            keys=",".join(r.key for r in missing),
+            installation=execution.installation,
+        )
 
 
 def _secrets(execution: Execution, values: Values | None) -> dict[str, Secret]:

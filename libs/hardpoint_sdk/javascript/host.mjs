@@ -1,4 +1,4 @@
-// Owns what `this` offers of the platform: fetch, file, context, log, progress and services. All asks the broker.
+// Owns what `this` offers of the platform: call, fetch, file, context, log, progress, services. All asks the broker.
 //
 // The Python SDK offers the same in `host.py`. Nothing here is Node's own, so that it runs in other engines too.
 
@@ -42,8 +42,14 @@ export function offered(door, send) {
     send({ progress: { fraction, message } });
   }
 
+  /** Call an action of another capability, which the manifest's `calls` names; what it gives. */
+  async function call(action, input = {}) {
+    return ask('call', 'run', { action: String(action), input });
+  }
+
+  const context = { get: () => ask('context', 'get', {}) };
   const services = { db: database(ask), ai: ai(ask), email: email(ask) };
-  return { fetch, file: files(ask), context: { get: () => ask('context', 'get', {}) }, log, progress, ...services };
+  return { call, fetch, file: files(ask), context, log, progress, ...services };
 }
 
 /**

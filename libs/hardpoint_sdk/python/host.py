@@ -1,4 +1,4 @@
-"""Owns what `self` offers of the platform: fetch, file, context, log, progress and services. All asks the broker.
+"""Owns what `self` offers of the platform: call, fetch, file, context, log, progress, services. All asks the broker.
 
 The JavaScript SDK offers the same in `host.mjs`.
 """
@@ -43,8 +43,12 @@ def offered(ask: Ask, send: Send) -> dict[str, Any]:
     def progress(fraction: float, message: str = "") -> None:
         send({"progress": {"fraction": fraction, "message": message}})
 
+    async def call(action: str, input: Mapping[str, Any] | None = None) -> Any:
+        return await ask("call", "run", {"action": action, "input": dict(input or {})})
+
+    here = {"call": call, "fetch": fetch, "log": log, "progress": progress}
     services = {"db": Database(ask), "ai": Ai(ask), "email": Email(ask)}
-    return {"fetch": fetch, "file": Files(ask), "context": Context(ask), "log": log, "progress": progress, **services}
+    return {**here, "file": Files(ask), "context": Context(ask), **services}
 
 
 class Files:

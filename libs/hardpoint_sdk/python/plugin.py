@@ -57,6 +57,12 @@ class Plugin(Protocol):
         `body_file` names a temporary file to send, `into` one to keep the answer's body in.
         """
 
+    async def call(self, action: str, input: Mapping[str, Any] | None = None) -> Any:
+        """Call an action of another capability, `capability.action`, which the header's `calls` names; what it gives.
+
+        Raises BrokerError, whose `code` is the reason for which it failed or was refused.
+        """
+
     def log(self, message: object, level: str = "info") -> None:
         """Log a line; level is debug, info, warning or error."""
 

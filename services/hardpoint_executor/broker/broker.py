@@ -17,7 +17,7 @@ from hardpoint_executor import security
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.db import Database
 from hardpoint_executor.broker.declared import Declared
-from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, UpstreamSaid
+from hardpoint_executor.broker.denial import BrokerDenied, CalleeFailed, DenialCode, UpstreamSaid
 from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
 from hardpoint_executor.broker.fetcher import Fetcher
 from hardpoint_executor.broker.files import PERMISSION, Files
@@ -40,9 +40,12 @@ duration = meter.create_histogram(
 )
 io = meter.create_counter("hardpoint.broker.io", "By", "Bytes of bodies that the broker sent and received")
 
+Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
+"""Calls an action of another capability by name, with an input; raises BrokerDenied."""
+
 _METHODS = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get", "open", "save"}
-    | {"query", "execute", "insert", "chat", "embed", "send"}
+    | {"query", "execute", "insert", "chat", "embed", "send", "run"}
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
@@ -50,7 +53,8 @@ _METHODS = frozenset(
 class Broker:
     """Acts for one execution of one capability, with that execution's permissions, hosts, secrets and limits.
 
-    `context` is what the capability may know of its call, `settings` are its plain values.
+    `context` is what the capability may know of its call, `settings` are its plain values, `call` calls other
+    capabilities.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Broker:
         settings: Mapping[str, Any] | None = None,
         databases: Databases,
         idempotency_key: str = "",
+        call: Call | None = None,
     ) -> None:
         self.secrets = secrets
         self.usage = Usage()
@@ -98,6 +103,8 @@ class Broker:
             "context": self._get_context,
             "db": Database(means, databases).ask,
         }
+        if call is not None:
+            self._services["call"] = self._calling(call)
 
     async def ask(self, service: str, method: str, arguments: Mapping[str, Any]) -> Any:
         """Answer a request of jailed code with a JSON value; raises BrokerDenied."""
@@ -134,6 +141,22 @@ class Broker:
         self._policy.permission(permission, what)
         self.usage.permissions.add(permission)
 
+    def _calling(self, call: Call) -> Callable[[str, Mapping[str, Any]], Awaitable[Any]]:
+        """The service `call`: actions of other capabilities, each with a broker of its own."""
+
+        async def run(method: str, arguments: Mapping[str, Any]) -> Any:
+            action, value = arguments.get("action"), arguments.get("input")
+            if method != "run" or not isinstance(action, str) or not isinstance(value, dict):
+                raise BrokerDenied(
+                    DenialCode.INVALID_ARGUMENT,
+                    "a call needs the name of an action and its input, an object",
+                    'call("ocr.extract", {"input": ...})',
+                )
+            self._operate()
+            return await call(action, value)
+
+        return run
+
     async def _get_context(self, method: str, _arguments: Mapping[str, Any]) -> Any:
         self._operate()
         if method != "get":
@@ -169,7 +192,7 @@ class Broker:
                 attributes["error.type"] = str(denied.code)
                 span.set_attribute("error.type", str(denied.code))
                 span.set_status(Status(StatusCode.ERROR))
-                if not isinstance(denied, UpstreamSaid):
+                if not isinstance(denied, UpstreamSaid | CalleeFailed):
                     security.denied(self._who, denied, self.outlet.named)
                 raise
             finally:

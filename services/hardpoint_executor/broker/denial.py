@@ -3,8 +3,20 @@
 from enum import StrEnum
 
 from hardpoint_executor.jail.interface import BrokerDenied
+from hardpoint_kit.errors import HardpointError
 
-__all__ = ["BrokerDenied", "DenialCode"]
+__all__ = ["BrokerDenied", "CalleeFailed", "DenialCode"]
+
+
+class CalleeFailed(BrokerDenied):
+    """What was called did not give a result: no refusal of the broker's own, although its caller gets it like one."""
+
+    @classmethod
+    def of(cls, error: HardpointError, callee: str) -> "CalleeFailed":
+        """The error as its caller gets it: the code is its reason."""
+        failed = cls(error.reason, error.message, error.fix)
+        failed.facts = {**error.metadata, "callee": callee}
+        return failed
 
 
 class DenialCode(StrEnum):

@@ -99,7 +99,7 @@ class StoredFiles:
         return self._temporary.described(into)
 
     async def _opened(self, name: str, offset: int, length: int) -> tuple[bytes, int]:
-        if not self._lent.ticket:
+        if not self._lent.ticket or (self._lent.alone and name not in self._known):
             raise _not_given(name)
         try:
             return await self._door.open(self._lent.ticket, name, offset, length)

@@ -31,8 +31,11 @@ class Pool(Protocol[P]):
     async def fill(self) -> None:
         """Start the first and wait for them; see `failure` for what went wrong."""
 
-    async def take(self, org: str, capability: str) -> P:
-        """Return a process for one call, to be given to `discard` afterwards. Raises ResourceExhausted, Unavailable."""
+    async def take(self, org: str, capability: str, depth: int = 0) -> P:
+        """Return a process for one call, to be given to `discard` afterwards. Raises ResourceExhausted, Unavailable.
+
+        So many calls, the `depth`, wait in jails for this one.
+        """
 
     def discard(self, process: P, well: bool) -> None:
         """Kill a process that was taken; its call ended `well` with a result or an error of the plugin's own."""
@@ -67,7 +70,8 @@ class Calls(Generic[P]):
                 "libraries": list(call.libraries),
             }
         }
-        return await self._hold((call.org, call.capability), frame, "result", call.limits, door, on_event)
+        owner = call.org, call.capability
+        return await self._hold(owner, frame, "result", call.limits, door, on_event, call.depth)
 
     async def describe(self, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
@@ -80,10 +84,17 @@ class Calls(Generic[P]):
         return await self._hold(("", ""), frame, "stripped", _STRIP_LIMITS, ClosedDoor(), ignore)
 
     async def _hold(
-        self, owner: tuple[str, str], frame: dict[str, Any], answer: str, limits: Limits, door: Door, on_event: OnEvent
+        self,
+        owner: tuple[str, str],
+        frame: dict[str, Any],
+        answer: str,
+        limits: Limits,
+        door: Door,
+        on_event: OnEvent,
+        depth: int = 0,
     ) -> Outcome:
         first = _encoded(frame)
-        process = await self.pool.take(*owner)
+        process = await self.pool.take(*owner, depth)
         well = False
         try:
             await on_event(Taken())

@@ -40,8 +40,10 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return sum(len(items) for items in self._turns.values())
 
-    def put(self, org: str, item: T) -> T | None:
-        """Let an item wait. Returns the item that lost its place for it, whose owner is to be told `full()`, or None.
+    def put(self, org: str, item: T, *, first: bool = False) -> T | None:
+        """Let an item wait, before all others of its organisation when it goes `first`.
+
+        Returns the item that lost its place for it, whose owner is to be told `full()`, or None.
 
         Raises ResourceExhausted QUEUE_FULL when there is no place that another organisation owes to this one.
         """
@@ -51,7 +53,11 @@ class FairQueue(Generic[T]):
             if len(longest) <= len(self._turns.get(org, ())) + 1:
                 raise self.full()
             evicted = longest.pop()  # more than one waits there, so the organisation keeps its turn
-        self._turns.setdefault(org, deque()).append(item)
+        items = self._turns.setdefault(org, deque())
+        if first:
+            items.appendleft(item)
+        else:
+            items.append(item)
         return evicted
 
     def pop(self, may: Callable[[T], bool] = lambda _: True) -> T | None:

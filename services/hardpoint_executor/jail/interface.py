@@ -87,6 +87,8 @@ class JailCall:
     libraries: tuple[str, ...] = ()
     strict: bool = False
     """Have an nsjail of its own for this call, whatever tier is usual."""
+    depth: int = 0
+    """How many calls wait, each in a jail of its own, for this one to end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class Caller(Generic[P]):
 
     owner: Owner
     given: asyncio.Future[P]
+    depth: int = 0
+    """How many calls wait in jails for this one."""
 
     @property
     def org(self) -> str:
@@ -33,13 +35,13 @@ class Line(FairQueue[Caller[P]]):
         super().__init__(most, for_what)
         self._seconds = seconds
 
-    async def wait(self, owner: Owner, serve: Callable[[], None], give_back: Callable[[P], None]) -> P:
+    async def wait(self, owner: Owner, serve: Callable[[], None], give_back: Callable[[P], None], depth: int = 0) -> P:
         """Wait in line while `serve` sees to those who wait; what comes when nobody waits any more is given back.
 
         Raises ResourceExhausted when there is no place, or nothing came in time, and whatever `refuse` says.
         """
-        caller: Caller[P] = Caller(owner, asyncio.get_running_loop().create_future())
-        if (evicted := self.put(caller.org, caller)) and not evicted.given.done():
+        caller: Caller[P] = Caller(owner, asyncio.get_running_loop().create_future(), depth)
+        if (evicted := self.put(caller.org, caller, first=depth > 0)) and not evicted.given.done():
             evicted.given.set_exception(self.full())
         serve()
         try:

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from .fair_queue import may_run
 from .launch import Launcher
 from .line import Caller, Line
 from .single_use import JailProcess
@@ -56,7 +55,7 @@ class Pool(Supply[JailProcess, JailProcess]):
 
     def _serve(self) -> None:
         """Give waiting jails to waiting callers, as far as the running limit goes, and start what is then missing."""
-        while self._waiting and len(self._taken) < self._options.running:
+        while self._waiting:
             process = self._waiting[0]
             if not process.alive or time.monotonic() - process.started > _OLD_SECONDS:
                 self._end(self._waiting.popleft())
@@ -64,7 +63,7 @@ class Pool(Supply[JailProcess, JailProcess]):
             caller = self._line.next(self._may_run)
             if caller is None:
                 break
-            self._give(self._waiting.popleft(), process, caller)
+            self._give(self._waiting.popleft(), process, caller, self._options.running)
             self._stay_ready()
         if self._line:
             self._start_missing()
@@ -72,7 +71,7 @@ class Pool(Supply[JailProcess, JailProcess]):
             self._refill = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._start_missing)
 
     def _may_run(self, caller: Caller[JailProcess]) -> bool:
-        return may_run(caller.org, self._orgs(), self._options.running)
+        return self._may_have_a_place(caller, self._options.running)
 
     def _start_missing(self) -> None:
         if self._refill is not None:
@@ -80,7 +79,8 @@ class Pool(Supply[JailProcess, JailProcess]):
             self._refill = None
         if self.closed:
             return
-        room = max(0, self._options.running - len(self._taken))
+        running = self._options.running
+        room = max(0, running + self._more(running) - len(self._taken))
         ready = 0 if self._seldom and self._unused is None else self._options.waiting
         wanted = max(ready, min(len(self._line), room))
         missing = self._owed(wanted - len(self._waiting) - len(self._starts))

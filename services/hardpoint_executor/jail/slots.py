@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from .fair_queue import may_run
 from .launch import Launcher
 from .line import Caller, Line, Owner
 from .nsjail import JailError
@@ -62,12 +61,12 @@ class Slots(Supply[Slot, Child]):
         self._growth: asyncio.TimerHandle | None = None
         self._tidying: asyncio.TimerHandle | None = None
 
-    async def take(self, org: str, capability: str) -> Child:
+    async def take(self, org: str, capability: str, depth: int = 0) -> Child:
         """Return a child for one call; see `Supply.take`."""
         for rest in self._resting:
             if not rest.done():
                 rest.set_result(None)
-        return await super().take(org, capability)
+        return await super().take(org, capability, depth)
 
     def discard(self, child: Child, well: bool) -> None:
         """Kill a child that was taken, and let its slot serve the next call, if the call ended `well`, or end."""
@@ -77,7 +76,8 @@ class Slots(Supply[Slot, Child]):
         slot.calls += 1
         slot.used = time.monotonic()
         once = slot.owner is None or not slot.owner[1]
-        if self.closed or once or not well or slot.calls >= self._options.calls or self._owed_to_another(slot):
+        over = self._total() >= self._most
+        if self.closed or once or not well or over or slot.calls >= self._options.calls or self._owed_to_another(slot):
             self._end(slot)
         else:
             self._renewing.add(slot)
@@ -99,15 +99,14 @@ class Slots(Supply[Slot, Child]):
             assert slot.child is not None
             self._ready.remove(slot)
             slot.owner = caller.owner
-            self._give(slot, slot.child, caller)
+            self._give(slot, slot.child, caller, self._options.most)
         if self._unserved():
             self._start_missing()
         elif self._growth is None and not self.closed:
             self._growth = asyncio.get_running_loop().call_later(_GROW_SECONDS, self._start_missing)
 
     def _may_be_served(self, caller: Caller[Child]) -> bool:
-        allowed = may_run(caller.org, self._orgs(), self._options.most)
-        return allowed and self._slot_for(caller) is not None
+        return self._may_have_a_place(caller, self._options.most) and self._slot_for(caller) is not None
 
     def _slot_for(self, caller: Caller[Child]) -> Slot | None:
         """The slot that served this capability last, else a clean one.
@@ -122,7 +121,7 @@ class Slots(Supply[Slot, Child]):
             return own[-1]
         others = sum(other.owner == caller.owner and other is not caller for other in self._line)
         coming = sum(slot.owner == caller.owner for slot in self._renewing)
-        if coming > others and self._total() >= self._options.most:
+        if coming > others and self._total() >= self._most:
             return None
         return next((slot for slot in self._ready if slot.owner is None), None)
 
@@ -142,7 +141,7 @@ class Slots(Supply[Slot, Child]):
 
     def _owed_to_another(self, slot: Slot) -> bool:
         """Whether this slot, just free, makes room for a capability that has none, of whoever took no more."""
-        if slot.owner is None or self._total() < self._options.most:
+        if slot.owner is None or self._total() < self._most:
             return False
         owed = [owner for owner in self._unserved() if owner != slot.owner and self._goes_before(owner[0], slot)]
         return len(owed) > len(self._starts)
@@ -151,6 +150,10 @@ class Slots(Supply[Slot, Child]):
         """Whether an organisation may have what an idle slot holds although it is about to be used again."""
         assert slot.owner is not None
         return org == slot.owner[0] or self._line.taken(org) < self._line.taken(slot.owner[0])
+
+    @property
+    def _most(self) -> int:
+        return self._options.most + self._more(self._options.most)
 
     def _total(self) -> int:
         return len(self._ready) + len(self._taken) + len(self._renewing) + len(self._starts)
@@ -166,7 +169,7 @@ class Slots(Supply[Slot, Child]):
         clean = sum(slot.owner is None for slot in self._ready)
         missing = self._owed(max(self._options.clean - clean, len(self._line)) - len(self._starts))
         for _ in range(min(missing, self._options.starting - len(self._starts))):
-            if self._total() >= self._options.most:
+            if self._total() >= self._most:
                 idle = self._dispensable(unserved) if len(self._starts) < len(unserved) else self._spare()
                 if idle is None:
                     self._look_again()

@@ -2,6 +2,9 @@
 
 A tier says which of its jails a call gets, which are missing, and what becomes of one that served. A failed start is
 told to whoever waits, and tried again when someone calls or a few seconds have passed.
+
+Calls that wait in jails for calls of their own could fill every place and wait for ever. So there is a place more for
+each depth: the deepest call that waits finds it free, since nobody as deep runs, and whoever waits for it goes on.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ import structlog
 
 from hardpoint_kit.errors import Unavailable
 
+from .fair_queue import may_run
 from .launch import Launcher
 from .line import Caller, Line
 from .nsjail import JailError, Nsjail
@@ -39,6 +43,8 @@ class Supply(ABC, Generic[J, P]):
         self._line = line
         self._taken: dict[J, tuple[str, float]] = {}
         """Jails that run a call, the organisation it belongs to, and since when."""
+        self._reserved: dict[J, int] = {}
+        """Those of them that have the place of a depth."""
         self._all_back = asyncio.Event()
         self._all_back.set()
         self._starts: set[asyncio.Task[None]] = set()
@@ -70,14 +76,14 @@ class Supply(ABC, Generic[J, P]):
         self._start_missing()
         await asyncio.gather(*self._starts)
 
-    async def take(self, org: str, capability: str) -> P:
-        """Return a process for one call, to be given to `discard` afterwards.
+    async def take(self, org: str, capability: str, depth: int = 0) -> P:
+        """Return a process for one call, to be given to `discard` afterwards; so many calls wait in jails for it.
 
         Raises ResourceExhausted when the queue is full or nothing came free in time, Unavailable when none starts.
         """
         if self.closed:
             raise Unavailable("the executor is stopping", reason="NO_EXECUTOR", retry_after=1.0)
-        return await self._line.wait((org, capability), self._serve, lambda process: self.discard(process, True))
+        return await self._line.wait((org, capability), self._serve, lambda process: self.discard(process, True), depth)
 
     async def close(self) -> None:
         """Kill every jail, also those that run a call, and wait until no process is left."""
@@ -96,7 +102,25 @@ class Supply(ABC, Generic[J, P]):
             await asyncio.gather(*self._tasks)
         self._launcher.close()
 
-    def _give(self, jail: J, process: P, caller: Caller[P]) -> None:
+    def _may_have_a_place(self, caller: Caller[P], most: int) -> bool:
+        """Whether a call may have one of so many places that all share, or the one of its depth."""
+        return self._may_share(caller, most) or self._has_reserve(caller)
+
+    def _may_share(self, caller: Caller[P], most: int) -> bool:
+        sharing = self._orgs()
+        return len(sharing) < most and may_run(caller.org, sharing, most)
+
+    def _has_reserve(self, caller: Caller[P]) -> bool:
+        return caller.depth > 0 and caller.depth not in self._reserved.values()
+
+    def _more(self, most: int) -> int:
+        """Places of depths that are taken, or waited for since none of those that all share is to be had."""
+        waiting = {caller.depth for caller in self._line if caller.depth and not self._may_share(caller, most)}
+        return len(waiting | set(self._reserved.values()))
+
+    def _give(self, jail: J, process: P, caller: Caller[P], most: int) -> None:
+        if not self._may_share(caller, most):
+            self._reserved[jail] = caller.depth
         self._taken[jail] = caller.org, time.monotonic()
         self._all_back.clear()
         caller.given.set_result(process)
@@ -104,6 +128,7 @@ class Supply(ABC, Generic[J, P]):
     def _take_back(self, jail: J, more: float = 0.0) -> None:
         """Charge the organisation for the time that its call had a jail, and some seconds more."""
         org, since = self._taken.pop(jail)
+        self._reserved.pop(jail, None)
         self._line.charge(org, time.monotonic() - since + more)
         if not self._taken:
             self._all_back.set()
@@ -116,8 +141,8 @@ class Supply(ABC, Generic[J, P]):
         return max(missing, 1) if self.failure and not self._starts else missing
 
     def _orgs(self) -> list[str]:
-        """The organisations whose calls run, each as often as it has some."""
-        return [org for org, _ in self._taken.values()]
+        """The organisations whose calls run in places that all share, each as often as it has some."""
+        return [org for jail, (org, _) in self._taken.items() if jail not in self._reserved]
 
     def _start(self) -> None:
         start = asyncio.create_task(self._started())

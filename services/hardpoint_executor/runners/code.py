@@ -118,6 +118,7 @@ class CodeRunner:
             engine=execution.engine,
             libraries=execution.libraries,
             strict=self.offer.is_strict(execution),
+            depth=execution.depth,
         )
 
     async def describe(self, language: str, source: str, filename: str, org: str = "") -> dict[str, Any]:
