@@ -9,11 +9,13 @@ from hardpoint_executor import peers
 from hardpoint_executor.broker.secrets import Secret
 from hardpoint_executor.domain import Artifact
 from hardpoint_executor.kept import Kept
+from hardpoint_executor.runners.flow.plan import FlowPlan
 from hardpoint_executor.runners.http import HttpPlan
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import InvalidArgument, NotFound
 from hardpoint_manifest.check import check
 from hardpoint_manifest.load import is_typescript, language, load
+from hardpoint_manifest.model import Kind
 
 MOST_ARTIFACTS = 256
 
@@ -48,7 +50,7 @@ class Calls:
         return {} if found is None else found.made(secrets, settings)
 
 
-Program = Code | Calls
+Program = Code | Calls | FlowPlan
 
 
 class Programs:
@@ -72,14 +74,14 @@ class Programs:
     async def _prepared(self, data: bytes, filename: str) -> Program:
         written_in = language(filename)
         if not written_in:
-            return _calls(data, filename)
+            return _declared(data, filename)
         source = data.decode()
         # Once, in a Node jail of its own that runs nothing of it, and kept: loading Node's stripper takes longer than
         # a small action, and an engine without one is given JavaScript too.
         return Code(written_in, await self._strip(source, filename) if is_typescript(filename) else source)
 
 
-def _calls(data: bytes, filename: str) -> Calls:
+def _declared(data: bytes, filename: str) -> Calls | FlowPlan:
     report = check(load(data, filename))
     if report.manifest is None:
         raise InvalidArgument(
@@ -88,4 +90,6 @@ def _calls(data: bytes, filename: str) -> Calls:
             fix="publish the capability again; its checks say what is wrong",
         )
     manifest = report.manifest
+    if manifest.kind is Kind.FLOW:
+        return FlowPlan.compile(manifest)
     return Calls({a.id: HttpPlan.compile(a, manifest) for a in manifest.actions if a.http is not None})

@@ -208,6 +208,9 @@ class Execution:
     """Of a callee: whose settings it has."""
     depth: int = 0
     """How many jails wait for it."""
+    step: str = ""
+    """The one step of a flow to run, as if those before it had given what is `pinned`; all when empty."""
+    pinned: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def capability(self) -> str:
@@ -267,6 +270,8 @@ class Callee:
     execution: Execution | None = None
     input: InputSchema | None = None
     refusal: HardpointError | None = None
+    repeatable: bool = False
+    """Whether it may be done again: it reads, or does nothing more with the same key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class Inside:
 
     async def do(self, path: str, execution: Execution, perform: Perform, seconds: float = 0) -> Any:
         """The output of an inner action of the execution's own release; raises HardpointError."""
-        with self._step(path, "", execution) as begun:
+        with self._step(path, "", replace(execution, installation="")) as begun:
             finished = await perform(self._bounded(execution, seconds), self._log)
             self._end(begun, finished)
         if finished.error is not None:

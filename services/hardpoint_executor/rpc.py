@@ -118,6 +118,8 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         asked=_authority(request.asked),
         idempotency_key=request.idempotency_key,
         callees={callee.action: callee_from_proto(callee) for callee in request.callees},
+        step=request.step,
+        pinned=from_struct(request.pinned),
     )
     return execution.on_behalf(callers) if callers else execution
 
@@ -127,7 +129,13 @@ def callee_from_proto(callee: executor_pb2.Callee) -> Callee:
     if callee.HasField("refusal"):
         return Callee(callee.action, refusal=from_status(callee.refusal))
     execution = replace(execution_from_proto(callee.execution), installation=callee.installation)
-    return Callee(callee.action, execution, _inputs(callee.execution.action.input_schema.SerializeToString()))
+    action = callee.execution.action
+    return Callee(
+        callee.action,
+        execution,
+        _inputs(action.input_schema.SerializeToString()),
+        repeatable=action.idempotent or action.effect == manifest_pb2.EFFECT_READ,
+    )
 
 
 def _requirement(r: manifest_pb2.Requirement) -> Requirement:

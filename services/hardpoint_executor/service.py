@@ -4,13 +4,15 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hardpoint_executor import peers
-from hardpoint_executor.artifacts import Calls, Code, Programs
+from hardpoint_executor.artifacts import Calls, Code, Program, Programs
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.declared import Declared
@@ -35,6 +37,9 @@ from hardpoint_executor.jail.interface import Jail
 from hardpoint_executor.kept import Kept
 from hardpoint_executor.peers import Values
 from hardpoint_executor.runners.code import CodeRunner
+from hardpoint_executor.runners.flow.inner import inner
+from hardpoint_executor.runners.flow.plan import FlowPlan
+from hardpoint_executor.runners.flow.runner import FlowRunner
 from hardpoint_executor.runners.offer import Engines
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
@@ -188,6 +193,10 @@ class Executor:
         if isinstance(program, Code):
             self._code.offer.admit(program, execution)
         values = await self._redeemed(execution.lease_token)
+        return await self._perform(program, values, execution, tell)
+
+    async def _perform(self, program: Program, values: Values | None, execution: Execution, tell: Tell) -> Finished:
+        """Run a program with a broker of its own."""
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):
             limits = limits.for_compute(execution.authority)
@@ -223,6 +232,11 @@ class Executor:
                     output = await program.plan(execution.action).run(
                         broker, execution.input, settings, limits.output_bytes
                     )
+            elif isinstance(program, FlowPlan):
+                tell(Started("flow"))
+                async with asyncio.timeout(limits.wall_seconds):
+                    output = await self._walk(program, execution, values, settings, inside)
+                _check_size(output, limits.output_bytes)
             else:
                 ran = await self._code.run(program, execution, settings, broker, limits, told)
                 usage, output = ran.usage, ran.output
@@ -282,6 +296,33 @@ class Executor:
             databases=self._databases,
             idempotency_key=execution.idempotency_key,
             call=inside.call,
+        )
+
+    async def _walk(
+        self,
+        flow: FlowPlan,
+        execution: Execution,
+        values: Values | None,
+        settings: Mapping[str, Any],
+        inside: Inside,
+    ) -> Any:
+        """Walk a flow; its requests and its code are executions of their own, with the same settings and authority."""
+
+        async def do(action: str, path: str, value: Any, key: str, seconds: float) -> Any:
+            program, of = inner(flow, execution, action, value, key)
+            return await inside.do(path, of, partial(self._perform, program, values), seconds)
+
+        runner = FlowRunner(flow, execution, settings, inside, do)
+        return await (runner.only(execution.step, execution.pinned) if execution.step else runner.run())
+
+
+def _check_size(output: Any, most: int) -> None:
+    if len(json.dumps(output, ensure_ascii=False).encode(errors="replace")) > most:
+        raise ActionFailed(
+            f"the output is larger than {most} bytes",
+            reason="OUTPUT_LIMIT",
+            fix="return less",
+            limit=f"{most} bytes",
         )
 
 

@@ -1,0 +1,1 @@
+"""Runs releases of kind `flow`: a plan, walked in memory within one execution."""
