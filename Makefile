@@ -84,7 +84,7 @@ lock: setup ## Lock the packages again (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
 		--extra dev -o requirements/dev.txt pyproject.toml
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
-		--extra embedded --extra executor -c requirements/dev.txt -o requirements/run.txt pyproject.toml
+		--extra embedded --extra executor --extra standard -c requirements/dev.txt -o requirements/run.txt pyproject.toml
 
 clean: ## Remove what the targets made
 	@rm -rf $(VENV) libs/hardpoint libs/buf build dist *.egg-info

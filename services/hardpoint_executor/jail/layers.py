@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, FileHash, PackagePath
-from pathlib import Path
+from itertools import dropwhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hardpoint_manifest.engine import LIBRARIES, nearest_library
@@ -27,6 +28,7 @@ NEEDS = "needs.json"
 """File of the folder that says which layers each library needs besides its own."""
 
 _SYSTEM = "system.json"
+_DATA = "share"
 _LEFT_OUT = ("tests",)
 _LEFT_OUT_SUFFIXES = (".exe", ".pth", ".pyi")
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:==(?P<version>[A-Za-z0-9._+!-]+))?")
@@ -141,12 +143,16 @@ def _pinned(requirement: str, installed: dict[str, Distribution]) -> str:
 
 
 def _needs(name: str, installed: dict[str, Distribution]) -> list[str]:
-    """What a distribution requires, and what that requires, without extras. Raises RootfsError for what is missing."""
+    """What a distribution requires with its data, and what that requires, without extras.
+
+    Raises RootfsError for what is missing.
+    """
     found: list[str] = []
     ahead = [name]
     while ahead:
         current = ahead.pop()
-        for requirement in installed[current].requires or []:
+        data = LIBRARIES[current].data if current in LIBRARIES else ()
+        for requirement in (*data, *(installed[current].requires or [])):
             text, _, marker = requirement.partition(";")
             start = re.match(r"[A-Za-z0-9._-]+", text)
             required = _canonical(start[0]) if start else ""
@@ -161,8 +167,10 @@ def _needs(name: str, installed: dict[str, Distribution]) -> list[str]:
 
 
 def _copy(distribution: Distribution, target: Path) -> None:
-    for file, recorded in _files(distribution):
+    for file, place, recorded in _files(distribution):
         origin = Path(str(distribution.locate_file(file)))
+        if place != file and not origin.exists():  # as `pip install --target` leaves a wheel's data
+            origin = Path(str(distribution.locate_file(place)))
         try:
             content = origin.read_bytes()
         except FileNotFoundError:
@@ -171,20 +179,25 @@ def _copy(distribution: Distribution, target: Path) -> None:
         if digest != recorded.value:
             name = distribution.metadata["Name"]
             raise RootfsError(f'"{origin}" was changed after it was installed: install {name} again')
-        copied = target / file
+        copied = target / place
         copied.parent.mkdir(parents=True, exist_ok=True)
         copied.write_bytes(content)
 
 
-def _files(distribution: Distribution) -> Iterator[tuple[PackagePath, FileHash]]:
-    """What came with the wheel, with its hash: no scripts outside of the packages, no tests, no stubs, no bytecode."""
+def _files(distribution: Distribution) -> Iterator[tuple[PackagePath, PurePosixPath, FileHash]]:
+    """What came with the wheel, with its place in the layer and its hash.
+
+    No scripts outside of the packages, no tests, no stubs, no bytecode. A wheel's data is under `share`, wherever the
+    installer put that folder.
+    """
     files = distribution.files
     if not files:
         raise RootfsError(f"{distribution.metadata['Name']} has no record of its files: install it from a wheel")
     for file in files:
-        outside = file.is_absolute() or ".." in file.parts
+        place = PurePosixPath(*dropwhile("..".__eq__, file.parts))
+        outside = file.is_absolute() or ".." in place.parts or (place != file and place.parts[:1] != (_DATA,))
         if file.hash and not (outside or set(_LEFT_OUT) & set(file.parts) or file.suffix in _LEFT_OUT_SUFFIXES):
-            yield file, file.hash
+            yield file, place, file.hash
 
 
 def _size(folder: Path) -> int:

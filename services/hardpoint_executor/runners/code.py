@@ -42,6 +42,9 @@ _REASONS = {
     OutcomeKind.OUTPUT_LIMIT: "OUTPUT_LIMIT",
     OutcomeKind.BUDGET: "BUDGET",
 }
+_FIXES = {
+    OutcomeKind.CRASH: "give it less at once, such as a smaller file: a library that finds no memory may end all of it",
+}
 
 
 class CodeRunner:
@@ -190,7 +193,9 @@ def _error(outcome: Outcome, filename: str, limits: domain.Limits) -> HardpointE
         facts |= {"limit": met.limit} if met.limit else {}
         return ActionFailed(told, reason=met.reason, place=place, fix=met.fix, **facts)
     kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
-    fix = f"take out what calls {outcome.syscall}, or the library that does" if outcome.syscall else ""
+    fix = _FIXES.get(outcome.kind, "")
+    if outcome.syscall:
+        fix = f"take out what calls {outcome.syscall}, or the library that does"
     if library := _library_missed(outcome):
         fix = f'add libraries=["{library}"] to @capability(...)'
     return kind(message, reason=_REASONS[outcome.kind], place=place, fix=fix, **facts)
