@@ -16,7 +16,7 @@ CODE := libs/hardpoint_* services tests bench deploy/seccomp examples/demo proto
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test oci cgroups check bench corpus fuzz lock contracts format clean
+.PHONY: help setup demo up test oci cgroups check bench corpus standard fuzz lock contracts format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -58,7 +58,7 @@ cgroups: setup ## Run tests of the jail on a kernel with control groups of versi
 check: setup ## Lint, types, import rules, contracts
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy libs/hardpoint_kit libs/hardpoint_manifest libs/hardpoint_client libs/hardpoint_cli libs/hardpoint_sdk/python services
+	@$(BIN)/mypy libs/hardpoint_kit libs/hardpoint_manifest libs/hardpoint_client libs/hardpoint_cli libs/hardpoint_sdk/python libs/hardpoint_standard/__init__.py services
 	@$(BIN)/lint-imports
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/pytest -q tests/contracts
@@ -68,6 +68,9 @@ bench: setup ## Print the figures, as ratios in one run, and write bench/out/lat
 
 corpus: setup ## Run every hostile program alone and write what came of it into docs/jail.md
 	@$(BIN)/python tests/jail/corpus.py
+
+standard: setup ## Read the headers of the standard capabilities in a jail and write them beside their code
+	@PYTHONPATH=tests $(BIN)/python tests/standard/headers.py
 
 fuzz: setup ## Feed what strangers send us to its readers, each for TIME seconds (60)
 	@for target in frames urls headers; do \
