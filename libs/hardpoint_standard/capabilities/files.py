@@ -84,4 +84,4 @@ class Files:
         idempotent=True,
     )
     async def list(self, _input):
-        return {"files": await self.file.list()}
+        return {"files": await self.file.list(stored=True)}
