@@ -172,7 +172,7 @@ _ACTIONS = (
     ),
     StandardAction(
         "validate.schema",
-        ("compute.light",),
+        ("compute.moderate",),
         (_required("input", "any"), _required("schema", "object")),
         gives="any",
         idempotent=True,

@@ -28,7 +28,7 @@ class SchemaUnusable(Exception):
     category="data",
     tags=["json", "schema"],
     libraries=["jsonschema"],
-    permissions=["compute.light"],
+    permissions=["compute.moderate"],
 )
 class Validate:
     @action(
