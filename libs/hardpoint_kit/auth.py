@@ -26,7 +26,7 @@ from joserfc.jws import extract_compact
 from hardpoint.auth.v1 import rule_pb2
 from hardpoint_kit.caller import SERVICE_ROLE, Caller
 from hardpoint_kit.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unavailable
-from hardpoint_kit.names import is_id, kind_of, org_of
+from hardpoint_kit.names import PRODUCT_ORG, is_id, kind_of, org_of
 from hardpoint_kit.rpc.wire import ORG_METADATA, SUBJECT_METADATA
 
 ALGORITHMS = ["ES256", "RS256"]
@@ -227,6 +227,8 @@ class Verifier:
             raise _refused("claim roles must be a list of names")
         if not claims["sub"] or not isinstance(claims.get("org"), str) or not is_id(claims["org"]):
             raise _refused("claims sub and org must name a subject and an org")
+        if claims["org"] == PRODUCT_ORG and SERVICE_ROLE not in roles:
+            raise _refused(f"nobody acts for the org {PRODUCT_ORG}, which what is shipped with the product belongs to")
         return Caller(subject=claims["sub"], org=claims["org"], roles=frozenset(roles)), float(claims["exp"])
 
     async def _keys_for(self, kid: str | None) -> KeySet:

@@ -18,6 +18,8 @@ VERSION = (
     r"(?:-(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?"
     r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
+PRODUCT_ORG = "hardpoint"
+"""The org of what is shipped with the product; no token but a unit's own stands for it."""
 _PART = {"version": re.compile(VERSION, re.ASCII)}
 _ID = re.compile(ID, re.ASCII)
 _LONGEST_PART = 128

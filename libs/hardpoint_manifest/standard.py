@@ -10,9 +10,6 @@ from typing import Final, Literal
 
 from hardpoint_manifest.model import Parameter, ParameterType
 
-RESERVED_ORG: Final = "hardpoint"
-"""The organisation that the standard capabilities belong to; nobody else's."""
-
 
 @dataclass(frozen=True, slots=True)
 class StandardAction:

@@ -1,5 +1,7 @@
 """Owns how the marketplace is put together: its options, and what it opens and closes."""
 
+from collections.abc import Callable, Sequence
+
 from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from hardpoint.marketplace.v1.marketplace_pb2_grpc import add_MarketplaceServiceServicer_to_server
 from hardpoint.registry.v1.registry_pb2_grpc import RegistryServiceStub
@@ -13,6 +15,7 @@ from hardpoint_marketplace.peers import RegistryCapabilities, RegistryReleases
 from hardpoint_marketplace.rpc import MarketplaceRpc
 from hardpoint_marketplace.service import MarketplaceService
 from hardpoint_marketplace.store import Store
+from hardpoint_standard import Shipped, shipped
 
 
 class Options(options.Options):
@@ -22,8 +25,8 @@ class Options(options.Options):
     """PostgreSQL of this unit alone."""
 
 
-def build(options: Options, platform: Platform) -> Unit:
-    """Put the unit together; nothing is opened before its start."""
+def build(options: Options, platform: Platform, standard: Callable[[], Sequence[Shipped]] = shipped) -> Unit:
+    """Put the unit together; nothing is opened before its start, which lists the standard capabilities."""
     database = Database(options.marketplace_database_url)
     registry = RegistryServiceStub(platform.channel("registry"))
     service = MarketplaceService(
@@ -37,6 +40,7 @@ def build(options: Options, platform: Platform) -> Unit:
 
     async def start() -> None:
         await migrate(options.marketplace_database_url, "hardpoint_marketplace")
+        await service.list_standard(standard())
         await retention.start()
 
     async def stop() -> None:

@@ -1,21 +1,24 @@
 """Owns the use cases of the marketplace: offering a capability, finding one, counting installations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
 from hardpoint_kit.audit import record
-from hardpoint_kit.caller import ANY_ORG, Caller
+from hardpoint_kit.caller import ANY_ORG, SYSTEM, Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import AlreadyExists, DeadlineExceeded, NotFound, Unavailable
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.masks import check_etag
-from hardpoint_kit.names import CapabilityName, InstallationName, ListingName, ReleaseName
+from hardpoint_kit.names import PRODUCT_ORG, CapabilityName, InstallationName, ListingName, ReleaseName
 from hardpoint_kit.paging import Page, PageToken, page_size
-from hardpoint_marketplace.domain import Details, Listing, ListingQuery, Position
+from hardpoint_marketplace.domain import Capability, Details, Listing, ListingQuery, Position
 from hardpoint_marketplace.peers import Capabilities, Releases
 from hardpoint_marketplace.store import Store, Transaction
+from hardpoint_standard import Shipped
 
+BUILT_IN = "built-in"
+"""The tag of what is shipped with the product."""
 MOST_SEARCHES = 5
 """How often a page is filled up in place of listings that are not public any more."""
 
@@ -51,6 +54,33 @@ class MarketplaceService:
                 return listing
 
             return await once(tx.connection, caller, "CreateListing", fingerprint, Listing, create)
+
+    async def list_standard(self, shipped: Iterable[Shipped]) -> None:
+        """List what is shipped with the product, as its manifests say it, with the tag `built-in`."""
+        caller = SYSTEM(PRODUCT_ORG)
+        for manifest in [one.manifest for one in shipped]:
+            name = ListingName(PRODUCT_ORG, manifest.id)
+            capability = Capability(name.capability_name, is_public=True, latest_version=manifest.version)
+            page = Details.of_release(
+                display_name=manifest.name,
+                icon=manifest.icon,
+                summary=manifest.description,
+                license=manifest.license,
+                documentation_url=manifest.documentation_url,
+                support_url=manifest.support_url,
+                repository_url=manifest.repository_url,
+                category=manifest.category,
+                tags=(BUILT_IN, *manifest.tags),
+            )
+            listing = Listing.new(capability, page, at=self.clock.now())
+            async with self.store.transaction(PRODUCT_ORG) as tx:
+                if await tx.add(listing):
+                    await record(tx.connection, caller, "listing.create", name)
+                    continue
+                known = await _existing(tx, name, lock=True)
+                if known.details != page:
+                    await tx.save(replace(known, details=page, update_time=listing.update_time))
+                    await record(tx.connection, caller, "listing.update", name)
 
     async def get_listing(self, caller: Caller, name: ListingName) -> Listing:
         """Return a listing, with the version of now; raises NotFound, Unavailable.

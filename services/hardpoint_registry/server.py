@@ -1,5 +1,7 @@
 """Puts the registry together: the only place that names concrete classes."""
 
+from collections.abc import Callable, Sequence
+
 from pydantic import Field
 
 from hardpoint.audit.v1 import audit_pb2_grpc
@@ -15,6 +17,7 @@ from hardpoint_registry.blobs import forget_unused
 from hardpoint_registry.rpc import ArtifactRpc, RegistryRpc
 from hardpoint_registry.service import Registry
 from hardpoint_registry.store import Store
+from hardpoint_standard import Shipped, shipped
 
 
 class Options(options.Options):
@@ -26,8 +29,11 @@ class Options(options.Options):
     """How long uploaded bytes are kept that no release uses."""
 
 
-def build(options: Options, platform: Platform) -> Unit:
-    """Return the registry as a unit; starting it migrates its database and ends checks that were left behind."""
+def build(options: Options, platform: Platform, standard: Callable[[], Sequence[Shipped]] = shipped) -> Unit:
+    """Return the registry as a unit.
+
+    Starting it migrates its database, ends checks that were left behind, and publishes the standard capabilities.
+    """
     database = Database(options.registry_database_url)
     store = Store(database)
     registry = Registry(store, platform.clock)
@@ -37,6 +43,7 @@ def build(options: Options, platform: Platform) -> Unit:
     async def start() -> None:
         await migrate(options.registry_database_url, "hardpoint_registry")
         await registry.resume()
+        await registry.publish_standard(standard())
         await retention.start()
 
     async def stop() -> None:

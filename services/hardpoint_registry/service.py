@@ -1,7 +1,7 @@
 """Owns the registry's use cases: capabilities and releases; bytes are in `artifacts`. Calls nobody."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
 
@@ -12,7 +12,7 @@ from hardpoint_kit.caller import ANY_ORG, SYSTEM, Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument
 from hardpoint_kit.idempotency import once
-from hardpoint_kit.names import CapabilityName, OrgName, ReleaseName
+from hardpoint_kit.names import PRODUCT_ORG, CapabilityName, OrgName, ReleaseName
 from hardpoint_kit.paging import Page, PageToken, page_size
 from hardpoint_registry.checks import check_submission, invalid_manifest
 from hardpoint_registry.domain import (
@@ -29,6 +29,8 @@ from hardpoint_registry.domain import (
 )
 from hardpoint_registry.resolve import HIGHEST, precedence, resolve
 from hardpoint_registry.store import Store, Transaction
+from hardpoint_registry.upload import digest_of
+from hardpoint_standard import Shipped
 
 _log = structlog.stdlib.get_logger(__name__)
 _TOP_RANK = 2**31 - 1
@@ -195,6 +197,25 @@ class Registry:
 
         async with self._store.transaction(caller.org) as tx:
             await once(tx.connection, caller, "DeleteRelease", fingerprint, NoneType, work)
+
+    async def publish_standard(self, shipped: Iterable[Shipped]) -> None:
+        """Publish what this version of the product ships, unless that was done: the same bytes change nothing."""
+        caller = SYSTEM(PRODUCT_ORG)
+        for one in shipped:
+            artifact = Artifact(digest_of(one.source), len(one.source), one.filename)
+            async with self._store.transaction(PRODUCT_ORG) as tx:
+                await tx.blobs.add(PRODUCT_ORG, artifact, one.source)
+            submission = Submission(artifact.digest, one.filename, one.header, Visibility.PUBLIC)
+            try:
+                release = (await self.create_release(caller, OrgName(PRODUCT_ORG), submission, "")).release
+                if not release.is_public:
+                    await self.publish_release(caller, release.name, "")
+            except AlreadyExists as error:
+                # What is there goes on to serve: whoever changed the code gave it no version of its own.
+                _log.error("a standard capability is not the one that is shipped", why=error.message, fix=error.fix)
+            except Conflict as error:
+                if error.reason != "RELEASE_NOT_DRAFT":  # another replica published it in between
+                    raise
 
     async def resume(self) -> None:
         """End the checks that a process left behind; what another replica is at is left to it."""

@@ -1,5 +1,7 @@
 """Owns how the runtime is put together: its options, and what it opens and closes."""
 
+from collections.abc import Callable, Sequence
+
 from pydantic import Field
 
 from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
@@ -25,9 +27,11 @@ from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.snapshots import Snapshots
+from hardpoint_runtime.service.standard import Standard
 from hardpoint_runtime.service.tickets import Tickets
 from hardpoint_runtime.store import RunLog, Store
 from hardpoint_runtime.store.listener import Listener
+from hardpoint_standard import Shipped, shipped
 
 
 class Options(options.Options):
@@ -51,8 +55,8 @@ def build(options: Options, platform: Platform) -> Unit:
     return assemble(options, platform.clock, peers)
 
 
-def assemble(options: Options, clock: Clock, peers: Peers) -> Unit:
-    """Put the unit together with any peers."""
+def assemble(options: Options, clock: Clock, peers: Peers, standard: Callable[[], Sequence[Shipped]] = shipped) -> Unit:
+    """Put the unit together with any peers, and any standard capabilities."""
     url = options.runtime_database_url
     database = Database(url)
     store = Store(database)
@@ -64,10 +68,12 @@ def assemble(options: Options, clock: Clock, peers: Peers) -> Unit:
     announcer = Announcer(store, peers.marketplace)
     retention = Retention(database, clock, common_terms(options))
 
+    versions = [(one.manifest.id, one.manifest.version) for one in standard()]
+    everywhere = Standard(store, peers.registry, clock, versions)
     composition = Composition(snapshots, store, tickets)
     calls = Calls(snapshots, tickets, composition, recorder, peers, clock, options.runtime_action_seconds)
-    agents = Agents(store, peers.config, clock)
-    installations = Installations(store, peers.registry, peers.config, announcer, clock)
+    agents = Agents(store, peers.config, everywhere, clock)
+    installations = Installations(store, peers.registry, peers.config, everywhere, announcer, clock)
 
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")

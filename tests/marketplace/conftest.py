@@ -49,13 +49,13 @@ async def server(
     serve: Callable[[Unit], Awaitable[Server]],
     cleanup: AsyncExitStack,
 ) -> Server:
-    """A running marketplace."""
+    """A running marketplace that lists nothing by itself."""
     port = (await serve(registry.unit())).port
     token = keys.mint("marketplace", "hardpoint", {"service"})
     to_registry = channel(f"127.0.0.1:{port}", token=token, act_for=True)
     cleanup.push_async_callback(to_registry.close)
     platform = Platform(clock=clock, channel={"registry": to_registry}.__getitem__, state=tmp_path)
-    return await serve(build(Options(marketplace_database_url=url), platform))
+    return await serve(build(Options(marketplace_database_url=url), platform, tuple))
 
 
 Dial = Callable[..., Any]

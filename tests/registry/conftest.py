@@ -41,13 +41,14 @@ def no_peer(name: str) -> Any:
     raise AssertionError(f"the registry calls no peer, and not {name}")
 
 
-MakeUnit = Callable[[], Unit]
+MakeUnit = Callable[..., Unit]
 
 
 @pytest.fixture
 def make_unit(url: str, clock: SetClock, tmp_path: Path) -> MakeUnit:
-    """`make_unit()` is one more registry, not started; all share the database."""
-    return lambda: build(Options(registry_database_url=url), Platform(clock=clock, channel=no_peer, state=tmp_path))
+    """`make_unit()` is one more registry, not started, that ships nothing; all share the database."""
+    platform = Platform(clock=clock, channel=no_peer, state=tmp_path)
+    return lambda standard=tuple: build(Options(registry_database_url=url), platform, standard)
 
 
 Dial = Callable[..., Client]

@@ -113,15 +113,15 @@ async def url(database_url: Callable[[str], Awaitable[str]]) -> str:
     return await database_url("hardpoint_runtime")
 
 
-Another = Callable[[], Awaitable[Server]]
+Another = Callable[..., Awaitable[Server]]
 Dial = Callable[..., Client]
 
 
 @pytest.fixture
 def another(url: str, fakes: Fakes, clock: SetClock, serve: Serve) -> Another:
-    """`await another()` is one more running runtime; all share the database and the peers."""
+    """`await another()` is one more running runtime, without standard capabilities; all share database and peers."""
     options = Options(runtime_database_url=url)
-    return lambda: serve(assemble(options, clock, fakes.peers()))
+    return lambda standard=tuple: serve(assemble(options, clock, fakes.peers(), standard))
 
 
 @pytest.fixture

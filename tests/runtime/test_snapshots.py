@@ -10,9 +10,10 @@ from hardpoint_kit.names import AgentName
 from hardpoint_runtime.domain.agents import AgentState
 from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.snapshots import Snapshots
+from hardpoint_runtime.service.standard import Standard
 from hardpoint_runtime.store import Store
 from runtime.conftest import AGENT, Client, Query
-from runtime.fakes import FakeConfig
+from runtime.fakes import FakeConfig, FakeRegistry
 from serving import SetClock
 
 HELPER = AgentName("acme", "helper")
@@ -69,6 +70,6 @@ async def test_a_process_sees_its_own_changes_at_once(url: str, client: Client, 
     store.on_change = snapshots.hear
     snapshots.listen(True)
     assert await state(snapshots) is AgentState.ACTIVE
-    await Agents(store, FakeConfig(), clock).pause_agent(SYSTEM("acme"), HELPER, "")
+    await Agents(store, FakeConfig(), Standard(store, FakeRegistry(), clock, ()), clock).pause_agent(SYSTEM("acme"), HELPER, "")
     assert await state(snapshots) is AgentState.PAUSED
     await database.close()

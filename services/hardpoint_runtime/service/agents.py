@@ -12,15 +12,17 @@ from hardpoint_runtime.domain.attachments import Attachment, AttachmentView
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.peers import Config
 from hardpoint_runtime.service.settings import configured
+from hardpoint_runtime.service.standard import Standard
 from hardpoint_runtime.store import Store, Transaction
 
 
 class Agents:
     """Agents and attachments; `fingerprint` tells a write request from others with the same request id."""
 
-    def __init__(self, store: Store, config: Config, clock: Clock) -> None:
+    def __init__(self, store: Store, config: Config, standard: Standard, clock: Clock) -> None:
         self._store = store
         self._config = config
+        self._standard = standard
         self._clock = clock
 
     async def create_agent(
@@ -109,6 +111,7 @@ class Agents:
 
         Raises NotFound, AlreadyExists, Conflict INSTALLATION_DISABLED or SETTINGS_MISSING.
         """
+        await self._standard.ensure(caller)
         async with self._store.transaction(caller) as tx:
             await tx.agents.get(agent)
             release = (await tx.installations.get(installation)).installation.release

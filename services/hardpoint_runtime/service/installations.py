@@ -15,16 +15,20 @@ from hardpoint_runtime.domain.releases import OAuth2
 from hardpoint_runtime.peers import Config, Registry
 from hardpoint_runtime.service.announcer import Announcer
 from hardpoint_runtime.service.settings import configured
+from hardpoint_runtime.service.standard import Standard
 from hardpoint_runtime.store import Store, Transaction
 
 
 class Installations:
     """Installations; `fingerprint` tells a write request from others with the same request id."""
 
-    def __init__(self, store: Store, registry: Registry, config: Config, announcer: Announcer, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, config: Config, standard: Standard, announcer: Announcer, clock: Clock
+    ) -> None:
         self._store = store
         self._registry = registry
         self._config = config
+        self._standard = standard
         self._announcer = announcer
         self._clock = clock
 
@@ -42,6 +46,7 @@ class Installations:
 
         Raises NotFound, AlreadyExists, Conflict NO_MATCHING_RELEASE, InvalidArgument GRANT_NOT_ASKED.
         """
+        await self._standard.ensure(caller)
         release = await self._registry.resolve(capability, constraint)
         installation = Installation.new(name, constraint, release, grants, self._clock.now())
         view = await self._shown(InstallationView(installation))
@@ -63,12 +68,14 @@ class Installations:
 
     async def get_installation(self, caller: Caller, name: InstallationName) -> InstallationView:
         """Return an installation with the settings that are missing now; raises NotFound."""
+        await self._standard.ensure(caller)
         async with self._store.transaction(caller) as tx:
             view = await tx.installations.get(name)
         return await self._shown(view)
 
     async def list_installations(self, caller: Caller, parent: OrgName, window: Window) -> Page[InstallationView]:
         """Return a page of installations by name, without their missing settings."""
+        await self._standard.ensure(caller)
         async with self._store.transaction(caller) as tx:
             found = await tx.installations.within(parent.org, window)
             return window.page(found, lambda view: view.installation.name.installation)
@@ -87,6 +94,7 @@ class Installations:
         Raises NotFound, StaleEtag, InvalidArgument GRANT_NOT_ASKED, and Conflict: no release fits, or agents use the
         installation and the new release needs settings that have no value.
         """
+        await self._standard.ensure(caller)
         async with self._store.transaction(caller) as tx:
             before = (await tx.installations.get(name)).installation
         pins = not mask or "constraint" in mask or "*" in mask
@@ -118,6 +126,7 @@ class Installations:
             await tx.tell(name)
             return replace(view, installation=disabled)
 
+        await self._standard.ensure(caller)
         done = await self._store.once(caller, "DisableInstallation", fingerprint, InstallationView, disable)
         return await self._shown(done)
 
@@ -164,6 +173,7 @@ class Installations:
             await tx.audit("installation.delete", name)
             await tx.tell(name)
 
+        await self._standard.ensure(caller)
         await self._store.once(caller, "DeleteInstallation", fingerprint, type(None), delete)
 
     async def _shown(self, view: InstallationView) -> InstallationView:

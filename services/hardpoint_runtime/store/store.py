@@ -17,6 +17,7 @@ from hardpoint_runtime.store.attachments import Attachments
 from hardpoint_runtime.store.installations import Installations
 from hardpoint_runtime.store.runs import Runs
 from hardpoint_runtime.store.snapshots import Snapshots
+from hardpoint_runtime.store.standard import Standard
 
 T = TypeVar("T")
 CHANGES = "hardpoint_runtime_changes"
@@ -33,6 +34,7 @@ class Transaction:
         self.attachments = Attachments(connection)
         self.runs = Runs(connection)
         self.snapshots = Snapshots(connection)
+        self.standard = Standard(connection)
         self.announcements = Announcements(connection)
         self.changed: list[str] = []
         self._connection = connection
