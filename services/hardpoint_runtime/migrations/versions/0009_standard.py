@@ -5,7 +5,7 @@ from alembic import op
 from hardpoint_kit.database import tenant_policy
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0008"
 
 TABLE = """
     CREATE TABLE standard_capabilities (
