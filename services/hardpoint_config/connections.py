@@ -5,8 +5,6 @@ database.
 """
 
 import asyncio
-import hashlib
-import json
 import secrets as randomness
 from dataclasses import replace
 from datetime import datetime
@@ -25,10 +23,10 @@ from hardpoint_config.connection import (
     SignIn,
     Tokens,
 )
-from hardpoint_config.connection_rows import SealedSignIn
-from hardpoint_config.crypto import Held, Keyring, Sealed
+from hardpoint_config.crypto import Keyring, Sealed
 from hardpoint_config.domain import SecretValue
 from hardpoint_config.oauth import Providers
+from hardpoint_config.sealing import Kept, Sealing, state_hash
 from hardpoint_config.store import Store, Transaction
 from hardpoint_kit.audit import record
 from hardpoint_kit.caller import SYSTEM, Caller
@@ -50,7 +48,7 @@ class Connections:
 
     def __init__(self, store: Store, keyring: Keyring, providers: Providers, clock: Clock) -> None:
         self._store = store
-        self._keyring = keyring
+        self._sealing = Sealing(keyring)
         self._providers = providers
         self._clock = clock
         self._renewing: dict[ConnectionName, asyncio.Task[None]] = {}
@@ -92,9 +90,9 @@ class Connections:
             found.check_grant(Grant.AUTHORIZATION_CODE)
             verifier = SecretValue(randomness.token_urlsafe(48).encode())
             sign_in = SignIn(redirect_uri, client or self._kept_client(found, sealed), verifier)
-            stored = SealedSignIn(redirect_uri, sign_in.client.id, self._seal_sign_in(found, state, sign_in))
+            stored = self._sealing.seal_sign_in(found, state, sign_in)
             now = self._clock.now()
-            await tx.connections.add_sign_in(name, _hash(state), caller.subject, stored, now + SIGN_IN_TIME)
+            await tx.connections.add_sign_in(name, state_hash(state), caller.subject, stored, now + SIGN_IN_TIME)
             await record(tx.connection, caller, "connection.begin", name, host=found.provider.host)
         return self._providers.authorization_url(found.provider, sign_in, state), now + SIGN_IN_TIME
 
@@ -104,10 +102,10 @@ class Connections:
         """Exchange the code of a sign-in that the caller began, once; raises NotFound, Conflict, Unavailable."""
         async with self._store.transaction(caller.org) as tx:
             found, _ = await _existing(tx, name)
-            stored = await tx.connections.take_sign_in(name, _hash(state), caller.subject, self._clock.now())
+            stored = await tx.connections.take_sign_in(name, state_hash(state), caller.subject, self._clock.now())
         if stored is None:
             raise _invalid(name, "this sign-in is not yours, was used before, or is older than ten minutes")
-        sign_in = self._open_sign_in(found, state, stored)
+        sign_in = self._sealing.open_sign_in(found, state, stored)
         if not found.provider.issued(iss):
             raise _invalid(name, "the answer comes from another issuer than the one that was asked")
         tokens = await self._providers.exchange(found.provider, sign_in, code)
@@ -178,7 +176,9 @@ class Connections:
 
     def access_token(self, connection: Connection, sealed: Sealed) -> SecretValue:
         """Return the access token of a connection."""
-        return SecretValue(self._open(connection, sealed)["access_token"].encode())
+        token = self._sealing.open(connection, sealed).access
+        assert token is not None, "a connection that is ready has one"
+        return token
 
     def _renewal(self, found: Connection) -> asyncio.Task[None]:
         """The one renewal of this process; it goes on when who asked for it goes away."""
@@ -195,7 +195,7 @@ class Connections:
         if not claimed or read is None or read[1] is None:
             await asyncio.sleep(POLL_SECONDS)  # another process does it
             return
-        kept = self._open(found, read[1])
+        kept = self._sealing.open(found, read[1])
         try:
             tokens = await self._next_tokens(found, kept)
         except Unavailable:
@@ -205,18 +205,18 @@ class Connections:
         except Conflict as refused:
             await self._lose(found, refused.metadata.get("said", ""))
             return
-        await self._keep(found, _kept_secret(kept), tokens)
+        await self._keep(found, kept.client_secret, tokens)
         _log.info("a connection was renewed", connection=str(found.name), host=found.provider.host)
 
-    async def _next_tokens(self, found: Connection, kept: dict[str, str]) -> Tokens:
-        client = Client(found.client_id, _kept_secret(kept))
+    async def _next_tokens(self, found: Connection, kept: Kept) -> Tokens:
+        client = Client(found.client_id, kept.client_secret)
         if found.provider.grant is Grant.CLIENT_CREDENTIALS:
             return await self._providers.connect(found.provider, client)
-        if not (refresh := kept.get("refresh_token")):
+        if kept.refresh is None:
             raise Conflict("there is no refresh token", reason="SIGN_IN_REFUSED", said="expired")
-        tokens = await self._providers.renew(found.provider, client, SecretValue(refresh.encode()))
+        tokens = await self._providers.renew(found.provider, client, kept.refresh)
         # A provider that does not replace the refresh token goes on taking the one before (RFC 6749, 6).
-        return tokens if tokens.refresh else replace(tokens, refresh=SecretValue(refresh.encode()))
+        return tokens if tokens.refresh else replace(tokens, refresh=kept.refresh)
 
     async def _keep(self, found: Connection, secret: SecretValue | None, tokens: Tokens) -> None:
         """Write what a provider gave once; the token before may be good no more, so a busy database is asked again."""
@@ -227,7 +227,7 @@ class Connections:
                     if read is None or read[0].version != found.version:
                         return  # somebody signed in, or it is gone
                     renewed = read[0].renewed(tokens)
-                    await tx.connections.save(renewed, self._seal(renewed, secret, tokens))
+                    await tx.connections.save(renewed, self._sealing.seal(renewed, secret, tokens))
                     await announce(tx.connection, [found.name.settings])
                 return
             except Unavailable:
@@ -241,7 +241,8 @@ class Connections:
             if read is None or read[0].version != found.version or read[1] is None:
                 return
             lost = read[0].lost()
-            await tx.connections.save(lost, self._seal(lost, _kept_secret(self._open(found, read[1])), None))
+            secret = self._sealing.open(found, read[1]).client_secret
+            await tx.connections.save(lost, self._sealing.seal(lost, secret, None))
             who = SYSTEM(found.name.org)
             await record(tx.connection, who, "connection.needs_reauth", found.name, error=error)
             await announce(tx.connection, [found.name.settings])
@@ -259,7 +260,7 @@ class Connections:
             if not current.provider.same_as(found.provider):
                 raise _invalid(found.name, "the provider was changed during the sign-in")
             connected = current.connected(client, tokens, caller.subject, self._clock.now())
-            await tx.connections.save(connected, self._seal(connected, client.secret, tokens))
+            await tx.connections.save(connected, self._sealing.seal(connected, client.secret, tokens))
             scopes = " ".join(connected.scopes)
             await record(
                 tx.connection, caller, "connection.connect", found.name, host=found.provider.host, scopes=scopes
@@ -273,28 +274,7 @@ class Connections:
                 {"client_id": "is needed the first time"},
                 fix="make an OAuth app at the provider and give its client id and secret",
             )
-        return Client(found.client_id, _kept_secret(self._open(found, sealed)))
-
-    def _seal(self, connection: Connection, secret: SecretValue | None, tokens: Tokens | None) -> Sealed:
-        kept = {"client_secret": _text(secret)}
-        if tokens:
-            kept |= {"access_token": _text(tokens.access), "refresh_token": _text(tokens.refresh)}
-        plain = SecretValue(json.dumps(kept).encode())
-        return self._keyring.seal(_held(connection, "tokens"), connection.version, plain)
-
-    def _open(self, connection: Connection, sealed: Sealed) -> dict[str, str]:
-        plain = self._keyring.open(_held(connection, "tokens"), connection.version, sealed).reveal()
-        return {key: value for key, value in json.loads(plain).items() if value}
-
-    def _seal_sign_in(self, connection: Connection, state: str, sign_in: SignIn) -> Sealed:
-        kept = {"verifier": _text(sign_in.verifier), "client_secret": _text(sign_in.client.secret)}
-        return self._keyring.seal(_held(connection, _hash(state).hex()), 1, SecretValue(json.dumps(kept).encode()))
-
-    def _open_sign_in(self, connection: Connection, state: str, stored: SealedSignIn) -> SignIn:
-        plain = self._keyring.open(_held(connection, _hash(state).hex()), 1, stored.sealed).reveal()
-        kept = json.loads(plain)
-        client = Client(stored.client_id, _kept_secret(kept))
-        return SignIn(stored.redirect_uri, client, SecretValue(kept["verifier"].encode()))
+        return Client(found.client_id, self._sealing.open(found, sealed).client_secret)
 
 
 async def _existing(tx: Transaction, name: ConnectionName, *, lock: bool = False) -> tuple[Connection, Sealed | None]:
@@ -302,23 +282,6 @@ async def _existing(tx: Transaction, name: ConnectionName, *, lock: bool = False
     if found is None:
         raise NotFound("connection", name, fix=f"hardpoint connect {name.connection}")
     return found
-
-
-def _held(connection: Connection, what: str) -> Held:
-    return Held(connection.name, what, connection.provider.token_url)
-
-
-def _hash(state: str) -> bytes:
-    return hashlib.sha256(state.encode()).digest()
-
-
-def _text(value: SecretValue | None) -> str | None:
-    return value.reveal().decode() if value else None
-
-
-def _kept_secret(kept: dict[str, str]) -> SecretValue | None:
-    secret = kept.get("client_secret")
-    return SecretValue(secret.encode()) if secret else None
 
 
 def _invalid(name: ConnectionName, message: str) -> Conflict:
