@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +26,9 @@ from hardpoint_kit.telemetry import setup
 from hardpoint_kit.unit import Unit
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
 from serving import Serve, SetClock
+
+if TYPE_CHECKING:
+    from jail.shared import SharedJails
 
 STATE_FOLDER = pytest.StashKey[Path]()
 MEMORY = "/dev/shm"
@@ -131,6 +134,16 @@ async def database_url(
             await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(used.pop()))
         yield url
         used.extend(made)
+
+
+@pytest.fixture(scope="session")
+async def shared_jails() -> "AsyncIterator[SharedJails]":
+    """The jails of each tier, for tests of every folder."""
+    from jail.shared import SharedJails  # what needs no jail does not wait for it
+
+    shared = SharedJails()
+    yield shared
+    await shared.stop()
 
 
 @pytest.fixture

@@ -1,14 +1,21 @@
-"""Real jails for tests: started once, shared by every test that does not break them."""
+"""Real jails for tests, what answers them, and what is to be seen of them from outside."""
 
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hardpoint_executor.jail import BrokerDenied, JailOptions, Jails, PoolOptions, SlotOptions
+from hardpoint_executor.jail import BrokerDenied, JailCall, Jails
+
+from .programs import javascript, quickjs
+from .shared import TIERS, SharedJails
+
+Program = Callable[..., JailCall]
 
 
 class RecordedDoor:
@@ -31,34 +38,36 @@ def door() -> RecordedDoor:
 
 
 @pytest.fixture
-def reachable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that other users may walk to, which pytest's own is not."""
-    folder = tmp_path_factory.mktemp("jail")
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    return folder
+def reachable() -> Iterator[Path]:
+    """A folder that other users may walk to; those of pytest are closed whenever another session starts."""
+    folder = Path(tempfile.mkdtemp(prefix="hardpoint-jail-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session", params=["single-use", "slots"])
+@pytest.fixture(scope="session", params=TIERS)
 def tier(request: pytest.FixtureRequest) -> str:
     """Which tier the jails of a test have: the usual one of each language, or an nsjail for every call."""
     return request.param
 
 
-def options(tier: str, **rest: Any) -> JailOptions:
-    """Jails of a tier that never refuse a call."""
-    slots = SlotOptions(queue=200, queue_seconds=60) if tier == "slots" else None
-    return JailOptions(pool=PoolOptions(queue=200, queue_seconds=60), slots=slots, **rest)
+@pytest.fixture
+async def jails(tier: str, shared_jails: SharedJails) -> Jails:
+    """Jails of a tier, for tests that do not break them."""
+    return await shared_jails.of(tier)
 
 
-@pytest.fixture(scope="module")  # not longer: a pool that refills would be found by those who look for what is left
-async def jails(tier: str) -> AsyncIterator[Jails]:
-    started = Jails(options(tier))
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
+@pytest.fixture(params=[javascript, quickjs], ids=["node", "quickjs"])
+def program(request: pytest.FixtureRequest) -> Program:
+    """`program(body)` is a call of an action in JavaScript, on each engine of it."""
+    return request.param
+
+
+@pytest.fixture
+async def alone(shared_jails: SharedJails) -> None:
+    """No jails that other tests left waiting: for a test that changes how jails are made, or looks for what is left."""
+    await shared_jails.stop()
 
 
 def supervisors() -> set[int]:

@@ -1,36 +1,23 @@
 """What scripts expect to be global: on QuickJS the same as on Node, as far as it is there at all."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hardpoint_executor.jail import JailCall, JailOptions, Jails, OutcomeKind
+from hardpoint_executor.jail import JailCall, Jails, OutcomeKind
 
-from .conftest import RecordedDoor
+from .conftest import Program, RecordedDoor
 from .programs import javascript, quickjs
 
-Program = Callable[..., JailCall]
+pytestmark = pytest.mark.parametrize("tier", ["slots"])
+"""Where there are slots, there are both engines."""
+
 PROGRAMS = Path(__file__).parent / "globals"
 """Bodies of actions, each of which has to return the same on both engines."""
-
-
-@pytest.fixture(scope="module")
-async def jails() -> AsyncIterator[Jails]:
-    started = Jails(JailOptions(languages=("javascript",)))
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
-
-
-@pytest.fixture(params=[javascript, quickjs], ids=["node", "quickjs"])
-def program(request: pytest.FixtureRequest) -> Program:
-    return request.param
 
 
 async def value(jails: Jails, call: JailCall) -> Any:
@@ -189,7 +176,7 @@ urls = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(urls, min_size=1, max_size=2), min_size=100, max_size=150))
 async def test_no_url_is_read_in_another_way_than_under_node(jails: Jails, urls: list[list[str]]) -> None:
     """A URL is either refused on QuickJS, or read as it is on Node."""
@@ -213,7 +200,7 @@ async def test_form_parameters_are_sent_as_a_form(jails: Jails, program: Program
 
 
 @given(st.lists(st.binary(max_size=12), min_size=50, max_size=80))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_bytes_are_decoded_as_under_node(jails: Jails, all_bytes: list[bytes]) -> None:
     body = "const decoder = new TextDecoder(); return input.map((bytes) => decoder.decode(Uint8Array.from(bytes)));"
     node, quick = await on_both(jails, body, [list(each) for each in all_bytes])

@@ -7,6 +7,7 @@ lives on beside the next.
 import pytest
 
 from .corpus import row_of, rows
+from .shared import SharedJails
 from .siege import PROGRAMS, TIERS, Program, Siege, besieged
 
 AT_ONCE = 6
@@ -16,8 +17,11 @@ pytestmark = [pytest.mark.xdist_group("siege"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module", params=TIERS)
-async def siege(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Siege:
+async def siege(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_jails: SharedJails
+) -> Siege:
     """Run every program once and keep what came of it."""
+    await shared_jails.stop()  # a pool that refills would be found by those who look for what is left
     async with besieged(request.param, tmp_path_factory.mktemp("siege"), DEADLINE_SECONDS) as siege:
         await siege.set_upon(PROGRAMS, AT_ONCE)
     return siege

@@ -19,6 +19,7 @@ from hardpoint_executor.jail.walls import FORBIDDEN, OF_ENGINE
 
 from .altered import altered
 
+alone = pytest.mark.usefixtures("alone")
 ENGINES = {"python": "python", "javascript": "node"}
 ALLOWED = "exit, exit_group, execve, tgkill,"
 NO_FORK = "clone { (clone_flags & NEW_NAMESPACES) == 0 && (clone_flags & CLONE_THREAD) == CLONE_THREAD }"
@@ -71,6 +72,7 @@ async def test_every_wall_is_tried() -> None:
         assert {result.wall for result in results if result.ok} == set()
 
 
+@alone
 @pytest.mark.parametrize(
     ("name", "old", "new", "found"),
     [
@@ -117,6 +119,7 @@ async def test_a_wall_that_is_down_is_found(
     assert await down("python") == found
 
 
+@alone
 async def test_a_jail_without_a_filter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     altered(monkeypatch, tmp_path, "python.cfg", 'seccomp_policy_file: "${policy}"', "disable_no_new_privs: true")
     text = (tmp_path / "python.cfg").read_text()
@@ -134,6 +137,7 @@ async def test_a_jail_without_a_filter(monkeypatch: pytest.MonkeyPatch, tmp_path
     }
 
 
+@alone
 async def test_what_lies_in_the_root_folder_is_seen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, roomy: Path
 ) -> None:
@@ -157,6 +161,7 @@ async def test_what_lies_in_the_root_folder_is_seen(
     }
 
 
+@alone
 async def test_a_jail_without_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(JailProcess, "limit_memory", lambda self, plugin_bytes: None)
     altered(monkeypatch, tmp_path, "python.cfg", "rlimit_as: 4096", "rlimit_as_type: INF")
@@ -165,6 +170,7 @@ async def test_a_jail_without_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert await down("python", cgroups=Cgroups("none")) == {"memory", "threads", "limits"}
 
 
+@alone
 @pytest.mark.parametrize(
     ("name", "old", "new", "found"),
     [

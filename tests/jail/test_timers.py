@@ -1,29 +1,13 @@
 """Timers of JavaScript: the same on either engine, waited for inside the call's time, and gone with the call."""
 
-from collections.abc import AsyncIterator, Callable
-
 import pytest
 
-from hardpoint_executor.jail import BrokerDenied, Frame, JailCall, JailOptions, Jails, Outcome, OutcomeKind
+from hardpoint_executor.jail import BrokerDenied, Frame, JailCall, Jails, Outcome, OutcomeKind
 
-from .conftest import RecordedDoor
-from .programs import javascript, quickjs
+from .conftest import Program, RecordedDoor
 
-Program = Callable[..., JailCall]
-
-
-@pytest.fixture(scope="module")
-async def jails() -> AsyncIterator[Jails]:
-    started = Jails(JailOptions(languages=("javascript",)))
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
-
-
-@pytest.fixture(params=[javascript, quickjs], ids=["node", "quickjs"])
-def program(request: pytest.FixtureRequest) -> Program:
-    return request.param
+pytestmark = pytest.mark.parametrize("tier", ["slots"])
+"""Where there are slots, there are both engines."""
 
 
 async def run(jails: Jails, call: JailCall) -> Outcome:
