@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 
-from hardpoint_executor.jail.cgroups import prepare_cgroups
 from hardpoint_executor.jail.machine import facts
 from hardpoint_executor.server import Options, jail_of
 from hardpoint_kit.errors import HardpointError
@@ -29,9 +28,7 @@ async def checkup(options: Options) -> dict[str, Any]:
         reasons, walls = [f"the jail could not be tested: {error.message}"], []
     finally:
         await jail.stop()
-    # Jails that do not start try without cgroups too; then it is not known whether those stood in their way.
-    cgroups = prepare_cgroups() if reasons else jail.cgroups
-    found = await asyncio.to_thread(facts, cgroups, options.executor_require_cgroups)
+    found = await asyncio.to_thread(facts, jail.cgroups, options.executor_require_cgroups)
     return {
         "ok": not reasons and all(fact.ok for fact in found) and all(wall.ok for wall in walls),
         "facts": [asdict(fact) for fact in found],

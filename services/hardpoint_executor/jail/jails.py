@@ -128,11 +128,9 @@ class Jails:
         folder = self._options.folder or default_folder()
         try:
             rootfs, layers = await asyncio.to_thread(self._held, _ROOTS[tier.engine], folder)
-            pool = await self._filled(tier, rootfs)
+            pool = await self._filled(tier, rootfs, self.cgroups)
             if pool.failure and self.cgroups.mode != "none" and not self._options.require_cgroups:
-                self.cgroups = Cgroups("none", pool.failure)
-                await pool.close()
-                pool = await self._filled(tier, rootfs)
+                pool = await self._without_cgroups(tier, rootfs, pool)
         except NoEngine as error:
             self._missing[tier.engine] = str(error)
             return []
@@ -165,14 +163,23 @@ class Jails:
         layers = build_layers(self._options.libraries, self._options.libraries_from, folder)
         return build_rootfs(root, folder, layers.system, layers.folder), layers
 
-    async def _filled(self, tier: _Tier, rootfs: Rootfs) -> Pool[Any]:
+    async def _without_cgroups(self, tier: _Tier, rootfs: Rootfs, failed: Pool[Any]) -> Pool[Any]:
+        """A pool that does without cgroups, where it was they that nsjail could not use; else the one that failed."""
+        without = Cgroups("none", failed.failure)
+        pool = await self._filled(tier, rootfs, without)
+        if pool.failure:
+            await pool.close()
+            return failed
+        self.cgroups = without
+        await failed.close()
+        return pool
+
+    async def _filled(self, tier: _Tier, rootfs: Rootfs, cgroups: Cgroups) -> Pool[Any]:
         pool: Pool[Any]
         if tier.in_slots:
-            pool = Slots(
-                Launcher(SLOTS[tier.engine], rootfs, self.cgroups.config), self._options.slots or SlotOptions()
-            )
+            pool = Slots(Launcher(SLOTS[tier.engine], rootfs, cgroups.config), self._options.slots or SlotOptions())
         else:
-            launcher = Launcher(SINGLE_USE[tier.engine], rootfs, self.cgroups.config)
+            launcher = Launcher(SINGLE_USE[tier.engine], rootfs, cgroups.config)
             pool = SingleUsePool(launcher, self._options.pool, seldom=tier.seldom)
         await pool.fill()
         return pool
