@@ -51,14 +51,14 @@ def variables() -> set[str]:
 
 
 def files() -> Iterator[Path]:
-    secrets = DEPLOY / "secrets"
-    return (path for path in DEPLOY.rglob("*") if path.is_file() and secrets not in path.parents)
+    secrets, here = DEPLOY / "secrets", (path for path in DEPLOY.rglob("*") if path.is_file())
+    return (path for path in here if secrets not in path.parents and path.suffix != ".pyc")
 
 
 def test_every_variable_is_an_option():
     # The token and the address of the command line are no options of a server.
     known = variables() | {"HARDPOINT_TOKEN", "HARDPOINT_ADDRESS"}
-    named = {(str(path), name) for path in files() if path.suffix != ".pyc" for name in re.findall(r"HARDPOINT_[A-Z_]+[A-Z]", path.read_text())}
+    named = {(str(path), name) for path in files() for name in re.findall(r"HARDPOINT_[A-Z_]+[A-Z]", path.read_text())}
     assert {(path, name) for path, name in named if name not in known} == set()
     assert len(named) > 20
 
