@@ -16,6 +16,7 @@ from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.errors import Conflict
 from hardpoint_manifest.authority import Authority
+from jail.shared import SharedJails
 
 pytestmark = pytest.mark.jail
 
@@ -26,13 +27,9 @@ CALLS_B = python('return await self.call("b.run", input)')
 SECRET = "hush-4711-hush-4711"
 
 
-@pytest.fixture(scope="module")
-async def jails() -> AsyncIterator[Jails]:
-    started = Jails(JailOptions())
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
+@pytest.fixture
+async def jails(shared_jails: SharedJails) -> Jails:
+    return await shared_jails.of("slots")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Who has an nsjail for every call although there are slots: releases that ask for it, and whom the operator names."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -9,7 +8,7 @@ from pydantic import ValidationError
 from executor.brokers import broker_of, client_of
 from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
-from hardpoint_executor.jail import JailOptions, Jails
+from hardpoint_executor.jail import Jails
 from hardpoint_executor.jail.single_use import SINGLE_USE
 from hardpoint_executor.jail.slot import SLOTS
 from hardpoint_executor.runners.code import CodeRunner
@@ -17,20 +16,17 @@ from hardpoint_executor.server import Options
 from hardpoint_kit.errors import Conflict
 from hardpoint_manifest.engine import ONLY_IN_SLOTS
 from jail.programs import execution, javascript, python
+from jail.shared import SharedJails
 
 PYTHON = python("return 1")
 EXECUTION = execution(PYTHON)
 SCRIPT = Code("javascript", javascript("return 1;").source)
 
 
-@pytest.fixture(scope="module")
-async def both() -> AsyncIterator[Jails]:
+@pytest.fixture
+async def both(shared_jails: SharedJails) -> Jails:
     """Jails of every tier, as usual."""
-    started = Jails(JailOptions())
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
+    return await shared_jails.of("slots")
 
 
 async def tier_of(jails: Jails, runner: CodeRunner, asked: domain.Execution) -> str:

@@ -1,23 +1,18 @@
 """JavaScript in slots: the same plugins, the same ends, told in the same words as far as the engine has them."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from hardpoint_executor.jail import Event, Frame, JailOptions, Jails, Log, Outcome, OutcomeKind, Progress, Taken
+from hardpoint_executor.jail import Event, Frame, Jails, Log, Outcome, OutcomeKind, Progress, Taken
 from hardpoint_kit.errors import InvalidArgument, Unavailable
+from jail.shared import SharedJails
 
 from .conftest import RecordedDoor
 from .programs import javascript, python, quickjs
 
 
-@pytest.fixture(scope="module")
-async def engine() -> AsyncIterator[Jails]:
-    started = Jails(JailOptions(languages=("javascript",)))
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
+@pytest.fixture
+async def engine(shared_jails: SharedJails) -> Jails:
+    return await shared_jails.of("slots")
 
 
 async def run(engine: Jails, body: str, input=None, **rest) -> Outcome:

@@ -1,7 +1,7 @@
 """Standard capabilities as the executor runs them: shipped code, real jails, what it asks for answered by the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,19 +12,15 @@ from executor.kept import Kept
 from executor.test_service import EXECUTION
 from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
-from hardpoint_executor.jail import JailOptions, Jails, PoolOptions, SlotOptions
+from hardpoint_executor.jail import Jails
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_standard import shipped
+from jail.shared import SharedJails
 
 
-@pytest.fixture(scope="package")
-async def jails() -> AsyncIterator[Jails]:
-    waits = {"queue": 200, "queue_seconds": 60}
-    started = Jails(JailOptions(languages=("python",), pool=PoolOptions(**waits), slots=SlotOptions(**waits)))
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
+@pytest.fixture
+async def jails(shared_jails: SharedJails) -> Jails:
+    return await shared_jails.of("slots")
 
 
 class Standard:

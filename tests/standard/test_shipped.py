@@ -1,17 +1,18 @@
 """What is shipped of the standard capabilities is one thing in three places: code, header, and the language's table."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 import pytest
 
 import hardpoint_standard
-from hardpoint_executor.jail import JailOptions, Jails, PoolOptions
+from hardpoint_executor.jail import Jails
 from hardpoint_manifest.check import check
 from hardpoint_manifest.finding import Severity
 from hardpoint_manifest.load import load_code
 from hardpoint_manifest.model import Parameter
 from hardpoint_manifest.standard import STANDARD_ACTIONS
 from hardpoint_standard import Shipped, shipped
+from jail.shared import SharedJails
 from standard import headers
 
 
@@ -29,13 +30,9 @@ def plain(parameters: Iterable[Parameter]) -> list[Parameter]:
     ]
 
 
-@pytest.fixture(scope="module")
-async def jails() -> AsyncIterator[Jails]:
-    started = Jails(JailOptions(slots=None, languages=("python",), pool=PoolOptions(waiting=1, queue_seconds=60)))
-    await started.start()
-    assert started.reasons_not_ready() == []
-    yield started
-    await started.stop()
+@pytest.fixture
+async def jails(shared_jails: SharedJails) -> Jails:
+    return await shared_jails.of("single-use")
 
 
 @pytest.mark.parametrize("name", hardpoint_standard.NAMES)
