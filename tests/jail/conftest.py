@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from hardpoint_executor.jail import BrokerDenied, JailCall, Jails
+from hardpoint_executor.jail import BrokerDenied, JailCall, Jails, selftest
+from hardpoint_executor.jail import jails as jails_module
 
 from .programs import javascript, quickjs
 from .shared import TIERS, SharedJails
@@ -68,6 +69,24 @@ def program(request: pytest.FixtureRequest) -> Program:
 async def alone(shared_jails: SharedJails) -> None:
     """No jails that other tests left waiting: for a test that changes how jails are made, or looks for what is left."""
     await shared_jails.stop()
+
+
+_held: set[str] = set()
+"""Kinds of jails whose walls were found to hold in this process."""
+
+
+@pytest.fixture
+def tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walls are tested at the first start of each kind of jail: for tests that start many, all made alike."""
+    tested = selftest.walls_down
+
+    async def walls_down(calls: selftest.Runs, engine: str, jail: str) -> list[str]:
+        down = [] if jail in _held else await tested(calls, engine, jail)
+        if not down:
+            _held.add(jail)
+        return down
+
+    monkeypatch.setattr(jails_module, "walls_down", walls_down)
 
 
 def supervisors() -> set[int]:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hardpoint_executor.jail import Event, Frame, Jails, Limits, Log, OutcomeKind, Progress, Taken
+from hardpoint_executor.jail import Event, Frame, Jails, Limits, Log, OutcomeKind, Progress, Taken, nsjail, slot
 from hardpoint_kit.errors import InvalidArgument
 
 from .conftest import RecordedDoor
@@ -94,7 +94,9 @@ async def test_a_plugin_cannot_choose_its_outcome_by_an_exit_status(jails, door,
     assert (outcome.kind, outcome.detail) == (OutcomeKind.PROTOCOL, f"exit {status}")
 
 
-async def test_a_plugin_that_shuts_its_channel_broke_the_protocol(jails, door) -> None:
+async def test_a_plugin_that_shuts_its_channel_broke_the_protocol(jails, door, monkeypatch) -> None:
+    monkeypatch.setattr(nsjail, "_END_SECONDS", 0.5)
+    monkeypatch.setattr(slot, "_DEATH_SECONDS", 0.2)
     call = python("import socket, time; socket.socket(fileno=3).shutdown(2); time.sleep(60)")
     outcome = await jails.run(call, door)
     assert outcome.kind is OutcomeKind.PROTOCOL

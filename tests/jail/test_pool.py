@@ -14,6 +14,7 @@ from serving import eventually
 from .conftest import orphans, supervisors
 from .programs import python
 
+pytestmark = pytest.mark.usefixtures("tested_once")
 SLEEPS = "self.log('here')\nimport time; time.sleep(30)"
 
 

@@ -17,6 +17,7 @@ from hardpoint_kit.errors import ResourceExhausted, Unavailable
 from .conftest import left_behind, orphans
 from .programs import python
 
+pytestmark = pytest.mark.usefixtures("tested_once")
 FILLS = "return len(bytearray(b'x') * input)"
 
 
