@@ -17,8 +17,8 @@ MOST_CODE = 64 * 1024
 class Position(Source):
     """Where a node stands on the canvas; it means nothing else."""
 
-    x: float
-    y: float
+    x: Annotated[float, Field(allow_inf_nan=False)]
+    y: Annotated[float, Field(allow_inf_nan=False)]
 
 
 class AnyNode(Source):
