@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from hardpoint_cli.plans import outline
 from hardpoint_cli.session import connect
 from hardpoint_kit.documents import from_struct
 from hardpoint_kit.errors import HardpointError, InvalidArgument
@@ -125,6 +126,8 @@ def _offered(manifest: Manifest) -> RenderableType:
         "permissions": ", ".join(manifest.permissions),
         "libraries": ", ".join(manifest.libraries),
         "needs": ", ".join(needs),
+        "calls": ", ".join(manifest.calls),
+        "steps": f"\n{' ' * 13}".join(outline(manifest.plan)) if manifest.plan is not None else "",
     }
     return Group(*(Text.assemble((f"{label + ':':<13}", "dim"), text) for label, text in lines.items() if text))
 

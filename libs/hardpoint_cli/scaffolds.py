@@ -2,8 +2,15 @@
 
 from typing import Final, Literal
 
-Kind = Literal["http", "javascript", "typescript", "python"]
-ENDINGS: Final = {"http": ".yaml", "javascript": ".js", "typescript": ".ts", "python": ".py"}
+Kind = Literal["http", "flow", "workflow", "javascript", "typescript", "python"]
+ENDINGS: Final = {
+    "http": ".yaml",
+    "flow": ".yaml",
+    "workflow": ".yaml",
+    "javascript": ".js",
+    "typescript": ".ts",
+    "python": ".py",
+}
 
 _HTTP: Final = """\
 # my-capability: a capability that calls a web API.
@@ -54,6 +61,106 @@ capability:
 
   permissions:
     - network.http.get
+"""
+
+_FLOW: Final = """\
+# my-capability: a flow, which runs straight through: nodes, and edges that say what comes after what.
+#
+#   hardpoint check my-capability.yaml     is it right, and which steps does it come to?
+#   hardpoint test my-capability.yaml      do its examples come true?
+#   hardpoint push my-capability.yaml --publish
+#
+# Change the lines marked EDIT. Without an `input` a node takes what the node before it gives. In `${...}`, `input` is
+# what the flow was given and `steps.<id>` what a node gave; in a filter and in a loop, `item` is one of the list.
+# Other nodes: api (a request), call (an action of another capability), code, branch (ports then and else), loop.
+capability:
+  id: "my-capability"
+  name: "My Capability"
+  version: 0.1.0
+  description: Picks the large orders of a table             # EDIT: one sentence; a model chooses by it
+
+  flow:
+    nodes:
+      - id: input
+        type: input
+        inputs:
+          csv: { type: string, required: true, description: "Orders: customer,amount" }
+          least: { type: number, default: 100, description: What makes an order large }
+      - id: parse
+        type: parse
+        format: csv                                          # json, csv or lines
+        input: ${input.csv}
+      - id: large
+        type: filter
+        condition: double(item.amount) >= double(input.least)     # EDIT: what stays
+      - id: orders
+        type: transform
+        for_each: steps.large
+        value: { customer: "${item.customer}", amount: "${double(item.amount)}" }
+      - id: output
+        type: output
+        outputs:
+          orders: { type: array, required: true }
+        value: { orders: "${steps.orders}" }
+    edges:
+      - { from: input, to: parse }
+      - { from: parse, to: large }
+      - { from: large, to: orders }
+      - { from: orders, to: output }
+
+  examples:
+    - input: { csv: "customer,amount\\nAda,250\\nBob,20\\n" }
+      expected_output: { orders: [{ customer: Ada, amount: 250.0 }] }
+"""
+
+_WORKFLOW: Final = """\
+# my-capability: a workflow, which survives restarts: steps one after another, each an action of another capability.
+#
+#   hardpoint check my-capability.yaml     is it right, and which steps does it come to?
+#   hardpoint push my-capability.yaml --publish
+#
+# Change the lines marked EDIT. In `${...}`, `input` is what the workflow was given, `trigger` what started it, and
+# `steps.<id>` what a step gave. A step may say if, for_each, needs: [ids], timeout, retry, on_error: continue, revert.
+# Steps of its own: wait (seconds or until), approve (message), event (name), transform (value).
+capability:
+  id: "my-capability"
+  name: "My Capability"
+  version: 0.1.0
+  description: Writes an order down and tells somebody        # EDIT: one sentence; a model chooses by it
+
+  workflow:
+    trigger: manual                                          # EDIT: or file_upload, or the id of one of `triggers`
+    inputs:
+      customer: { type: string, required: true }
+      amount: { type: number, required: true }
+
+    steps:
+      - id: check                                            # a large order waits until a person has said yes
+        action: approve
+        if: input.amount > 1000.0                            # EDIT: what is large
+        message: "${input.customer} orders for ${input.amount}"
+        timeout: 86400
+
+      - id: store
+        action: database.insert                              # EDIT: any action, as capability.action
+        table: orders
+        data: { customer: "${input.customer}", amount: "${input.amount}" }
+
+      - id: tell
+        action: email.send
+        to: orders@example.com                               # EDIT: whom to tell
+        subject: "New order: ${input.customer}"
+        body: "It is about ${input.amount}."
+        retry: 0                                             # mail that may have gone out is not sent again
+
+    error_handling:
+      on_error: notify_admin
+      retry: 3
+
+  permissions:                                               # those of the actions that its steps call
+    - data.write
+    - integration.email
+    - compute.moderate
 """
 
 _JAVASCRIPT: Final = """\
@@ -160,7 +267,14 @@ class Actions:
         return {"text": f"{self.config['GREETING']}, {input['name']}!"}
 '''
 
-_TEMPLATES: Final = {"http": _HTTP, "javascript": _JAVASCRIPT, "typescript": _TYPESCRIPT, "python": _PYTHON}
+_TEMPLATES: Final = {
+    "http": _HTTP,
+    "flow": _FLOW,
+    "workflow": _WORKFLOW,
+    "javascript": _JAVASCRIPT,
+    "typescript": _TYPESCRIPT,
+    "python": _PYTHON,
+}
 
 
 def scaffold(kind: Kind, capability: str) -> str:

@@ -15,7 +15,8 @@ from hardpoint.manifest.v1.manifest_pb2 import Authority
 from hardpoint_cli.scaffolds import ENDINGS, scaffold
 from hardpoint_kit.errors import ActionFailed, InvalidArgument, Unavailable
 from hardpoint_manifest.check import check
-from hardpoint_manifest.load import load_code
+from hardpoint_manifest.load import load, load_code
+from hardpoint_manifest.walk import Program, Walk
 
 LIBS = Path(__file__).parents[2] / "libs"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -59,12 +60,23 @@ async def header(kind: Any, source: str) -> Any:
 
 
 @pytest.mark.parametrize("id", ["weather", "my-3d-tool", "123", "true", "null"])
-def test_a_new_http_capability_passes_the_check(id: str, run: Run) -> None:
-    assert run("new", "http", id, "--json").json == {"file": f"{id}.yaml", "kind": "http", "id": id}
+@pytest.mark.parametrize("kind", ["http", "flow", "workflow"])
+def test_a_new_declarative_capability_passes_the_check(kind: str, id: str, run: Run) -> None:
+    assert run("new", kind, id, "--json").json == {"file": f"{id}.yaml", "kind": kind, "id": id}
     found = run("check", f"{id}.yaml", "--json").json
     assert found["ok"]
     assert found["capability"] == id
     assert {finding["severity"] for finding in found["findings"]} <= {"warning", "info"}
+
+
+def test_a_new_flow_does_what_its_example_says() -> None:
+    manifest = check(load(scaffold("flow", "orders").encode(), "orders.yaml")).manifest
+    assert manifest is not None
+    assert manifest.plan is not None
+    (example,) = manifest.examples
+    walk = Walk(Program.plan(manifest.plan), {"input": manifest.actions[0].with_defaults(example.input)})
+    assert walk.due() == []
+    assert walk.output() == example.expected_output
 
 
 @pytest.mark.parametrize("id", ["greeter", "3d"])
@@ -125,6 +137,24 @@ def test_the_report_sums_up_what_a_file_offers_and_reaches(run: Run) -> None:
     assert "reaches:     api.weather.com" in said.out
     assert "needs:       API_KEY (secret)" in said.out
     assert "✓ weather-lookup 1.0.0: 1 warning, 2 notes" in said.out
+
+
+def test_the_report_says_which_steps_it_comes_to(run: Run) -> None:
+    said = run("check", str(EXAMPLES / "invoice-processor.yaml"))
+    assert said.code == 0
+    assert "offers:      run\n" in said.out
+    assert (
+        "calls:       ocr.extract, ai.analyze, validate.schema, database.insert, email.send, notify.admin" in said.out
+    )
+    steps = said.out.partition("steps:")[2].partition("\n\n")[0]
+    assert [" ".join(line.split()) for line in steps.split("\n")] == [
+        "extract ocr.extract tried 4 times",
+        "analyze ai.analyze tried 4 times",
+        "validate validate.schema tried 4 times",
+        "store database.insert tried 4 times",
+        "notify email.send",
+        "on error notify.admin",
+    ]
 
 
 def test_the_json_of_a_check(run: Run) -> None:

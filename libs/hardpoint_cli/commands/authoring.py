@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "new", panel=WRITE, examples=["hardpoint new http weather", "hardpoint new python data-cleaner"])(new)
+    command(app, "new", panel=WRITE, examples=["hardpoint new http weather", "hardpoint new workflow orders"])(new)
     command(app, "check", panel=WRITE, examples=["hardpoint check weather.yaml"])(check)
     command(
         app,
@@ -37,7 +37,7 @@ def add(app: typer.Typer) -> None:
 
 
 async def new(
-    kind: Annotated[Kind, typer.Argument(help="What it is: a call of a web API, or code.", show_default=False)],
+    kind: Annotated[Kind, typer.Argument(help="What it is: a call of a web API, steps, or code.", show_default=False)],
     id: Annotated[str, typer.Argument(help="The capability's id, such as weather-lookup.", show_default=False)],
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> Answer:
