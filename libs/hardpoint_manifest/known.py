@@ -12,7 +12,7 @@ from hardpoint_manifest.model import FILE_SCHEMA, JsonSchema, Parameter
 
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _FITTING: Final = frozenset({("integer", "number"), ("number", "integer"), ("file", "object"), ("object", "file")})
-MOST_NAMES: Final = 1000
+MOST_NAMES: Final = 500
 """How many names a scope may hold; what is beyond is only known as a part of what it is in."""
 _DEEPEST: Final = 5
 

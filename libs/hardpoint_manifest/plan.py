@@ -102,7 +102,7 @@ class Step(Value):
     """A template that names the effect better than the run and the step do."""
     on_error: Literal["fail", "continue"] = "fail"
     revert: "Step | None" = None
-    """What undoes it when a later step fails."""
+    """What undoes it when a later step fails; it knows the `output` of what it undoes, and the `error`."""
     steps: tuple["Step", ...] = ()
     result: Any = None
     """Of steps of its own: their output, a template; without one, the last step's."""

@@ -14,6 +14,7 @@ from hardpoint_manifest.load import load, load_code
 
 _Error = TypeVar("_Error", bound=Exception)
 EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES_OF_DATA = [file.name for file in sorted(EXAMPLES.glob("*.yaml")) + sorted(EXAMPLES.glob("*.json"))]
 
 ANALYZER_HEADER: dict[str, Any] = {
     "id": "data-analyzer",

@@ -6,7 +6,19 @@ from hypothesis import strategies as st
 
 from hardpoint_manifest.check import check
 from hardpoint_manifest.load import load
-from manifest.documents import analyzer, connector, document, example, http, integration, only, patched, report, rules
+from manifest.documents import (
+    EXAMPLES_OF_DATA,
+    analyzer,
+    connector,
+    document,
+    example,
+    http,
+    integration,
+    only,
+    patched,
+    report,
+    rules,
+)
 
 
 def test_the_weather_example_needs_one_key_and_nothing_else():

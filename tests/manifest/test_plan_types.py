@@ -72,6 +72,11 @@ MAIL = {"id": "mail", "action": "email.send", "to": "a@b.c", "subject": "s", "bo
             "'+' does not work on (int, string) at character 3 of the expression",
         ),
         (
+            {"id": "a", "action": "wait", "seconds": "${found.total}"},
+            "steps[1].seconds",
+            "${found.total} is string, where number is wanted",
+        ),
+        (
             {**CALL, "id": "a", "revert": {"action": "email.send", "to": 1, "subject": 2, "body": "c"}},
             "steps[1].revert.subject",
             "2 is integer, and `subject` of email.send wants string",

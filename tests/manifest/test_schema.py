@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hardpoint_manifest.schema import FILE, generate, render
-from manifest.documents import example, http
+from manifest.documents import EXAMPLES_OF_DATA, example, http
 from manifest.test_check import FAULTS
 
 
@@ -18,9 +18,7 @@ def test_it_is_a_schema():
     Draft202012Validator.check_schema(generate())
 
 
-@pytest.mark.parametrize(
-    "name", ["weather-capability.yaml", "currency-converter.yaml", "invoice-processor.yaml", "slack-integration.json"]
-)
+@pytest.mark.parametrize("name", EXAMPLES_OF_DATA)
 def test_the_examples_fit(name):
     Draft202012Validator(json.loads(FILE.read_text(encoding="utf-8"))).validate(example(name).data)
 

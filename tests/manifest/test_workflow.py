@@ -103,7 +103,7 @@ def test_what_a_step_says_is_in_the_plan():
             "on_error": "continue",
             "idempotency_key": "${item}",
             "effect": "write",
-            "revert": {"action": "crm.forget", "id": "${steps.a}"},
+            "revert": {"action": "crm.forget", "id": "${output} of ${item}"},
             "output": "found",
         }
     ).steps[0]
@@ -111,7 +111,11 @@ def test_what_a_step_says_is_in_the_plan():
     assert (step.timeout_seconds, step.retry) == (30, Retry(attempts=3, seconds=2, backoff=3))
     assert (step.on_error, step.idempotency_key, step.effect, step.output) == ("continue", "${item}", "write", "found")
     assert step.revert is not None
-    assert (step.revert.id, step.revert.action, step.revert.input) == ("revert-a", "crm.forget", {"id": "${steps.a}"})
+    assert (step.revert.id, step.revert.action, step.revert.input) == (
+        "revert-a",
+        "crm.forget",
+        {"id": "${output} of ${item}"},
+    )
 
 
 def test_steps_that_are_built_in():

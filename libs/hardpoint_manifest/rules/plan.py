@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 from hardpoint_manifest import source as written
@@ -9,7 +10,7 @@ from hardpoint_manifest.expression import ExpressionError, Scope, Template, comp
 from hardpoint_manifest.finding import Finding, Path
 from hardpoint_manifest.known import Known
 from hardpoint_manifest.model import Kind, Parameter
-from hardpoint_manifest.plan import Does, Plan, Step
+from hardpoint_manifest.plan import WAITING, Does, Plan, Step
 from hardpoint_manifest.planning import calls as calling
 from hardpoint_manifest.planning import workflow as lines
 from hardpoint_manifest.planning.flow import Drawn
@@ -18,10 +19,18 @@ from hardpoint_manifest.rules.fitting import misfits
 from hardpoint_manifest.rules.names_of_steps import Certain, unknown_name
 from hardpoint_manifest.rules.subject import Subject
 
-MOST_EXPRESSIONS: Final = 2000
+MOST_EXPRESSIONS: Final = 1000
 _ITEMS: Final = {"item": Known(), "index": Known("integer")}
+_ERROR: Final = Known("object", dict.fromkeys(("step", "reason", "message"), Known("string")))
 _TRUTH: Final = Known("boolean")
 _LIST: Final = Known("array")
+_WAITING: Final = {
+    "seconds": Known("number"),
+    "until": Known("string"),
+    "message": Known(),
+    "name": Known("string"),
+}
+"""What steps that wait take."""
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -31,7 +40,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     part = subject.at(manifest.kind.value)
     if _count(subject.document.value(part)) > MOST_EXPRESSIONS:
-        message = f"the steps hold more than {MOST_EXPRESSIONS} templates"
+        message = f"the steps hold more than {MOST_EXPRESSIONS} expressions"
         yield subject.error("too-many-expressions", part, message, "split the capability")
         return
     checker = _Checker(subject, dict(_places(source)))
@@ -50,13 +59,13 @@ def _places(source: written.Capability) -> Iterator[tuple[str, Path]]:
 
 def _count(value: Any) -> int:
     if isinstance(value, str):
-        return value.count("${") + value.count("{{") + 1
+        return value.count("${") + value.count("{{")
     if isinstance(value, dict):
         return sum(map(_count, value.values()))
     return sum(map(_count, value)) if isinstance(value, list) else 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Here:
     """What is known where an expression stands: names, and for those that may be missing the step that gives them."""
 
@@ -67,6 +76,7 @@ class _Here:
     """Names that may not be there, likewise."""
     step: str = ""
 
+    @cached_property
     def scope(self) -> Scope:
         """The same for compiling."""
         return Scope.known(self.names)
@@ -95,7 +105,7 @@ class _Checker:
             self._misfits(raw, given, whole, at, f"the output of {self.subject.manifest.id}")
         if plan.on_error is not None:
             place = self.places.get(plan.on_error.id, (*part, "error_handling", "on_error"))
-            known = {**here.names, "error": Known()}
+            known = {**here.names, "error": _ERROR}
             self._step(plan.on_error, place, replace(here, names=known, unsure={}, later={}, step=plan.on_error.id))
 
     def _is_output(self, path: Path) -> bool:
@@ -160,20 +170,20 @@ class _Checker:
             self._value(step.idempotency_key, self._first(path, "idempotency_key"), inside)
         output = self._output(step, path, given, inside)
         if step.revert is not None:
-            own = inside.names["steps"]
-            steps = replace(own, members={**own.members, step.id: output})
-            short = {step.output: output} if step.output else {}
-            known = replace(inside, names={**inside.names, **short, "steps": steps})
-            self._step(step.revert, (*path, "revert"), known)
+            known = {**inside.names, "output": output, "error": _ERROR}
+            self._step(step.revert, (*path, "revert"), replace(inside, names=known))
         return Known("array", item=output) if step.for_each else output
 
     def _input(self, step: Step, path: Path, here: _Here) -> Known:
         if step.does in (Does.STEPS, Does.BRANCH) or step.input is None:
             return Known()
-        if step.does is not Does.CALL or not isinstance(step.input, dict):
-            fields = ("input", "value", "seconds", "until", "message", "name")
-            return self._value(step.input, self._first(path, *fields), here)
-        return self._call(step, path, here)
+        if step.does is Does.CALL and isinstance(step.input, dict):
+            return self._call(step, path, here)
+        at = self._first(path, "input", "value", *_WAITING)
+        given = self._value(step.input, at, here)
+        if step.does in WAITING and at != path:
+            self._fits(given, _WAITING[str(at[-1])], at, str(step.input))
+        return given
 
     def _call(self, step: Step, path: Path, here: _Here) -> Known:
         given = {name: self._value(part, self._argument(path, name), here) for name, part in step.input.items()}
@@ -212,7 +222,7 @@ class _Checker:
 
     def _expression(self, text: str, path: Path, here: _Here, wanted: Known) -> Known:
         try:
-            expression = compile(text, here.scope())
+            expression = compile(text, here.scope)
         except ExpressionError as error:
             self.findings.append(unknown_name(self.subject, path, error, here.later, here.step))
             return Known()
@@ -234,7 +244,7 @@ class _Checker:
 
     def _template(self, text: str, path: Path, here: _Here) -> Known:
         try:
-            template = Template.parse(text, here.scope())
+            template = Template.parse(text, here.scope)
         except ExpressionError as error:
             self.findings.append(unknown_name(self.subject, path, error, here.later, here.step))
             return Known()

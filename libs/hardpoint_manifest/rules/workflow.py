@@ -21,7 +21,7 @@ from hardpoint_manifest.rules.subject import Subject
 from hardpoint_manifest.source_workflow import Called, Retrying, Step, Workflow
 
 _TAKEN: Final = frozenset(
-    {"input", "trigger", "settings", "steps", "item", "index", "error", "file"}
+    {"input", "trigger", "settings", "steps", "item", "index", "error", "output", "file"}
     | {"bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"}
 )
 """Names that expressions already have."""
