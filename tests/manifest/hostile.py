@@ -1,14 +1,19 @@
 """Runs a hostile corpus in a process of its own, which may use little memory and few seconds of processor time.
 
-`python hostile.py files`, `code` and `expressions` end with 0, or die at a limit.
+`python hostile.py files`, `code`, `expressions` and `plans` end with 0, or die at a limit.
 """
 
+import json
 import resource
 import sys
+from typing import Any
 
+from hardpoint_manifest.check import check
 from hardpoint_manifest.expression import ExpressionError, Scope, Template, compile
 from hardpoint_manifest.finding import ManifestError
 from hardpoint_manifest.load import jail_error, load, load_code
+from hardpoint_manifest.source_flow import Flow
+from hardpoint_manifest.views import ViewError, from_outline, to_canvas, to_outline
 
 PROCESSOR_SECONDS = 20
 MEMORY_BYTES = 700 * 1024 * 1024
@@ -92,6 +97,80 @@ TEMPLATES = [
 ]
 
 
+def _line(step: dict[str, Any], most: int = 100, **words: Any) -> dict[str, Any]:
+    return {"workflow": {"steps": [{"id": f"a{number}", **step} for number in range(most)], **words}}
+
+
+def _drawn(nodes: list[dict[str, Any]], edges: list[tuple[str, str, str]]) -> dict[str, Any]:
+    ends = [{"id": "i", "type": "input"}, *nodes, {"id": "o", "type": "output", "value": 1}]
+    drawn = [{"from": a, "to": b, **({"port": port} if port else {})} for a, b, port in edges]
+    return {"flow": {"nodes": ends, "edges": drawn}}
+
+
+def _deep(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema, "b": schema}, "additionalProperties": False}
+    return schema
+
+
+_WIDE = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(5000)}}
+_CALL = {"action": "crm.look-up"}
+_BRANCHES = [{"id": f"b{number}", "type": "branch", "condition": "true"} for number in range(97)]
+_ANALYSE = {"action": "validate.schema", "input": "x", "schema": "wide"}
+
+PLANS: list[dict[str, Any]] = [
+    _line({**_CALL, **{f"k{key}": "${steps.a1.p1 + steps.a2.p2}" for key in range(9)}}),
+    _line({**_ANALYSE, "id2": "${steps.a5.p77}", "if": "steps.a3.p4 == 'x'"}, schemas={"wide": _WIDE}),
+    _line({**_ANALYSE, "if": "steps.a3.a.b.a.b == 'x'"}, schemas={"wide": _deep(9)}),
+    _line({**_CALL, "if": " && ".join(["input.a"] * 300), "for_each": "[" + ",".join(["input.a"] * 300) + "]"}),
+    _line({**_CALL, "x": "${" + "+".join(["input.a"] * 50) + "}", "y": "${input.a}" * 9}),
+    _line({**_CALL, "x": "${input.a}" * 200}),
+    _line({**_CALL, "needs": [f"a{number}" for number in range(100)]}),
+    _line({"action": "wait", "until": "${" * 200}),
+    _line({**_CALL, "if": "(" * 2000}),
+    _drawn(
+        _BRANCHES,
+        [
+            ("i", "b0", ""),
+            *((f"b{n}", f"b{n + 1}", "then") for n in range(96)),
+            *((f"b{n}", "o", "else") for n in range(97)),
+        ],
+    ),
+    _drawn(_BRANCHES, [(f"b{n}", f"b{m}", "then") for n in range(20) for m in range(20)]),
+    _drawn(_BRANCHES, [(f"b{n}", f"b{m}", "else") for n in range(28) for m in range(n)]),
+]
+
+
+def plans() -> None:
+    """Every hostile flow and workflow is checked, and what passes is read back."""
+    for number, plan in enumerate(PLANS):
+        data = json.dumps({"capability": {"id": "x", "version": "1.0.0", **plan}}).encode()
+        try:
+            found = check(load(data, "x.json"))
+        except ManifestError as error:
+            raise SystemExit(f"{number} was not loaded: {error}"[:500]) from error
+        if any(len(finding.message) > 2000 for finding in found.findings):
+            raise SystemExit(f"{number} has a long finding")
+        if "flow" in plan and found.manifest is not None:
+            flow = Flow.model_validate(plan["flow"])
+            if to_canvas(from_outline(to_outline(flow))) != to_canvas(flow):
+                raise SystemExit(f"{number} is not what it was")
+    for text in (
+        "transform a\n" * 100_000,
+        "loop " * 200_000,
+        "a a after " + "b, " * 300_000,
+        '"' * MEGABYTE,
+        " " * MEGABYTE,
+    ):
+        try:
+            from_outline(text)
+        except ViewError:
+            continue
+        if text.strip():
+            raise SystemExit(f"{text[:20]!r} was read")
+
+
 def files() -> None:
     """Every hostile file is refused, as YAML and as JSON."""
     for data in FILES:
@@ -145,4 +224,4 @@ def expressions() -> None:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    {"files": files, "code": code, "expressions": expressions}[sys.argv[1]]()
+    {"files": files, "code": code, "expressions": expressions, "plans": plans}[sys.argv[1]]()

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hardpoint_manifest.check import check
 from hardpoint_manifest.load import load
 from manifest.documents import (
-    EXAMPLES_OF_DATA,
     analyzer,
     connector,
     document,

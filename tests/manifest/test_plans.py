@@ -13,7 +13,7 @@ from hardpoint_manifest.load import load
 from hardpoint_manifest.plan import Plan
 from hardpoint_manifest.standard import STANDARD_ACTIONS
 from hardpoint_manifest.walk import Compiled, Program, Settled, Walk
-from manifest.documents import report
+from manifest.documents import hostile, report
 from manifest.flows import IDS, JSON, TEXTS, Words, flows
 
 EXPRESSIONS = st.sampled_from(
@@ -205,3 +205,7 @@ def test_a_deep_drawing_is_refused() -> None:
         drawn = {"nodes": [{"id": f"a{depth}", "type": "loop", "for_each": "[1]", "body": drawn}]}
     found = report({"capability": {"id": "x", "flow": drawn}})
     assert {"too-deep", "no-input", "empty-loop"} <= {finding.rule for finding in found.findings}
+
+
+def test_hostile_plans_stay_within_memory_and_time() -> None:
+    assert hostile("plans") == ""

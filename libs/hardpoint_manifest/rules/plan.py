@@ -9,6 +9,7 @@ from hardpoint_manifest import source as written
 from hardpoint_manifest.expression import ExpressionError, Scope, Template, compile
 from hardpoint_manifest.finding import Finding, Path
 from hardpoint_manifest.known import Known
+from hardpoint_manifest.load.tree import MAX_PARTS
 from hardpoint_manifest.model import Kind, Parameter
 from hardpoint_manifest.plan import WAITING, Does, Plan, Step
 from hardpoint_manifest.planning import calls as calling
@@ -39,8 +40,10 @@ def check(subject: Subject) -> Iterator[Finding]:
     if manifest.plan is None or isinstance(source, written.Header):
         return
     part = subject.at(manifest.kind.value)
-    if _count(subject.document.value(part)) > MOST_EXPRESSIONS:
-        message = f"the steps hold more than {MOST_EXPRESSIONS} expressions"
+    texts, values = _size(manifest.plan)
+    if texts > MOST_EXPRESSIONS or values > MAX_PARTS:
+        limit = f"{MOST_EXPRESSIONS} expressions" if texts > MOST_EXPRESSIONS else f"{MAX_PARTS} values"
+        message = f"the steps hold more than {limit}, with the schemas that they name"
         yield subject.error("too-many-expressions", part, message, "split the capability")
         return
     checker = _Checker(subject, dict(_places(source)))
@@ -57,12 +60,21 @@ def _places(source: written.Capability) -> Iterator[tuple[str, Path]]:
             yield from ((node.id, path) for node, path in graph.nodes())
 
 
-def _count(value: Any) -> int:
-    if isinstance(value, str):
-        return value.count("${") + value.count("{{")
-    if isinstance(value, dict):
-        return sum(map(_count, value.values()))
-    return sum(map(_count, value)) if isinstance(value, list) else 0
+def _size(plan: Plan) -> tuple[int, int]:
+    """How many expressions and how many values its inputs hold, counted as far as is needed."""
+    expressions = values = 0
+    waiting: list[Any] = [plan.output]
+    for step in calling.every((*plan.steps, plan.on_error)):
+        waiting += [step.input, step.result, step.idempotency_key]
+        expressions += sum(bool(text) for text in (step.when, step.for_each, step.condition))
+    while waiting and values <= MAX_PARTS:
+        value = waiting.pop()
+        values += 1
+        if isinstance(value, str):
+            expressions += value.count("${") + value.count("{{")
+        elif isinstance(value, dict | list):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+    return expressions, values
 
 
 @dataclass(frozen=True)
