@@ -271,6 +271,11 @@ ERRORS: dict[str, tuple[tuple[dict[str, Any], ...], list[str] | None, tuple[str,
         None,
         ("expression-type", "nodes[2]", "what is parsed is integer, where string is wanted"),
     ),
+    "a request that is given a list": (
+        (transform("a", [1]), {"id": "b", "type": "api", "integration": {"endpoint": "https://api.example.com"}}),
+        None,
+        ("expression-type", "nodes[2]", "what a request is given is array, where object is wanted"),
+    ),
     "a name from elsewhere": (
         (transform("a", "${steps.b}"), transform("b")),
         None,

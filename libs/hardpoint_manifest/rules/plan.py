@@ -228,6 +228,8 @@ class _Checker:
             case Does.CALL:
                 return _called(step)
             case Does.HTTP | Does.CODE:
+                if step.does is Does.HTTP:
+                    self._fits(given, Known("object"), self._first(path, "input"), "what a request is given")
                 action = self.subject.manifest.inner_action(step.action)
                 return Known.parameters(action.outputs) if action is not None and action.outputs else Known()
         return Known()
