@@ -13,6 +13,7 @@ from typing import Any
 
 from hardpoint_executor import peers
 from hardpoint_executor.artifacts import Calls, Code, Program, Programs
+from hardpoint_executor.broker import ai
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.declared import Declared
@@ -84,7 +85,7 @@ class Executor:
         self._code = CodeRunner(jail, strict_orgs)
         self._programs = Programs(artifacts, clock, self._code.strip)
         self._http = http
-        self._databases = Databases(http.dialler)
+        self._databases = Databases(http.dialler, http.tls)
         self._limits = limits
         self._running: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._killed: set[tuple[str, str]] = set()
@@ -292,7 +293,7 @@ class Executor:
             context=execution.who,
             stored=self._files,
             lent=execution.files,
-            settings=settings,
+            settings=_chosen(settings, values),
             databases=self._databases,
             idempotency_key=execution.idempotency_key,
             call=inside.call,
@@ -365,6 +366,12 @@ def _settings(execution: Execution, values: Values | None) -> dict[str, Any]:
     plain = [requirement for requirement in execution.requirements if not requirement.secret]
     chosen = {requirement.key: set_values.get(requirement.key, requirement.default) for requirement in plain}
     return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _chosen(settings: Mapping[str, Any], values: Values | None) -> dict[str, Any]:
+    """What the org set itself, and the models that the author suggests: no default decides where a service is."""
+    suggested = (ai.MODEL, ai.EMBEDDING_MODEL)
+    return {key: value for key, value in settings.items() if key in suggested or (values and key in values.settings)}
 
 
 def _used(usage: Usage, broker: Broker, started: float) -> Usage:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from executor.kept import Kept
+from executor.post import Post
 from executor.upstream import Upstream
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.databases import Databases
@@ -51,7 +52,7 @@ def resolving(*answers: list[str]) -> Resolve:
 
 @asynccontextmanager
 async def client_of(
-    aliases: Mapping[str, Upstream | Place], resolve: Resolve = no_such_name
+    aliases: Mapping[str, Upstream | Post | Place], resolve: Resolve = no_such_name
 ) -> AsyncIterator[HttpClient]:
     table = parse_aliases({host: upstream.place for host, upstream in aliases.items()})
     client = HttpClient(table, resolve)
@@ -99,7 +100,7 @@ def broker_of(
         lent=lent or (kept.lent() if kept else None),
         settings=settings,
         idempotency_key=idempotency_key,
-        databases=databases or Databases(client.dialler),
+        databases=databases or Databases(client.dialler, client.tls),
     )
 
 

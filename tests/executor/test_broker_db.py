@@ -49,7 +49,7 @@ async def connected(url: str) -> AsyncIterator[tuple[Org, psycopg.AsyncConnectio
         await psycopg.AsyncConnection.connect(plain.render_as_string(hide_password=False), autocommit=True) as look,
         client_of({"db.example.com": Place(at)}) as client,
     ):
-        databases = Databases(client.dialler)
+        databases = Databases(client.dialler, client.tls)
 
         def maker(permissions: frozenset[str] = DATA, **rest: Any) -> Broker:
             rest.setdefault("settings", {"DATABASE_TABLES": TABLES})

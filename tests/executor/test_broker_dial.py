@@ -117,7 +117,7 @@ async def test_tls_is_checked_against_the_name(monkeypatch: pytest.MonkeyPatch, 
 
     async with Upstream(tls=server_tls) as api, client_of({}, resolving(["127.0.0.1"])) as client:
         if trusted:
-            client._tls.load_verify_locations(certificate)
+            client.tls.load_verify_locations(certificate)
         broker = broker_of(client, hosts=(f"api.example.com:{api.port}",))
         request = FetchRequest("GET", f"https://api.example.com:{api.port}/")
         if trusted:

@@ -23,6 +23,7 @@ mail = {'to': 'a@example.com', 'subject': 's', 'body': 'b'}
 await self.email.send(**mail)
 return await self.email.send(**mail, cc=['c@example.com'], attachments=[
     {'name': 'a.txt', 'data': 'text\\u20ac'}, {'name': 'b.bin', 'type': 'image/png', 'data': b'\\x00\\xff'},
+    {'id': 'orgs/acme/files/f', 'name': 'c.pdf'},
 ])
 """
 JAVASCRIPT = """
@@ -39,6 +40,7 @@ const mail = { to: 'a@example.com', subject: 's', body: 'b' };
 await this.email.send(mail);
 return this.email.send({ ...mail, cc: ['c@example.com'], attachments: [
   { name: 'a.txt', data: 'text\\u20ac' }, { name: 'b.bin', type: 'image/png', data: new Uint8Array([0, 255]) },
+  { id: 'orgs/acme/files/f', name: 'c.pdf' },
 ] });
 """
 MAIL = {"to": "a@example.com", "subject": "s", "body": "b"}
@@ -62,6 +64,7 @@ ASKED = [
             "attachments": [
                 {"name": "a.txt", "data": base64.b64encode("text\u20ac".encode()).decode()},
                 {"name": "b.bin", "type": "image/png", "data": "AP8="},
+                {"id": "orgs/acme/files/f", "name": "c.pdf"},
             ],
         },
     ),

@@ -41,10 +41,12 @@ export function email(ask) {
   return {
     /**
      * Send a mail, {to, subject, body, html?, cc?, bcc?, reply_to?, attachments?}: {message_id}. Needs
-     * integration.email. An attachment is {name, data, type?}, its data text or bytes.
+     * integration.email. An attachment is {name, data, type?}, its data text or bytes, or the handle of a stored file
+     * (file.read).
      */
     async send(mail) {
       const attachments = mail.attachments?.map((each) => {
+        if (each.data === undefined) return each;
         const bytes = typeof each.data === 'string' ? toUtf8(each.data) : each.data;
         return { ...each, data: toBase64(bytes) };
       });

@@ -102,7 +102,7 @@ class Email:
     ) -> dict[str, str]:
         """Send a mail: `{"message_id": ..}`. Needs `integration.email`.
 
-        An attachment is `{name, data, type?}`, its data text or bytes.
+        An attachment is `{name, data, type?}`, its data text or bytes, or the handle of a stored file (`file.read`).
         """
         asked = _given(to=to, subject=subject, body=body, html=html, cc=cc, bcc=bcc, reply_to=reply_to)
         if attachments is not None:
@@ -116,7 +116,9 @@ def _statement(sql: str, params: Sequence[Any], connection: str) -> dict[str, An
 
 
 def _attached(attachment: Mapping[str, Any]) -> dict[str, Any]:
-    data = attachment["data"]
+    data = attachment.get("data")
+    if data is None:
+        return dict(attachment)
     raw = data.encode() if isinstance(data, str) else bytes(data)
     return {**attachment, "data": base64.b64encode(raw).decode()}
 

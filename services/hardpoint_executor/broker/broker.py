@@ -14,6 +14,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Status, StatusCode
 
 from hardpoint_executor import security
+from hardpoint_executor.broker.ai import Ai
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.db import Database
 from hardpoint_executor.broker.declared import Declared
@@ -23,6 +24,7 @@ from hardpoint_executor.broker.fetcher import Fetcher
 from hardpoint_executor.broker.files import PERMISSION, Files
 from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits, Usage
+from hardpoint_executor.broker.mail import Mail
 from hardpoint_executor.broker.means import Means
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy
@@ -102,6 +104,8 @@ class Broker:
             "file": self._file,
             "context": self._get_context,
             "db": Database(means, databases).ask,
+            "ai": Ai(means, http).ask,
+            "email": Mail(means, http, self.stored).ask,
         }
         if call is not None:
             self._services["call"] = self._calling(call)

@@ -3,6 +3,7 @@ the next call for a short while, never shared more widely.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,8 +48,9 @@ class Pool:
 class Databases:
     """Lends connections. Waiting for one has no deadline here: the call has one."""
 
-    def __init__(self, dialler: GuardedDialler) -> None:
+    def __init__(self, dialler: GuardedDialler, tls: ssl.SSLContext) -> None:
         self._dialler = dialler
+        self._tls = tls
         self._pools: dict[tuple[Owner, Address], Pool] = {}
 
     @asynccontextmanager
@@ -59,7 +61,7 @@ class Databases:
         pool.users += 1
         try:
             async with pool.room:
-                session = await _taken(pool) or await Session.open(address, self._dialler)
+                session = await _taken(pool) or await Session.open(address, self._dialler, self._tls)
                 try:
                     yield session, pool
                 finally:

@@ -69,7 +69,7 @@ class HttpClient:
         self._aliases = dict(aliases or {})
         self._resolver = Resolver()
         self.dialler = GuardedDialler(resolve or self._resolver, self._aliases)
-        self._tls = httpx.create_ssl_context(trust_env=False)
+        self.tls = httpx.create_ssl_context(trust_env=False)
         self._owned: OrderedDict[Owner, Connections] = OrderedDict()
         for host, alias in self._aliases.items():
             log.warning("host alias: requests go to loopback over plain http", host=host, place=str(alias))
@@ -138,7 +138,7 @@ class HttpClient:
         """Those of an owner; beyond the bound, the ones that were idle longest are closed, and none in use."""
         connections = self._owned.get(owner)
         if connections is None:
-            connections = self._owned[owner] = Connections(self.dialler, self._tls)
+            connections = self._owned[owner] = Connections(self.dialler, self.tls)
             idle = [other for other, owned in self._owned.items() if other != owner and not owned.users]
             for other in idle[: max(0, len(self._owned) - MOST_OWNERS)]:
                 self._owned.pop(other).close()

@@ -20,8 +20,10 @@ class BrokerLimits:
     """Of one answer of a database."""
     model_seconds: float = 60.0
     """Of one answer of a model."""
+    model_bytes: int = 2 * 1024 * 1024
     model_tokens: int = 200_000
     """Of all that an execution asks models and that they answer; the answer that passes it is the last."""
+    mail_seconds: float = 20.0
     recipients: int = 50
     """Of one mail, all of To, Cc and Bcc."""
     mail_bytes: int = 5 * 1024 * 1024

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import httpx
 import psycopg
 from psycopg import generators, waiting
 from psycopg.errors import error_from_result
@@ -28,6 +27,11 @@ _SSL_REQUEST: Final = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 _SOCKET: Final = ".s.PGSQL.5432"
 _IGNORED: Final = frozenset({"application_name", "connect_timeout", "sslrootcert", "target_session_attrs"})
 _DONE: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+_UNVERIFIED: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_UNVERIFIED.check_hostname = False
+_UNVERIFIED.verify_mode = ssl.CERT_NONE
+_SAFE_AUTH: Final = "scram-sha-256,md5,none"
+_ANY_AUTH: Final = "password," + _SAFE_AUTH
 _SESSION: Final = (
     # The parser that reads statements knows strings as the standard has them.
     "SET LOCAL standard_conforming_strings = on; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'iso_8601'; "
@@ -84,13 +88,16 @@ class Session:
         self.relay = relay
 
     @classmethod
-    async def open(cls, address: Address, dialler: GuardedDialler) -> Self:
-        """Connect and log in; raises BrokerDenied, OSError, psycopg.Error for a login that is refused."""
+    async def open(cls, address: Address, dialler: GuardedDialler, tls: ssl.SSLContext) -> Self:
+        """Connect and log in; raises BrokerDenied, OSError, psycopg.Error for a login that is refused.
+
+        `tls` says which certificates are trusted, where one is wanted.
+        """
         plain = dialler.is_alias(address.host) or not address.tls
         reader, writer = await dialler.connect(address.host, address.port)
         try:
             if not plain:
-                await _start_tls(reader, writer, address)
+                await _start_tls(reader, writer, address.host, tls if address.verified else _UNVERIFIED)
             relay = Relay((reader, writer))
             relay.allow(GREETING_BYTES)
         except BaseException:
@@ -109,13 +116,15 @@ class Session:
                     gssencmode="disable",
                     channel_binding="disable",
                     # Nobody but who has the certificate may ask for the password itself.
-                    require_auth="" if not plain and address.verified else "scram-sha-256,md5,none",
+                    require_auth=_ANY_AUTH if not plain and address.verified else _SAFE_AUTH,
                     application_name="hardpoint",
                     client_encoding="utf8",
                     autocommit=True,
                 )
-        except BaseException:
+        except BaseException as error:
             relay.close()
+            if isinstance(error, psycopg.Error) and not relay.received:
+                raise ConnectionResetError from error  # nobody refused anything: it was not there
             raise
         return cls(connection, relay)
 
@@ -177,7 +186,9 @@ class Session:
         return results
 
 
-async def _start_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: Address) -> None:
+async def _start_tls(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, tls: ssl.SSLContext
+) -> None:
     """Ask for TLS as PostgreSQL does; what comes together with the answer came from somebody in between."""
     writer.write(_SSL_REQUEST)
     if await reader.read(16) != b"S":
@@ -186,8 +197,4 @@ async def _start_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
             "the database does not speak TLS",
             "turn TLS on at the database, or write sslmode=disable to send everything in the clear",
         )
-    tls = httpx.create_ssl_context(trust_env=False)
-    if not address.verified:
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
-    await writer.start_tls(tls, server_hostname=address.host)
+    await writer.start_tls(tls, server_hostname=host)

@@ -1,0 +1,291 @@
+"""The service `email`: one mail through the organisation's SMTP server.
+
+The library that speaks SMTP is given a socket behind which our dialler and our bounds are (`relay.py`). All recipients
+are accepted or nobody gets the mail. Where the execution has an idempotency key the Message-ID is made of it, so that
+mail servers that know the first one may drop a second.
+"""
+
+import hashlib
+import re
+import ssl
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import policy
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, localtime
+from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+from opentelemetry import trace
+
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, UpstreamSaid
+from hardpoint_executor.broker.files import data_of
+from hardpoint_executor.broker.http import HttpClient
+from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
+from hardpoint_executor.broker.policy import parse_url
+from hardpoint_executor.broker.relay import Relay
+from hardpoint_executor.broker.stored import READ, StoredFiles
+
+URL: Final = "SMTP_URL"
+FROM: Final = "EMAIL_FROM"
+PERMISSION: Final = "integration.email"
+MOST_ATTACHMENTS: Final = 20
+_SOCKET: Final = "smtp"
+_ANSWERED: Final = 256 * 1024
+"""Bytes that a server may say in all."""
+_POLICY: Final = policy.SMTP.clone(cte_type="7bit")
+_ADDRESS: Final = re.compile(r"(?:(?P<name>[^<>]*)<(?P<one>[^<>]+)>|(?P<other>[^<>]+))")
+_SPEC: Final = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*"
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
+_TYPE: Final = re.compile(r"(?!message/|multipart/)[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where mail goes and who sends it: `smtp://user:password@host:587` speaks STARTTLS, `smtps://` TLS at once."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read a URL; raises ValueError saying what is wrong with it, without repeating it."""
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("smtp", "smtps"):
+            raise ValueError("it does not begin with smtp:// or smtps://")
+        if not parts.hostname:
+            raise ValueError("it names no host")
+        if parts.query or parts.path.strip("/"):
+            raise ValueError("it has more than a user, a password, a host and a port")
+        try:
+            target = parse_url(f"https://{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 587)}/")
+        except BrokerDenied as denied:
+            raise ValueError("its host is not a DNS name") from denied
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return cls(target.host, target.port, parts.scheme == "smtps", user, password)
+
+
+class Mail:
+    """The service `email` of one execution."""
+
+    def __init__(self, means: Means, http: HttpClient, stored: StoredFiles) -> None:
+        self._means = means
+        self._dialler = http.dialler
+        self._tls = http.tls
+        self._stored = stored
+        self._sent = 0
+
+    async def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        """Answer with a JSON value; raises BrokerDenied."""
+        if method != "send":
+            raise no_method("email", method, "send")
+        means = self._means
+        means.permit(PERMISSION, "a mail")
+        sender = _address(means.setting(FROM, "a mail"), FROM)
+        message, recipients = self._written(arguments, sender)
+        for attachment in _list(arguments, "attachments", MOST_ATTACHMENTS):
+            await self._attach(message, attachment)
+        message["Message-ID"] = self._message_id(sender)
+        data = message.as_bytes(policy=_POLICY)
+        if len(data) > means.limits.mail_bytes:
+            most = means.limits.mail_bytes
+            raise BrokerDenied(
+                DenialCode.REQUEST_TOO_LARGE,
+                f"the mail is larger than {most} bytes",
+                "attach less, or send where it can be fetched",
+                limit=str(most),
+            )
+        means.spend_call(PERMISSION)
+        await self._send(self._server(), sender.addr_spec, recipients, data)
+        return {"message_id": message["Message-ID"]}
+
+    def _written(self, arguments: Mapping[str, Any], sender: Address) -> tuple[EmailMessage, list[str]]:
+        most = self._means.limits.recipients
+        to, cc, bcc = (
+            [_address(one, place) for one in _list(arguments, place, most, alone=True)] for place in ("to", "cc", "bcc")
+        )
+        recipients = list(dict.fromkeys(address.addr_spec for address in (*to, *cc, *bcc)))
+        if not to:
+            raise invalid("the mail is for nobody", 'pass to: "ada@example.com", or a list of addresses')
+        if len(recipients) > most:
+            raise invalid(f"the mail has {len(recipients)} recipients, {most} are allowed", "send several mails")
+        message = EmailMessage(policy=_POLICY)
+        message["From"], message["To"], message["Date"] = sender, to, format_datetime(localtime())
+        if cc:
+            message["Cc"] = cc
+        if reply_to := text_of(arguments, "reply_to", ""):
+            message["Reply-To"] = _address(reply_to, "reply_to")
+        message["Subject"] = _line(text_of(arguments, "subject"), "subject")
+        try:
+            message.set_content(text_of(arguments, "body"))
+            if html := text_of(arguments, "html", ""):
+                message.add_alternative(html, subtype="html")
+        except UnicodeEncodeError:
+            raise invalid("the mail holds a character that no text may have", "remove lone surrogates") from None
+        return message, recipients
+
+    async def _attach(self, message: EmailMessage, attachment: Any) -> None:
+        if not isinstance(attachment, Mapping):
+            raise invalid("an attachment is not an object", "use {name, data, type} or the handle of a stored file")
+        name = _line(text_of(attachment, "name"), "the name of an attachment")
+        kind = text_of(attachment, "type", "").partition(";")[0].strip().lower() or "application/octet-stream"
+        if not _TYPE.fullmatch(kind):
+            raise invalid("an attachment has a type that none may have", "use one such as application/pdf")
+        if "data" in attachment:
+            data = data_of({"data": attachment["data"], "encoding": "base64"})
+        else:
+            self._means.permit(READ, "a stored file")
+            self._means.usage.permissions.add(READ)
+            data = await self._stored.content(attachment)
+        main, _, sub = kind.partition("/")
+        message.add_attachment(data, maintype=main, subtype=sub, filename=name)
+
+    def _message_id(self, sender: Address) -> str:
+        key, owner = self._means.idempotency_key, self._means.owner
+        self._sent += 1
+        if not key:
+            return f"<{uuid.uuid4().hex}@{sender.domain}>"
+        made = hashlib.sha256("\n".join((owner.org, owner.capability, key, str(self._sent))).encode()).hexdigest()
+        return f"<{made[:40]}@{sender.domain}>"
+
+    def _server(self) -> Server:
+        try:
+            return Server.parse(self._means.secret(URL, "a mail"))
+        except ValueError as error:
+            raise BrokerDenied(
+                DenialCode.SETTING_INVALID,
+                f"{URL} is not the URL of a mail server: {error}",
+                f"set {URL} to smtp://user:password@host:587",
+                setting=URL,
+            ) from None
+
+    async def _send(self, server: Server, sender: str, recipients: list[str], data: bytes) -> None:
+        means = self._means
+        trace.get_current_span().set_attributes({"server.address": server.host, "server.port": server.port})
+        again = "look before you repeat it: it may have been sent"
+        async with means.within(means.limits.mail_seconds, f"the mail server of {URL}", again):
+            with self._denials():
+                relay = Relay(await self._dialler.connect(server.host, server.port))
+                relay.allow(_ANSWERED)
+                try:
+                    async with relay.socket(_SOCKET) as folder:
+                        client = self._client(server, f"{folder}/{_SOCKET}")
+                        await client.connect()
+                    await self._deliver(client, sender, recipients, data)
+                    client.close()
+                finally:
+                    means.usage.bytes_sent += relay.sent
+                    means.usage.bytes_received += relay.received
+                    relay.close()
+
+    def _client(self, server: Server, path: str) -> aiosmtplib.SMTP:
+        plain = self._dialler.is_alias(server.host)
+        return aiosmtplib.SMTP(
+            hostname=server.host,
+            socket_path=path,
+            use_tls=server.tls and not plain,
+            start_tls=not server.tls and not plain,
+            tls_context=self._tls,
+            username=server.user or None,
+            password=server.password or None,
+            local_hostname="hardpoint.invalid",
+            timeout=None,
+        )
+
+    async def _deliver(self, client: aiosmtplib.SMTP, sender: str, recipients: list[str], data: bytes) -> None:
+        await client.mail(sender)
+        for number, recipient in enumerate(recipients, 1):
+            try:
+                await client.rcpt(recipient)
+            except aiosmtplib.SMTPRecipientRefused as refused:
+                raise UpstreamSaid(
+                    DenialCode.RECIPIENT_REFUSED,
+                    f"the mail server refused recipient {number} of {len(recipients)}, so nobody got the mail: "
+                    f"{self._said(refused)}",
+                    "correct the address, or leave it out",
+                    status=str(refused.code),
+                ) from None
+        await client.data(data)
+
+    def _said(self, error: aiosmtplib.SMTPResponseException) -> str:
+        return self._means.outlet.said(f"{error.code} {error.message}"[:300])
+
+    @contextmanager
+    def _denials(self) -> Iterator[None]:
+        """What goes wrong, as denials that name no host; the server's own words are scrubbed and kept out of logs."""
+        try:
+            yield
+        except UpstreamSaid:
+            raise
+        except BrokerDenied as denied:
+            why = "names no public address" if denied.code == DenialCode.ADDRESS_NOT_PUBLIC else "cannot be reached"
+            fix = f"look at the host and the port of {URL}"
+            raise BrokerDenied(denied.code, f"the mail server of {URL} {why}", fix, setting=URL) from None
+        except aiosmtplib.SMTPAuthenticationError as error:
+            raise BrokerDenied(
+                DenialCode.LOGIN_REFUSED,
+                f"the mail server of {URL} refused the login",
+                f"look at user and password of {URL}",
+                setting=URL,
+                status=str(error.code),
+            ) from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise UpstreamSaid(
+                DenialCode.MAIL_REFUSED,
+                f"the mail server refused the mail: {self._said(error)}",
+                f"look at {FROM}, and at what the server accepts",
+                status=str(error.code),
+            ) from None
+        except (aiosmtplib.SMTPException, ssl.SSLError, OSError, ValueError):
+            raise BrokerDenied(
+                DenialCode.UPSTREAM_UNREACHABLE,
+                f"the mail server of {URL} hung up, does not speak SMTP with TLS, or has no certificate to be trusted",
+                f"look at {URL}: smtp:// begins in the clear and turns to TLS, smtps:// begins with it",
+                setting=URL,
+            ) from None
+
+
+def _list(arguments: Mapping[str, Any], name: str, most: int, *, alone: bool = False) -> list[Any]:
+    """A list of an argument, where one text may stand for a list of it."""
+    value = arguments.get(name)
+    if value is None:
+        return []
+    if alone and isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or len(value) > most:
+        raise invalid(f"{name} is not a list of at most {most}", f"pass fewer in {name}")
+    return value
+
+
+def _address(text: Any, place: str) -> Address:
+    """`ada@example.com` or `Ada <ada@example.com>`: one address, of letters that every mail server knows."""
+    match = _ADDRESS.fullmatch(_line(text, place).strip()) if isinstance(text, str) else None
+    spec = (match["one"] or match["other"] or "").strip() if match else ""
+    if match is None or len(spec) > 254 or not _SPEC.fullmatch(spec):
+        raise invalid(f"{place} holds what is not one mail address", 'use "ada@example.com" or "Ada <ada@example.com>"')
+    try:
+        return Address((match["name"] or "").strip().strip('"'), addr_spec=spec)
+    except (HeaderParseError, ValueError):
+        raise invalid(f"{place} holds an address that cannot be written", 'use "ada@example.com"') from None
+
+
+def _line(text: str, place: str) -> str:
+    """A text for a header: a line break in it would begin another."""
+    if _CONTROL.search(text) or len(text) > 1000:
+        raise invalid(f"{place} holds a line break or is too long", "use one line of at most 1000 characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise invalid(f"{place} holds a character that no text may have", "remove lone surrogates") from None
+    return text
