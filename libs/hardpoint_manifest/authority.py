@@ -42,7 +42,8 @@ PERMISSIONS: Final = MappingProxyType(
     }
 )
 
-SERVED: Final = frozenset(name for name in PERMISSIONS if name.startswith(("network.http.", "compute.", "file.")))
+_UNSERVED = ("network.websocket", "integration.calendar", "integration.crm", "context.")
+SERVED: Final = frozenset(name for name in PERMISSIONS if not name.startswith(_UNSERVED))
 """The permissions that open something in this version; the others can be asked for and granted ahead of it."""
 
 HTTP_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")

@@ -18,7 +18,9 @@ JsonSchema = dict[str, Any]
 ParameterType = Literal["string", "number", "integer", "boolean", "object", "array", "file", "any"]
 CONNECTOR_AUTH = "/capability/api/auth"
 """Where a connector says how its API knows who calls, as a JSON Pointer."""
-_NEEDING = (CONNECTOR_AUTH, "/capability/workflow/")
+ASKED_SERVICES = "/permissions"
+"""Where code asks for services of the organisation, as a JSON Pointer."""
+_NEEDING = (CONNECTOR_AUTH, "/capability/workflow/", ASKED_SERVICES)
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 """The methods that do the same when they are done again (RFC 9110, 9.2.2)."""
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -206,7 +208,7 @@ class Requirement(Value):
 
     @property
     def declared(self) -> bool:
-        """Whether the author wrote it down, rather than an `auth` or a step that needs it."""
+        """Whether the author wrote it down, rather than an `auth`, a step or a permission that needs it."""
         return not self.pointer.startswith(_NEEDING)
 
     @property

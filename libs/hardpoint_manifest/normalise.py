@@ -6,7 +6,7 @@ Total on checked sources: what is wrong with a source is found by `rules`, not h
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, cast
 
-from hardpoint_manifest import connector
+from hardpoint_manifest import connector, services
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule, http_permission
 from hardpoint_manifest.engine import ENGINES, LIBRARIES, ONLY_IN_SLOTS
@@ -283,7 +283,7 @@ def _manifest(
         actions=actions,
         requirements=(
             *requirements(settings, settings_path(capability), hosts),
-            *_derived(capability),
+            *_derived(capability, permissions),
             *planned.requirements,
         ),
         permissions=permissions,
@@ -322,8 +322,14 @@ def derives_permissions(capability: written.Common) -> bool:
     return capability.api is not None or kind_of(capability) in {Kind.WORKFLOW, Kind.FLOW}
 
 
-def _derived(capability: written.Common) -> tuple[Requirement, ...]:
-    return connector.derived(capability) if isinstance(capability, written.Capability) else ()
+def _derived(capability: written.Common, permissions: tuple[str, ...]) -> tuple[Requirement, ...]:
+    if isinstance(capability, written.Capability):
+        return connector.derived(capability)
+    if not isinstance(capability, written.Header):
+        return ()
+    settings = capability.config
+    declared = settings if isinstance(settings, dict) else [setting.key for setting in settings]
+    return tuple(services.derived(permissions, declared))
 
 
 def _engine(capability: written.Common, language: Language | None) -> Engine | None:

@@ -123,7 +123,7 @@ def test_a_permission_that_opens_nothing_is_a_warning_with_its_removal(run: Run)
     said = run("check", str(EXAMPLES / "weather-capability.yaml"))
     assert "permission-not-supported" not in said.out
     text = (EXAMPLES / "weather-capability.yaml").read_text()
-    Path("asking.yaml").write_text(text + '    - "ai.call"\n')
+    Path("asking.yaml").write_text(text + '    - "integration.crm"\n')
     said = run("check", "asking.yaml")
     assert said.code == 0
     assert "warning  permission-not-supported" in said.out

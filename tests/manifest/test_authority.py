@@ -145,9 +145,12 @@ def test_the_nearest_permission(name, close):
     assert nearest(name) == close
 
 
-def test_what_is_served_is_requests_files_and_time():
+def test_what_is_served_is_requests_services_files_and_time():
     assert {
         *map(http_permission, HTTP_METHODS),
+        *(f"data.{what}" for what in ("read", "write", "delete")),
+        *(f"ai.{what}" for what in ("call", "embedding", "vision")),
+        "integration.email",
         *(f"compute.{tier}" for tier in COMPUTE_SECONDS),
         *(f"file.{what}" for what in ("read", "write", "temporary")),
     } == SERVED

@@ -71,7 +71,11 @@ def test_the_code_example_in_the_one_model():
     assert found.ok
     assert found.manifest is not None
     assert (found.manifest.kind, found.manifest.language) == ("code", "javascript")
-    assert [(r.key, r.type, r.default) for r in found.manifest.requirements] == [("maxDatasetSize", "number", 10000)]
+    assert [(r.key, r.type, r.default) for r in found.manifest.requirements] == [
+        ("maxDatasetSize", "number", 10000),
+        ("DATABASE_URL", "secret", None),
+        ("DATABASE_TABLES", "string", None),
+    ]
 
 
 def test_declared_actions_of_code_have_schemas():
@@ -140,16 +144,18 @@ def test_findings_say_where_and_what_in_one_line():
 
 
 def test_a_permission_that_opens_nothing_is_said():
-    source = document(http(permissions=["ai.call", "network.http.get", "data.read", "compute.light", "ai.call"]))
+    source = document(
+        http(permissions=["integration.crm", "network.http.get", "context.user", "compute.light", "integration.crm"])
+    )
     found = check(source)
     finding = only(found.findings, "permission-not-supported")
     assert found.ok
     assert (finding.severity, finding.path) == ("warning", "capability.permissions[0]")
     assert finding.message == (
-        "ai.call will open: Call AI/LLM services; data.read will open: Read data from databases;"
+        "integration.crm will open: Access CRM; context.user will open: Access user information;"
         " nothing of this version serves it"
     )
-    assert finding.fix == "remove ai.call, data.read, or keep asking for a version that serves it"
+    assert finding.fix == "remove integration.crm, context.user, or keep asking for a version that serves it"
     after = patched(source, finding).manifest
     assert after is not None
     assert after.permissions == ("network.http.get", "compute.light")
@@ -164,7 +170,7 @@ FAULTS = {
     "no-actions": http(actions=[]),
     "no-api": {"capability": {"id": "x", "endpoints": [{"id": "a", "path": "/"}]}},
     "unknown-permission": http(permissions=["network.http.get", "network.http.gett"]),
-    "permission-not-supported": http(permissions=["network.http.get", "ai.call"]),
+    "permission-not-supported": http(permissions=["network.http.get", "integration.crm"]),
     "missing-permission": integration(method="DELETE"),
     "invalid-host": http(hosts=["localhost"]),
     "invalid-url": integration(endpoint="https://${input.q}.example.com/"),

@@ -5,7 +5,7 @@ import json
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from demo.daemon import Deployment
 from demo.otlp import Receiver
 from demo.upstreams import Answer, Asked, Upstream, exchange_rates, slack, upstream, weather
 
+from executor.post import Post, mail_server
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Agent, Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.state import default_state_folder
+from hardpointd.postgres import EmbeddedPostgres
 from providers import Provider, provider
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -27,7 +29,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(Path(__file__).with_name("names")))
 WEATHER_KEY = "system-weather-key-91c2"
 SLACK_TOKEN = "system-slack-token-40be"
+MAIL_PASSWORD = "system-mail-7d10c4b2"
 UPSTREAM = "upstream.test"
+DATABASE = "database.test"
+MAIL = "mail.test"
 CSV = "value\n1\n2\n3\n4\n100\n"
 
 
@@ -79,6 +84,7 @@ class System:
     weather: Upstream
     slack: Upstream
     identity: Provider
+    post: Post
     clients: list[Hardpoint] = field(default_factory=list)
 
     @property
@@ -128,11 +134,12 @@ def topology() -> str:
 
 
 @pytest.fixture(scope="session")
-async def _deployed(topology: str) -> AsyncIterator[System]:
+async def _deployed(topology: str, postgres: EmbeddedPostgres) -> AsyncIterator[System]:
     receiver = Receiver()
     await receiver.start()
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         programmable = Programmable()
+        post = await stack.enter_async_context(mail_server(MAIL_PASSWORD))
         programmable.server = stack.enter_context(upstream(programmable))
         weather_api = stack.enter_context(upstream(weather(WEATHER_KEY)))
         identity = stack.enter_context(provider())
@@ -148,6 +155,8 @@ async def _deployed(topology: str) -> AsyncIterator[System]:
             "slack.com": slack_api.address,
             "api.exchangerate.host": exchange_api.address,
             UPSTREAM: programmable.server.address,
+            DATABASE: f"127.0.0.1:{postgres.port}",
+            MAIL: post.place,
         }
         deployment = new_deployment(
             topology,
@@ -158,7 +167,7 @@ async def _deployed(topology: str) -> AsyncIterator[System]:
         )
         try:
             await deployment.start()
-            yield System(deployment, receiver, programmable, weather_api, slack_api, identity)
+            yield System(deployment, receiver, programmable, weather_api, slack_api, identity, post)
         finally:
             await deployment.stop()
             await receiver.stop()
