@@ -70,6 +70,7 @@ async def test_a_process_sees_its_own_changes_at_once(url: str, client: Client, 
     store.on_change = snapshots.hear
     snapshots.listen(True)
     assert await state(snapshots) is AgentState.ACTIVE
-    await Agents(store, FakeConfig(), Standard(store, FakeRegistry(), clock, ()), clock).pause_agent(SYSTEM("acme"), HELPER, "")
+    standard = Standard(store, FakeRegistry(), clock, ())
+    await Agents(store, FakeConfig(), standard, clock).pause_agent(SYSTEM("acme"), HELPER, "")
     assert await state(snapshots) is AgentState.PAUSED
     await database.close()

@@ -30,7 +30,6 @@ class Ai:
             MODEL,
         ],
         effect="read",
-        idempotent=True,
     )
     async def analyze(self, input):
         answer = await self.ai.chat(
@@ -70,7 +69,6 @@ class Ai:
             {"name": "usage", "type": "object"},
         ],
         effect="read",
-        idempotent=True,
     )
     async def chat(self, input):
         return await self.ai.chat(**input)
@@ -83,7 +81,6 @@ class Ai:
         ],
         outputs=[{"name": "vectors", "type": "array", "required": True, "description": "One for each text"}],
         effect="read",
-        idempotent=True,
     )
     async def embed(self, input):
         texts = [input["input"]] if isinstance(input["input"], str) else input["input"]

@@ -48,7 +48,6 @@ class Database:
             {"name": "rows", "type": "array", "required": True, "items": {"type": "object"}},
         ],
         effect="read",
-        idempotent=True,
     )
     async def query(self, input):
         return {"rows": await self.db.query(input["sql"], input.get("params", []))}

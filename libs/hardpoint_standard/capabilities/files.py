@@ -65,7 +65,6 @@ class Files:
             {"name": "bytes", "type": "integer", "required": True, "description": "How many bytes of the file that is"},
         ],
         effect="read",
-        idempotent=True,
     )
     async def read(self, input):
         length = min(input.get("length", BYTES), BYTES)
@@ -81,7 +80,6 @@ class Files:
         description="List the files that this call may read",
         outputs=[{"name": "files", "type": "array", "required": True, "items": {"type": "file"}}],
         effect="read",
-        idempotent=True,
     )
     async def list(self, _input):
         return {"files": await self.file.list(stored=True)}

@@ -87,7 +87,6 @@ class Ocr:
         description="Read the whole text of a PDF or a picture",
         inputs=DOCUMENT,
         effect="read",
-        idempotent=True,
     )
     async def extract(self, input):
         return "\n\n".join(page["text"] for page in await self.read(input))
@@ -104,7 +103,6 @@ class Ocr:
             }
         ],
         effect="read",
-        idempotent=True,
     )
     async def pages(self, input):
         return {"pages": await self.read(input)}

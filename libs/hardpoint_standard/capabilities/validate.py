@@ -43,7 +43,6 @@ class Validate:
             },
         ],
         effect="read",
-        idempotent=True,
     )
     async def schema(self, input):
         validator = jsonschema.validators.validator_for(input["schema"], jsonschema.Draft202012Validator)
