@@ -25,7 +25,9 @@ def add(app: typer.Typer) -> None:
     command(attachment, "list", examples=["hardpoint attachment list helper"])(list_attachments)
     command(attachment, "enable", examples=["hardpoint attachment enable helper weather-lookup"])(enable)
     command(attachment, "disable", examples=["hardpoint attachment disable helper weather-lookup"])(disable)
-    command(app, "attach", panel=AGENTS, examples=["hardpoint attach helper weather-lookup"])(attach)
+    command(
+        app, "attach", panel=AGENTS, examples=["hardpoint attach helper weather-lookup", "hardpoint attach helper ocr"]
+    )(attach)
     command(app, "detach", panel=AGENTS, examples=["hardpoint detach helper weather-lookup"])(detach)
     command(app, "tools", panel=AGENTS, examples=["hardpoint tools helper"])(tools)
 
@@ -144,7 +146,10 @@ async def attach(
     installation: Installation,
     priority: Annotated[int, typer.Option(help="Of two that offer one action, the higher is called.")] = 0,
 ) -> Answer:
-    """Switch an installation on for an agent: callable at once, without a restart."""
+    """Switch an installation on for an agent: callable at once, without a restart.
+
+    The standard capabilities (`ocr`, `validate`, `ai`, `database`, `email`, `notify`, `files`) are installed already.
+    """
     from hardpoint_cli.documents import document
     from hardpoint_cli.session import connect
 
