@@ -178,13 +178,13 @@ async def test_a_mail_goes_out_with_its_placeholders_filled_once_and_escaped_in_
     assert platform.asked[-1] == ("email.send", plain)
 
 
-async def test_a_file_is_attached_by_its_handle(jails: Jails) -> None:
-    platform = Platform(email_send={"message_id": "<1@x>"}, file_open={"data": "aGk=", "size": 2})
+async def test_a_file_is_attached_by_its_handle_and_does_not_pass_through_the_jail(jails: Jails) -> None:
+    platform = Platform(email_send={"message_id": "<1@x>"})
     handle = {"id": "orgs/a/files/f", "name": "a.txt", "type": "text/plain", "size": 2}
-    mail = {"to": "a@example.com", "subject": "s", "body": "b", "attachments": [handle]}
+    mail = {"to": "a@example.com", "subject": "s", "body": "b", "attachments": [handle, {"id": "orgs/a/files/g"}]}
     await called(jails, platform, "email.send", mail)
-    assert platform.asked[-1][1]["attachments"] == [{"name": "a.txt", "type": "text/plain", "data": "aGk="}]
-    assert platform.asked[0][1]["file"] == handle
+    [(_, sent)] = platform.asked
+    assert sent["attachments"] == [handle, {"id": "orgs/a/files/g", "name": "attachment"}]
 
 
 async def test_the_administrator_is_told_what_went_wrong(jails: Jails) -> None:
@@ -201,3 +201,5 @@ async def test_the_administrator_is_told_what_went_wrong(jails: Jails) -> None:
     }
     assert (mails[1]["to"], mails[1]["subject"]) == ("x@example.com", "Done")
     assert mails[1]["body"].startswith("All\n\norg: acme")
+    nobody = await called(jails, platform, "notify.admin", {"message": "All"})
+    assert (nobody.error_name, "set ADMIN_EMAIL of the installation notify" in nobody.message) == ("NobodyToTell", True)

@@ -66,12 +66,8 @@ class Email:
                 escape = html.escape if name == "html" else str
                 asked[name] = filled(input[name], input["values"], escape) if "values" in input else input[name]
         if input.get("attachments"):
-            asked["attachments"] = [await self.attached(handle) for handle in input["attachments"]]
+            asked["attachments"] = [{"name": "attachment", **handle} for handle in input["attachments"]]
         return await self.email.send(**asked)
-
-    async def attached(self, handle):
-        described = {name: handle[name] for name in ("name", "type") if name in handle}
-        return {"name": "attachment", **described, "data": await self.file.open(handle)}
 
 
 def filled(text, values, escape):

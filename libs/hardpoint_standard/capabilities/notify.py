@@ -5,6 +5,10 @@ import json
 from hardpoint_sdk import action, capability
 
 
+class NobodyToTell(Exception):
+    """The setting ADMIN_EMAIL has no value."""
+
+
 @capability(
     id="notify",
     name="Notify",
@@ -19,7 +23,6 @@ from hardpoint_sdk import action, capability
             "key": "ADMIN_EMAIL",
             "label": "The administrator's address",
             "type": "string",
-            "required": True,
             "description": "Who is told",
         }
     ],
@@ -37,6 +40,8 @@ class Notify:
         effect="write",
     )
     async def admin(self, input):
+        if not self.config.get("ADMIN_EMAIL"):
+            raise NobodyToTell("it is not known whom to tell: set ADMIN_EMAIL of the installation notify")
         failed = "error" in input
         parts = [input.get("message", "Something went wrong." if failed else "Something happened.")]
         if failed:
