@@ -60,6 +60,13 @@ _PAGE = _of(
     _required("text", "string"),
     _required("source", "string", enum=("text", "ocr")),
 )
+_PASSAGE = _of(
+    "object",
+    _required("document", "string"),
+    _required("part", "integer"),
+    _required("text", "string"),
+    _required("rank", "number"),
+)
 _MODEL = _optional("model", "string")
 _ENCODING = _optional("encoding", "string", enum=("utf-8", "base64"), default="utf-8")
 _MESSAGE_ID = (_required("message_id", "string"),)
@@ -151,6 +158,30 @@ _ACTIONS = (
         (_required("name", "string"), _required("data", "string"), _ENCODING, _optional("type", "string")),
         (_required("file", "file"),),
         effect="write",
+    ),
+    StandardAction(
+        "knowledge.forget",
+        ("data.delete", "compute.moderate"),
+        (_required("document", "string"),),
+        (_required("passages", "integer"),),
+        effect="write",
+        idempotent=True,
+    ),
+    StandardAction(
+        "knowledge.ingest",
+        ("data.write", "data.delete", "compute.moderate"),
+        (_optional("file", "file"), _optional("text", "string"), _optional("document", "string")),
+        (_required("document", "string"), _required("passages", "integer")),
+        effect="write",
+        idempotent=True,
+        may_need=("file.read",),
+    ),
+    StandardAction(
+        "knowledge.search",
+        ("data.read", "compute.moderate"),
+        (_required("query", "string"), _optional("limit", "integer", default=5)),
+        (_required("passages", "array", items=_PASSAGE),),
+        idempotent=True,
     ),
     StandardAction(
         "notify.admin",

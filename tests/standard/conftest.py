@@ -12,6 +12,7 @@ from executor.kept import Kept
 from executor.test_service import EXECUTION
 from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
+from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.jail import Jails
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_standard import shipped
@@ -30,9 +31,9 @@ class Standard:
         self._jails = jails
 
     async def ran(
-        self, name: str, input: Mapping[str, Any], kept: Kept | None = None, settings: Mapping[str, Any] | None = None
+        self, name: str, input: Mapping[str, Any], kept: Kept | None = None, broker: Broker | None = None
     ) -> domain.Ran:
-        """How an action ended, with the limits of a call and what its release asks for granted."""
+        """How an action ended, with the limits of a call; what its release asks for is granted, or a broker given."""
         capability, action = name.split(".")
         code = {one.filename: one for one in shipped()}[f"{capability}.py"]
         manifest = code.manifest
@@ -49,11 +50,11 @@ class Standard:
         )
         limits = domain.Limits(wall_seconds=60, broker_calls=200).for_compute(manifest.authority)
         async with client_of({}) as client:
-            broker = broker_of(client, permissions=frozenset(manifest.permissions), kept=kept)
+            usual = broker_of(client, permissions=frozenset(manifest.permissions), kept=kept)
             runner = CodeRunner(self._jails)
             heard: asyncio.Queue[domain.Event | None] = asyncio.Queue()
             program = Code("python", code.source.decode())
-            return await runner.run(program, execution, settings or {}, broker, limits, heard.put_nowait)
+            return await runner.run(program, execution, {}, broker or usual, limits, heard.put_nowait)
 
 
 @pytest.fixture

@@ -1,0 +1,152 @@
+"""Standard actions over services as they are: a PostgreSQL, an SMTP server, through the broker and the jail."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from executor.brokers import Place, broker_of, client_of
+from executor.kept import Kept
+from executor.post import mail_server
+from executor.test_broker_db import Org, connected
+from hardpoint_manifest.authority import PERMISSIONS
+from standard import documents
+from standard.conftest import Standard
+from standard.documents import INVOICE
+
+TABLES = """
+    CREATE TABLE invoices (number text PRIMARY KEY, amount numeric);
+    CREATE TABLE knowledge (
+        document text NOT NULL,
+        part integer NOT NULL,
+        text text NOT NULL,
+        words tsvector GENERATED ALWAYS AS (to_tsvector('simple', text)) STORED
+    );
+"""
+HANDBOOK = """# Travel
+
+Trains are booked by the office. Book early.
+
+# Expenses
+
+Hotels cost at most 120 EUR a night. Keep every receipt."""
+
+
+@pytest.fixture
+async def org(database_url: Callable[..., Awaitable[str]]) -> AsyncIterator[tuple[Org, Any]]:
+    """A maker of brokers whose organisation has a database with the tables, and a connection to look into it."""
+    async with connected(await database_url()) as (maker, look):
+        await look.execute(TABLES.encode())
+        settings = {"DATABASE_TABLES": "invoices, knowledge"}
+        yield lambda *permissions, **rest: maker(*permissions, settings=settings, **rest), look
+
+
+async def done(standard: Standard, name: str, input: dict[str, Any], broker: Any) -> Any:
+    ran = await standard.ran(name, input, broker=broker)
+    assert ran.error is None, ran.error
+    return ran.output
+
+
+async def test_a_row_is_inserted_once_for_an_effect_and_read_back(standard: Standard, org: tuple[Org, Any]) -> None:
+    maker, _ = org
+    row = {"table": "invoices", "data": {"number": "INV-1", "amount": 1234.56}}
+    for _attempt in range(2):
+        assert await done(standard, "database.insert", row, maker(idempotency_key="run/store")) == {"rows": 1}
+    select = {"sql": "SELECT number, amount FROM invoices WHERE amount > $1", "params": [1000]}
+    assert await done(standard, "database.query", select, maker()) == {"rows": [row["data"]]}
+    more = {"table": "invoices", "data": [{"number": "INV-2"}, {"number": "INV-1"}]}
+    refused = (await standard.ran("database.insert", more, broker=maker())).error
+    assert refused is not None
+    assert len((await done(standard, "database.query", select | {"params": [0]}, maker()))["rows"]) == 1
+
+
+async def test_a_mail_with_a_file_arrives(standard: Standard) -> None:
+    invoice = documents.written(INVOICE)
+    kept = Kept(invoice=invoice)
+    async with (
+        mail_server("pass-word-1") as post,
+        client_of({"mail.example.com": Place(post.place)}) as client,
+    ):
+        broker = broker_of(
+            client,
+            secrets={"SMTP_URL": "smtp://ada:pass-word-1@mail.example.com:25"},
+            settings={"EMAIL_FROM": "Hardpoint <agents@example.com>"},
+            kept=kept,
+        )
+        [handle] = kept.lent().handles
+        mail = {
+            "to": "accounting@example.com",
+            "subject": "New Invoice: {{number}}",
+            "body": "See the attachment.",
+            "values": {"number": "INV-1"},
+            "attachments": [dict(handle)],
+        }
+        sent = await done(standard, "email.send", mail, broker)
+        arrived = post.last()
+    assert (arrived["Subject"], arrived["To"], arrived["Message-ID"]) == (
+        "New Invoice: INV-1",
+        "accounting@example.com",
+        sent["message_id"],
+    )
+    [attached] = arrived.iter_attachments()
+    assert (attached.get_filename(), attached.get_payload(decode=True)) == ("invoice", invoice)
+
+
+async def test_what_was_taken_in_is_found_with_its_source_until_it_is_forgotten(
+    standard: Standard, org: tuple[Org, Any]
+) -> None:
+    maker, look = org
+    kept = Kept(invoice=documents.written(INVOICE))
+    [handle] = kept.lent().handles
+    taken = {"text": HANDBOOK, "document": "handbook.md"}
+    for _again in range(2):
+        assert await done(standard, "knowledge.ingest", taken, maker()) == {"document": "handbook.md", "passages": 1}
+    assert await done(
+        standard, "knowledge.ingest", {"file": dict(handle)}, maker(frozenset(PERMISSIONS), kept=kept)
+    ) == {
+        "document": "invoice",
+        "passages": 1,
+    }
+    assert [(await (await look.execute("SELECT count(*) FROM knowledge")).fetchone())[0]] == [2]
+
+    async def found(query: str) -> list[str]:
+        passages = (await done(standard, "knowledge.search", {"query": query}, maker()))["passages"]
+        return [passage["document"] for passage in passages]
+
+    assert await found("hotels receipt") == ["handbook.md"]
+    assert await found("hammer or trains") == ["handbook.md", "invoice"]
+    assert await found('"forged steel" -hotels') == ["invoice"]
+    assert await found("'; DROP TABLE knowledge; --") == []
+    assert await done(standard, "knowledge.forget", {"document": "handbook.md"}, maker()) == {"passages": 1}
+    assert await found("hotels") == []
+
+
+async def test_a_long_document_becomes_passages_that_hold_all_of_its_words(
+    standard: Standard, org: tuple[Org, Any]
+) -> None:
+    maker, look = org
+    text = "\n\n".join(" ".join(f"word{n}x{m}" for m in range(90)) for n in range(20)) + "\n\n" + "long" * 1000
+    taken = await done(standard, "knowledge.ingest", {"text": text, "document": "long"}, maker())
+    rows = await (await look.execute("SELECT part, text FROM knowledge ORDER BY part")).fetchall()
+    assert [part for part, _ in rows] == list(range(1, taken["passages"] + 1))
+    assert max(len(text) for _, text in rows) <= 1200
+    assert "".join(text for _, text in rows).replace("\n", "").replace(" ", "") == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("input", "name"),
+    [
+        ({}, "NoText"),
+        ({"text": "something"}, "NoText"),
+        ({"text": " \n", "document": "empty"}, "NoText"),
+        ({"text": "x" * 400_001, "document": "long"}, "TooLong"),
+        ({"file": {"id": "orgs/acme/files/locked", "name": "locked.pdf"}}, "NoText"),
+        ({"file": {"id": "orgs/acme/files/bytes", "name": "bytes"}}, "NoText"),
+    ],
+)
+async def test_what_has_no_text_is_said(standard: Standard, input: dict[str, Any], name: str) -> None:
+    kept = Kept(locked=documents.written(INVOICE, password="secret"), bytes=b"\xff\xfe\xfd")
+    error = (await standard.ran("knowledge.ingest", input, kept)).error
+    assert error is not None
+    assert (error.reason, error.metadata["name"]) == ("USER_ERROR", name)
+    assert ": " in error.message
