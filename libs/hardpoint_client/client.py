@@ -257,14 +257,21 @@ class Hardpoint:
         params: Mapping[str, Any] | None = None,
         *,
         settings: str = "",
+        step: str = "",
+        steps: Mapping[str, Any] | None = None,
         seconds: float = CALL_SECONDS,
     ) -> agent_pb2.CallActionResponse:
-        """Run an action of a release of the own org, a draft too, with a settings document if one is named."""
+        """Run an action of a release of the own org, a draft too, with a settings document if one is named.
+
+        Of a flow it can be one `step` alone, as if those before it had given what `steps` has for them.
+        """
         request = agent_pb2.TestActionRequest(
             release=release,
             action=action,
             input=to_struct(params or {}),
             settings=self.named("settings", settings) if settings else "",
+            step=step,
+            steps=to_struct(steps) if steps else None,
         )
         return await self.agents.TestAction(request, timeout=seconds)
 

@@ -291,6 +291,9 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
         run=str(execution.run),
         idempotency_key=execution.idempotency_key,
     )
+    if execution.alone is not None:
+        request.step = execution.alone.step
+        request.pinned.CopyFrom(to_struct(execution.alone.pinned))
     standing = _Standing(release.name, release.digest, action.id, execution.authority, False, release, action)
     request.MergeFrom(_standing(standing))
     request.callees.extend(_callee(callee, request) for callee in execution.callees)

@@ -63,7 +63,7 @@ class World:
             artifact=Artifact(digest, f"{capability}.{ext}", "ticket"),
             action="run",
             output_schema={},
-            input={},
+            input=more.pop("input", {}),
             authority=authority,
             lease_token=more.pop("lease_token", ""),
             requirements=requirements,

@@ -8,6 +8,7 @@ import pytest
 
 from executor.brokers import client_of
 from executor.composed import LONG, World, javascript, python, refused
+from executor.kept import Kept
 from executor.upstream import Upstream
 from hardpoint_executor.domain import Execution, Finished, Limits, Log, Outcome, Requirement
 from hardpoint_executor.jail import JailOptions, Jails, PoolOptions, SlotOptions
@@ -46,7 +47,7 @@ def world() -> World:
 @pytest.fixture
 async def executor(jails: Jails, upstream: Upstream, world: World) -> AsyncIterator[Executor]:
     async with client_of({"api.example.com": upstream}) as http:
-        yield Executor(world, world, jails, http, SystemClock(), Limits())
+        yield Executor(world, world, jails, http, SystemClock(), Limits(), files=Kept())
 
 
 async def ended(executor: Executor, execution: Execution) -> Finished:
@@ -209,7 +210,7 @@ async def test_callers_that_fill_every_jail_do_not_wait_for_ever(options: JailOp
     assert jails.reasons_not_ready() == []
     try:
         async with client_of({}) as http, asyncio.timeout(60):
-            executor = Executor(world, world, jails, http, SystemClock(), Limits())
+            executor = Executor(world, world, jails, http, SystemClock(), Limits(), files=Kept())
             c = world.callee("c", python("return 1"))
             b = world.callee("b", python("return 1 + await self.call('c.run', {})"), c)
             a = world.add("a", python("return 1 + await self.call('b.run', {})"), b)

@@ -32,6 +32,7 @@ def add(app: typer.Typer) -> None:
             "hardpoint test weather.yaml --settings weather-lookup",
             "hardpoint test cleaner.py",
             "hardpoint test cleaner.py --observe",
+            "hardpoint test customer-lookup.yaml --step format --with steps.json",
         ],
     )(run_examples)
 
@@ -78,6 +79,20 @@ async def run_examples(
         bool,
         typer.Option("--observe", help="Say which permissions and hosts the examples used, and patch the rest away."),
     ] = False,
+    step: Annotated[
+        str, typer.Option(metavar="ID", help="Run one step of a flow alone, with the input of the first example.")
+    ] = "",
+    pinned: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="JSON: what the steps before it gave, by id.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Answer:
     """Run the file's examples on the server, and compare what comes with what each expects.
 
@@ -94,6 +109,8 @@ async def run_examples(
     if not found.report.ok or found.report.manifest is None:
         return Answer(found.document, found.shown, ok=False)
     examples = found.report.manifest.examples
+    if step:
+        return await _run_step(found, step, pinned, settings)
     if not examples:
         raise Conflict(f"{file} has no examples, so there is nothing to test", fix="add `examples` to it")
     async with connect() as client:
@@ -114,6 +131,34 @@ async def run_examples(
         told["observed"], shown = _observed(found, seen, seen.runs == len(results))
         lines.append(shown)
     return Answer(told, Group(*lines), not failed)
+
+
+async def _run_step(found: "Checked", step: str, pinned: Path | None, settings: str) -> Answer:
+    """Run one step of the file's flow as a draft; what it gives."""
+    import json
+
+    from hardpoint_cli.inputs import whole
+    from hardpoint_cli.pushing import push_draft
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import output_of
+    from hardpoint_manifest.plan import ACTION
+
+    assert found.report.manifest is not None
+    examples = found.report.manifest.examples
+    given = examples[0].input if examples else {}
+    steps = whole(_text(pinned)) if pinned else {}
+    async with connect() as client:
+        with working("pushing the draft"):
+            pushed, _ = await push_draft(client, found)
+        with working(f"running {step}"):
+            response = await client.test(pushed.release.name, ACTION, given, settings=settings, step=step, steps=steps)
+    output = output_of(response)
+    told = {"release": pushed.release.name, "step": step, "output": output, "run": response.run}
+    return Answer(told, Group(done(f"{step} gave"), Text(json.dumps(output, ensure_ascii=False, indent=2))))
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def _written(file: Path, text: str, force: bool) -> bool:

@@ -52,6 +52,14 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
+class Alone:
+    """One step of a flow, to be run as if those before it had given what is pinned, by step."""
+
+    step: str
+    pinned: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One attempt to run an action: its run's id names it, and `timeout` bounds all of it in seconds.
 
@@ -73,6 +81,8 @@ class Execution:
     callees: tuple[Allowed | Refused, ...] = ()
     callers: tuple[Calling, ...] = ()
     idempotency_key: str = ""
+    alone: Alone | None = None
+    """The one step to run of a flow; all when None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, SettingsName
 from hardpoint_runtime.domain.agents import Agent
 from hardpoint_runtime.domain.attachments import AttachmentView
+from hardpoint_runtime.domain.executions import Alone
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.rpc.shared import Context, authority_to_proto, counters_to_proto, usage_to_proto, window
 from hardpoint_runtime.service.agents import Agents
@@ -148,6 +149,7 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             request.action,
             from_struct(request.input),
             SettingsName.parse(request.settings, "settings") if request.settings else None,
+            Alone(request.step, from_struct(request.steps)) if request.step else None,
             context.time_remaining(),
         )
         return answer_to_proto(answer)

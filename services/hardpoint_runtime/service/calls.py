@@ -20,7 +20,7 @@ from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.callees import Callee, Callees, Calling, Installed
-from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.domain.executions import Alone, Ended, Execution
 from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import (
@@ -36,8 +36,8 @@ from hardpoint_runtime.domain.runs import (
 )
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.peers import Peers
-from hardpoint_runtime.service.lending import Lending
 from hardpoint_runtime.service.composition import Composition
+from hardpoint_runtime.service.lending import Lending
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
@@ -69,7 +69,7 @@ class Answer:
 class Plan:
     """A call that was admitted: what runs, with what authority and settings; whose counters and grants it adds to.
 
-    `callees` are what it may call; what it reaches is cut by each of its `callers`.
+    `callees` are what it may call; what it reaches is cut by each of its `callers`. With `alone` it is one step of it.
     """
 
     name: ActionName
@@ -82,6 +82,7 @@ class Plan:
     grants: Authority
     callees: Callees = ()
     callers: tuple[Calling, ...] = ()
+    alone: Alone | None = None
 
     @classmethod
     def called(cls, agent: AgentName | None, callee: Callee, callers: tuple[Calling, ...]) -> Self:
@@ -161,19 +162,24 @@ class Calls:
         action_id: str,
         value: Mapping[str, Any],
         settings: SettingsName | None,
+        alone: Alone | None,
         remaining: float | None,
     ) -> Answer:
-        """Run an action of a release of the caller's org, a draft too, with all that it asks; raises as call_action."""
+        """Run an action of a release of the caller's org, a draft too, with all that it asks; raises as call_action.
+
+        With `alone` it is one step of a flow, and the input may be any.
+        """
         action_name = ActionName.parse(f"{name.capability}.{action_id}")
         if settings is not None and settings.org != name.org:
             raise NotFound("settings", settings)
         release = await self._peers.registry.release(name)
         action = release.action(action_id)
-        value = InputCheck(action.input_schema).admit(action_name, value)
+        if alone is None:
+            value = InputCheck(action.input_schema).admit(action_name, value)
         configured = await self._peers.config.configured(settings) if settings else frozenset()
         release.check_settings(configured, settings.installation if settings else name.capability)
         callees = await self._composition.of_nobody(name.org, release)
-        plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority(), callees)
+        plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority(), callees, alone=alone)
         return await self._run(caller, plan, value, remaining)
 
     async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
@@ -264,6 +270,7 @@ class Calls:
             files=files,
             callers=plan.callers,
             idempotency_key=str(run),
+            alone=plan.alone,
         )
         return await self._with_tickets(plan, execution)
 

@@ -12,7 +12,16 @@ from hardpoint_manifest.inner import FUNCTION
 
 def inner(flow: FlowPlan, whole: Execution, action: str, value: Any, key: str) -> tuple[Calls | Code, Execution]:
     """The program of an inner action, and its execution with an input; raises ActionFailed for one that cannot be."""
-    of = replace(whole, action=action, output_schema={}, input=value, idempotency_key=key, callees={}, step="")
+    of = replace(
+        whole,
+        action=action,
+        output_schema={},
+        input=value,
+        idempotency_key=key,
+        callees={},
+        step="",
+        files=whole.files.with_those_in(value),
+    )
     if (request := flow.requests.get(action)) is not None:
         if not isinstance(value, dict):
             raise ActionFailed(

@@ -8,7 +8,7 @@ from hardpoint_executor.runners.http import HttpPlan
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound
 from hardpoint_manifest.authority import nearest
 from hardpoint_manifest.expression import ExpressionError
-from hardpoint_manifest.inner import module
+from hardpoint_manifest.inner import BODY_LINE, module
 from hardpoint_manifest.model import REPEATABLE, Action, Manifest
 from hardpoint_manifest.plan import WAITING, Plan, Step
 from hardpoint_manifest.walk import Compiled, Program
@@ -27,6 +27,15 @@ class InnerCode:
     source: str
     filename: str
     output_schema: Mapping[str, Any]
+
+    def authors(self, place: str) -> str:
+        """A place of the module as one of what the author wrote."""
+        name, _, rest = place.partition(":")
+        line, _, column = rest.partition(":")
+        if name != self.filename or not (line.isdecimal() and column.isdecimal()):
+            return place
+        indented = self.language == "python" and int(column) > 1
+        return f"{name}:{int(line) - BODY_LINE + 1}:{int(column) - indented}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class FlowPlan:
         known = (*KNOWN, ERROR, *(step.output for step in plan.steps if step.output))
         try:
             program = Program.plan(plan)
-            on_error = Compiled.of(plan.on_error, known) if plan.on_error else None
+            on_error = Compiled.of(plan.on_error, known, plan.optional) if plan.on_error else None
         except ExpressionError as error:
             raise InvalidArgument(error.message, reason="MANIFEST_INVALID", place=error.place, fix=error.fix) from None
         return cls(
@@ -87,7 +96,7 @@ class FlowPlan:
             raise NotFound("step", step_id, reason="STEP_UNKNOWN", fix=fix)
         outputs = (other.output for other in self.plan.steps if other.output)
         alone = step.model_copy(update={"after": (), "when": "", "output": ""})
-        return Program.of((alone,), None, (*KNOWN, *outputs))
+        return Program.of((alone,), None, (*KNOWN, *outputs), self.plan.optional)
 
 
 def _code(action: Action) -> InnerCode:

@@ -77,7 +77,7 @@ class FlowRunner:
         """Walk to the end, and give its output."""
         running: dict[asyncio.Task[Settled], str] = {}
         try:
-            while True:
+            while walk.failure is None:
                 for due, keys in await _due(walk, running.values()):
                     running[asyncio.create_task(self._settled(due, keys, path))] = due.step.step.id
                 if not running:
@@ -148,7 +148,12 @@ class FlowRunner:
         step = compiled.step
         seconds = step.timeout_seconds or 0
         if step.does is not Does.CALL:
-            return await self._do(step.action, path, value, key, seconds)
+            try:
+                return await self._do(step.action, path, value, key, seconds)
+            except HardpointError as error:
+                if step.does is Does.CODE:
+                    error.place = self._flow.codes[step.action].authors(error.place)
+                raise
         if not isinstance(value, dict):
             raise ActionFailed(
                 f"{step.action} takes an object, and is given {type(value).__name__}", reason="INPUT_INVALID"
@@ -232,8 +237,7 @@ def _failed(path: str, error: Exception | None) -> ActionFailed:
     """The failure of a step as that of the flow, which says where it was."""
     if isinstance(error, HardpointError):
         step = error.metadata.get("step", path)
-        place = error.place if error.place.startswith(step) else f"{step}: {error.place}" if error.place else step
-        failed = ActionFailed(error.message, reason=error.reason, place=place, fix=error.fix)
+        failed = ActionFailed(error.message, reason=error.reason, place=error.place or step, fix=error.fix)
         failed.metadata = {**error.metadata, "step": step}
         return failed
     assert isinstance(error, ExpressionError)
