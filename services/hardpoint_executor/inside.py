@@ -92,11 +92,15 @@ class Inside:
         if callee is None:
             raise self._not_declared(name)
         with self._step(path, name, callee.execution or self._whole) as begun:
-            finished = await self._perform(self._execution(callee, value, key, seconds), self._log)
+            finished = await self._perform(self._execution(callee, value, key or self.key(path), seconds), self._log)
             self._end(begun, finished)
         if finished.error is not None:
             raise CalleeFailed.of(finished.error, name)
         return finished.output
+
+    def key(self, path: str) -> str:
+        """What names the effect of a step by its place; nothing where nobody would repeat the execution."""
+        return f"{self._whole.idempotency_key}/{path}" if self._whole.idempotency_key else ""
 
     async def do(self, path: str, execution: Execution, perform: Perform, seconds: float = 0) -> Any:
         """The output of an inner action of the execution's own release; raises HardpointError."""
@@ -121,7 +125,7 @@ class Inside:
             input=value,
             depth=whole.depth + self._in_jail,
             files=whole.files.handed(value),
-            idempotency_key=key or f"{whole.idempotency_key}/{callee.action}",
+            idempotency_key=key,
         )
         return self._bounded(execution.on_behalf((*whole.callers, whole.calling)), seconds)
 

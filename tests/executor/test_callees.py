@@ -183,6 +183,29 @@ async def test_time_is_the_callers(executor: Executor, world: World) -> None:
     assert (await ended(executor, world.add("a", quick, bounded))).output == "TIMEOUT"
 
 
+async def test_every_call_is_an_effect_of_its_own(executor: Executor, world: World) -> None:
+    b = world.callee("b", python("return (await self.context.get())['idempotency_key']"))
+    twice = python("return [await self.call('b.run'), await self.call('b.run')]")
+    assert (await ended(executor, world.add("a", twice, b))).output == ["r1/b.run", "r1/b.run#2"]
+
+
+async def test_a_callee_opens_the_files_that_it_is_given_and_no_others(executor: Executor, world: World) -> None:
+    kept = Kept(one=b"1", two=b"2")
+    executor._files = kept
+    reads = Authority(frozenset({"file.read", "compute.moderate"}))
+    one, two = kept.lent().handles
+    opens = python("return (await self.file.open(input['open'])).decode()")
+    b = world.callee("b", opens, authority=reads)
+    for given, outcome in ((one, "1"), (None, None)):
+        call = python("return await self.call('b.run', {'open': input['open'], 'file': input['file']})")
+        input = {"open": one["id"], "file": given}
+        finished = await ended(executor, world.add("a", call, b, authority=reads, files=kept.lent(), input=input))
+        assert finished.output == outcome
+    assert finished.error is not None
+    assert finished.error.reason == "FILE_NOT_GIVEN"
+    assert two["id"] not in str(kept.opened)
+
+
 async def test_what_a_callee_logs_is_heard(executor: Executor, world: World) -> None:
     b = world.callee("b", python("self.log('from b')\nself.progress(0.5)\nreturn 1"))
     events = [event async for event in executor.execute(ACME, world.add("a", CALLS_B, b))]

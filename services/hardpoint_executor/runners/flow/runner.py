@@ -131,7 +131,7 @@ class FlowRunner:
     async def _tried(self, compiled: Compiled, value: Any, path: str, key: str) -> Any:
         """The output of a step, tried as often as it may be."""
         retry = compiled.step.retry
-        key = key or f"{self._execution.idempotency_key}/{path}"
+        key = key or self._inside.key(path)
         attempts = retry.attempts if self._may_repeat(compiled) else 1
         wait = retry.seconds
         for attempt in range(1, attempts + 1):
