@@ -62,9 +62,36 @@ DOUBLES = {
 }
 """The file of each, by engine and tier: Python and QuickJS in slots, the others in an nsjail for each call."""
 
+_NODES = [f"double-{number}" for number in range(1, 6)]
+FLOW = json.dumps(
+    {
+        "capability": {
+            **_header("five-doubles"),
+            "flow": {
+                "nodes": [
+                    {"id": "input", "type": "input", "inputs": {"n": {"type": "integer", "required": True}}},
+                    *(
+                        {
+                            "id": node,
+                            "type": "call",
+                            "action": "double-python.double",
+                            "input": {"n": f'${{steps["{before}"].twice}}' if before else "${input.n}"},
+                        }
+                        for before, node in zip(["", *_NODES], _NODES, strict=False)
+                    ),
+                    {"id": "output", "type": "output"},
+                ],
+                "edges": [{"from": a, "to": b} for a, b in zip(["input", *_NODES], [*_NODES, "output"], strict=True)],
+            },
+        }
+    }
+).encode()
+"""Five nodes, one after the other; each calls what the Python probe calls."""
+
 INPUTS: dict[str, dict[str, Any]] = {"http": WEATHER} | dict.fromkeys(DOUBLES, N)
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "http": ("weather-lookup.get-weather", WEATHER),
     "python": ("double-python.double", N),
+    "flow": ("five-doubles.run", N),
 }
 """As an agent makes them."""

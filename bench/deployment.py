@@ -12,7 +12,7 @@ from typing import Any
 
 from demo.daemon import Deployment
 
-from bench.capabilities import DOUBLES, EXAMPLES, HTTP_FILE, INPUTS, SPINNER
+from bench.capabilities import DOUBLES, EXAMPLES, FLOW, HTTP_FILE, INPUTS, SPINNER
 from bench.servers import Servers
 from hardpoint.config.v1 import config_pb2
 from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
@@ -191,6 +191,7 @@ async def _set_up(run: Measured) -> None:
     for name, (filename, source) in DOUBLES.items():
         await run.add(name, source, filename)
     await run.add("spinner", SPINNER, "spinner.py")
+    await run.add("flow", FLOW, "five-doubles.json")
     await run.renew()
 
 

@@ -75,6 +75,7 @@ class Suite:
             self.rates,
             self.through,
             self.code,
+            self.flows,
             self.asks,
             self.cpu,
             self.jails,
@@ -150,6 +151,21 @@ class Suite:
             self.report.goal(
                 f"Execute of {engine} runs at least {least} times a second, and ran {rate:.0f}", rate >= least
             )
+
+    async def flows(self) -> None:
+        """A flow of five nodes, each a call of code, next to the five calls made one after the other."""
+        one = partial(self._run.call, *CALLS["python"])
+
+        async def five() -> None:
+            for _ in range(5):
+                await one()
+
+        probes: dict[str, Probe] = {"five_calls": five, "flow_of_five": partial(self._run.call, *CALLS["flow"])}
+        times = await one_by_one(probes, turns=100)
+        self.report.heading("a flow of five nodes next to its five calls")
+        for name, taken in times.items():
+            self.report.add(f"{name}.p50", taken.p50, "ms", None if name == "five_calls" else "five_calls.p50")
+            self.report.add(f"{name}.p99", taken.p99, "ms", None if name == "five_calls" else "five_calls.p99")
 
     async def asks(self) -> None:
         """What jailed code asks of the broker."""
