@@ -155,6 +155,34 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     ),
     "FILE_NOT_FOUND": Ending("a temporary file that is not there", author="write it before it is read"),
     "FILE_LIMIT": Ending("too many temporary files, or too much in them", "give a smaller input"),
+    # --- calls of other capabilities, and flows ---
+    "CALLEE_NOT_DECLARED": Ending(
+        "a call of another capability that the release does not declare", author="declare it in `calls`"
+    ),
+    "CALLEE_NOT_INSTALLED": Ending("a call of a capability that is not installed", "install it", fix_for=FixFor.CALLER),
+    "CALLEE_DISABLED": Ending(
+        "a call of a capability that is switched off", "switch it on again", fix_for=FixFor.CALLER
+    ),
+    "CALLEE_UNKNOWN": Ending(
+        "a call of an action that the installed release does not have",
+        "install a release that has it",
+        "correct the action's name in `calls`",
+    ),
+    "CALLEE_AMBIGUOUS": Ending(
+        "a call of a capability that is attached twice with equal priority",
+        "give one of the attachments a higher priority",
+        fix_for=FixFor.CALLER,
+    ),
+    "CALLEE_CYCLE": Ending(
+        "a capability that would call what it is called by", author="let one of them do without the other"
+    ),
+    "CALLEE_LIMIT": Ending("calls within calls that are too deep or too many", author="call fewer others"),
+    "SETTINGS_MISSING": Ending(
+        "a capability that was called lacks settings", "set them on its installation", fix_for=FixFor.CALLER
+    ),
+    "FLOW_WAITS": Ending("a flow with a step that waits", author="make it a workflow"),
+    "STEP_UNKNOWN": Ending("a step that the flow does not have", "name one that it has", fix_for=FixFor.CALLER),
+    "STEP_INSIDE": Ending("a step that cannot run alone", "run the one around it", fix_for=FixFor.CALLER),
     # --- the organisation's own services ---
     "SETTING_MISSING": Ending(
         "a service that is not set up: a setting or a secret has no value",

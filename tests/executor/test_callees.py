@@ -206,6 +206,18 @@ async def test_a_callee_opens_the_files_that_it_is_given_and_no_others(executor:
     assert two["id"] not in str(kept.opened)
 
 
+async def test_who_is_cancelled_takes_along_what_it_called(executor: Executor, world: World) -> None:
+    b = world.callee("b", python("self.log('here')\nimport time; time.sleep(30)"))
+    events = executor.execute(ACME, world.add("a", CALLS_B, b))
+    async for event in events:
+        if isinstance(event, Log):
+            await executor.cancel(ACME, "acme", "e-a")
+    assert isinstance(event, Finished)
+    assert event.outcome is Outcome.CANCELLED
+    calls = executor._jail._calls["python", True]  # type: ignore[attr-defined]
+    assert calls.pool._taken == {}
+
+
 async def test_what_a_callee_logs_is_heard(executor: Executor, world: World) -> None:
     b = world.callee("b", python("self.log('from b')\nself.progress(0.5)\nreturn 1"))
     events = [event async for event in executor.execute(ACME, world.add("a", CALLS_B, b))]
@@ -240,6 +252,34 @@ async def test_callers_that_fill_every_jail_do_not_wait_for_ever(options: JailOp
             many = [executor.execute_to_end(ACME, with_id(a, n)) for n in range(5)]
             assert [(one.output, one.error) for one in await asyncio.gather(*many)] == [(3, None)] * 5
             assert [step.path for step in (await ended(executor, a)).steps] == ["b.run", "b.run/c.run"]
+    finally:
+        await jails.stop()
+
+
+async def test_callers_with_many_callees_leave_a_place_to_others(world: World) -> None:
+    options = SlotOptions(most=4, queue=50, queue_seconds=20.0)
+    jails = Jails(JailOptions(languages=("python",), slots=options))
+    await jails.start()
+    assert jails.reasons_not_ready() == []
+    try:
+        async with client_of({}) as http, asyncio.timeout(60):
+            executor = Executor(world, world, jails, http, SystemClock(), Limits(), files=Kept())
+            slow = world.callee("slow", python("self.log('here')\nimport time; time.sleep(30)"))
+            source = "import asyncio\nawait asyncio.gather(*(self.call('slow.run', {}) for _ in range(30)))"
+            greedy = world.add("greedy", python(source), slow)
+            heard = asyncio.Event()
+
+            async def hog() -> None:
+                async for event in executor.execute(ACME, greedy):
+                    if isinstance(event, Log):
+                        heard.set()
+
+            hogging = asyncio.create_task(hog())
+            await heard.wait()
+            others = replace(world.add("quick", python("return 1")), org="other")
+            assert (await executor.execute_to_end(SYSTEM("other"), others)).output == 1
+            hogging.cancel()
+            await asyncio.gather(hogging, return_exceptions=True)
     finally:
         await jails.stop()
 

@@ -154,6 +154,8 @@ class FlowRunner:
                 if step.does is Does.CODE:
                     error.place = self._flow.codes[step.action].authors(error.place)
                 raise
+        if step.input is None:
+            value = {}
         if not isinstance(value, dict):
             raise ActionFailed(
                 f"{step.action} takes an object, and is given {type(value).__name__}", reason="INPUT_INVALID"
