@@ -180,6 +180,8 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "SETTINGS_MISSING": Ending(
         "a capability that was called lacks settings", "set them on its installation", fix_for=FixFor.CALLER
     ),
+    "QUEUE_FULL": Ending("what was called found every jail busy", "call it again", fix_for=FixFor.CALLER),
+    "TICKET_INVALID": Ending("a ticket of what was called was no longer good", "call it again"),
     "FLOW_WAITS": Ending("a flow with a step that waits", author="make it a workflow"),
     "STEP_UNKNOWN": Ending("a step that the flow does not have", "name one that it has", fix_for=FixFor.CALLER),
     "STEP_INSIDE": Ending("a step that cannot run alone", "run the one around it", fix_for=FixFor.CALLER),

@@ -14,6 +14,9 @@ from hardpoint_manifest.authority import COMPUTE_SECONDS
 from hardpoint_manifest.load import language
 
 _NAMED: Final = {
+    "callee": "called",
+    "caller": "on behalf of",
+    "cycle": "cycle",
     "host": "host",
     "redirected_by": "redirected by",
     "because": "because",

@@ -136,14 +136,14 @@ class Inside:
 
     def _not_declared(self, name: str) -> BrokerDenied:
         declared = sorted(self._whole.callees)
-        meant = nearest(name, declared)
-        fix = f"did you mean {meant}?" if meant else f'the author has to declare "{name[:100]}" in `calls`'
+        meant = nearest(name[:100], declared)
+        shown = ascii(name[:100])[1:-1]
         return BrokerDenied(
             "CALLEE_NOT_DECLARED",
-            f"{self._whole.calling.capability} does not say that it calls {name[:100]}",
-            fix,
-            callee=name[:100],
-            **declaring("/calls" if self._in_jail else "/capability/calls", [*declared, name[:100]]),
+            f"{self._whole.calling.capability} does not say that it calls {shown}",
+            f"did you mean {meant}?" if meant else f'the author has to declare "{shown}" in `calls`',
+            callee=shown,
+            **declaring("/calls" if self._in_jail else "/capability/calls", [*declared, shown]),
         )
 
     @contextmanager
@@ -154,7 +154,7 @@ class Inside:
             self._begun.append(begun)
         of = {"hardpoint.step": path, "hardpoint.release": execution.release}
         attributes = {**of, "gen_ai.tool.name": action} if action else of
-        name = f"execute_tool {action}" if action else f"step {path}"
+        name = f"execute_tool {action}" if action else "flow step"
         with tracer.start_as_current_span(name, attributes=attributes, record_exception=False) as span:
             try:
                 yield begun

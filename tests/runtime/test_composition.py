@@ -12,7 +12,7 @@ from hardpoint_kit.errors import ActionFailed, Conflict
 from hardpoint_kit.names import InstallationName, ReleaseName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import DEEPEST, MOST, Callee, Directory, Installed, Refused, called
-from hardpoint_runtime.domain.executions import Allowed, Ended, Execution
+from hardpoint_runtime.domain.executions import Allowed, Alone, Ended, Execution
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import CountedFor, Failure, Inner, RunState, Usage
 from runtime.conftest import Another, Client, Dial, Fakes, Query, eventually
@@ -223,3 +223,33 @@ async def test_a_run_without_inner_steps_is_its_own_only_step(attached: Client, 
     (step,) = (await attached.runs.ListSteps(run_pb2.ListStepsRequest(parent=answer.run))).steps
     assert (step.name, step.action, step.path) == (f"{answer.run}/steps/1", "weather.get-weather", "")
     assert await query("SELECT count(*) FROM inner_steps") == [(0,)]
+
+
+async def test_tickets_that_a_callee_was_refused_with_are_not_used_again(client: Client, fakes: Fakes) -> None:
+    await attach_top(client, fakes, calling("b"))
+    await client.install("orgs/acme/capabilities/b")
+    first = only((await call_top(client, fakes)).callees)  # type: ignore[arg-type]
+    assert only((await call_top(client, fakes)).callees) == first  # type: ignore[arg-type]
+
+    async def refuse(_execution: Execution) -> Ended:
+        spent = inner("b.run", ActionFailed("the ticket is spent", reason="TICKET_INVALID"))
+        return Ended(RunState.FAILED, None, ActionFailed("no"), Usage(), Authority(), (spent,))
+
+    kept, fakes.executor.behave = fakes.executor.behave, refuse
+    with pytest.raises(ActionFailed):
+        await client.call("top.run")
+    fakes.executor.behave = kept
+    renewed = only((await call_top(client, fakes)).callees)  # type: ignore[arg-type]
+    assert isinstance(first, Allowed)
+    assert isinstance(renewed, Allowed)
+    assert renewed.artifact_ticket != first.artifact_ticket
+
+
+async def test_one_step_of_a_draft_has_what_is_pinned_and_any_input(client: Client, fakes: Fakes) -> None:
+    fakes.registry.add(release())
+    request = agent_pb2.TestActionRequest(
+        release="orgs/acme/capabilities/weather/releases/1.0.0", action="get-weather", step="format"
+    )
+    request.steps.update({"fetch": {"name": "Ann"}})
+    await client.agents.TestAction(request)
+    assert fakes.executor.executions[0].alone == Alone("format", {"fetch": {"name": "Ann"}})

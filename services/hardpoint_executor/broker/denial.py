@@ -15,7 +15,9 @@ class CalleeFailed(BrokerDenied):
     def of(cls, error: HardpointError, callee: str) -> "CalleeFailed":
         """The error as its caller gets it: the code is its reason."""
         failed = cls(error.reason, error.message, error.fix)
-        failed.facts = {**error.metadata, "callee": callee}
+        of_its_document = {"path", "patch", "author"}
+        failed.facts = {name: fact for name, fact in error.metadata.items() if name not in of_its_document}
+        failed.facts["callee"] = callee
         return failed
 
 

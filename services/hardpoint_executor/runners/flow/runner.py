@@ -5,6 +5,7 @@ What only computes is walked on a thread that all flows share, so that a large o
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
@@ -50,6 +51,7 @@ class FlowRunner:
         self._do = do
         self._given = {"input": execution.input, "trigger": execution.input, "settings": dict(settings)}
         self._room = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._levels: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SIDE_BY_SIDE))
         self._items = 0
         self._bytes = 0
 
@@ -115,10 +117,12 @@ class FlowRunner:
 
     async def _output(self, compiled: Compiled, value: Any, path: str, key: str) -> Any:
         if compiled.steps is not None:
-            return await self._walked(Walk(compiled.steps, value), f"{path}/")
+            # A room for each level: who is in one of them never waits for another in the same.
+            async with self._levels[path.count("/")]:
+                return await self._walked(Walk(compiled.steps, value), f"{path}/")
         async with self._room:
             output = await self._tried(compiled, value, path, key)
-        self._bytes += len(json.dumps(output))
+        self._bytes += await _aside(lambda: len(json.dumps(output)))
         if self._bytes > MOST_BYTES:
             raise ActionFailed(
                 f"the steps of the flow give more than {MOST_BYTES} bytes together",
