@@ -242,11 +242,20 @@ class Hardpoint:
         return listed.tools
 
     async def call(
-        self, agent: str, action: str, params: Mapping[str, Any] | None = None, *, seconds: float = CALL_SECONDS
+        self,
+        agent: str,
+        action: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        seconds: float = CALL_SECONDS,
+        oversize_to_file: bool = False,
     ) -> agent_pb2.CallActionResponse:
-        """Call "{capability}.{action}" as an agent."""
+        """Call "{capability}.{action}" as an agent; an output that is too large is stored with `oversize_to_file`."""
         request = agent_pb2.CallActionRequest(
-            agent=self.named("agents", agent), action=action, input=to_struct(params or {})
+            agent=self.named("agents", agent),
+            action=action,
+            input=to_struct(params or {}),
+            oversize=agent_pb2.OVERSIZE_FILE if oversize_to_file else agent_pb2.OVERSIZE_UNSPECIFIED,
         )
         return await self.agents.CallAction(request, timeout=seconds)
 

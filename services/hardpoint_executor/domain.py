@@ -194,6 +194,8 @@ class Execution:
     strict: bool = False
     """Whether the release wants a jail that serves this call alone."""
     files: Lent = field(default_factory=Lent)
+    oversize_to_file: bool = False
+    """Whether an output that is too large is stored, rather than an error."""
     asked: Authority = field(default_factory=Authority)
     """What the release asks for, granted or not."""
     idempotency_key: str = ""
@@ -338,6 +340,8 @@ class Finished:
     used: Authority = field(default_factory=Authority)
     steps: "tuple[InnerStep, ...]" = ()
     """What ran inside of it, in the order in which it began."""
+    output_in_file: bool = False
+    """Whether the output is stored, and `output` says where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         libraries=tuple(request.libraries),
         strict=request.isolation == "strict",
         files=Lent(request.files_ticket.ticket, tuple(map(_handle, request.files_ticket.files))),
+        oversize_to_file=request.oversize_to_file,
         asked=_authority(request.asked),
         idempotency_key=request.idempotency_key,
         callees={callee.action: callee_from_proto(callee) for callee in request.callees},
@@ -207,6 +208,7 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         used_permissions=sorted(finished.used.permissions),
         used_hosts=sorted(finished.used.hosts),
         steps=map(step_to_proto, finished.steps),
+        output_in_file=finished.output_in_file,
     )
 
 

@@ -42,6 +42,7 @@ from hardpoint_executor.runners.flow.inner import inner
 from hardpoint_executor.runners.flow.plan import FlowPlan
 from hardpoint_executor.runners.flow.runner import FlowRunner
 from hardpoint_executor.runners.offer import Engines
+from hardpoint_executor.runners.oversize import OVERSIZE_BYTES, OVERSIZE_FIX, fitting
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.documents import DEEPEST, MOST_VALUES, too_deep, too_many
@@ -230,30 +231,33 @@ class Executor:
             if isinstance(program, Calls):
                 tell(Started("http"))
                 async with asyncio.timeout(limits.wall_seconds):
-                    output = await program.plan(execution.action).run(
-                        broker, execution.input, settings, limits.output_bytes
-                    )
+                    most = OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes
+                    output = await program.plan(execution.action).run(broker, execution.input, settings, most)
             elif isinstance(program, FlowPlan):
                 tell(Started("flow"))
                 async with asyncio.timeout(limits.wall_seconds):
                     output = await self._walk(program, execution, values, settings, inside)
-                _check_size(output, limits.output_bytes)
+                _check_size(output, OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes)
             else:
                 ran = await self._code.run(program, execution, settings, broker, limits, told)
                 usage, output = ran.usage, ran.output
                 if ran.error is not None:
                     raise ran.error
-            if too_deep(output):
+            if await asyncio.to_thread(too_deep, output) if execution.oversize_to_file else too_deep(output):
                 raise ActionFailed(
                     f"the output is nested deeper than {DEEPEST} levels",
                     reason="OUTPUT_LIMIT",
                     fix="return something flatter",
                 )
+            if execution.oversize_to_file:
+                whole = await broker.outlet.output(output)
+                output, in_file = await fitting(whole, limits.output_bytes, execution, broker.stored)
+                return replace(finished(Outcome.OK, output), output_in_file=in_file)
             if too_many(output):
                 raise ActionFailed(
                     f"the output holds more than {MOST_VALUES} values",
                     reason="OUTPUT_LIMIT",
-                    fix="return less, or one text that holds it, such as CSV",
+                    fix=f"return less, or one text that holds it, such as CSV; {OVERSIZE_FIX}",
                     limit=f"{MOST_VALUES} values",
                 )
             return finished(Outcome.OK, await broker.outlet.output(output))
@@ -322,7 +326,7 @@ def _check_size(output: Any, most: int) -> None:
         raise ActionFailed(
             f"the output is larger than {most} bytes",
             reason="OUTPUT_LIMIT",
-            fix="return less",
+            fix=f"return less; {OVERSIZE_FIX}",
             limit=f"{most} bytes",
         )
 

@@ -290,6 +290,7 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
         agent=execution.agent,
         run=str(execution.run),
         idempotency_key=execution.idempotency_key,
+        oversize_to_file=execution.oversize_to_file,
     )
     if execution.alone is not None:
         request.step = execution.alone.step
@@ -388,7 +389,7 @@ def _ended(finished: executor_pb2.Finished) -> Ended:
     used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
     steps = tuple(map(_inner, finished.steps))
     if state is RunState.SUCCEEDED:
-        return Ended(state, finished.output, None, usage, used, steps)
+        return Ended(state, finished.output, None, usage, used, steps, finished.output_in_file)
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
     error.from_peer = False

@@ -57,6 +57,7 @@ def run(jails: Jails) -> Run:  # noqa: F811
         limits: Limits | None = None,
         kept: Kept | None = None,
         engine: str = "",
+        oversize: bool = False,
     ) -> list[Event]:
         if isinstance(body, dict):
             data, filename, action = json.dumps({"capability": body}).encode(), "probe.json", "get"
@@ -81,6 +82,7 @@ def run(jails: Jails) -> Run:  # noqa: F811
             asked=asked or everything,
             files=kept.lent() if kept else Lent(),
             engine=engine,
+            oversize_to_file=oversize,
         )
         async with client_of(upstreams) as http:
             executor = Executor(Registry(data), Config(), jails, http, SystemClock(), Limits(), files=kept or Kept())

@@ -1,16 +1,19 @@
 """The stored files of a call: handles where the input has files, tickets for exactly those, and nobody else's."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
+from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_kit.errors import InvalidArgument, Unavailable
 from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.model import FILE_SCHEMA
-from hardpoint_runtime.domain.executions import Lent, SaveLimits
-from runtime.conftest import Client, Fakes, Query
+from hardpoint_runtime.domain.executions import Ended, Execution, Lent, SaveLimits
+from runtime.conftest import AGENT, Client, Fakes, Query
 from runtime.factories import action, release
+from runtime.fakes import succeed
 
 MINE, OTHER = "orgs/acme/files/mine", "orgs/acme/files/other"
 SCHEMA: dict[str, Any] = {
@@ -102,3 +105,17 @@ async def test_files_that_are_away_are_said_to_be(reader: Client, fakes: Fakes) 
     with pytest.raises(Unavailable):
         await reader.call("weather.read", invoice={"id": MINE})
     await reader.call("weather.read", note="without files all goes on")
+
+
+async def test_an_output_that_is_too_large_is_stored_when_the_call_says_so(reader: Client, fakes: Fakes) -> None:
+    async def stores(execution: Execution) -> Ended:
+        return replace(await succeed(execution), output_in_file=execution.oversize_to_file)
+
+    fakes.executor.behave = stores
+    request = agent_pb2.CallActionRequest(agent=AGENT, action="weather.read")
+    assert not (await reader.agents.CallAction(request)).output_in_file
+    assert fakes.files.tickets == []
+    request.oversize = agent_pb2.OVERSIZE_FILE
+    assert (await reader.agents.CallAction(request)).output_in_file
+    ((_, names, save),) = fakes.files.tickets
+    assert (names, save) == ([], ALL)

@@ -1,5 +1,7 @@
 """Stored files from end to end: uploaded, handed to an action by handle, read in the jail, saved, and taken again."""
 
+import json
+
 import pytest
 
 from hardpoint.files.v1 import files_pb2
@@ -26,6 +28,10 @@ class Copier:
         data = await self.file.open(input["file"])
         name = "copy of " + input["file"]["name"]
         return {"copy": await self.file.save(name, data[::-1], "application/pdf")}
+
+    @action(description="Return much")
+    async def flood(self, input):
+        return [{"n": n, "text": "x" * 200} for n in range(8000)]
 
     @action(description="Open what an id names", inputs=[TEXT])
     async def peek(self, input):
@@ -109,3 +115,21 @@ async def test_what_is_not_granted_is_denied_with_what_to_do(client: Hardpoint, 
         await client.call(agent.id, "copier.copy", {"file": handle_of(given)})
     assert (refused.value.reason, refused.value.metadata["permission"]) == ("PERMISSION_NOT_GRANTED", "file.write")
     assert refused.value.fix == 'grant "file.write" to the installation'
+
+
+async def test_an_output_that_is_too_large_is_stored_when_it_is_wanted(client: Hardpoint, agent: Agent) -> None:
+    grants = manifest_pb2.Authority(permissions=["file.read"])
+    await add_file(client, agent, PYTHON, "copier.py", grants=grants)
+    with pytest.raises(ActionFailed) as refused:
+        await client.call(agent.id, "copier.flood")
+    assert refused.value.reason == "OUTPUT_LIMIT"
+    assert "--oversize-to-file" in refused.value.fix
+    answer = await client.call(agent.id, "copier.flood", oversize_to_file=True)
+    output = output_of(answer)
+    assert answer.output_in_file
+    assert output["preview"][0] == {"n": 0, "text": "x" * 200}
+    assert output["schema"]["items"]["properties"] == {"n": {"type": "integer"}, "text": {"type": "string"}}
+    stored = await client.files.GetFile(files_pb2.GetFileRequest(name=output["file"]["id"]))
+    assert (stored.run, stored.type) == (answer.run, "application/json")
+    rows = json.loads(await client.read_file(stored.name))
+    assert (len(rows), rows[-1]["n"]) == (8000, 7999)

@@ -50,6 +50,9 @@ async def call(
         typer.Argument(metavar="[KEY=VALUE]...", help="The input, read as the types it declares; @PATH is a file."),
     ] = None,
     input: Annotated[str, typer.Option(metavar="JSON|-", help="The whole input as JSON; - reads it from stdin.")] = "",
+    oversize_to_file: Annotated[
+        bool, typer.Option("--oversize-to-file", help="Store an output that is too large, and show what is in it.")
+    ] = False,
 ) -> Answer:
     """Call an action as an agent would: the same checks, grants, limits and record."""
     from hardpoint_cli.documents import document, duration
@@ -68,7 +71,7 @@ async def call(
             params = params or {**by_schema(words, schema), **await _stored(client, files)}
         try:
             with working(f"calling {action}"):
-                response = await client.call(agent, action, params)
+                response = await client.call(agent, action, params, oversize_to_file=oversize_to_file)
         except InvalidArgument as error:
             error.fix = f"`hardpoint tools {agent}` shows the actions and what they take"
             raise

@@ -58,7 +58,7 @@ async function answer({ call, describe: asked, strip: written }) {
   const header = await load(call.source, call.filename);
   const run = find(header, call.action);
   const value = await run.call(bind(header, offered(call)), call.input);
-  return fitting({ result: { value: value ?? null } });
+  return fitting({ result: { value: value ?? null } }, call.result_bytes);
 }
 
 /** What an action gets as `this`. */
@@ -76,10 +76,10 @@ function setGlobals() {
   delete globalThis.require;
 }
 
-function fitting(frame) {
+function fitting(frame, most = RESULT_BYTES) {
   const bytes = encode(frame);
-  if (bytes.length <= RESULT_BYTES) return bytes;
-  const message = `the result has ${bytes.length} bytes; at most ${RESULT_BYTES} are accepted`;
+  if (bytes.length <= most) return bytes;
+  const message = `the result has ${bytes.length} bytes; at most ${most} are accepted`;
   return encode({ failure: { name: 'ResultTooLarge', message, stack: [] } });
 }
 

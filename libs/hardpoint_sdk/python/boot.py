@@ -93,7 +93,7 @@ def _answer(frame: dict[str, Any]) -> bytes:
     value = actions[call["action"]](_self(call), call["input"])
     if hasattr(value, "__await__"):
         value = _complete(value, call["source"])
-    return _fitting({"result": {"value": value}})
+    return _fitting({"result": {"value": value}}, call.get("result_bytes", _RESULT_BYTES))
 
 
 def _load(call: dict[str, Any]) -> None:
@@ -166,10 +166,10 @@ def _complete(awaited: Coroutine[Any, Any, Any], source: str) -> Any:
     raise RuntimeError("the action awaits something other than self.fetch: import asyncio in the plugin")
 
 
-def _fitting(frame: dict[str, Any]) -> bytes:
+def _fitting(frame: dict[str, Any], most: int = _RESULT_BYTES) -> bytes:
     answer = channel.encode(frame)
-    if len(answer) > _RESULT_BYTES:
-        raise _Failure("ResultTooLarge", f"the result has {len(answer)} bytes; at most {_RESULT_BYTES} are accepted")
+    if len(answer) > most:
+        raise _Failure("ResultTooLarge", f"the result has {len(answer)} bytes; at most {most} are accepted")
     return answer
 
 

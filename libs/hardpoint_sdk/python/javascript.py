@@ -68,11 +68,11 @@ class Engine:
         try:
             self._context.module(source)
             self._begin(json.dumps(frame))
-            return self._driven()
+            return self._driven(words.get("result_bytes", _RESULT_BYTES))
         except _quickjs.JSException as error:
             return _failure(str(error), words["filename"])
 
-    def _driven(self) -> bytes:
+    def _driven(self, most: int) -> bytes:
         """Run jobs, and take replies and timers while none is left, until there is an answer."""
         while True:
             while self._context.execute_pending_job():
@@ -88,9 +88,9 @@ class Engine:
             else:
                 self._ring()
         answer = channel.framed(self._answer.encode())
-        if len(answer) <= _RESULT_BYTES:
+        if len(answer) <= most:
             return answer
-        message = f"the result has {len(answer)} bytes; at most {_RESULT_BYTES} are accepted"
+        message = f"the result has {len(answer)} bytes; at most {most} are accepted"
         return channel.encode({"failure": {"name": "ResultTooLarge", "message": message, "stack": []}})
 
     def _carry(self, text: str) -> bool:

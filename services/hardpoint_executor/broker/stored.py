@@ -83,6 +83,10 @@ class StoredFiles:
         """All bytes of a stored file that is named by its handle, or by the handle's id; raises BrokerDenied."""
         return (await self._opened(_id(file), 0, 0))[0]
 
+    async def keep(self, name: str, declared_type: str, data: bytes) -> Handle:
+        """Save what the platform itself makes of an execution, without any permission; raises BrokerDenied."""
+        return await self._keep(_Saving(name, declared_type), data)
+
     async def _open(self, arguments: Mapping[str, Any]) -> Any:
         name = _id(arguments.get("file"))
         if (into := arguments.get("into")) is not None:

@@ -70,6 +70,8 @@ class Calls(Generic[P]):
                 "libraries": list(call.libraries),
             }
         }
+        if call.limits.oversize_bytes:
+            frame["call"]["result_bytes"] = call.limits.oversize_bytes
         owner = call.org, call.capability
         return await self._hold(owner, frame, "result", call.limits, door, on_event, call.depth)
 

@@ -89,7 +89,8 @@ class Conversation:
     async def _listen(self, first: bytes, answer: str) -> None:
         try:
             self._process.writer.write(first)
-            while (body := await frames.read(self._process.reader)) is not None:
+            cap = max(frames.FRAME_BYTES, self._limits.oversize_bytes)
+            while (body := await frames.read(self._process.reader, cap)) is not None:
                 await self._hear(body, answer)
         except frames.TooManyNests as error:
             raise _Ended(OutcomeKind.OUTPUT_LIMIT, f"the plugin sent {error}", "lists and objects") from error
@@ -121,10 +122,11 @@ class Conversation:
             case _ if key == answer:
                 if "value" not in value:
                     raise frames.ProtocolError(f'a frame "{key}" without a value')
-                if len(body) > self._limits.output_bytes:
+                most = max(self._limits.output_bytes, self._limits.oversize_bytes)
+                if len(body) > most:
                     raise _Ended(
                         OutcomeKind.OUTPUT_LIMIT,
-                        f"the result is larger than {self._limits.output_bytes} bytes",
+                        f"the result is larger than {most} bytes",
                         "result",
                     )
                 raise _Ended(OutcomeKind.OK, value=value["value"])

@@ -39,6 +39,8 @@ class Limits:
     """Bytes of the result, and apart from it bytes printed to stdout and stderr."""
     log_bytes: int = 64 * 1024
     """Bytes of log and progress messages."""
+    oversize_bytes: int = 0
+    """Bytes of a result that may be larger than `output_bytes`; 0 where it may not."""
     broker_calls: int = 10
     broker_bytes: int = 16 * 1024 * 1024
     """Bytes of all that is asked of the broker: reading it takes the executor's own time."""

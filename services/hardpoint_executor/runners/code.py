@@ -1,5 +1,6 @@
 """Runs an action of a code file in a jail, and reads the header of one; how a run ended becomes an error's reason."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -26,6 +27,7 @@ from hardpoint_executor.jail.interface import (
 from hardpoint_executor.runners.denied import failure
 from hardpoint_executor.runners.exhaustion import exhausted
 from hardpoint_executor.runners.offer import Offer
+from hardpoint_executor.runners.oversize import OVERSIZE_BYTES, OVERSIZE_FIX
 from hardpoint_kit.documents import DEEPEST, too_deep
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import inject, tracer
@@ -85,11 +87,17 @@ class CodeRunner:
         if outcome.kind is OutcomeKind.VIOLATION:
             security.killed(execution.who, _call_made(outcome))
         error = (
-            _wrong_output(outcome.value, execution.output_schema)
+            await self._checked(outcome.value, execution)
             if outcome.ok
             else _error(outcome, execution.artifact.filename, limits)
         )
         return domain.Ran(_usage(outcome), None if error else outcome.value, error)
+
+    async def _checked(self, output: Any, execution: domain.Execution) -> ActionFailed | None:
+        """What is wrong with an output; one that may be large is looked at while others go on."""
+        if execution.oversize_to_file:
+            return await asyncio.to_thread(_wrong_output, output, execution.output_schema)
+        return _wrong_output(output, execution.output_schema)
 
     def _call(
         self,
@@ -114,6 +122,7 @@ class CodeRunner:
                 limits.memory_bytes + self.offer.held_by(execution.libraries),
                 limits.output_bytes,
                 limits.log_bytes,
+                OVERSIZE_BYTES if execution.oversize_to_file else 0,
                 broker.limits.asks,
             ),
             org=execution.org,
@@ -196,6 +205,8 @@ def _error(outcome: Outcome, filename: str, limits: domain.Limits) -> HardpointE
     fix = _FIXES.get(outcome.kind, "")
     if outcome.syscall:
         fix = f"take out what calls {outcome.syscall}, or the library that does"
+    if outcome.kind is OutcomeKind.OUTPUT_LIMIT and outcome.detail == "result":
+        fix = OVERSIZE_FIX
     if library := _library_missed(outcome):
         fix = f'add libraries=["{library}"] to @capability(...)'
     return kind(message, reason=_REASONS[outcome.kind], place=place, fix=fix, **facts)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardpoint_executor.runners.oversize import OVERSIZE_FIX
+
 TMP_MIB = 16
 TMP_FILES = 1024
 MOST_THREADS = 40
@@ -31,6 +33,7 @@ _PROCESSES = Exhausted(
     f"a call is one process, with at most {MOST_THREADS} threads whose stacks fit its memory",
     "do the work in this process: start no program and do not fork; of threads, start few, or give them small stacks",
 )
+_RESULT = Exhausted("OUTPUT_LIMIT", "1 MiB", fix=OVERSIZE_FIX)
 _DISK = Exhausted(
     "DISK",
     f"{TMP_MIB} MiB, {TMP_FILES} files",
@@ -40,6 +43,7 @@ _DISK = Exhausted(
 
 _SIGNS: Sequence[tuple[str, str, Exhausted]] = (
     ("MemoryError", r"", _MEMORY),
+    ("ResultTooLarge", r"the result has ", _RESULT),
     ("ProcessRefused", r"", _PROCESSES),
     ("RuntimeError", r"can't start new thread$", _PROCESSES),
     ("Error", r"spawn(Sync)? (.* )?(EPERM|EAGAIN)$", _PROCESSES),

@@ -83,6 +83,7 @@ class Execution:
     idempotency_key: str = ""
     alone: Alone | None = None
     """The one step to run of a flow; all when None."""
+    oversize_to_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class Ended:
 
     The output is passed on as it came, a protobuf `Value`: nothing here reads it, and writing it anew would cost more
     than all else for a large one. `used` is what of its authority it used, with the hosts that it asked. `steps` are
-    what ran inside of it, in the order in which it began.
+    what ran inside of it, in the order in which it began. `output_in_file` says that the output was too large and is
+    stored: what is here says where.
     """
 
     state: RunState
@@ -100,3 +102,4 @@ class Ended:
     usage: Usage
     used: Authority = field(default_factory=Authority)
     steps: tuple[Inner, ...] = ()
+    output_in_file: bool = False

@@ -138,6 +138,7 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             request.action,
             from_struct(request.input),
             context.time_remaining(),
+            request.oversize == agent_pb2.OVERSIZE_FILE,
         )
         return answer_to_proto(answer)
 
@@ -205,4 +206,5 @@ def answer_to_proto(answer: Answer) -> agent_pb2.CallActionResponse:
         release=str(answer.release),
         usage=usage_to_proto(answer.usage),
         used=authority_to_proto(answer.used),
+        output_in_file=answer.output_in_file,
     )

@@ -63,6 +63,7 @@ class Answer:
     release: ReleaseName
     usage: Usage
     used: Authority
+    output_in_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Plan:
     callees: Callees = ()
     callers: tuple[Calling, ...] = ()
     alone: Alone | None = None
+    oversize_to_file: bool = False
 
     @classmethod
     def called(cls, agent: AgentName | None, callee: Callee, callers: tuple[Calling, ...]) -> Self:
@@ -129,11 +131,18 @@ class Calls:
         return (await self._snapshots.get(agent)).tools()
 
     async def call_action(
-        self, caller: Caller, agent: AgentName, action: str, value: Mapping[str, Any], remaining: float | None
+        self,
+        caller: Caller,
+        agent: AgentName,
+        action: str,
+        value: Mapping[str, Any],
+        remaining: float | None,
+        oversize_to_file: bool = False,
     ) -> Answer:
         """Run an action for an agent; its run is on disk when this returns or raises what the action raised.
 
-        `remaining` is what the caller still waits, in seconds. A call that is refused leaves no run.
+        `remaining` is what the caller still waits, in seconds. A call that is refused leaves no run. An output that is
+        too large is stored with `oversize_to_file`.
         """
         name = ActionName.parse(action)
         offer = (await self._snapshots.get(agent)).admit(name)
@@ -152,6 +161,7 @@ class Calls:
             attached.counted_for,
             attached.grants,
             offer.callees,
+            oversize_to_file=oversize_to_file,
         )
         return await self._run(caller, plan, value, remaining)
 
@@ -255,7 +265,7 @@ class Calls:
         if remaining is not None:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
             limit = min(limit, timeout)
-        files, value = await self._lending.lend(run, plan.action, plan.authority, value)
+        files, value = await self._lending.lend(run, plan.action, plan.authority, value, saves=plan.oversize_to_file)
         execution = Execution(
             run=run,
             agent=str(plan.agent or ""),
@@ -271,6 +281,7 @@ class Calls:
             callers=plan.callers,
             idempotency_key=str(run),
             alone=plan.alone,
+            oversize_to_file=plan.oversize_to_file,
         )
         return await self._with_tickets(plan, execution)
 
@@ -281,7 +292,7 @@ def _answer(span: Span, run: Run, ended: Ended) -> Answer:
         error: HardpointError = ended.error
         error.metadata["run"] = str(run.name)
         raise error
-    return Answer(ended.output, run.name, run.release, run.usage, ended.used)
+    return Answer(ended.output, run.name, run.release, run.usage, ended.used, ended.output_in_file)
 
 
 def _shares(callees: Callees, steps: tuple[Inner, ...]) -> tuple[Share, ...]:

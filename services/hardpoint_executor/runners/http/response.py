@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self
 from hardpoint_executor.broker.fetch import FetchResponse
 from hardpoint_executor.runners.http.outputs import check_output
 from hardpoint_executor.runners.http.repeats import retry_after
+from hardpoint_executor.runners.oversize import OVERSIZE_FIX
 from hardpoint_kit.errors import ActionFailed
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, as_text, compile
 from hardpoint_manifest.model import Action, HttpCall, Parameter
@@ -168,6 +169,6 @@ def _check_size(value: Any, limit: int) -> None:
         raise ActionFailed(
             f"the output has {size} bytes as JSON, {limit} are allowed",
             reason="OUTPUT_LIMIT",
-            fix="map fewer fields, or ask for less, e.g. page by page",
+            fix=f"map fewer fields; {OVERSIZE_FIX}",
             limit=limit,
         )
