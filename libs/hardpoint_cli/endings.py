@@ -68,8 +68,8 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     ),
     "OUTPUT_LIMIT": Ending(
         "a limit of size: the output, or what was printed, is larger",
-        "ask for less at once",
-        "return less, page by page; print less",
+        "ask for less at once, or have the output as a stored file: --oversize-to-file",
+        "return less, page by page; print less; save what is large with `file.save` and return its handle",
     ),
     "BUDGET": Ending(
         "a budget of the execution was spent",
@@ -185,6 +185,21 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "FLOW_WAITS": Ending("a flow with a step that waits", author="make it a workflow"),
     "STEP_UNKNOWN": Ending("a step that the flow does not have", "name one that it has", fix_for=FixFor.CALLER),
     "STEP_INSIDE": Ending("a step that cannot run alone", "run the one around it", fix_for=FixFor.CALLER),
+    "FILE_NOT_GIVEN": Ending(
+        "a stored file that the call was not given",
+        "pass the file's handle where the action takes a file; one that is deleted is gone",
+        "declare an input of type file: a handle anywhere else is data",
+    ),
+    "FILE_NAME_INVALID": Ending(
+        "a name that no stored file can have", _INPUT, "save it under a plain name, without a path"
+    ),
+    "FILE_SAVE_LIMIT": Ending("too many stored files, or too much in them, for one call", "give a smaller input"),
+    "FILE_QUOTA": Ending(
+        "the org keeps as many files as it may",
+        "delete some (`hardpoint file list`), or ask the operator for more room",
+        fix_for=FixFor.CALLER,
+    ),
+    "FILES_UNAVAILABLE": Ending("stored files could not be reached", _REPEAT, fix_for=FixFor.CALLER),
     # --- the organisation's own services ---
     "SETTING_MISSING": Ending(
         "a service that is not set up: a setting or a secret has no value",

@@ -1,5 +1,6 @@
 """Stored files of an execution: what it was given and what it makes, bounded, the same in every engine."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -97,6 +98,36 @@ async def test_an_id_that_was_not_given_opens_nothing(run: Run, language: str) -
     assert (finished.outcome, finished.error.reason) == (Outcome.DENIED, "FILE_NOT_GIVEN")
     assert finished.error.fix
     assert finished.error.metadata["file"] == "orgs/acme/files/another"
+
+
+@pytest.mark.jail
+@pytest.mark.parametrize("tier", ["slots"], indirect=True)
+async def test_answers_that_the_jail_does_not_take_are_few(run: Run) -> None:
+    class Counting(Kept):
+        """Opens in rounds: a round begins when sixteen are asked for at once, and nobody else is in it."""
+
+        def __init__(self) -> None:
+            super().__init__(given=LARGE)
+            self.round = asyncio.Barrier(16)
+            self.inside = self.most = 0
+
+        async def open(self, *asked: Any) -> tuple[bytes, int]:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            await self.round.wait()
+            self.inside -= 1
+            return await super().open(*asked)
+
+    kept = Counting()
+    body = """
+import asyncio
+[handle] = await self.file.list(stored=True)
+parts = await asyncio.gather(*(self.file.open(handle, offset=n, length=1) for n in range(64)))
+return list(b"".join(parts))
+"""
+    finished = (await run("python", body, {}, kept=kept, granted=GRANTED))[-1]
+    assert finished.output == list(LARGE[:64])
+    assert kept.most == 16
 
 
 async def ask(broker: Broker, method: str, **arguments: Any) -> Any:

@@ -162,7 +162,9 @@ class StoredFiles:
         try:
             handle = await self._door.save(self._lent.ticket, saving.name, saving.declared_type, data)
         except (InvalidArgument, OutOfRange) as error:
-            raise BrokerDenied(DenialCode.FILE_NAME_INVALID, error.message, error.fix) from None
+            named = error.reason == DenialCode.FILE_NAME_INVALID
+            code = DenialCode.FILE_NAME_INVALID if named else DenialCode.INVALID_ARGUMENT
+            raise BrokerDenied(code, error.message, error.fix) from None
         except ResourceExhausted as error:
             known = error.reason in (DenialCode.FILE_QUOTA, DenialCode.FILE_SAVE_LIMIT)
             code = DenialCode(error.reason) if known else DenialCode.FILE_SAVE_LIMIT

@@ -24,6 +24,8 @@ _LEVELS = ("debug", "info", "warning", "error")
 _STACK_FRAMES = 50
 _TEXT_CHARS = 4000
 _PRINTED_SECONDS = 1.0
+_ASKS_AT_ONCE = 16
+"""Asks that are answered at once: each holds its answer until the jail has taken it."""
 _IN_LOOP = 64 * 1024
 """Bytes of a frame; a larger one is read on a thread, so that the calls of others go on meanwhile."""
 _PRINTED_LINES = 1000
@@ -48,6 +50,7 @@ class Conversation:
         self._door = door
         self._on_event = on_event
         self._asks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(_ASKS_AT_ONCE)
         self._denied: dict[int, BrokerDenied] = {}
         self._broker_calls = 0
         self._broker_bytes = 0
@@ -163,9 +166,13 @@ class Conversation:
             raise _Ended(
                 OutcomeKind.BUDGET, f"more than {self._limits.broker_bytes} bytes to the broker", "broker_bytes"
             )
-        task = asyncio.create_task(self._answer(number, service, method, arguments))
+        task = asyncio.create_task(self._answer_in_turn(number, service, method, arguments))
         self._asks.add(task)
         task.add_done_callback(self._asks.discard)
+
+    async def _answer_in_turn(self, number: int, service: str, method: str, arguments: dict[str, Any]) -> None:
+        async with self._turns:
+            await self._answer(number, service, method, arguments)
 
     async def _answer(self, number: int, service: str, method: str, arguments: dict[str, Any]) -> None:
         try:
