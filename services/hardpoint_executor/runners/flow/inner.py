@@ -21,6 +21,7 @@ def inner(flow: FlowPlan, whole: Execution, action: str, value: Any, key: str) -
         callees={},
         step="",
         files=whole.files.with_those_in(value),
+        oversize_to_file=False,
     )
     if (request := flow.requests.get(action)) is not None:
         if not isinstance(value, dict):
