@@ -22,13 +22,19 @@ class AgentResponse:
     error: HardpointError | None = None
     run: str = ""
     """The record of the call, empty for the agent's own actions."""
+    in_file: bool = False
+    """Whether what came was too large and is stored: `data` is then `{file, schema, preview}`."""
 
 
 class Agent:
-    """An agent of the client's org, by id; `create` or the first `add_capability` makes it on the server."""
+    """An agent of the client's org, by id; `create` or the first `add_capability` makes it on the server.
 
-    def __init__(self, client: Hardpoint, agent_id: str) -> None:
+    With `oversize_to_file` an output that is too large is stored, rather than an error.
+    """
+
+    def __init__(self, client: Hardpoint, agent_id: str, *, oversize_to_file: bool = False) -> None:
         self.id = agent_id
+        self._oversize_to_file = oversize_to_file
         self.name = f"{client.org}/agents/{agent_id}"
         self._client = client
         self._own: dict[str, OwnAction] = {}
@@ -60,8 +66,8 @@ class Agent:
         try:
             if "." in action:
                 try:
-                    response = await self._client.call(self.id, action, params)
-                    return AgentResponse(True, output_of(response), run=response.run)
+                    response = await self._client.call(self.id, action, params, oversize_to_file=self._oversize_to_file)
+                    return AgentResponse(True, output_of(response), run=response.run, in_file=response.output_in_file)
                 except NotFound as error:
                     if error.reason != "ACTION_NOT_ATTACHED" or action not in self._own:
                         raise

@@ -133,3 +133,6 @@ async def test_an_output_that_is_too_large_is_stored_when_it_is_wanted(client: H
     assert (stored.run, stored.type) == (answer.run, "application/json")
     rows = json.loads(await client.read_file(stored.name))
     assert (len(rows), rows[-1]["n"]) == (8000, 7999)
+    told = await Agent(client, agent.id, oversize_to_file=True).execute("copier.flood")
+    assert (told.success, told.in_file) == (True, True)
+    assert told.data["preview"] == output["preview"]
