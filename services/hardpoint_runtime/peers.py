@@ -6,11 +6,11 @@ Services depend on the Protocols; the classes below speak to the units over gRPC
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc.aio
 
@@ -64,6 +64,9 @@ class Config(Protocol):
 
     async def configured(self, settings: SettingsName) -> frozenset[str]:
         """The keys that have a value or a secret."""
+
+    async def values(self, settings: SettingsName) -> Mapping[str, Any]:
+        """The values that are no secrets, by key."""
 
     async def lease(self, settings: SettingsName) -> Ticket:
         """A ticket to the values of a settings document."""
@@ -149,6 +152,11 @@ class GrpcConfig:
         valued = {key for key, value in found.values.fields.items() if value.WhichOneof("kind") != "null_value"}
         connected = {found.connected_key} if found.connected_key else set()
         return frozenset(valued | set(found.secrets) | connected)
+
+    async def values(self, settings: SettingsName) -> Mapping[str, Any]:
+        """See Config."""
+        found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
+        return {key: value for key, value in from_struct(found.values).items() if value is not None}
 
     async def lease(self, settings: SettingsName) -> Ticket:
         """See Config."""
@@ -282,7 +290,7 @@ def _request(execution: Execution) -> executor_pb2.ExecuteRequest:
     release, action = execution.release, execution.action
     request = executor_pb2.ExecuteRequest(
         org=str(OrgName(execution.run.org)),
-        execution_id=execution.run.run,
+        execution_id=execution.id or execution.run.run,
         artifact_ticket=execution.artifact_ticket,
         lease_token=execution.lease_token,
         limits=manifest_pb2.Limits(wall_seconds=execution.wall_seconds),
@@ -455,6 +463,7 @@ def _release(release: registry_pb2.Release) -> Release:
         _oauth2(manifest.oauth2) if manifest.HasField("oauth2") else None,
         from_struct(manifest.plan) if manifest.HasField("plan") else None,
         tuple(manifest.calls),
+        manifest_pb2.Kind.Name(manifest.kind).removeprefix("KIND_"),
     )
 
 

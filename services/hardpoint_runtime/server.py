@@ -1,5 +1,6 @@
 """Owns how the runtime is put together: its options, and what it opens and closes."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from pydantic import Field
@@ -13,25 +14,35 @@ from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.platform import Platform
-from hardpoint_kit.retention import Retention, common_terms
+from hardpoint_kit.retention import Retention, Term, common_terms
 from hardpoint_kit.unit import Unit
+from hardpoint_runtime.durable.engine import Engine
+from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcFiles, GrpcMarketplace, GrpcRegistry, Peers
 from hardpoint_runtime.rpc.agents import AgentRpc
 from hardpoint_runtime.rpc.installations import InstallationRpc
-from hardpoint_runtime.rpc.runs import RunRpc
+from hardpoint_runtime.rpc.workflows import WorkflowRpc
 from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.announcer import Announcer
 from hardpoint_runtime.service.calls import Calls
+from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.installations import Installations
+from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.standard import Standard
 from hardpoint_runtime.service.tickets import Tickets
+from hardpoint_runtime.service.walker import Walker
+from hardpoint_runtime.service.workflows import Workflows
 from hardpoint_runtime.store import RunLog, Store
 from hardpoint_runtime.store.listener import Listener
+from hardpoint_runtime.store.workflows import forget_contents
 from hardpoint_standard import Shipped, shipped
+
+STRETCH_DAYS = 1.0
+"""How long DBOS keeps stretches that are over: all that is of use of them stands in the runtime's own rows."""
 
 
 class Options(options.Options):
@@ -41,6 +52,8 @@ class Options(options.Options):
     """PostgreSQL of this unit alone. LISTEN must work on it: not through a pooler that shares connections."""
     runtime_action_seconds: float = Field(default=30.0, gt=0)
     """Wall time that one execution may take; the executor's own limit may be lower."""
+    runtime_run_days: float = Field(default=30.0, gt=0)
+    """How long the inputs and outputs of a workflow's run are kept after its end; its record stays."""
 
 
 def build(options: Options, platform: Platform) -> Unit:
@@ -55,45 +68,82 @@ def build(options: Options, platform: Platform) -> Unit:
     return assemble(options, platform.clock, peers)
 
 
-def assemble(options: Options, clock: Clock, peers: Peers, standard: Callable[[], Sequence[Shipped]] = shipped) -> Unit:
-    """Put the unit together with any peers, and any standard capabilities."""
+def assemble(
+    options: Options,
+    clock: Clock,
+    peers: Peers,
+    standard: Callable[[], Sequence[Shipped]] = shipped,
+    *,
+    walks: bool = True,
+) -> Unit:
+    """Put the unit together with any peers, and any standard capabilities.
+
+    One that does not walk workflows leaves them to other processes; a process can hold one that walks.
+    """
     url = options.runtime_database_url
     database = Database(url)
-    store = Store(database)
+    stretches = Stretches(url)
+    store = Store(database, stretches)
     snapshots = Snapshots(store, clock)
     store.on_change = snapshots.hear
-    listener = Listener(url, snapshots.hear, snapshots.listen)
+    changes = Changes()
+    listener = Listener(url, snapshots.hear, snapshots.listen, changes.hear)
     tickets = Tickets(peers.registry, peers.config, clock)
     recorder = Recorder(RunLog(url))
     announcer = Announcer(store, peers.marketplace)
-    retention = Retention(database, clock, common_terms(options))
+    terms = (
+        *common_terms(options),
+        Term("contents of runs", options.runtime_run_days, forget_contents),
+        *((Term("stretches", STRETCH_DAYS, stretches.forget),) if walks else ()),
+    )
+    retention = Retention(database, clock, terms)
 
     versions = [(one.manifest.id, one.manifest.version) for one in standard()]
     everywhere = Standard(store, peers.registry, clock, versions)
+    workflows = Workflows(store, snapshots, changes, peers.config, clock)
     composition = Composition(snapshots, store, tickets)
-    calls = Calls(snapshots, tickets, composition, recorder, peers, clock, options.runtime_action_seconds)
+    calls = Calls(snapshots, tickets, composition, recorder, peers, clock, options.runtime_action_seconds, workflows)
     agents = Agents(store, peers.config, everywhere, clock)
     installations = Installations(store, peers.registry, peers.config, everywhere, announcer, clock)
 
+    engine = Engine(url, database, lambda: walker.mend())
+    means = Means(store, snapshots, calls, changes, clock, options.runtime_action_seconds, engine.worker)
+    walker = Walker(means, stretches)
+
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")
-        for part in (recorder, listener, tickets, announcer, retention):
+        for part in (recorder, listener, tickets, announcer):
             await part.start()
+        if walks:
+            await engine.start(walker.walk)
+        await retention.start()
+
+    async def drain() -> None:
+        workflows.drain()
+        await walker.drain()
 
     async def stop() -> None:
-        for part in (retention, announcer, tickets, listener, recorder):
+        await retention.stop()
+        if walks:
+            await engine.stop()
+        for part in (announcer, tickets, listener, recorder):
             await part.stop()
+        await asyncio.to_thread(stretches.close)
         await database.close()
+
+    async def ready() -> list[str]:
+        return [*await database.reasons_not_ready(), *await engine.reasons_not_ready()]
 
     return Unit(
         name="runtime",
         services=[
             (add_AgentServiceServicer_to_server, AgentRpc(agents, calls)),
             (add_InstallationServiceServicer_to_server, InstallationRpc(installations)),
-            (add_RunServiceServicer_to_server, RunRpc(Runs(store))),
+            (add_RunServiceServicer_to_server, WorkflowRpc(Runs(store), workflows)),
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],
         start=start,
+        drain=drain,
         stop=stop,
-        ready=database.reasons_not_ready,
+        ready=ready,
     )

@@ -121,7 +121,7 @@ Dial = Callable[..., Client]
 def another(url: str, fakes: Fakes, clock: SetClock, serve: Serve) -> Another:
     """`await another()` is one more running runtime, without standard capabilities; all share database and peers."""
     options = Options(runtime_database_url=url)
-    return lambda standard=tuple: serve(assemble(options, clock, fakes.peers(), standard))
+    return lambda standard=tuple: serve(assemble(options, clock, fakes.peers(), standard, walks=False))
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ async def server(another: Another) -> Server:
 def dial(keys: DevKeys, cleanup: AsyncExitStack) -> Dial:
     """`dial(server, "acme", "operator")` is a client of that org and role."""
 
-    def dial(server: Server, org: str = "acme", role: str = "admin") -> Client:
-        opened = channel(f"127.0.0.1:{server.port}", token=keys.mint("ada", org, {role}))
+    def dial(server: Server, org: str = "acme", role: str = "admin", subject: str = "ada") -> Client:
+        opened = channel(f"127.0.0.1:{server.port}", token=keys.mint(subject, org, {role}))
         cleanup.push_async_callback(opened.close)
         return Client(opened)
 

@@ -1,8 +1,9 @@
 """Stand-ins for the runtime's peers; the last lines hold them to the same Protocols."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from hardpoint_kit.caller import current_caller
 from hardpoint_kit.documents import to_value
@@ -65,6 +66,7 @@ class FakeConfig:
 
     def __init__(self) -> None:
         self.keys: dict[str, set[str]] = {}
+        self.settings: dict[str, dict[str, Any]] = {}
         self.leased: list[str] = []
         self.expires = FAR
         self.watchers: list[asyncio.Queue[tuple[SettingsName, ...] | HardpointError]] = []
@@ -75,6 +77,9 @@ class FakeConfig:
 
     async def configured(self, settings: SettingsName) -> frozenset[str]:
         return frozenset(self.keys.get(str(settings), ()))
+
+    async def values(self, settings: SettingsName) -> Mapping[str, Any]:
+        return self.settings.get(str(settings), {})
 
     async def lease(self, settings: SettingsName) -> Ticket:
         self.leased.append(str(settings))

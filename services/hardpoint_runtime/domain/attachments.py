@@ -14,13 +14,17 @@ from hardpoint_runtime.domain.revision import Revision
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An installation switched on for one agent; `uid` tells it from an earlier one of the same name."""
+    """An installation switched on for one agent; `uid` tells it from an earlier one of the same name.
+
+    `require_approval` are the ids of its actions that somebody has to approve each time before they run.
+    """
 
     name: AttachmentName
     uid: str
     enabled: bool
     priority: int
     revision: Revision
+    require_approval: tuple[str, ...] = ()
 
     @classmethod
     def new(cls, agent: AgentName, installation: InstallationName, priority: int, at: datetime) -> Self:
@@ -33,10 +37,14 @@ class Attachment:
         """What is attached."""
         return InstallationName(self.name.org, self.name.attachment)
 
-    def changed(self, enabled: bool, priority: int, mask: Iterable[str], at: datetime) -> Self:
+    def changed(
+        self, enabled: bool, priority: int, require_approval: Iterable[str], mask: Iterable[str], at: datetime
+    ) -> Self:
         """The attachment with what the mask names; raises InvalidArgument for any other path."""
-        patch = replace(self, enabled=enabled, priority=priority)
-        return replace(apply_mask(self, patch, mask, ("enabled", "priority")), revision=self.revision.next(at))
+        approvals = tuple(sorted(set(require_approval)))
+        patch = replace(self, enabled=enabled, priority=priority, require_approval=approvals)
+        changed = apply_mask(self, patch, mask, ("enabled", "priority", "require_approval"))
+        return replace(changed, revision=self.revision.next(at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One attempt to run an action: its run's id names it, and `timeout` bounds all of it in seconds.
+    """One attempt to run an action: `id` names it, else its run's id, and `timeout` bounds all of it in seconds.
 
     What it reaches is `authority`, cut by what each of its `callers` reaches. `idempotency_key` is the same for every
     attempt to have one effect.
@@ -80,6 +80,7 @@ class Execution:
     files: Lent = field(default_factory=Lent)
     callees: tuple[Allowed | Refused, ...] = ()
     callers: tuple[Calling, ...] = ()
+    id: str = ""
     idempotency_key: str = ""
     alone: Alone | None = None
     """The one step to run of a flow; all when None."""

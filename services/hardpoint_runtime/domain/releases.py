@@ -86,6 +86,8 @@ class Release:
     """The steps of a flow or a workflow, as `hardpoint_manifest.plan.Plan` reads them."""
     calls: tuple[str, ...] = ()
     """The actions of other capabilities that it calls, as `capability.action`."""
+    kind: str = ""
+    """`HTTP`, `CODE`, `FLOW` or `WORKFLOW`; empty for one that was pinned before it was kept."""
 
     def action(self, action_id: str) -> Action:
         """The action with this id; raises NotFound that names the nearest one."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.errors import ActionFailed, HardpointError
 from hardpoint_kit.names import ReleaseName, RunName, StepName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.counters import NOTHING, Counters
@@ -53,8 +53,11 @@ _MOST_FACTS_CHARS = 8_000
 
 
 class RunState(StrEnum):
-    """Where a run is; a call of one action is recorded when it has ended."""
+    """Where a run is; a call of one action is recorded when it has ended, a workflow's run from the start."""
 
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -88,6 +91,12 @@ class Failure:
     fix: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
+    def error(self) -> ActionFailed:
+        """The error again, as far as it was kept."""
+        error = ActionFailed(self.message, reason=self.reason, fix=self.fix, place=self.place)
+        error.metadata.update(self.facts)
+        return error
+
     @classmethod
     def of(cls, error: HardpointError | None) -> "Failure":
         """The error as it is recorded."""
@@ -99,7 +108,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One recorded piece of work that has ended. `agent` is the agent's id, empty for a test."""
+    """One recorded piece of work. `agent` is the agent's id, empty for a test."""
 
     name: RunName
     agent: str

@@ -4,7 +4,7 @@ A snapshot is built once and asked for every call, so everything that can be pre
 the authority in force.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Self
@@ -21,7 +21,10 @@ from hardpoint_runtime.domain.runs import CountedFor
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """One attachment of an agent with what its installation pins and grants; `on` when both are switched on."""
+    """One attachment of an agent with what its installation pins and grants; `on` when both are switched on.
+
+    `approvals` are the ids of the actions that somebody has to approve each time.
+    """
 
     installation: InstallationName
     on: bool
@@ -29,6 +32,7 @@ class Attached:
     release: Release
     grants: Authority
     counted_for: CountedFor
+    approvals: frozenset[str] = frozenset()
 
     @property
     def installed(self) -> Installed:
@@ -53,7 +57,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An agent with what is attached to it: `offers` of what is switched on, `installations` of all that it rests on.
+    """An agent with what is attached to it: `offers` of what is switched on, `everything` by installation.
 
     `directory` says what releases may call for this agent.
     """
@@ -61,7 +65,7 @@ class Snapshot:
     agent: AgentName
     state: AgentState
     offers: Mapping[ActionName, tuple[Offer, ...]]
-    installations: frozenset[str]
+    everything: Mapping[str, Attached]
     directory: Directory
 
     @classmethod
@@ -82,19 +86,26 @@ class Snapshot:
             agent,
             state,
             {name: tuple(group) for name, group in groupby(offers, key=lambda offer: offer.name)},
-            frozenset(str(one.installation) for one in everything) | directory.names,
+            {str(one.installation): one for one in everything},
             directory,
         )
+
+    @property
+    def installations(self) -> Collection[str]:
+        """The names of all installations that it rests on: those attached, and those that these may call."""
+        return self.everything.keys() | self.directory.names
+
+    def attached(self, installation: InstallationName) -> Attached | None:
+        """What is attached of an installation; raises Conflict AGENT_PAUSED."""
+        self._check_active()
+        return self.everything.get(str(installation))
 
     def admit(self, name: ActionName) -> Offer:
         """The offer that a call of this action runs.
 
         Raises Conflict AGENT_PAUSED or ACTION_AMBIGUOUS, NotFound ACTION_NOT_ATTACHED.
         """
-        if self.state is AgentState.PAUSED:
-            raise Conflict(
-                f"agent {self.agent} is paused", reason="AGENT_PAUSED", fix="resume the agent", resource=self.agent
-            )
+        self._check_active()
         offers = self.offers.get(name)
         if offers is None:
             raise self._not_attached(name)
@@ -119,6 +130,12 @@ class Snapshot:
             except HardpointError:
                 continue
         return admitted
+
+    def _check_active(self) -> None:
+        if self.state is AgentState.PAUSED:
+            raise Conflict(
+                f"agent {self.agent} is paused", reason="AGENT_PAUSED", fix="resume the agent", resource=self.agent
+            )
 
     def _not_attached(self, name: ActionName) -> NotFound:
         meant = nearest(str(name), [str(offer.name) for offer in self.tools()])

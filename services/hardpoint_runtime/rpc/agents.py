@@ -4,10 +4,11 @@ from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, to_struct
 from hardpoint_kit.idempotency import request_fingerprint
-from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, SettingsName
+from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, RunName, SettingsName
 from hardpoint_runtime.domain.agents import Agent
 from hardpoint_runtime.domain.attachments import AttachmentView
 from hardpoint_runtime.domain.executions import Alone
+from hardpoint_runtime.domain.runs import Run
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.rpc.shared import Context, authority_to_proto, counters_to_proto, usage_to_proto, window
 from hardpoint_runtime.service.agents import Agents
@@ -111,6 +112,7 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             AttachmentName.parse(given.name, "attachment.name"),
             given.enabled,
             given.priority,
+            given.require_approval,
             request.update_mask.paths,
             given.etag,
             request_fingerprint(request),
@@ -139,8 +141,9 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             from_struct(request.input),
             context.time_remaining(),
             request.oversize == agent_pb2.OVERSIZE_FILE,
+            RunName.parse(request.run, "run") if request.run else None,
         )
-        return answer_to_proto(answer)
+        return waiting_to_proto(answer) if isinstance(answer, Run) else answer_to_proto(answer)
 
     async def TestAction(self, request: agent_pb2.TestActionRequest, context: Context) -> agent_pb2.CallActionResponse:
         """Run an action of a release for its builder."""
@@ -178,6 +181,7 @@ def attachment_to_proto(view: AttachmentView) -> agent_pb2.Attachment:
         release=str(view.release),
         enabled=attachment.enabled,
         priority=attachment.priority,
+        require_approval=attachment.require_approval,
         counters=counters_to_proto(view.counters),
         create_time=attachment.revision.created_at,
         update_time=attachment.revision.updated_at,
@@ -207,4 +211,15 @@ def answer_to_proto(answer: Answer) -> agent_pb2.CallActionResponse:
         usage=usage_to_proto(answer.usage),
         used=authority_to_proto(answer.used),
         output_in_file=answer.output_in_file,
+    )
+
+
+def waiting_to_proto(run: Run) -> agent_pb2.CallActionResponse:
+    """Write where a run is that has not ended."""
+    return agent_pb2.CallActionResponse(
+        run=str(run.name),
+        release=str(run.release),
+        state=f"RUN_STATE_{run.state}",
+        reason=run.failure.reason,
+        message=run.failure.message,
     )

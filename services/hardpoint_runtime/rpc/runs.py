@@ -2,8 +2,10 @@
 
 from hardpoint.runtime.v1 import run_pb2, run_pb2_grpc
 from hardpoint_kit.caller import caller
+from hardpoint_kit.documents import to_value
 from hardpoint_kit.names import AgentName, OrgName, RunName
 from hardpoint_runtime.domain.runs import Run, Step
+from hardpoint_runtime.domain.workflows import ENDED, StepRun
 from hardpoint_runtime.rpc.shared import Context, usage_to_proto, window
 from hardpoint_runtime.service.runs import Runs
 
@@ -16,7 +18,11 @@ class RunRpc(run_pb2_grpc.RunServiceServicer):
 
     async def GetRun(self, request: run_pb2.GetRunRequest, context: Context) -> run_pb2.Run:
         """Show a run."""
-        return run_to_proto(await self._runs.get_run(caller(context), RunName.parse(request.name)))
+        run, output = await self._runs.get_run(caller(context), RunName.parse(request.name))
+        shown = run_to_proto(run)
+        if output is not None:
+            shown.output.CopyFrom(to_value(output))
+        return shown
 
     async def ListRuns(self, request: run_pb2.ListRunsRequest, context: Context) -> run_pb2.ListRunsResponse:
         """Show a page of runs, newest first."""
@@ -32,7 +38,9 @@ class RunRpc(run_pb2_grpc.RunServiceServicer):
     async def ListSteps(self, request: run_pb2.ListStepsRequest, context: Context) -> run_pb2.ListStepsResponse:
         """Show the steps of a run."""
         steps = await self._runs.list_steps(caller(context), RunName.parse(request.parent, "parent"))
-        return run_pb2.ListStepsResponse(steps=map(step_to_proto, steps))
+        return run_pb2.ListStepsResponse(
+            steps=[step_run_to_proto(step) if isinstance(step, StepRun) else step_to_proto(step) for step in steps]
+        )
 
 
 def run_to_proto(run: Run) -> run_pb2.Run:
@@ -44,7 +52,7 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         release=str(run.release),
         state=f"RUN_STATE_{run.state}",
         start_time=run.started_at,
-        end_time=run.ended_at,
+        end_time=run.ended_at if run.state in ENDED else None,
         duration_ms=run.duration_us / 1000,
         reason=run.failure.reason,
         message=run.failure.message,
@@ -71,4 +79,26 @@ def step_to_proto(step: Step) -> run_pb2.Step:
         message=inner.failure.message,
         usage=usage_to_proto(inner.usage),
         path=inner.path,
+    )
+
+
+def step_run_to_proto(step: StepRun) -> run_pb2.Step:
+    """Write a step of a workflow."""
+    return run_pb2.Step(
+        name=f"{step.run}/steps/{step.number}",
+        path=step.step,
+        action=step.action,
+        release=step.release,
+        state=f"RUN_STATE_{step.state}",
+        start_time=step.started_at,
+        duration_ms=step.duration_us / 1000,
+        reason=step.failure.reason,
+        message=step.failure.message,
+        usage=usage_to_proto(step.usage),
+        attempts=step.attempts,
+        waits=f"WAITS_{step.waits}" if step.waits else None,
+        shown=None if step.shown is None else to_value(step.shown),
+        digest=step.digest,
+        due_time=step.due_at,
+        decided_by=step.decision.subject if step.decision else "",
     )

@@ -148,18 +148,25 @@ class Agents:
         name: AttachmentName,
         enabled: bool,
         priority: int,
+        require_approval: Iterable[str],
         mask: Iterable[str],
         etag: str,
         fingerprint: str,
     ) -> AttachmentView:
-        """Switch an attachment on or off, or rank it; raises NotFound, StaleEtag."""
+        """Switch an attachment on or off, rank it, or have its actions approved; raises NotFound, StaleEtag."""
 
         async def update(tx: Transaction) -> AttachmentView:
             view = await tx.attachments.get(name, lock=True)
             check_etag(etag, view.attachment.revision.etag)
-            attachment = view.attachment.changed(enabled, priority, mask, self._clock.now())
+            attachment = view.attachment.changed(enabled, priority, require_approval, mask, self._clock.now())
             await tx.attachments.save(attachment)
-            await tx.audit("attachment.update", name, enabled=attachment.enabled, priority=attachment.priority)
+            await tx.audit(
+                "attachment.update",
+                name,
+                enabled=attachment.enabled,
+                priority=attachment.priority,
+                require_approval=",".join(attachment.require_approval),
+            )
             await tx.tell(name.agent_name)
             return AttachmentView(attachment, view.release, view.counters)
 

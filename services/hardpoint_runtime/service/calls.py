@@ -14,7 +14,8 @@ from opentelemetry.trace import Span
 
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
-from hardpoint_kit.errors import HardpointError, NotFound, Unauthenticated
+from hardpoint_kit.documents import to_value
+from hardpoint_kit.errors import Cancelled, HardpointError, NotFound, Unauthenticated
 from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority
@@ -35,12 +36,14 @@ from hardpoint_runtime.domain.runs import (
     new_run_name,
 )
 from hardpoint_runtime.domain.snapshot import Offer
+from hardpoint_runtime.domain.workflows import Workflow
 from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.lending import Lending
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
+from hardpoint_runtime.service.workflows import WORKFLOW, Workflows
 
 QUEUE_SECONDS = 5.0
 """What an execution may take beyond its limit: waiting for a jail, fetching the artifact."""
@@ -116,6 +119,7 @@ class Calls:
         peers: Peers,
         clock: Clock,
         limit_seconds: float,
+        workflows: Workflows,
     ) -> None:
         self._snapshots = snapshots
         self._tickets = tickets
@@ -125,6 +129,7 @@ class Calls:
         self._lending = Lending(peers.files)
         self._clock = clock
         self._limit_seconds = limit_seconds
+        self._workflows = workflows
 
     async def list_tools(self, _caller: Caller, agent: AgentName) -> list[Offer]:
         """Everything that `call_action` would admit, by name; raises NotFound."""
@@ -138,16 +143,21 @@ class Calls:
         value: Mapping[str, Any],
         remaining: float | None,
         oversize_to_file: bool = False,
-    ) -> Answer:
+        run: RunName | None = None,
+    ) -> Answer | Run:
         """Run an action for an agent; its run is on disk when this returns or raises what the action raised.
 
         `remaining` is what the caller still waits, in seconds. A call that is refused leaves no run. An output that is
-        too large is stored with `oversize_to_file`.
+        too large is stored with `oversize_to_file`. Of a workflow, and of an action that somebody has to approve, it is
+        the run while it has not ended; `run` asks for it again.
         """
         name = ActionName.parse(action)
         offer = (await self._snapshots.get(agent)).admit(name)
         value = offer.input.admit(name, value)
         attached = offer.attached
+        if attached.release.kind == WORKFLOW or name.action in attached.approvals or run is not None:
+            patience = None if remaining is None else max(0.0, remaining - ANSWER_SECONDS)
+            return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run))
         release = attached.release
         installation = attached.installation
         settings = SettingsName(installation.org, installation.installation) if release.requirements else None
@@ -191,6 +201,10 @@ class Calls:
         callees = await self._composition.of_nobody(name.org, release)
         plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority(), callees, alone=alone)
         return await self._run(caller, plan, value, remaining)
+
+    async def attempt(self, plan: Plan, execution: Execution) -> Ended:
+        """Run one attempt of a step; nothing is recorded. Raises only for one that did not begin."""
+        return await self._attempt(plan, await self._with_tickets(plan, execution))
 
     async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
         run = new_run_name(caller.org, self._clock.now())
@@ -284,6 +298,19 @@ class Calls:
             oversize_to_file=plan.oversize_to_file,
         )
         return await self._with_tickets(plan, execution)
+
+
+def _answer_of(workflow: Workflow) -> Answer | Run:
+    run = workflow.run
+    if run.state is RunState.SUCCEEDED:
+        return Answer(to_value(workflow.output), run.name, run.release, run.usage, Authority())
+    if run.state is RunState.CANCELLED:
+        raise Cancelled(f"run {run.name} was cancelled", run=run.name)
+    if run.state is RunState.FAILED:
+        error = run.failure.error()
+        error.metadata["run"] = str(run.name)
+        raise error
+    return run
 
 
 def _answer(span: Span, run: Run, ended: Ended) -> Answer:

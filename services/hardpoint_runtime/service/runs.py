@@ -1,11 +1,15 @@
 """Owns reading the record of what ran."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import AgentName, OrgName, RunName
 from hardpoint_kit.paging import Page
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.domain.runs import Run, Step
+from hardpoint_runtime.domain.workflows import StepRun
 from hardpoint_runtime.store import Store
 
 
@@ -15,10 +19,10 @@ class Runs:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def get_run(self, caller: Caller, name: RunName) -> Run:
-        """Return a run; raises NotFound."""
+    async def get_run(self, caller: Caller, name: RunName) -> tuple[Run, Any]:
+        """Return a run, and of a workflow what it gave; raises NotFound."""
         async with self._store.transaction(caller) as tx:
-            return await tx.runs.get(name)
+            return await tx.runs.get(name), await tx.workflows.output(name)
 
     async def list_runs(
         self, caller: Caller, parent: OrgName, window: Window, agent: AgentName | None, state: str
@@ -30,12 +34,15 @@ class Runs:
             found = await tx.runs.within(parent.org, window, agent.agent if agent else "", state)
             return window.page(found, lambda run: run.name.run)
 
-    async def list_steps(self, caller: Caller, run: RunName) -> list[Step]:
+    async def list_steps(self, caller: Caller, run: RunName) -> Sequence[Step | StepRun]:
         """Return the steps of a run in the order in which they started; raises NotFound for the run.
 
         A run that nothing ran inside of is its own only step.
         """
         async with self._store.transaction(caller) as tx:
             whole = await tx.runs.get(run)
+            newest, _ = await tx.workflows.pulse(run)
+            if newest:
+                return await tx.workflows.steps(run)
             inner = await tx.runs.steps(run)
         return inner or [whole.only_step()]

@@ -29,7 +29,8 @@ _LIST = text(
 )
 _LOCK = text("SELECT FROM attachments WHERE org = :org AND agent = :agent AND installation = :installation FOR UPDATE")
 _UPDATE = text("""
-    UPDATE attachments SET enabled = :enabled, priority = :priority, updated_at = :updated_at, revision = :revision
+    UPDATE attachments SET enabled = :enabled, priority = :priority, require_approval = :require_approval,
+        updated_at = :updated_at, revision = :revision
     WHERE org = :org AND agent = :agent AND installation = :installation
 """)
 _DELETE = text("""
@@ -76,7 +77,7 @@ class Attachments:
 
 def _view(row: Row[Any]) -> AttachmentView:
     name = AttachmentName(row.org, row.agent, row.installation)
-    attachment = Attachment(name, row.uid, row.enabled, row.priority, revision(row))
+    attachment = Attachment(name, row.uid, row.enabled, row.priority, revision(row), tuple(row.require_approval))
     release = ReleaseName(row.release_org, row.capability, row.version)
     return AttachmentView(attachment, release, counters(row))
 
@@ -91,5 +92,6 @@ def _columns(of: Attachment) -> dict[str, Any]:
         "uid": of.uid,
         "enabled": of.enabled,
         "priority": of.priority,
+        "require_approval": list(of.require_approval),
         **revision_columns(of.revision),
     }

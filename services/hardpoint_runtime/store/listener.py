@@ -13,6 +13,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from hardpoint_runtime.store.store import CHANGES
+from hardpoint_runtime.store.workflows import RUN_CHANGES
 
 CONNECT_SECONDS = 2
 BEAT_SECONDS = 1.0
@@ -23,15 +24,22 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class Listener:
-    """Tells `on_change` the name of whatever changed, and `on_listening` whether it hears.
+    """Tells `on_change` the name of whatever changed, `on_run` of runs of workflows, and `on_listening` whether it hears.
 
     It asks the server for a sign of life every second, so a connection that died in silence counts as lost soon.
     """
 
-    def __init__(self, url: str, on_change: Callable[[str], None], on_listening: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_change: Callable[[str], None],
+        on_listening: Callable[[bool], None],
+        on_run: Callable[[str], None] = lambda _payload: None,
+    ) -> None:
         self._conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._on_change = on_change
         self._on_listening = on_listening
+        self._on_run = on_run
         self._hears = False
         self._listening: asyncio.Task[None] | None = None
 
@@ -66,11 +74,13 @@ class Listener:
             tcp_user_timeout=UNACKNOWLEDGED_MILLISECONDS,
         )
         async with connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANGES)))
+            for channel in (CHANGES, RUN_CHANGES):
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             self._set_hears(True)
             while True:
                 async for notification in connection.notifies(timeout=BEAT_SECONDS):
-                    self._on_change(notification.payload)
+                    hear = self._on_change if notification.channel == CHANGES else self._on_run
+                    hear(notification.payload)
                 await connection.execute("SELECT 1")
 
     def _set_hears(self, hears: bool) -> None:

@@ -73,7 +73,7 @@ class RunLog:
 
     async def write(self, records: Sequence[Record]) -> None:
         """Write runs together, all or none; they are on disk when this returns. Raises as Writer.write does."""
-        runs = [_columns(record.run) for record in records]
+        runs = [run_columns(record.run) for record in records]
         counters = [
             {
                 "org": org,
@@ -120,7 +120,7 @@ class Runs:
         row = (await self._connection.execute(_GET, {"org": name.org, "run": name.run})).one_or_none()
         if row is None:
             raise NotFound("run", name)
-        return _run(row)
+        return run_of(row)
 
     async def steps(self, run: RunName) -> list[Step]:
         """Read what ran inside of a run, in the order in which it began."""
@@ -132,14 +132,15 @@ class Runs:
         filters = ("AND agent = :agent" if agent else "") + (" AND state = :state" if state else "")
         key = {"org": org, "after": window.after, "limit": window.limit}
         key |= ({"agent": agent} if agent else {}) | ({"state": state} if state else {})
-        return [_run(row) for row in await self._connection.execute(text(_LIST.format(filters=filters)), key)]
+        return [run_of(row) for row in await self._connection.execute(text(_LIST.format(filters=filters)), key)]
 
 
 def _json(rows: list[dict[str, Any]]) -> str:
     return to_json(rows).decode()
 
 
-def _columns(run: Run) -> dict[str, Any]:
+def run_columns(run: Run) -> dict[str, Any]:
+    """Write a run."""
     return {
         "org": run.name.org,
         "run": run.name.run,
@@ -191,7 +192,8 @@ def _step(row: Row[Any]) -> Step:
     return Step(StepName(row.org, row.run, str(row.position)), inner)
 
 
-def _run(row: Row[Any]) -> Run:
+def run_of(row: Row[Any]) -> Run:
+    """Read a run, with its usage as `usage_json`."""
     return Run(
         RunName(row.org, row.run),
         row.agent,

@@ -16,7 +16,8 @@ from hardpoint_runtime.domain.snapshot import Attached, Snapshot
 from hardpoint_runtime.store.rows import RELEASE
 
 _LOAD = text("""
-    SELECT g.state, installation, a.uid AS attachment_uid, a.priority, a.enabled AND i.state = 'ACTIVE' AS switched_on,
+    SELECT g.state, installation, a.uid AS attachment_uid, a.priority, a.require_approval,
+        a.enabled AND i.state = 'ACTIVE' AS switched_on,
         i.uid AS installation_uid, CAST(i.release AS text) AS release, i.permissions, i.hosts
     FROM agents g
         LEFT JOIN attachments a USING (org, agent)
@@ -48,6 +49,7 @@ class Snapshots:
                 RELEASE.validate_json(row.release),
                 Authority(frozenset(row.permissions), frozenset(row.hosts)),
                 CountedFor(row.attachment_uid, row.installation_uid),
+                frozenset(row.require_approval),
             )
             for row in rows
             if row.installation is not None

@@ -11,6 +11,7 @@ from hardpoint_kit import audit, idempotency
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.database import Database
 from hardpoint_kit.names import AgentName, InstallationName
+from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.store.agents import Agents
 from hardpoint_runtime.store.announcements import Announcements
 from hardpoint_runtime.store.attachments import Attachments
@@ -18,6 +19,7 @@ from hardpoint_runtime.store.installations import Installations
 from hardpoint_runtime.store.runs import Runs
 from hardpoint_runtime.store.snapshots import Snapshots
 from hardpoint_runtime.store.standard import Standard
+from hardpoint_runtime.store.workflows import Workflows
 
 T = TypeVar("T")
 CHANGES = "hardpoint_runtime_changes"
@@ -28,11 +30,12 @@ _NOTIFY = text("SELECT pg_notify(:channel, :name)")
 class Transaction:
     """Everything that one transaction can do."""
 
-    def __init__(self, connection: AsyncConnection, caller: Caller) -> None:
+    def __init__(self, connection: AsyncConnection, caller: Caller, stretches: Stretches | None) -> None:
         self.agents = Agents(connection)
         self.installations = Installations(connection)
         self.attachments = Attachments(connection)
         self.runs = Runs(connection)
+        self.workflows = Workflows(connection, stretches)
         self.snapshots = Snapshots(connection)
         self.standard = Standard(connection)
         self.announcements = Announcements(connection)
@@ -59,17 +62,21 @@ class Transaction:
 
 
 class Store:
-    """The runtime's database. `on_change` hears of this process's own changes as soon as they are committed."""
+    """The runtime's database. `on_change` hears of this process's own changes as soon as they are committed.
 
-    def __init__(self, database: Database) -> None:
+    `stretches` is where runs of workflows are put to be walked.
+    """
+
+    def __init__(self, database: Database, stretches: Stretches | None = None) -> None:
         self._database = database
+        self._stretches = stretches
         self.on_change: Callable[[str], None] = lambda _name: None
 
     @asynccontextmanager
     async def transaction(self, caller: Caller) -> AsyncIterator[Transaction]:
         """Open a transaction that sees the rows of the caller's org."""
         async with self._database.transaction(caller.org) as connection:
-            tx = Transaction(connection, caller)
+            tx = Transaction(connection, caller, self._stretches)
             yield tx
         for name in tx.changed:
             self.on_change(name)

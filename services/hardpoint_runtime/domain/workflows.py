@@ -1,0 +1,181 @@
+"""Owns runs of workflows: what one goes on from, where its steps are, and what people decide about those that wait."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from hardpoint_kit.errors import Conflict, InvalidArgument, PermissionDenied
+from hardpoint_kit.names import InstallationName, RunName
+from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage
+
+ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+
+
+class Waits(StrEnum):
+    """What a step waits for."""
+
+    NOTHING = ""
+    TIME = "TIME"
+    APPROVAL = "APPROVAL"
+    EVENT = "EVENT"
+    DOUBT = "DOUBT"
+    """It may have happened, and must not happen twice: a person looks."""
+
+
+class Verdict(StrEnum):
+    """What was decided about a step that waits."""
+
+    APPROVE = "APPROVE"
+    REFUSE = "REFUSE"
+    REPEAT = "REPEAT"
+    SKIP = "SKIP"
+    FAIL = "FAIL"
+    EVENT = "EVENT"
+
+
+_FITTING = {
+    Waits.APPROVAL: {Verdict.APPROVE, Verdict.REFUSE},
+    Waits.EVENT: {Verdict.EVENT, Verdict.FAIL},
+    Waits.DOUBT: {Verdict.REPEAT, Verdict.SKIP, Verdict.FAIL},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with who gave it; `output` is a skipped step's, or what an event carries."""
+
+    verdict: Verdict
+    subject: str
+    output: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A run of a workflow: `release` is the one that it began with, `given` what its plan knows besides its steps.
+
+    `settled` are the outputs of steps that a fork has from the run it was forked from, by place. `stretch` is the newest
+    piece of its way: what an older one still wants to write is refused.
+    """
+
+    run: Run
+    installation: InstallationName
+    release: Release
+    given: Mapping[str, Any]
+    stretch: int = 1
+    settled: Mapping[str, Any] = field(default_factory=dict)
+    carrier: Mapping[str, str] = field(default_factory=dict)
+    output: Any = None
+    sequence: int = 1
+    run_sequence: int = 1
+    attempts: int = 0
+    """How often its steps were begun so far."""
+
+    @property
+    def name(self) -> RunName:
+        """Its run's name."""
+        return self.run.name
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.run.state in ENDED
+
+    def check_alive(self) -> None:
+        """Raise Conflict RUN_ENDED when it has ended."""
+        if self.ended:
+            raise Conflict(
+                f"run {self.name} has ended: {self.run.state}",
+                reason="RUN_ENDED",
+                fix="fork it to go on from one of its steps",
+                resource=self.name,
+                state=self.run.state,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """One step of a run, where it stands in the plan: `store`, `mail/3` in a loop, `each/3/mail` inside of one.
+
+    `sequence` is that of its last change in the run. `shown` is what a person is asked about, and `digest` binds their
+    answer to it.
+    """
+
+    run: RunName
+    step: str
+    number: int = 0
+    sequence: int = 0
+    action: str = ""
+    release: str = ""
+    state: RunState = RunState.RUNNING
+    attempts: int = 0
+    waits: Waits = Waits.NOTHING
+    shown: Any = None
+    decision: Decision | None = None
+    due_at: datetime | None = None
+    output: Any = None
+    failure: Failure = Failure()
+    started_at: datetime = datetime.min
+    duration_us: int = 0
+    usage: Usage = Usage()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its output, or its failure, is known."""
+        return self.state in ENDED
+
+    @property
+    def digest(self) -> str:
+        """What an approval is bound to: another input, action or place has another one. Empty when nobody is asked."""
+        if self.waits is Waits.NOTHING:
+            return ""
+        asked = [str(self.run), self.step, self.action, self.release, self.shown]
+        text = json.dumps(asked, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def check_decision(self, decision: Decision, digest: str, starter: str) -> None:
+        """Refuse what cannot be decided about this step, or not by them.
+
+        Raises Conflict STEP_NOT_WAITING, InvalidArgument for a verdict that does not fit, Conflict APPROVAL_STALE for
+        another digest than what stands here, PermissionDenied OWN_APPROVAL where somebody else has to agree.
+        """
+        if self.state is not RunState.WAITING or self.decision is not None:
+            raise Conflict(
+                f"step {self.step} of run {self.run} waits for nobody",
+                reason="STEP_NOT_WAITING",
+                fix="look at the run: it may have been decided already",
+                step=self.step,
+                state=self.state,
+            )
+        fitting = _FITTING.get(self.waits, set())
+        if decision.verdict not in fitting:
+            raise InvalidArgument(
+                {"decision": f"step {self.step} waits for {self.waits}, not for {decision.verdict}"},
+                fix=f"choose from {', '.join(sorted(fitting)) or 'nothing: it waits for its time'}",
+            )
+        if self.waits is not Waits.APPROVAL:
+            return
+        if digest != self.digest:
+            raise Conflict(
+                "what was approved is not what would be done",
+                reason="APPROVAL_STALE",
+                fix="read the step again and approve what it shows now",
+                step=self.step,
+                digest=self.digest,
+            )
+        if decision.verdict is Verdict.APPROVE and self.four_eyes and decision.subject == starter:
+            raise PermissionDenied(
+                "who started a run does not approve its steps",
+                reason="OWN_APPROVAL",
+                fix="ask somebody else of your org",
+                step=self.step,
+            )
+
+    @property
+    def four_eyes(self) -> bool:
+        """Whether somebody else than who started the run has to approve."""
+        return isinstance(self.shown, dict) and self.shown.get("by") == "somebody-else"

@@ -1,0 +1,212 @@
+"""Owns DBOS in this process: launched and destroyed with the unit, and the care for stretches of processes that died.
+
+DBOS is one for each process, so a process serves one runtime that walks workflows. It keeps its tables in a schema of
+its own in the runtime's database, and makes them with the unit's role, which owns the database and needs no more.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import sqlalchemy.exc
+import structlog
+from dbos import DBOS, DBOSClient, DBOSConfig
+from sqlalchemy import text
+
+from hardpoint_kit.caller import ANY_ORG
+from hardpoint_kit.database import Database
+from hardpoint_kit.errors import Conflict, HardpointError
+from hardpoint_kit.names import RunName
+from hardpoint_runtime.durable.serializer import JsonSerializer, refuse_pickles
+from hardpoint_runtime.durable.stretches import (
+    APPLICATION,
+    INTERPRETER,
+    QUEUE,
+    SCHEMA,
+    STRETCH,
+    Stretch,
+    database_of,
+)
+
+AT_ONCE = 64
+"""Stretches that this process walks at once."""
+AT_ONCE_OF_ORG = 8
+"""Of them and of those of all other processes, those of one org."""
+POLL_SECONDS = 0.15
+BEAT_SECONDS = 0.5
+DEAD_SECONDS = 2.5
+"""A process that has been silent for so long is taken for dead; if it lives, what it still writes is refused."""
+DATABASE_CONNECTIONS = 8
+
+Walk = Callable[[Stretch], Awaitable[None]]
+
+_BEAT = text(
+    "INSERT INTO workers (worker, beat_at) VALUES (:worker, clock_timestamp())"
+    " ON CONFLICT (worker) DO UPDATE SET beat_at = clock_timestamp()"
+)
+_DEAD = text("SELECT worker FROM workers WHERE beat_at < clock_timestamp() - make_interval(secs => :seconds)")
+_GONE = text("DELETE FROM workers WHERE worker = :worker")
+_THERE = text("SELECT to_regclass('dbos.workflow_status') IS NOT NULL")
+
+_log = structlog.stdlib.get_logger(__name__)
+_walk: Walk | None = None
+
+
+@DBOS.workflow(name=STRETCH)
+async def _stretch(org: str, run: str, number: int) -> None:
+    assert _walk is not None
+    await _walk(Stretch(RunName(org, run), number))
+
+
+class Engine:
+    """DBOS, walking stretches with `walk` on this event loop from `start` to `stop`.
+
+    `mend` is called when DBOS may have forgotten stretches that runs are waiting for: at the start, and after its tables
+    were lost and made again.
+    """
+
+    def __init__(self, url: str, database: Database, mend: Callable[[], Awaitable[None]]) -> None:
+        self.worker = secrets.token_hex(8)
+        self._url = database_of(url)
+        self._database = database
+        self._mend = mend
+        self._client: DBOSClient | None = None
+        self._caring: asyncio.Task[None] | None = None
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="durable")
+        self._reason = ""
+
+    async def start(self, walk: Walk) -> None:
+        """Make the tables of DBOS, launch it and take what is queued; raises Conflict when this process has one."""
+        global _walk
+        if _walk is not None:
+            raise Conflict("this process walks workflows already", fix="serve one runtime in each process")
+        _walk = walk
+        refuse_pickles()
+        _quiet()
+        await self._make_tables()
+        await self._beat()
+        DBOS(
+            config=DBOSConfig(
+                name=APPLICATION,
+                system_database_url=self._url,
+                dbos_system_schema=SCHEMA,
+                serializer=JsonSerializer(),
+                application_version=INTERPRETER,
+                executor_id=self.worker,
+                run_migrations=False,
+                enable_otlp=False,
+                sys_db_pool_size=DATABASE_CONNECTIONS,
+                notification_listener_polling_interval_sec=POLL_SECONDS,
+            )
+        )
+        # Not in a thread: it adopts the loop that it is launched on, and stretches use what belongs to this one.
+        DBOS.launch()
+        self._client = DBOSClient(
+            system_database_url=self._url,
+            dbos_system_schema=SCHEMA,
+            serializer=JsonSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+        await self._register()
+        await self._mend()
+        self._caring = asyncio.create_task(self._care_forever())
+
+    async def stop(self) -> None:
+        """Leave what is not over to other processes, who hear of it at once, and stop DBOS."""
+        global _walk
+        if self._caring is not None:
+            self._caring.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._caring
+        if _walk is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, DBOS.destroy)
+            # DBOS had made its threads those of this loop, and they are gone.
+            loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+            _walk = None
+        with contextlib.suppress(HardpointError, sqlalchemy.exc.SQLAlchemyError):
+            await self._hand_over(self.worker)
+        if self._client is not None:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._client.destroy)
+        self._threads.shutdown(wait=False)
+
+    async def reasons_not_ready(self) -> list[str]:
+        """Why no workflow can go on now, nothing when it can."""
+        return [self._reason] if self._reason else []
+
+    async def _make_tables(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._database.transaction(ANY_ORG) as connection:
+            # One process at a time; DBOS has no lock of its own for it.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('hardpoint.dbos.migrate'))"))
+            await loop.run_in_executor(self._threads, lambda: DBOS.migrate(self._url, schema=SCHEMA))
+
+    async def _register(self) -> None:
+        assert self._client is not None
+        await self._client.register_queue_async(
+            QUEUE,
+            worker_concurrency=AT_ONCE,
+            partition_concurrency=AT_ONCE_OF_ORG,
+            polling_interval_sec=POLL_SECONDS,
+            application_name=APPLICATION,
+        )
+
+    async def _care_forever(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._care()
+                self._reason = ""
+            except HardpointError as error:
+                self._reason = error.message
+            except sqlalchemy.exc.SQLAlchemyError as error:
+                self._reason = f"the tables of workflows cannot be used: {type(error.__cause__ or error).__name__}"
+                _log.warning("workflows do not go on", reason=self._reason)
+            except Exception:
+                self._reason = "workflows do not go on: see the log"
+                _log.exception("no care is taken of workflows")
+
+    async def _care(self) -> None:
+        await self._beat()
+        async with self._database.transaction(ANY_ORG) as connection:
+            there = await connection.scalar(_THERE)
+            dead = list((await connection.scalars(_DEAD, {"seconds": DEAD_SECONDS})).all())
+        if not there:
+            self._reason = "the tables of workflows were gone and are made again"
+            _log.warning("workflows do not go on", reason=self._reason)
+            await self._make_tables()
+            await self._register()
+            await self._mend()
+        for worker in dead:
+            await self._hand_over(worker)
+
+    async def _beat(self) -> None:
+        async with self._database.transaction(ANY_ORG) as connection:
+            await connection.execute(_BEAT, {"worker": self.worker})
+
+    async def _hand_over(self, worker: str) -> None:
+        """Queue again what a process had begun; of two that do it, the later one changes nothing."""
+        assert self._client is not None
+        begun = await self._client.list_workflows_async(
+            status="PENDING", executor_id=worker, load_input=False, load_output=False
+        )
+        if begun:
+            ids = [one.workflow_id for one in begun]
+            await self._client.resume_workflows_async(ids, queue_name=QUEUE)
+            _log.info("stretches of another process are taken over", worker=worker, stretches=len(ids))
+        async with self._database.transaction(ANY_ORG) as connection:
+            await connection.execute(_GONE, {"worker": worker})
+
+
+def _quiet() -> None:
+    """Send what DBOS says to our own log, from warnings on: below, it advertises."""
+    log = logging.getLogger("dbos")
+    log.setLevel(logging.WARNING)
+    log.propagate = True
+    # It adds a handler of its own to the console only where there is none.
+    log.handlers = log.handlers or [logging.NullHandler()]

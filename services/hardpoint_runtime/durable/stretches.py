@@ -1,0 +1,96 @@
+"""Owns the queue of stretches: they are put there in the transaction that says why, by any process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dbos import DBOSClient, EnqueueOptions
+from sqlalchemy import Connection, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hardpoint_kit.names import RunName
+from hardpoint_runtime.durable.serializer import JsonSerializer, refuse_pickles
+
+SCHEMA = "dbos"
+APPLICATION = "hardpoint"
+INTERPRETER = "interpreter-1"
+"""What walks plans. Stretches are short and their state is in rows, so a newer one takes over where this one stopped."""
+STRETCH = "stretch"
+QUEUE = "stretches"
+UNFINISHED = ("ENQUEUED", "DELAYED", "PENDING")
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One piece of a run's way, counted from 1."""
+
+    run: RunName
+    number: int
+
+    @property
+    def id(self) -> str:
+        """The id of the workflow of DBOS that walks it."""
+        return f"{self.run.org}/{self.run.run}/{self.number}"
+
+
+class Stretches:
+    """The queue, for whoever starts or continues runs. One org's stretches wait for each other alone."""
+
+    def __init__(self, url: str) -> None:
+        refuse_pickles()
+        self._client = DBOSClient(
+            system_database_url=database_of(url),
+            dbos_system_schema=SCHEMA,
+            serializer=JsonSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+
+    async def put(self, connection: AsyncConnection, stretch: Stretch, delay_seconds: float = 0.0) -> None:
+        """Have a stretch walked once the transaction of `connection` is committed, and the delay is over."""
+        options = EnqueueOptions(
+            workflow_name=STRETCH,
+            queue_name=QUEUE,
+            workflow_id=stretch.id,
+            queue_partition_key=stretch.run.org,
+            app_version=INTERPRETER,
+        )
+        if delay_seconds > 0:
+            options["delay_seconds"] = delay_seconds
+
+        def put(sync: Connection) -> None:
+            self._client.enqueue_in_transaction(sync, options, stretch.run.org, stretch.run.run, stretch.number)
+
+        await connection.run_sync(put)
+
+    async def unfinished(self, stretches: Sequence[Stretch]) -> set[str]:
+        """The ids of those that are queued or walked; the others have ended, or were never put here."""
+        found = await self._client.list_workflows_async(
+            workflow_ids=[stretch.id for stretch in stretches],
+            status=list(UNFINISHED),
+            load_input=False,
+            load_output=False,
+        )
+        return {one.workflow_id for one in found}
+
+    async def forget(self, _connection: AsyncConnection, before: datetime, most: int) -> int:
+        """Delete at most so many stretches that ended before a moment; return how many."""
+        ended = await self._client.list_workflows_async(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            completed_before=before.isoformat(),
+            limit=most,
+            load_input=False,
+            load_output=False,
+        )
+        await self._client.delete_workflows_async([one.workflow_id for one in ended])
+        return len(ended)
+
+    def close(self) -> None:
+        """Close the connections; blocks for as long as that takes."""
+        self._client.destroy()
+
+
+def database_of(url: str) -> str:
+    """The URL of the unit's database, as DBOS takes it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,90 @@
+"""Owns the part of RunService that acts on runs of workflows."""
+
+from collections.abc import AsyncIterator
+
+from hardpoint.runtime.v1 import run_pb2
+from hardpoint_kit.caller import caller
+from hardpoint_kit.documents import from_struct, from_value
+from hardpoint_kit.idempotency import request_fingerprint
+from hardpoint_kit.names import AgentName, RunName, StepName
+from hardpoint_runtime.domain.workflows import Verdict
+from hardpoint_runtime.rpc.runs import RunRpc, run_to_proto, step_run_to_proto
+from hardpoint_runtime.rpc.shared import Context
+from hardpoint_runtime.service.runs import Runs
+from hardpoint_runtime.service.workflows import Workflows
+
+
+class WorkflowRpc(RunRpc):
+    """RunService over the record of runs and the use cases of workflows."""
+
+    def __init__(self, runs: Runs, workflows: Workflows) -> None:
+        super().__init__(runs)
+        self._workflows = workflows
+
+    async def StartRun(self, request: run_pb2.StartRunRequest, context: Context) -> run_pb2.Run:
+        """Begin a run."""
+        run = await self._workflows.start(
+            caller(context),
+            AgentName.parse(request.agent, "agent"),
+            request.action,
+            from_struct(request.input),
+            from_struct(request.trigger) if request.HasField("trigger") else None,
+            request_fingerprint(request),
+        )
+        return run_to_proto(run)
+
+    async def WatchRun(
+        self, request: run_pb2.WatchRunRequest, context: Context
+    ) -> AsyncIterator[run_pb2.WatchRunResponse]:
+        """Show a run as it changes."""
+        async for change in self._workflows.watch(caller(context), RunName.parse(request.name), request.sequence):
+            yield run_pb2.WatchRunResponse(
+                sequence=change.sequence, run=run_to_proto(change.run), steps=map(step_run_to_proto, change.steps)
+            )
+
+    async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Context) -> run_pb2.Run:
+        """End a run."""
+        name = RunName.parse(request.name)
+        return run_to_proto(await self._workflows.cancel(caller(context), name, request_fingerprint(request)))
+
+    async def ResumeRun(self, request: run_pb2.ResumeRunRequest, context: Context) -> run_pb2.Run:
+        """Decide about a step that may have happened."""
+        run = await self._workflows.decide(
+            caller(context),
+            StepName.parse(request.step, "step"),
+            Verdict(run_pb2.Resume.Name(request.decision).removeprefix("RESUME_")),
+            from_value(request.output),
+            "",
+            request_fingerprint(request),
+        )
+        return run_to_proto(run)
+
+    async def ApproveStep(self, request: run_pb2.ApproveStepRequest, context: Context) -> run_pb2.Run:
+        """Approve or refuse what a step shows."""
+        run = await self._workflows.decide(
+            caller(context),
+            StepName.parse(request.step, "step"),
+            Verdict.REFUSE if request.refuse else Verdict.APPROVE,
+            None,
+            request.digest,
+            request_fingerprint(request),
+        )
+        return run_to_proto(run)
+
+    async def SendEvent(self, request: run_pb2.SendEventRequest, context: Context) -> run_pb2.Run:
+        """Give a run its event."""
+        run = await self._workflows.send_event(
+            caller(context),
+            RunName.parse(request.run, "run"),
+            request.event,
+            from_value(request.payload),
+            request_fingerprint(request),
+        )
+        return run_to_proto(run)
+
+    async def ForkRun(self, request: run_pb2.ForkRunRequest, context: Context) -> run_pb2.Run:
+        """Begin another run at a step."""
+        name = RunName.parse(request.name)
+        return run_to_proto(
+            await self._workflows.fork(caller(context), name, request.step, request_fingerprint(request))
+        )

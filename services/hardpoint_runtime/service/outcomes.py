@@ -1,0 +1,66 @@
+"""Owns what follows from an attempt of a step that did not end well: again, a person's look, or failure."""
+
+from enum import StrEnum
+
+from hardpoint_kit.errors import HardpointError, InvalidArgument, NotFound, PermissionDenied
+
+_UNKNOWN = frozenset({"UNAVAILABLE", "TIMEOUT", "UPSTREAM_TIMEOUT"})
+"""Nobody knows whether it had its effect: the executor was lost, or the time was up."""
+_FOR_GOOD = frozenset(
+    {
+        "VIOLATION",
+        "BUDGET",
+        "OUTPUT_LIMIT",
+        "OUTPUT_HOLDS_SECRET",
+        "TYPE_MISMATCH",
+        "MAPPING_MISSING",
+        "PROTOCOL",
+        "NOT_JSON",
+        "EXPRESSION_FAILED",
+    }
+)
+_REFUSED_FOR_NOW = frozenset({"408", "425", "429"})
+MOST_LOSSES = 20
+"""Attempts beyond the author's that are made since the executor was lost or busy."""
+FIRST_LOSS_SECONDS = 0.5
+LONGEST_LOSS_SECONDS = 30.0
+
+
+class Next(StrEnum):
+    """What to do about a step whose attempt did not end well."""
+
+    AGAIN = "AGAIN"
+    DOUBT = "DOUBT"
+    FAIL = "FAIL"
+
+
+def after(error: HardpointError, *, began: bool, repeatable: bool, attempts: int, allowed: int) -> Next:
+    """What follows from the error of the latest of `attempts`, when the author allows so many.
+
+    What did not begin is begun again, whatever it is. What can be repeated is, when that may help. Anything else that may
+    have happened, or that was to be repeated and must not be, is left to a person.
+    """
+    lost = not began or error.reason == "UNAVAILABLE"
+    if lost and (repeatable or not began):
+        return Next.AGAIN if attempts < allowed + MOST_LOSSES else Next.FAIL
+    if error.reason in _UNKNOWN and not repeatable:
+        return Next.DOUBT
+    if _for_good(error) or attempts >= allowed:
+        return Next.FAIL
+    return Next.AGAIN if repeatable else Next.DOUBT
+
+
+def _for_good(error: HardpointError) -> bool:
+    if isinstance(error, PermissionDenied | InvalidArgument | NotFound) or error.reason in _FOR_GOOD:
+        return True
+    status = error.metadata.get("status", "")
+    return status.startswith("4") and status not in _REFUSED_FOR_NOW
+
+
+def pause_seconds(lost: bool, attempts: int, seconds: float, backoff: float) -> float:
+    """How long to wait after so many attempts: as the author says, or ever longer for an executor that is away."""
+    if lost:
+        longer: float = FIRST_LOSS_SECONDS * 2.0 ** min(attempts - 1, 10)
+        return min(LONGEST_LOSS_SECONDS, longer)
+    after_all: float = seconds * backoff ** (attempts - 1)
+    return after_all

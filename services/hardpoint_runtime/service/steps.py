@@ -1,0 +1,253 @@
+"""Owns one step of a run: begun, attempted, waited for, and its end on disk.
+
+What a step gives is kept with the run, since later steps use it. Secrets are no part of it: the executor's outlet takes
+them out of every output and every error.
+"""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dbos import DBOS, StepOptions
+
+from hardpoint_kit.documents import from_value
+from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, Unavailable
+from hardpoint_kit.names import AgentName
+from hardpoint_kit.telemetry import tracer
+from hardpoint_manifest.plan import WAITING, Does, Step
+from hardpoint_manifest.walk import Settled
+from hardpoint_runtime.domain.actions import InputCheck
+from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.domain.runs import Failure, RunState, Usage
+from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
+from hardpoint_runtime.service.callees import plan_of, repeatable
+from hardpoint_runtime.service.calls import QUEUE_SECONDS, Plan
+from hardpoint_runtime.service.outcomes import Next, after, pause_seconds
+
+if TYPE_CHECKING:
+    from hardpoint_runtime.service.stretch import Way
+
+LONGEST_WAIT = timedelta(days=366)
+_ASKS = {Does.APPROVAL: Waits.APPROVAL, Does.EVENT: Waits.EVENT}
+
+
+class Stepper:
+    """The steps of one stretch."""
+
+    def __init__(self, way: "Way") -> None:
+        self._way = way
+        self._writing: set[str] = set()
+
+    async def settle(self, step: Step, place: str, value: Any, key: str) -> Settled | None:
+        """Do a step as far as it goes now, from wherever it is: how it ended, or None while it waits.
+
+        `key` names its effect, when its author says how. Raises Replaced.
+        """
+        way = self._way
+        row = way.rows.get(place)
+        if place in way.workflow.settled:
+            return Settled("done", way.workflow.settled[place])
+        if row is not None and row.ended:
+            return _settled(row)
+        if way.means.draining:
+            return None
+        if row is None:
+            row = StepRun(way.workflow.name, place, action=step.action, started_at=way.means.clock.now())
+        if step.does in WAITING:
+            return await self._wait(step, row, value)
+        return await self._act(step, row, value, key)
+
+    def writes(self, step: Step) -> bool:
+        """Whether an action of this step that was done may have changed something."""
+        return step.id in self._writing
+
+    async def _wait(self, step: Step, row: StepRun, value: Any) -> Settled | None:
+        way = self._way
+        now = way.means.clock.now()
+        if row.waits is Waits.NOTHING:
+            seconds = step.timeout_seconds
+            due = None if seconds is None else now + timedelta(seconds=seconds)
+            if step.does is Does.WAIT:
+                try:
+                    due = min(_until(value, now), now + LONGEST_WAIT)
+                except (TypeError, ValueError, OverflowError):
+                    wrong = "a wait is for a number of seconds, or until a time such as 2030-01-31T08:00:00Z"
+                    return await self._failed(row, ActionFailed(wrong, reason="TYPE_MISMATCH"), fresh=True)
+            waits = _ASKS.get(step.does, Waits.TIME)
+            row = await way.put(
+                replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due), fresh=True
+            )
+        decision = row.decision
+        if decision is not None:
+            if decision.verdict is Verdict.APPROVE:
+                return await self._done(row, {"approved": True, "by": decision.subject}, fresh=True)
+            if decision.verdict is Verdict.EVENT:
+                return await self._done(row, decision.output, fresh=True)
+            refused = decision.verdict is Verdict.REFUSE
+            text = f"{decision.subject} {'refused' if refused else 'ended'} it"
+            return await self._failed(row, ActionFailed(text, reason="REFUSED" if refused else "USER_ERROR"), fresh=True)
+        if row.due_at is not None and row.due_at <= now:
+            if row.waits is Waits.TIME:
+                return await self._done(row, None, fresh=True)
+            late = DeadlineExceeded("nobody answered in time", reason="TIMEOUT")
+            return await self._failed(row, late, fresh=True)
+        if row.due_at is not None:
+            way.wake_at(row.due_at)
+        return None
+
+    async def _act(self, step: Step, row: StepRun, value: Any, key: str) -> Settled | None:
+        way = self._way
+        try:
+            plan = await self._plan(step)
+            given = _input(plan, value)
+        except Unavailable:
+            raise
+        except HardpointError as error:
+            return await self._failed(row, error, fresh=True)
+        again = repeatable(step, plan.action)
+        if not again:
+            self._writing.add(step.id)
+        if row.state is RunState.RUNNING and row.attempts and not again:
+            lost = Unavailable("the process that ran it ended", fix="look whether it had its effect, then decide")
+            row = await self._doubt(row, lost, fresh=True)
+        if row.waits is Waits.DOUBT:
+            decision = row.decision
+            if decision is None:
+                return None
+            if decision.verdict is Verdict.SKIP:
+                return await self._done(row, decision.output, fresh=True)
+            if decision.verdict is Verdict.FAIL:
+                failure = replace(row.failure, reason="MAY_HAVE_HAPPENED")
+                row = await way.put(_over(row, RunState.FAILED, failure), fresh=True)
+                return _settled(row)
+        if row.waits is Waits.TIME and row.due_at is not None and row.due_at > way.means.clock.now():
+            way.wake_at(row.due_at)
+            return None
+        row = replace(
+            row,
+            action=str(plan.name),
+            release=str(plan.release.name),
+            state=RunState.RUNNING,
+            attempts=row.attempts + 1,
+            waits=Waits.NOTHING,
+            shown=None,
+            decision=None,
+            due_at=None,
+        )
+        row = await way.put(row, fresh=True)
+        return await self._attempt(step, row, plan, given, key or f"{row.run.run}/{row.step}")
+
+    async def _plan(self, step: Step) -> Plan:
+        workflow = self._way.workflow
+        agent = AgentName(workflow.name.org, workflow.run.agent)
+        return plan_of(await self._way.means.snapshots.get(agent), agent, workflow, step)
+
+    async def _attempt(self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str) -> Settled | None:
+        """Attempt it once, as a step of DBOS: whose stretch was taken over learns there that it is not its any more."""
+        settled: list[Settled | None] = []
+
+        async def attempt() -> str:
+            begun = time.perf_counter()
+            ended, began = await self._execute(step, row, plan, value, key)
+            spent = round((time.perf_counter() - begun) * 1_000_000)
+            now = replace(row, duration_us=row.duration_us + spent, usage=ended.usage)
+            if ended.error is None:
+                settled.append(await self._done(now, from_value(ended.output), fresh=False))
+            else:
+                settled.append(await self._again(step, now, plan, ended.error, began))
+            return ended.state
+
+        await DBOS.run_step_async(StepOptions(name=row.step), attempt)
+        return settled[0]
+
+    async def _execute(
+        self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str
+    ) -> tuple[Ended, bool]:
+        limit = min(self._way.means.limit_seconds, step.timeout_seconds or self._way.means.limit_seconds)
+        execution = Execution(
+            run=row.run,
+            agent=str(plan.agent or ""),
+            release=plan.release,
+            action=plan.action,
+            input=value,
+            authority=plan.authority,
+            artifact_ticket="",
+            lease_token="",
+            wall_seconds=limit,
+            timeout=limit + QUEUE_SECONDS,
+            id=f"{row.run.run}.{row.number}.{row.attempts}",
+            idempotency_key=key[:256],
+        )
+        with tracer.start_as_current_span(f"step {row.step}") as span:
+            span.set_attributes({"hardpoint.step": row.step, "hardpoint.run": str(row.run)})
+            try:
+                return await self._way.means.calls.attempt(plan, execution), True
+            except HardpointError as error:
+                return Ended(RunState.FAILED, None, error, Usage()), False
+
+    async def _again(
+        self, step: Step, row: StepRun, plan: Plan, error: HardpointError, began: bool
+    ) -> Settled | None:
+        way = self._way
+        allowed = step.retry.attempts
+        what = after(
+            error,
+            began=began,
+            repeatable=repeatable(step, plan.action),
+            attempts=row.attempts,
+            allowed=allowed,
+        )
+        if what is Next.FAIL:
+            return await self._failed(row, error, fresh=False)
+        if what is Next.DOUBT:
+            await self._doubt(row, error, fresh=False)
+            return None
+        lost = not began or error.reason == "UNAVAILABLE"
+        seconds = pause_seconds(lost, row.attempts, step.retry.seconds, step.retry.backoff)
+        due = way.means.clock.now() + timedelta(seconds=seconds)
+        failure = Failure.of(error)
+        row = replace(row, state=RunState.WAITING, waits=Waits.TIME, due_at=due, failure=failure)
+        await way.put(row, fresh=False)
+        way.wake_at(due)
+        return None
+
+    async def _doubt(self, row: StepRun, error: HardpointError, *, fresh: bool) -> StepRun:
+        fix = "look whether it happened, then: hardpoint run resume, with repeat, skip or fail"
+        failure = replace(Failure.of(error), fix=fix)
+        waiting = replace(row, state=RunState.WAITING, waits=Waits.DOUBT, decision=None, due_at=None, failure=failure)
+        return await self._way.put(waiting, fresh=fresh)
+
+    async def _done(self, row: StepRun, output: Any, *, fresh: bool) -> Settled:
+        return _settled(await self._way.put(replace(_over(row, RunState.SUCCEEDED), output=output), fresh=fresh))
+
+    async def _failed(self, row: StepRun, error: HardpointError, *, fresh: bool) -> Settled:
+        return _settled(await self._way.put(_over(row, RunState.FAILED, Failure.of(error)), fresh=fresh))
+
+
+def _until(value: Any, now: datetime) -> datetime:
+    if isinstance(value, str):
+        until = datetime.fromisoformat(value)
+        return until if until.tzinfo else until.replace(tzinfo=UTC)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return now + timedelta(seconds=max(value, 0))
+
+
+def _over(row: StepRun, state: RunState, failure: Failure | None = None) -> StepRun:
+    return replace(row, state=state, waits=Waits.NOTHING, due_at=None, failure=failure or Failure())
+
+
+def _settled(row: StepRun) -> Settled:
+    if row.state is RunState.SUCCEEDED:
+        return Settled("done", row.output)
+    return Settled("failed", error=row.failure.error())
+
+
+def _input(plan: Plan, value: Any) -> dict[str, Any]:
+    """What a step gives to its action, checked as a call's input is; a value that is no object is its `input`."""
+    given = value if isinstance(value, dict) else {"input": value} if value is not None else {}
+    if not plan.action.input_schema:
+        return dict(given)
+    return dict(InputCheck(plan.action.input_schema).admit(plan.name, given))
+

@@ -1,0 +1,342 @@
+"""Owns one stretch of a run's way: the plan walked until the run has ended, or all that is left is to wait.
+
+Where the run is stands in rows, written before a step begins and when it has ended. Whoever walks the plan again from
+these comes to the same place, so a stretch may stop anywhere and another process go on.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+
+from hardpoint_kit.errors import ActionFailed, HardpointError
+from hardpoint_manifest.expression import ExpressionError
+from hardpoint_manifest.plan import Does, Plan, Step
+from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
+from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage
+from hardpoint_runtime.domain.workflows import StepRun, Waits, Workflow
+from hardpoint_runtime.durable.stretches import Stretch
+from hardpoint_runtime.service.changes import Signal
+from hardpoint_runtime.service.means import Means
+from hardpoint_runtime.service.steps import Stepper
+
+ITEMS_AT_ONCE = 8
+"""Of one loop."""
+LINGER_SECONDS = 1.0
+"""A wait that is over sooner is not worth another stretch."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Replaced(Exception):
+    """Another stretch goes on with this run, or nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A step that can be reverted: where it stands, what reverts it, and what that knows."""
+
+    place: str
+    number: int
+    revert: Step | None
+    known: Mapping[str, Any]
+
+
+class Way:
+    """One stretch under way. `walk` returns when it is over; raises Replaced when it is not its turn any more."""
+
+    def __init__(self, means: Means, workflow: Workflow, rows: list[StepRun]) -> None:
+        self.means = means
+        self.workflow = workflow
+        self.stretch = Stretch(workflow.name, workflow.stretch)
+        self.rows = {row.step: row for row in rows}
+        self._steps = Stepper(self)
+        self._due: datetime | None = None
+        self._wakes = 0
+        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._alarms: list[asyncio.TimerHandle] = []
+        self._done: list[_Done] = []
+
+    async def walk(self) -> None:
+        """Go on until the run has ended or waits."""
+        if self.workflow.run.state is not RunState.RUNNING:
+            await self._move(replace(self.workflow.run, state=RunState.RUNNING), self.workflow.stretch)
+        with self.means.changes.of(self.workflow.name, self.means.worker) as signal:
+            walking = asyncio.create_task(self._walk())
+            listening = asyncio.create_task(self._listen(signal))
+            try:
+                await asyncio.wait({walking, listening}, return_when=asyncio.FIRST_COMPLETED)
+                await (walking if walking.done() else listening)
+            finally:
+                for task in (walking, listening):
+                    task.cancel()
+                await asyncio.gather(walking, listening, return_exceptions=True)
+                for alarm in self._alarms:
+                    alarm.cancel()
+
+    def wake(self) -> None:
+        """Have every step that waits look again."""
+        self._wakes += 1
+        if not self._woken.done():
+            self._woken.set_result(None)
+        self._woken = asyncio.get_running_loop().create_future()
+
+    def wake_at(self, due: datetime) -> None:
+        """Have them look again then; the stretch may be over before."""
+        self._due = min(self._due or due, due)
+        seconds = (due - self.means.clock.now()).total_seconds()
+        self._alarms.append(asyncio.get_running_loop().call_later(min(max(seconds, 0.0), 3600.0), self.wake))
+
+    async def put(self, row: StepRun, *, fresh: bool) -> StepRun:
+        """Write a step; raises Replaced when somebody else has it."""
+        async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
+            written = await tx.workflows.put_step(self.stretch, row, self.means.worker, fresh=fresh)
+        if written is None:
+            raise Replaced
+        self.rows[row.step] = written
+        return written
+
+    async def _listen(self, signal: Signal) -> None:
+        """Hear of decisions, and of a run that is cancelled or walked elsewhere: raises Replaced."""
+        seen = 0
+        while True:
+            await signal.wait()
+            async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
+                newest, sequence = await tx.workflows.pulse(self.workflow.name)
+                if newest != self.workflow.stretch:
+                    raise Replaced
+                changed = await tx.workflows.steps(self.workflow.name, seen) if sequence > seen else []
+            seen = max(seen, sequence)
+            decided = [row for row in changed if row.state is RunState.WAITING and row.decision is not None]
+            self.rows |= {row.step: row for row in decided}
+            if decided or self.means.draining:
+                self.wake()
+
+    async def _walk(self) -> None:
+        plan = Plan.model_validate(self.workflow.release.plan)
+        walk = Walk(Program.plan(plan), self.workflow.given)
+        while await self._scope(walk, ""):
+            if await self._suspended():
+                return
+        failed = walk.failure
+        error: Exception | None
+        output = None
+        if failed is None:
+            try:
+                output = walk.output()
+                error = None
+            except ExpressionError as wrong:
+                error = wrong
+        else:
+            error = failed[1].error or ActionFailed(f"step {failed[0]} failed")
+        if error is None:
+            await self._end(RunState.SUCCEEDED, Failure(), output)
+            return
+        failure = failure_of(error, failed[0] if failed else "output")
+        known = {**walk.variables, "error": {"step": failure.place, "reason": failure.reason, "message": failure.message}}
+        left = await self._revert(known)
+        while plan.on_error is not None and await self._one(plan.on_error, plan.on_error.id, known) is None:
+            if await self._suspended():
+                return
+        if left:
+            failure = replace(failure, facts={**failure.facts, "not_reverted": ", ".join(left)})
+        await self._end(RunState.FAILED, failure, None)
+
+    async def _scope(self, walk: Walk, prefix: str) -> bool:
+        """Walk steps that belong together as far as it goes; whether some of them wait."""
+        running: dict[str, asyncio.Task[Settled | None]] = {}
+        waiting: set[str] = set()
+        wakes = self._wakes
+        try:
+            while True:
+                for due in walk.due({*running, *waiting}):
+                    running[due.step.step.id] = asyncio.create_task(self._step(walk, due, prefix))
+                if not running:
+                    return not walk.finished
+                news: set[asyncio.Future[Any]] = {*running.values(), self._woken}
+                await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
+                if wakes != self._wakes:
+                    wakes = self._wakes
+                    waiting.clear()
+                for step in [step for step, task in running.items() if task.done()]:
+                    settled = running.pop(step).result()
+                    if settled is None:
+                        waiting.add(step)
+                    else:
+                        walk.settle(step, settled)
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+
+    async def _step(self, walk: Walk, due: Due, prefix: str) -> Settled | None:
+        place = f"{prefix}{due.step.step.id}"
+        if not due.each:
+            return await self._item(walk, due.step, place, due.inputs[0], walk.variables)
+        turn = asyncio.Semaphore(ITEMS_AT_ONCE)
+        scopes = _scopes(due.step, walk.variables)
+
+        async def item(index: int, value: Any) -> Settled | None:
+            async with turn:
+                return await self._item(walk, due.step, f"{place}/{index}", value, scopes[index])
+
+        items = [asyncio.create_task(item(index, value)) for index, value in enumerate(due.inputs)]
+        try:
+            ended = await asyncio.gather(*items)
+        finally:
+            for task in items:
+                task.cancel()
+            await asyncio.gather(*items, return_exceptions=True)
+        if any(one is None for one in ended):
+            return None
+        failed = next((one for one in ended if one is not None and one.state == "failed"), None)
+        return failed or Settled("done", [one.output for one in ended if one is not None])
+
+    async def _item(
+        self, walk: Walk, compiled: Compiled, place: str, value: Any, known: Mapping[str, Any]
+    ) -> Settled | None:
+        if compiled.steps is None:
+            try:
+                key = compiled.key.evaluate(dict(known)) if compiled.step.idempotency_key else ""
+            except ExpressionError as error:
+                return Settled("failed", error=error)
+            settled = await self._steps.settle(compiled.step, place, value, key)
+        else:
+            inner = Walk(compiled.steps, value)
+            if await self._scope(inner, f"{place}/"):
+                return None
+            settled = _whole(inner)
+        if settled is not None and settled.state == "done" and compiled.step.does is not Does.STEPS:
+            row = self.rows.get(place)
+            revert = compiled.step.revert
+            if row is not None and (revert is not None or self._steps.writes(compiled.step)):
+                self._done.append(_Done(place, row.number, revert, {**known, "output": settled.output}))
+        return settled
+
+    async def _one(self, step: Step, place: str, known: Mapping[str, Any]) -> Settled | None:
+        """Do a step that stands beside the plan: one that reverts, or what is done on an error."""
+        try:
+            compiled = Compiled.of(step, known)
+            value = compiled.input.evaluate(dict(known))
+        except ExpressionError as error:
+            return Settled("failed", error=error)
+        return await self._steps.settle(step, place, value, "")
+
+    async def _revert(self, known: Mapping[str, Any]) -> list[str]:
+        """Undo what was done, the last first; the places of what could not be, or has nothing that would."""
+        left = []
+        places: set[str] = set()
+        for done in sorted(self._done, key=lambda done: -done.number):
+            if done.place in places:
+                continue
+            places.add(done.place)
+            if done.revert is None:
+                left.append(done.place)
+                continue
+            facts = {**known, **done.known, "error": known["error"]}
+            while (settled := await self._one(done.revert, f"{done.place}.revert", facts)) is None:
+                if await self._suspended():
+                    raise Replaced
+            if settled.state != "done":
+                left.append(done.place)
+        return left
+
+    async def _suspended(self) -> bool:
+        """Wait for what is due soon; else leave the run to a later stretch, and say so."""
+        seconds = None if self._due is None else (self._due - self.means.clock.now()).total_seconds()
+        if not self.means.draining and seconds is not None and seconds <= LINGER_SECONDS:
+            if seconds > 0:
+                await asyncio.wait({self._woken}, timeout=seconds)
+            self._due = None
+            return False
+        async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
+            now = await tx.workflows.get(self.workflow.name, lock=True)
+            if now.stretch != self.workflow.stretch:
+                raise Replaced
+            rows = {row.step: row for row in await tx.workflows.steps(self.workflow.name)}
+            if any(r.state is RunState.WAITING and r.decision is not None for r in rows.values()):
+                self.rows, self._due = rows, None
+                return False
+            state = RunState.QUEUED if self.means.draining else RunState.WAITING
+            later = self.means.draining or seconds is not None
+            following = self.workflow.stretch + 1 if later else self.workflow.stretch
+            asks = next((r for r in rows.values() if r.state is RunState.WAITING and r.waits is not Waits.TIME), None)
+            failure = Failure() if asks is None else waiting_for(asks)
+            await tx.workflows.move(now, replace(now.run, state=state, failure=failure), following)
+            if later:
+                delay = 0.0 if self.means.draining else seconds or 0.0
+                await tx.workflows.queue(Stretch(self.workflow.name, following), delay)
+        return True
+
+    async def _end(self, state: RunState, failure: Failure, output: Any) -> None:
+        run = self.workflow.run
+        spent = self.means.clock.now() - run.started_at
+        run = replace(
+            run,
+            state=state,
+            failure=failure,
+            duration_us=max(0, spent // timedelta(microseconds=1)),
+            usage=_sum([row.usage for row in self.rows.values()]),
+        )
+        await self._move(run, self.workflow.stretch, output, ended=True)
+        trace.get_current_span().set_attribute("hardpoint.state", state)
+        _log.info("run ended", run=str(run.name), state=state, reason=failure.reason)
+
+    async def _move(self, run: Run, following: int, output: Any = None, *, ended: bool = False) -> None:
+        async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
+            if not await tx.workflows.move(self.workflow, run, following, output):
+                raise Replaced
+            if ended:
+                await tx.workflows.cancel_steps(run.name)
+
+
+def failure_of(error: Exception, place: str) -> Failure:
+    """An error of a step as it is recorded, with the place of the step in the plan."""
+    if isinstance(error, HardpointError):
+        failure = Failure.of(error)
+        return replace(failure, place=place if not failure.place else f"{place}: {failure.place}")
+    reason = error.reason if isinstance(error, ExpressionError) else "INTERNAL"
+    return Failure(reason, str(error)[:2000], place)
+
+
+def waiting_for(step: StepRun) -> Failure:
+    """Why a run waits, in the place of why it failed."""
+    if step.waits is Waits.DOUBT:
+        return Failure("MAY_HAVE_HAPPENED", step.failure.message, step.step, step.failure.fix, step.failure.facts)
+    if step.waits is Waits.APPROVAL:
+        return Failure("APPROVAL_REQUIRED", "somebody has to approve what comes next", step.step)
+    return Failure("EVENT_AWAITED", f"an event is awaited: {step.shown}", step.step)
+
+
+def _whole(walk: Walk) -> Settled:
+    if walk.failure is not None:
+        return walk.failure[1]
+    try:
+        return Settled("done", walk.output())
+    except ExpressionError as error:
+        return Settled("failed", error=error)
+
+
+def _scopes(compiled: Compiled, known: dict[str, Any]) -> list[dict[str, Any]]:
+    assert compiled.for_each is not None
+    items = compiled.for_each.evaluate(known)
+    return [{**known, "item": item, "index": index} for index, item in enumerate(items)]
+
+
+def _sum(usages: list[Usage]) -> Usage:
+    total = Usage()
+    for one in usages:
+        total = Usage(
+            total.wall_ms + one.wall_ms,
+            total.cpu_ms + one.cpu_ms,
+            max(total.peak_memory_bytes, one.peak_memory_bytes),
+            total.broker_calls + one.broker_calls,
+            total.bytes_out + one.bytes_out,
+            total.bytes_in + one.bytes_in,
+            total.log_bytes + one.log_bytes,
+        )
+    return total

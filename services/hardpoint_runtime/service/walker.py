@@ -1,0 +1,108 @@
+"""Owns the walking of stretches in this process: what they share, and what happens when one cannot go on."""
+
+import asyncio
+from dataclasses import replace
+
+import sqlalchemy.exc
+import structlog
+from dbos import DBOS
+
+from hardpoint_kit.caller import ANY_ORG, SYSTEM, acting_as
+from hardpoint_kit.errors import DeadlineExceeded, NotFound, Unavailable
+from hardpoint_kit.names import RunName
+from hardpoint_kit.telemetry import extract, tracer
+from hardpoint_runtime.domain.runs import Failure, RunState
+from hardpoint_runtime.durable.stretches import Stretch, Stretches
+from hardpoint_runtime.service.means import Means
+from hardpoint_runtime.service.stretch import Replaced, Way
+
+AGAIN_SECONDS = 1.0
+MEND_BATCH = 200
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Walker:
+    """Walks what the engine takes from the queue."""
+
+    def __init__(self, means: Means, stretches: Stretches) -> None:
+        self._means = means
+        self._store = means.store
+        self._stretches = stretches
+        self._walking: set[asyncio.Task[None]] = set()
+
+    async def walk(self, stretch: Stretch) -> None:
+        """Walk a stretch; one that is not the run's newest any more is over. Ends whatever happens."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._walking.add(task)
+        try:
+            await self._walk(stretch)
+        finally:
+            self._walking.discard(task)
+
+    async def drain(self) -> None:
+        """Begin no step any more; return when those that run have ended."""
+        self._means.draining = True
+        self._means.changes.wake()
+        if self._walking:
+            await asyncio.wait(self._walking)
+
+    async def mend(self) -> None:
+        """Queue the stretches that runs are waiting for and that are in no queue: it was lost, or restored from before."""
+        after: RunName | None = None
+        while True:
+            async with self._store.transaction(SYSTEM(ANY_ORG)) as tx:
+                active = await tx.workflows.active(after, MEND_BATCH)
+            if not active:
+                return
+            after = active[-1].run
+            there = await self._stretches.unfinished(active)
+            for stretch in active:
+                if stretch.id not in there:
+                    await self._continue(stretch)
+
+    async def _walk(self, stretch: Stretch) -> None:
+        while not self._means.draining:
+            try:
+                async with self._store.transaction(SYSTEM(stretch.run.org)) as tx:
+                    workflow = await tx.workflows.get(stretch.run)
+                    rows = await tx.workflows.steps(stretch.run)
+                if workflow.stretch != stretch.number or workflow.ended:
+                    return
+                # DBOS numbers the steps of a stretch and keeps each number's end: those of an earlier try are not ours.
+                for _ in range(workflow.attempts):
+                    DBOS.reserve_step()
+                span = tracer.start_as_current_span(f"run {workflow.run.action}", context=extract(workflow.carrier))
+                with acting_as(self._means.caller(workflow)), span:
+                    await Way(self._means, workflow, rows).walk()
+                return
+            except (Replaced, NotFound):
+                return
+            except (Unavailable, DeadlineExceeded, sqlalchemy.exc.SQLAlchemyError) as error:
+                _log.warning("a run cannot go on now", run=str(stretch.run), problem=type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+            except Exception:
+                _log.exception("a run failed by a defect", run=str(stretch.run))
+                await self._give_up(stretch)
+                return
+
+    async def _give_up(self, stretch: Stretch) -> None:
+        async with self._store.transaction(SYSTEM(stretch.run.org)) as tx:
+            workflow = await tx.workflows.get(stretch.run, lock=True)
+            if workflow.stretch == stretch.number and not workflow.ended:
+                failure = Failure("INTERNAL", "the run could not go on by a defect of ours")
+                await tx.workflows.move(
+                    workflow, replace(workflow.run, state=RunState.FAILED, failure=failure), workflow.stretch + 1
+                )
+                await tx.workflows.cancel_steps(stretch.run)
+
+    async def _continue(self, lost: Stretch) -> None:
+        async with self._store.transaction(SYSTEM(lost.run.org)) as tx:
+            workflow = await tx.workflows.get(lost.run, lock=True)
+            if workflow.stretch != lost.number or workflow.ended:
+                return
+            following = Stretch(lost.run, lost.number + 1)
+            await tx.workflows.move(workflow, replace(workflow.run, state=RunState.QUEUED), following.number)
+            await tx.workflows.queue(following)
+            _log.warning("a run whose stretch was lost is queued again", run=str(lost.run))

@@ -1,0 +1,322 @@
+"""Owns what people and agents do with runs of workflows: start, watch, decide, cancel, fork."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import Conflict, NotFound
+from hardpoint_kit.names import AgentName, RunName, SettingsName, StepName
+from hardpoint_kit.telemetry import inject, trace_id
+from hardpoint_manifest.plan import Does, Plan, Step
+from hardpoint_runtime.domain.actions import ActionName
+from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
+from hardpoint_runtime.domain.snapshot import Offer
+from hardpoint_runtime.domain.workflows import Decision, StepRun, Verdict, Waits, Workflow
+from hardpoint_runtime.durable.stretches import Stretch
+from hardpoint_runtime.peers import Config
+from hardpoint_runtime.service.changes import Changes
+from hardpoint_runtime.service.snapshots import Snapshots
+from hardpoint_runtime.store import Store, Transaction
+
+WORKFLOW = "WORKFLOW"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changed of a run up to a sequence: where it is now, and the steps that are not as they were."""
+
+    sequence: int
+    run: Run
+    steps: tuple[StepRun, ...]
+
+
+class Workflows:
+    """Runs of workflows; `fingerprint` tells a write request from others with the same request id."""
+
+    def __init__(self, store: Store, snapshots: Snapshots, changes: Changes, config: Config, clock: Clock) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._changes = changes
+        self._config = config
+        self._clock = clock
+        self._draining = False
+
+    async def start(
+        self,
+        caller: Caller,
+        agent: AgentName,
+        action: str,
+        value: Mapping[str, Any],
+        trigger: Mapping[str, Any] | None,
+        fingerprint: str,
+    ) -> Run:
+        """Begin a run of a workflow that is attached to the agent, once for each request id.
+
+        Raises as Calls.call_action does for what is not admitted, and Conflict NOT_A_WORKFLOW.
+        """
+        name = ActionName.parse(action)
+        offer = (await self._snapshots.get(agent)).admit(name)
+        value = offer.input.admit(name, value)
+        workflow = await self.prepare(caller, agent, offer, value, trigger)
+        return await self.begin(caller, workflow, fingerprint)
+
+    async def prepare(
+        self,
+        caller: Caller,
+        agent: AgentName,
+        offer: Offer,
+        value: Mapping[str, Any],
+        trigger: Mapping[str, Any] | None = None,
+    ) -> Workflow:
+        """A run that is ready to begin: of a workflow, or of an action that somebody has to approve."""
+        release = offer.attached.release
+        if release.kind != WORKFLOW or release.plan is None:
+            if offer.name.action not in offer.attached.approvals:
+                raise Conflict(
+                    f"{offer.name} is no workflow",
+                    reason="NOT_A_WORKFLOW",
+                    fix="call it: its run is recorded when it has ended",
+                    action=offer.name,
+                )
+            release = _approved_first(release, offer)
+        at = self._clock.now()
+        run = Run(
+            name=new_run_name(agent.org, at),
+            agent=agent.agent,
+            action=str(offer.name),
+            release=release.name,
+            state=RunState.QUEUED,
+            failure=Failure(),
+            started_at=at,
+            duration_us=0,
+            usage=Usage(),
+            trace_id=trace_id(),
+            subject=caller.subject,
+        )
+        given = {
+            "input": dict(value),
+            "trigger": dict(value if trigger is None else trigger),
+            "settings": await self._settings(offer),
+        }
+        return Workflow(run, offer.attached.installation, release, given, carrier=inject())
+
+    async def begin(self, caller: Caller, workflow: Workflow, fingerprint: str) -> Run:
+        """Write a run down and have it walked; the first answer again for a request that was answered."""
+
+        async def begin(tx: Transaction) -> Run:
+            await tx.workflows.add(workflow)
+            await tx.audit("run.start", workflow.name, tool=workflow.run.action, release=workflow.release.name)
+            return workflow.run
+
+        return await self._store.once(caller, "StartRun", fingerprint, Run, begin)
+
+    async def get(self, caller: Caller, name: RunName) -> Workflow:
+        """A run with its output; raises NotFound."""
+        async with self._store.transaction(caller) as tx:
+            return await tx.workflows.get(name)
+
+    async def cancel(self, caller: Caller, name: RunName, fingerprint: str) -> Run:
+        """End a run: what it executes is killed, what it did stays done. Raises NotFound, Conflict RUN_ENDED."""
+
+        async def cancel(tx: Transaction) -> Run:
+            workflow = await tx.workflows.get(name, lock=True)
+            workflow.check_alive()
+            run = replace(workflow.run, state=RunState.CANCELLED, failure=Failure())
+            # Another stretch than those there are: whoever walks it hears that it is replaced, by nobody.
+            await tx.workflows.move(workflow, run, workflow.stretch + 1)
+            await tx.workflows.cancel_steps(name)
+            await tx.audit("run.cancel", name)
+            return run
+
+        return await self._store.once(caller, "CancelRun", fingerprint, Run, cancel)
+
+    async def decide(
+        self, caller: Caller, name: StepName, verdict: Verdict, output: Any, digest: str, fingerprint: str
+    ) -> Run:
+        """Say what becomes of a step that waits, and have its run go on.
+
+        Raises NotFound, Conflict RUN_ENDED, and as StepRun.check_decision does.
+        """
+
+        async def decide(tx: Transaction) -> Run:
+            workflow = await tx.workflows.get(name.run_name, lock=True)
+            workflow.check_alive()
+            steps = await tx.workflows.steps(name.run_name)
+            step = next((step for step in steps if str(step.number) == name.step), None)
+            if step is None:
+                raise NotFound("step", name)
+            decision = Decision(verdict, caller.subject, output)
+            step.check_decision(decision, digest, workflow.run.subject)
+            run = await self._decided(tx, workflow, step, decision)
+            await tx.audit(f"step.{verdict.lower()}", name, digest=step.digest)
+            return run
+
+        return await self._store.once(caller, "DecideStep", fingerprint, Run, decide)
+
+    async def send_event(self, caller: Caller, name: RunName, event: str, payload: Any, fingerprint: str) -> Run:
+        """Give a run the event that a step of it waits for; raises NotFound, Conflict RUN_ENDED, STEP_NOT_WAITING."""
+
+        async def send(tx: Transaction) -> Run:
+            workflow = await tx.workflows.get(name, lock=True)
+            workflow.check_alive()
+            for step in await tx.workflows.steps(name):
+                if step.waits is Waits.EVENT and step.shown == event and step.decision is None:
+                    run = await self._decided(tx, workflow, step, Decision(Verdict.EVENT, caller.subject, payload))
+                    await tx.audit("run.event", name, event=event)
+                    return run
+            raise Conflict(
+                f"no step of run {name} waits for {event!r}",
+                reason="STEP_NOT_WAITING",
+                fix="send it when the run waits for it",
+                resource=name,
+            )
+
+        return await self._store.once(caller, "SendEvent", fingerprint, Run, send)
+
+    async def fork(self, caller: Caller, name: RunName, step_id: str, fingerprint: str) -> Run:
+        """Begin another run of the same release and input, from one step of the plan on.
+
+        What the run did before that step and beside it is not done again. Raises NotFound for the run or the step,
+        Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more.
+        """
+
+        async def fork(tx: Transaction) -> Run:
+            workflow = await tx.workflows.get(name)
+            if not workflow.given:
+                raise Conflict(f"the inputs of run {name} are not kept any more", reason="CONTENTS_FORGOTTEN")
+            again = _from(Plan.model_validate(workflow.release.plan), step_id, name)
+            done = {
+                **workflow.settled,
+                **{row.step: row.output for row in await tx.workflows.steps(name) if row.state is RunState.SUCCEEDED},
+            }
+            at = self._clock.now()
+            run = replace(
+                workflow.run,
+                name=new_run_name(name.org, at),
+                state=RunState.QUEUED,
+                failure=Failure(),
+                started_at=at,
+                duration_us=0,
+                usage=Usage(),
+                trace_id=trace_id(),
+                subject=caller.subject,
+            )
+            forked = Workflow(
+                run,
+                workflow.installation,
+                workflow.release,
+                workflow.given,
+                settled={place: output for place, output in done.items() if place.partition("/")[0] not in again},
+                carrier=inject(),
+            )
+            await tx.workflows.add(forked)
+            await tx.audit("run.fork", run.name, forked=name, step=step_id)
+            return run
+
+        return await self._store.once(caller, "ForkRun", fingerprint, Run, fork)
+
+    async def watch(self, caller: Caller, name: RunName, since: int) -> AsyncIterator[Change]:
+        """What changes of a run after a sequence, until it has ended or the unit stops; raises NotFound."""
+        with self._changes.of(name) as signal:
+            while not self._draining:
+                async with self._store.transaction(caller) as tx:
+                    workflow = await tx.workflows.get(name)
+                    steps = await tx.workflows.steps(name, since) if workflow.sequence > since else []
+                if workflow.sequence > since:
+                    since = workflow.sequence
+                    yield Change(since, workflow.run, tuple(steps))
+                if workflow.ended:
+                    return
+                await signal.wait()
+
+    async def call(
+        self,
+        caller: Caller,
+        agent: AgentName,
+        offer: Offer,
+        value: Mapping[str, Any],
+        patience: float | None,
+        run: RunName | None,
+    ) -> Workflow:
+        """Begin a run, or find the one that an earlier call began, and wait for it as `settled` does.
+
+        Raises Conflict CALL_ALTERED when that one was called otherwise: who approved it approved something else.
+        """
+        if run is None:
+            workflow = await self.prepare(caller, agent, offer, value)
+            run = (await self.begin(caller, workflow, "")).name
+        else:
+            workflow = await self.get(caller, run)
+            given = workflow.given.get("input")
+            if (workflow.run.agent, workflow.run.action, given) != (agent.agent, str(offer.name), dict(value)):
+                raise Conflict(
+                    f"run {run} is of another call",
+                    reason="CALL_ALTERED",
+                    fix="call without `run` to begin another one",
+                    resource=run,
+                )
+        return await self.settled(caller, run, patience)
+
+    async def settled(self, caller: Caller, name: RunName, patience: float | None) -> Workflow:
+        """The run when it has ended or waits for somebody, at the latest after so many seconds; raises NotFound."""
+        clock = asyncio.get_running_loop().time
+        ends = None if patience is None else clock() + patience
+        with self._changes.of(name) as signal:
+            while True:
+                workflow = await self.get(caller, name)
+                left = None if ends is None else ends - clock()
+                if workflow.ended or (workflow.run.state is RunState.WAITING and workflow.run.failure.reason):
+                    return workflow
+                if self._draining or (left is not None and left <= 0):
+                    return workflow
+                await signal.wait(1.0 if left is None else min(left, 1.0))
+
+    def drain(self) -> None:
+        """Let those who watch and wait go."""
+        self._draining = True
+        self._changes.wake()
+
+    async def _decided(self, tx: Transaction, workflow: Workflow, step: StepRun, decision: Decision) -> Run:
+        await tx.workflows.decide(step, decision)
+        if workflow.run.state is not RunState.WAITING:
+            return workflow.run  # whoever walks it hears of it
+        following = Stretch(workflow.name, workflow.stretch + 1)
+        run = replace(workflow.run, state=RunState.QUEUED, failure=Failure())
+        await tx.workflows.move(workflow, run, following.number)
+        await tx.workflows.queue(following)
+        return run
+
+    async def _settings(self, offer: Offer) -> dict[str, Any]:
+        requirements = [r for r in offer.attached.release.requirements if r.type != "secret"]
+        if not requirements:
+            return {}
+        installation = offer.attached.installation
+        values = await self._config.values(SettingsName(installation.org, installation.installation))
+        return {r.key: values.get(r.key, r.default) for r in requirements}
+
+
+def _approved_first(release: Release, offer: Offer) -> Release:
+    """The release with a plan that asks before it does its one action with the input that was shown."""
+    shown = {"action": str(offer.name), "input": "${input}"}
+    asks = Step(id="approval", does=Does.APPROVAL, input=shown)
+    does = Step.model_validate(
+        {"id": "call", "does": "code", "action": offer.name.action, "input": "${input}", "after": [{"step": "approval"}]}
+    )
+    return replace(release, plan=Plan(steps=(asks, does)).model_dump(mode="json"))
+
+
+def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:
+    """The steps that are done again: that one, and all that come after it."""
+    if step_id not in {step.id for step in plan.steps}:
+        raise NotFound("step", step_id, fix=f"it has {', '.join(step.id for step in plan.steps)}", run=run)
+    again = {step_id}
+    for step in plan.steps:
+        if any(edge.step in again for edge in step.after):
+            again.add(step.id)
+    return again
+
+

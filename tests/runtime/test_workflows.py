@@ -1,0 +1,305 @@
+"""Workflows walked by DBOS over real PostgreSQL, one process; the executor is a fake that does as told."""
+
+import asyncio
+
+import pytest
+
+from hardpoint.runtime.v1 import agent_pb2, run_pb2
+from hardpoint_kit.clock import SystemClock
+from hardpoint_kit.documents import from_value, to_struct
+from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, Unavailable
+from hardpoint_kit.rpc.server import Server
+from hardpoint_runtime.server import Options, assemble
+from runtime.conftest import AGENT, Client, Dial, Fakes
+from runtime.workflows import TOOL, Shop, after, install, start, steps, until, workflow
+from runtime.workflows import shop as shop_release
+from serving import Serve
+
+
+@pytest.fixture
+async def server(url: str, fakes: Fakes, serve: Serve) -> Server:
+    """The one runtime of this process that walks workflows."""
+    return await serve(assemble(Options(runtime_database_url=url), SystemClock(), fakes.peers()))
+
+
+@pytest.fixture
+def shop(fakes: Fakes) -> Shop:
+    return Shop(fakes.executor)
+
+
+async def test_steps_run_in_order_and_side_by_side(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """The whole way: each step has what came before, its own key, and a record; the output is the plan's."""
+    made = workflow(
+        {"id": "look", "input": {"order": "${input.order}"}},
+        {"id": "put", "input": {"order": "${steps.look.order}"}, "after": after("look")},
+        {"id": "mail", "input": {"to": "x"}, "after": after("look")},
+        {"id": "store", "input": {"order": "${steps.put.order}"}, "after": after("put", "mail")},
+        output={"stored": "${steps.store.order}"},
+    )
+    await install(client, fakes, made)
+    run = await start(client, order=7)
+    assert run.state == run_pb2.RUN_STATE_QUEUED
+    ended = await until(client, run.name)
+    assert ended.state == run_pb2.RUN_STATE_SUCCEEDED, ended
+    assert from_value(ended.output) == {"stored": 7}
+    assert sorted(shop.asked) == ["look", "mail", "put", "store"]
+    assert shop.asked[0] == "look" and shop.asked[-1] == "store"
+    run_id = run.name.rpartition("/")[2]
+    assert sorted(shop.keys) == [f"{run_id}/{step}" for step in ("look", "mail", "put", "store")]
+    listed = await steps(client, run.name)
+    assert {step.state for step in listed.values()} == {run_pb2.RUN_STATE_SUCCEEDED}
+    assert listed["store"].action == "shop.store"
+
+
+async def test_a_call_waits_for_the_output_or_says_that_it_runs(client: Client, fakes: Fakes, shop: Shop) -> None:
+    gate = asyncio.Event()
+
+    async def slow(execution: object) -> object:
+        await gate.wait()
+        return await shop(execution)  # type: ignore[arg-type]
+
+    await install(client, fakes, workflow({"id": "put", "input": {"a": 1}}))
+    answer = await client.call(TOOL, a=1)
+    assert from_value(answer.output) == {"a": 1}
+    assert answer.state == run_pb2.RUN_STATE_UNSPECIFIED
+
+    shop.answers["put"] = [slow]
+    request = agent_pb2.CallActionRequest(agent=AGENT, action=TOOL, input=to_struct({"a": 2}))
+    running = await client.agents.CallAction(request, timeout=1.0)
+    assert running.state == run_pb2.RUN_STATE_RUNNING
+    gate.set()
+    request.run = running.run
+    ended = await client.agents.CallAction(request, timeout=20)
+    assert from_value(ended.output) == {"a": 1}
+    request.input.CopyFrom(to_struct({"a": 3}))
+    with pytest.raises(HardpointError) as altered:
+        await client.agents.CallAction(request, timeout=20)
+    assert altered.value.reason == "CALL_ALTERED"
+
+
+async def test_a_request_starts_one_run(client: Client, fakes: Fakes, shop: Shop) -> None:
+    await install(client, fakes, workflow({"id": "put"}))
+    first, second = await start(client, "r1"), await start(client, "r1")
+    assert first.name == second.name
+    await until(client, first.name)
+    assert shop.asked == ["put"]
+
+
+async def test_a_failed_step_is_retried_when_that_does_no_harm(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """S08: 503, 503, 200 with three attempts; a step that may not be repeated waits for a person."""
+    away = ActionFailed("the upstream answered 503", reason="UPSTREAM_ERROR", status="503")
+    shop.answers = {"put": [away, away], "store": [away]}
+    retry = {"attempts": 3, "seconds": 0.1, "backoff": 1}
+    made = workflow({"id": "put", "retry": retry}, {"id": "store", "retry": retry, "after": after("put")})
+    await install(client, fakes, made)
+    run = await start(client)
+    waiting = await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    assert waiting.reason == "MAY_HAVE_HAPPENED"
+    assert shop.asked == ["put", "put", "put", "store"]
+    assert len(set(shop.keys)) == 2
+    listed = await steps(client, run.name)
+    assert (listed["put"].attempts, listed["store"].waits) == (3, run_pb2.WAITS_DOUBT)
+
+    resume = run_pb2.ResumeRunRequest(step=listed["store"].name, decision=run_pb2.RESUME_REPEAT)
+    await client.runs.ResumeRun(resume)
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert shop.asked[-1] == "store" and shop.asked.count("store") == 2
+    with pytest.raises(Conflict) as over:
+        await client.runs.ResumeRun(resume)
+    assert over.value.reason == "RUN_ENDED"
+
+
+async def test_a_lost_executor_is_waited_for(client: Client, fakes: Fakes, shop: Shop) -> None:
+    lost = Unavailable("the executor was lost while the action ran")
+    shop.answers = {"put": [lost], "store": [lost]}
+    await install(client, fakes, workflow({"id": "put"}, {"id": "store", "after": after("put")}))
+    run = await start(client)
+    waiting = await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    assert (waiting.reason, waiting.place) == ("MAY_HAVE_HAPPENED", "store")
+    assert shop.asked == ["put", "put", "store"]
+    listed = await steps(client, run.name)
+    skip = run_pb2.ResumeRunRequest(step=listed["store"].name, decision=run_pb2.RESUME_SKIP)
+    skip.output.struct_value.CopyFrom(to_struct({"rows": 1}))
+    await client.runs.ResumeRun(skip)
+    ended = await until(client, run.name)
+    assert from_value(ended.output) == {"rows": 1}
+    assert shop.asked.count("store") == 1
+
+
+async def test_what_was_done_is_reverted_the_last_first(client: Client, fakes: Fakes, shop: Shop) -> None:
+    bad = ActionFailed("no such order", reason="USER_ERROR")
+    shop.answers = {"mail": [bad]}
+    revert = {"id": "undo", "does": "call", "action": "shop.undo"}
+    made = workflow(
+        {"id": "store", "revert": {**revert, "input": {"of": "store"}}},
+        {"id": "put", "after": after("store"), "revert": {**revert, "input": {"of": "put"}}},
+        {"id": "again", "action": "shop.store", "after": after("put")},
+        {"id": "mail", "after": after("again")},
+        on_error={"id": "told", "does": "call", "action": "shop.look", "input": {"why": "${error.message}"}},
+    )
+    await install(client, fakes, made)
+    ended = await until(client, (await start(client)).name)
+    assert (ended.state, ended.reason) == (run_pb2.RUN_STATE_FAILED, "USER_ERROR")
+    assert ended.facts["not_reverted"] == "again"
+    assert shop.asked == ["store", "put", "store", "mail", "undo", "undo", "look"]
+    undone = [e.input["of"] for e in fakes.executor.executions if e.action.id == "undo"]
+    assert undone == ["put", "store"]
+
+
+async def test_loops_and_inner_steps(client: Client, fakes: Fakes, shop: Shop) -> None:
+    inner = [
+        {"id": "look", "does": "call", "action": "shop.look", "input": {"n": "${item}"}},
+        {
+            "id": "put",
+            "does": "call",
+            "action": "shop.put",
+            "input": {"n": "${steps.look.n * 2}"},
+            "after": after("look"),
+        },
+    ]
+    made = workflow(
+        {"id": "each", "does": "steps", "action": "", "for_each": "input.items", "steps": inner, "result": "${steps.put.n}"},
+        {"id": "mail", "input": {"all": "${steps.each}"}, "after": after("each")},
+    )
+    await install(client, fakes, made)
+    ended = await until(client, (await start(client, items=[1, 2, 3])).name)
+    assert ended.state == run_pb2.RUN_STATE_SUCCEEDED, ended
+    assert from_value(ended.output) == {"all": [2, 4, 6]}
+    assert set(await steps(client, ended.name)) == {
+        *(f"each/{i}/{step}" for i in range(3) for step in ("look", "put")),
+        "mail",
+    }
+
+
+async def test_an_approval_is_bound_to_what_was_shown(
+    client: Client, server: Server, fakes: Fakes, shop: Shop, dial: Dial
+) -> None:
+    made = workflow(
+        {"id": "ask", "does": "approval", "action": "", "input": {"pay": "${input.amount}", "by": "somebody-else"}},
+        {"id": "store", "after": after("ask")},
+    )
+    await install(client, fakes, made)
+    run = await start(client, amount=5)
+    assert (await until(client, run.name, run_pb2.RUN_STATE_WAITING)).reason == "APPROVAL_REQUIRED"
+    assert shop.asked == []
+    step = (await steps(client, run.name))["ask"]
+    assert from_value(step.shown) == {"pay": 5, "by": "somebody-else"}
+
+    approve = run_pb2.ApproveStepRequest(step=step.name, digest=f"sha256:{'0' * 64}")
+    with pytest.raises(Conflict) as stale:
+        await client.runs.ApproveStep(approve)
+    assert stale.value.reason == "APPROVAL_STALE"
+    approve.digest = step.digest
+    with pytest.raises(HardpointError) as own:
+        await client.runs.ApproveStep(approve)
+    assert own.value.reason == "OWN_APPROVAL"
+    other = dial(server, subject="grace")
+    await other.runs.ApproveStep(approve)
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert shop.asked == ["store"]
+    assert (await steps(client, run.name))["ask"].decided_by == "grace"
+
+
+async def test_events_and_waits(client: Client, fakes: Fakes, shop: Shop) -> None:
+    made = workflow(
+        {"id": "pause", "does": "wait", "action": "", "input": 1.5},
+        {"id": "paid", "does": "event", "action": "", "input": "paid", "after": after("pause")},
+        output="${steps.paid.by}",
+    )
+    await install(client, fakes, made)
+    run = await start(client)
+
+    async def awaited() -> None:
+        async for change in client.runs.WatchRun(run_pb2.WatchRunRequest(name=run.name)):
+            if change.run.reason == "EVENT_AWAITED":
+                return
+
+    await asyncio.wait_for(awaited(), 20)
+    event = run_pb2.SendEventRequest(run=run.name, event="unpaid")
+    with pytest.raises(Conflict) as nobody:
+        await client.runs.SendEvent(event)
+    assert nobody.value.reason == "STEP_NOT_WAITING"
+    event.event = "paid"
+    event.payload.struct_value.CopyFrom(to_struct({"by": "card"}))
+    await client.runs.SendEvent(event)
+    assert from_value((await until(client, run.name)).output) == "card"
+
+
+async def test_a_cancelled_run_stops_what_it_executes(client: Client, fakes: Fakes, shop: Shop) -> None:
+    begun, killed = asyncio.Event(), asyncio.Event()
+
+    async def forever(_execution: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            killed.set()
+            raise
+
+    shop.answers = {"put": [forever]}
+    await install(client, fakes, workflow({"id": "put"}, {"id": "store", "after": after("put")}))
+    run = await start(client)
+    await asyncio.wait_for(begun.wait(), 20)
+    cancelled = await client.runs.CancelRun(run_pb2.CancelRunRequest(name=run.name))
+    assert cancelled.state == run_pb2.RUN_STATE_CANCELLED
+    await asyncio.wait_for(killed.wait(), 5)
+    assert (await steps(client, run.name))["put"].state == run_pb2.RUN_STATE_CANCELLED
+    assert shop.asked == ["put"]
+    with pytest.raises(Conflict):
+        await client.runs.CancelRun(run_pb2.CancelRunRequest(name=run.name))
+
+
+async def test_a_fork_does_again_what_comes_after_a_step(client: Client, fakes: Fakes, shop: Shop) -> None:
+    bad = ActionFailed("no", reason="USER_ERROR")
+    shop.answers = {"put": [bad]}
+    made = workflow({"id": "look", "input": {"n": 1}}, {"id": "put", "input": {"n": "${steps.look.n}"}, "after": after("look")})
+    await install(client, fakes, made)
+    run = await until(client, (await start(client)).name)
+    assert run.state == run_pb2.RUN_STATE_FAILED
+    forked = await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="put"))
+    ended = await until(client, forked.name)
+    assert from_value(ended.output) == {"n": 1}
+    assert shop.asked == ["look", "put", "put"]
+
+
+async def test_a_run_ends_on_its_release_and_under_the_authority_of_now(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    ask = {"id": "ask", "does": "event", "action": "", "input": "go"}
+    await install(client, fakes, workflow(ask, {"id": "put", "after": after("ask")}))
+    run = await start(client)
+    await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    await client.detach(f"{AGENT}/attachments/shop")
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="go"))
+    ended = await until(client, run.name)
+    assert (ended.state, ended.reason) == (run_pb2.RUN_STATE_FAILED, "ACTION_NOT_ATTACHED")
+    assert shop.asked == []
+
+
+async def test_an_action_that_somebody_has_to_approve(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """S15: the call pauses as a run; approved it runs once and unaltered."""
+    fakes.registry.add(shop_release())
+    await client.create_agent()
+    await client.install("orgs/acme/capabilities/shop")
+    attachment = await client.attach("orgs/acme/installations/shop")
+    attachment.require_approval.append("mail")
+    request = agent_pb2.UpdateAttachmentRequest(attachment=attachment)
+    request.update_mask.paths.append("require_approval")
+    await client.agents.UpdateAttachment(request)
+
+    call = agent_pb2.CallActionRequest(agent=AGENT, action="shop.mail", input=to_struct({"to": "ada"}))
+    paused = await client.agents.CallAction(call, timeout=20)
+    assert (paused.state, paused.reason) == (run_pb2.RUN_STATE_WAITING, "APPROVAL_REQUIRED")
+    assert shop.asked == []
+    step = (await steps(client, paused.run))["approval"]
+    assert from_value(step.shown) == {"action": "shop.mail", "input": {"to": "ada"}}
+    await client.runs.ApproveStep(run_pb2.ApproveStepRequest(step=step.name, digest=step.digest))
+    await until(client, paused.run)
+    call.run = paused.run
+    assert from_value((await client.agents.CallAction(call, timeout=20)).output) == {"to": "ada"}
+    call.input.CopyFrom(to_struct({"to": "eve"}))
+    with pytest.raises(HardpointError) as altered:
+        await client.agents.CallAction(call, timeout=20)
+    assert altered.value.reason == "CALL_ALTERED"
+    assert shop.asked == ["mail"]
+    assert (await client.call("shop.look", a=1)).state == run_pb2.RUN_STATE_UNSPECIFIED
