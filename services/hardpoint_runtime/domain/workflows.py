@@ -56,10 +56,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A run of a workflow: `release` is the one that it began with, `given` what its plan knows besides its steps.
+    """A run of a workflow: `release` is the one it began with, `given` what its plan knows besides its steps.
 
-    `settled` are the outputs of steps that a fork has from the run it was forked from, by place. `stretch` is the newest
-    piece of its way: what an older one still wants to write is refused.
+    `settled` are the outputs of steps that a fork has from the run it was forked from, by place. `stretch` is the
+    newest piece of its way: what an older one still wants to write is refused.
     """
 
     run: Run
@@ -118,10 +118,10 @@ class StepRun:
     decision: Decision | None = None
     due_at: datetime | None = None
     output: Any = None
-    failure: Failure = Failure()
+    failure: Failure = field(default_factory=Failure)
     started_at: datetime = datetime.min
     duration_us: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def ended(self) -> bool:

@@ -6,7 +6,6 @@ its own in the runtime's database, and makes them with the unit's role, which ow
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,8 +63,8 @@ async def _stretch(org: str, run: str, number: int) -> None:
 class Engine:
     """DBOS, walking stretches with `walk` on this event loop from `start` to `stop`.
 
-    `mend` is called when DBOS may have forgotten stretches that runs are waiting for: at the start, and after its tables
-    were lost and made again.
+    `mend` is called when DBOS may have forgotten stretches that runs are waiting for: at the start, and after its
+    tables were lost and made again.
     """
 
     def __init__(self, url: str, database: Database, mend: Callable[[], Awaitable[None]]) -> None:
@@ -85,7 +84,6 @@ class Engine:
             raise Conflict("this process walks workflows already", fix="serve one runtime in each process")
         _walk = walk
         refuse_pickles()
-        _quiet()
         await self._make_tables()
         await self._beat()
         DBOS(
@@ -98,6 +96,7 @@ class Engine:
                 executor_id=self.worker,
                 run_migrations=False,
                 enable_otlp=False,
+                log_level="WARNING",
                 sys_db_pool_size=DATABASE_CONNECTIONS,
                 notification_listener_polling_interval_sec=POLL_SECONDS,
             )
@@ -201,12 +200,3 @@ class Engine:
             _log.info("stretches of another process are taken over", worker=worker, stretches=len(ids))
         async with self._database.transaction(ANY_ORG) as connection:
             await connection.execute(_GONE, {"worker": worker})
-
-
-def _quiet() -> None:
-    """Send what DBOS says to our own log, from warnings on: below, it advertises."""
-    log = logging.getLogger("dbos")
-    log.setLevel(logging.WARNING)
-    log.propagate = True
-    # It adds a handler of its own to the console only where there is none.
-    log.handlers = log.handlers or [logging.NullHandler()]

@@ -34,10 +34,10 @@ class JsonSerializer(Serializer):
 
 
 class _Refusing(Serializer):
-    def serialize(self, data: Any) -> str:
+    def serialize(self, _data: Any) -> str:
         raise TypeError("nothing of ours is pickled")
 
-    def deserialize(self, serialized_data: str) -> Any:
+    def deserialize(self, _serialized_data: str) -> Any:
         raise TypeError("a pickle in the tables of workflows is not read: it would run code of whoever wrote it")
 
     def name(self) -> str:

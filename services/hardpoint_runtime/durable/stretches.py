@@ -1,5 +1,6 @@
 """Owns the queue of stretches: they are put there in the transaction that says why, by any process."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from hardpoint_runtime.durable.serializer import JsonSerializer, refuse_pickles
 SCHEMA = "dbos"
 APPLICATION = "hardpoint"
 INTERPRETER = "interpreter-1"
-"""What walks plans. Stretches are short and their state is in rows, so a newer one takes over where this one stopped."""
+"""What walks plans. The state of a stretch is in rows, so a newer interpreter goes on where this one stopped."""
 STRETCH = "stretch"
 QUEUE = "stretches"
 UNFINISHED = ("ENQUEUED", "DELAYED", "PENDING")
@@ -38,6 +39,7 @@ class Stretches:
 
     def __init__(self, url: str) -> None:
         refuse_pickles()
+        _quiet()
         self._client = DBOSClient(
             system_database_url=database_of(url),
             dbos_system_schema=SCHEMA,
@@ -89,6 +91,14 @@ class Stretches:
     def close(self) -> None:
         """Close the connections; blocks for as long as that takes."""
         self._client.destroy()
+
+
+def _quiet() -> None:
+    """Send what DBOS says to our own log, from warnings on: below, it advertises."""
+    log = logging.getLogger("dbos")
+    log.setLevel(logging.WARNING)
+    # It adds a handler of its own, past our format, only where there is none.
+    log.handlers = log.handlers or [logging.NullHandler()]
 
 
 def database_of(url: str) -> str:

@@ -10,11 +10,13 @@ from hardpoint_runtime.domain.workflows import Workflow
 from hardpoint_runtime.service.calls import Plan
 
 
-def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step) -> Plan:
-    """What this step runs now: of the run's own release, or of another capability attached to the same agent.
+def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step) -> tuple[Plan, bool]:
+    """What this step runs now, and whether somebody has to approve it first.
 
-    The authority is that of the workflow's installation as it is granted now; a callee has of its own what its caller has
-    too. Raises Conflict NOT_ATTACHED_NOW, NotFound ACTION_NOT_ATTACHED, and as Snapshot.admit does.
+    It is of the run's own release, or of another capability attached to the same agent.
+
+    The authority is that of the workflow's installation as it is granted now; a callee has of its own what its caller
+    has too. Raises Conflict WORKFLOW_DETACHED, NotFound ACTION_NOT_ATTACHED, and as Snapshot.admit does.
     """
     own = snapshot.attached(workflow.installation)
     if own is None or not own.on:
@@ -31,7 +33,7 @@ def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step
             raise NotFound("action", name, message=f"{workflow.release.name} does not declare that it calls {name}")
         offer: Offer = snapshot.admit(name)
         callee = offer.attached
-        return Plan(
+        plan = Plan(
             name,
             agent,
             callee.release,
@@ -41,15 +43,16 @@ def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step
             callee.counted_for,
             callee.grants,
         )
+        return plan, name.action in callee.approvals
     name = ActionName(workflow.release.name.capability, step.action)
     action = next(
         (action for action in workflow.release.actions if action.id == step.action),
         # An inner action, which nobody else can call, is not listed: the executor finds it in the artifact.
         Action(step.action, step.name or step.action, "", {}, {}, Effect.WRITE),
     )
-    return Plan(
-        name, agent, workflow.release, action, authority, _settings(own, workflow), own.counted_for, own.grants
-    )
+    settings = _settings(own, workflow)
+    plan = Plan(name, agent, workflow.release, action, authority, settings, own.counted_for, own.grants)
+    return plan, name.action in own.approvals
 
 
 def repeatable(step: Step, action: Action) -> bool:

@@ -37,8 +37,8 @@ class Next(StrEnum):
 def after(error: HardpointError, *, began: bool, repeatable: bool, attempts: int, allowed: int) -> Next:
     """What follows from the error of the latest of `attempts`, when the author allows so many.
 
-    What did not begin is begun again, whatever it is. What can be repeated is, when that may help. Anything else that may
-    have happened, or that was to be repeated and must not be, is left to a person.
+    What did not begin is begun again, whatever it is. What can be repeated is, when that may help. Anything else that
+    may have happened, or that was to be repeated and must not be, is left to a person.
     """
     lost = not began or error.reason == "UNAVAILABLE"
     if lost and (repeatable or not began):

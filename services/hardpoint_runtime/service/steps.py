@@ -7,7 +7,7 @@ them out of every output and every error.
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dbos import DBOS, StepOptions
 
@@ -75,9 +75,7 @@ class Stepper:
                     wrong = "a wait is for a number of seconds, or until a time such as 2030-01-31T08:00:00Z"
                     return await self._failed(row, ActionFailed(wrong, reason="TYPE_MISMATCH"), fresh=True)
             waits = _ASKS.get(step.does, Waits.TIME)
-            row = await way.put(
-                replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due), fresh=True
-            )
+            row = await way.put(replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due), fresh=True)
         decision = row.decision
         if decision is not None:
             if decision.verdict is Verdict.APPROVE:
@@ -86,7 +84,8 @@ class Stepper:
                 return await self._done(row, decision.output, fresh=True)
             refused = decision.verdict is Verdict.REFUSE
             text = f"{decision.subject} {'refused' if refused else 'ended'} it"
-            return await self._failed(row, ActionFailed(text, reason="REFUSED" if refused else "USER_ERROR"), fresh=True)
+            reason = "REFUSED" if refused else "USER_ERROR"
+            return await self._failed(row, ActionFailed(text, reason=reason), fresh=True)
         if row.due_at is not None and row.due_at <= now:
             if row.waits is Waits.TIME:
                 return await self._done(row, None, fresh=True)
@@ -99,7 +98,7 @@ class Stepper:
     async def _act(self, step: Step, row: StepRun, value: Any, key: str) -> Settled | None:
         way = self._way
         try:
-            plan = await self._plan(step)
+            plan, asked_first = await self._plan(step)
             given = _input(plan, value)
         except Unavailable:
             raise
@@ -121,6 +120,10 @@ class Stepper:
                 failure = replace(row.failure, reason="MAY_HAVE_HAPPENED")
                 row = await way.put(_over(row, RunState.FAILED, failure), fresh=True)
                 return _settled(row)
+        if asked_first and row.attempts == 0:
+            approved = await self._approved(row, plan, given)
+            if approved is not True:
+                return approved
         if row.waits is Waits.TIME and row.due_at is not None and row.due_at > way.means.clock.now():
             way.wake_at(row.due_at)
             return None
@@ -138,7 +141,21 @@ class Stepper:
         row = await way.put(row, fresh=True)
         return await self._attempt(step, row, plan, given, key or f"{row.run.run}/{row.step}")
 
-    async def _plan(self, step: Step) -> Plan:
+    async def _approved(self, row: StepRun, plan: Plan, given: dict[str, Any]) -> Settled | Literal[True] | None:
+        """Whether it may run now; else how it ended, or None while nobody has answered."""
+        shown = {"action": str(plan.name), "input": given}
+        decision = row.decision
+        if row.waits is not Waits.APPROVAL or row.shown != shown:
+            asking = replace(row, action=str(plan.name), state=RunState.WAITING, waits=Waits.APPROVAL, shown=shown)
+            await self._way.put(replace(asking, decision=None), fresh=True)
+            return None
+        if decision is None:
+            return None
+        if decision.verdict is Verdict.APPROVE:
+            return True
+        return await self._failed(row, ActionFailed(f"{decision.subject} refused it", reason="REFUSED"), fresh=True)
+
+    async def _plan(self, step: Step) -> tuple[Plan, bool]:
         workflow = self._way.workflow
         agent = AgentName(workflow.name.org, workflow.run.agent)
         return plan_of(await self._way.means.snapshots.get(agent), agent, workflow, step)
@@ -186,9 +203,7 @@ class Stepper:
             except HardpointError as error:
                 return Ended(RunState.FAILED, None, error, Usage()), False
 
-    async def _again(
-        self, step: Step, row: StepRun, plan: Plan, error: HardpointError, began: bool
-    ) -> Settled | None:
+    async def _again(self, step: Step, row: StepRun, plan: Plan, error: HardpointError, began: bool) -> Settled | None:
         way = self._way
         allowed = step.retry.attempts
         what = after(
@@ -250,4 +265,3 @@ def _input(plan: Plan, value: Any) -> dict[str, Any]:
     if not plan.action.input_schema:
         return dict(given)
     return dict(InputCheck(plan.action.input_schema).admit(plan.name, given))
-

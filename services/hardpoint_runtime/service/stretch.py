@@ -137,7 +137,8 @@ class Way:
             await self._end(RunState.SUCCEEDED, Failure(), output)
             return
         failure = failure_of(error, failed[0] if failed else "output")
-        known = {**walk.variables, "error": {"step": failure.place, "reason": failure.reason, "message": failure.message}}
+        told = {"step": failed[0] if failed else "", "reason": failure.reason, "message": failure.message}
+        known = {**walk.variables, "error": told}
         left = await self._revert(known)
         while plan.on_error is not None and await self._one(plan.on_error, plan.on_error.id, known) is None:
             if await self._suspended():
@@ -176,13 +177,13 @@ class Way:
     async def _step(self, walk: Walk, due: Due, prefix: str) -> Settled | None:
         place = f"{prefix}{due.step.step.id}"
         if not due.each:
-            return await self._item(walk, due.step, place, due.inputs[0], walk.variables)
+            return await self._item(due.step, place, due.inputs[0], walk.variables)
         turn = asyncio.Semaphore(ITEMS_AT_ONCE)
         scopes = _scopes(due.step, walk.variables)
 
         async def item(index: int, value: Any) -> Settled | None:
             async with turn:
-                return await self._item(walk, due.step, f"{place}/{index}", value, scopes[index])
+                return await self._item(due.step, f"{place}/{index}", value, scopes[index])
 
         items = [asyncio.create_task(item(index, value)) for index, value in enumerate(due.inputs)]
         try:
@@ -196,9 +197,7 @@ class Way:
         failed = next((one for one in ended if one is not None and one.state == "failed"), None)
         return failed or Settled("done", [one.output for one in ended if one is not None])
 
-    async def _item(
-        self, walk: Walk, compiled: Compiled, place: str, value: Any, known: Mapping[str, Any]
-    ) -> Settled | None:
+    async def _item(self, compiled: Compiled, place: str, value: Any, known: Mapping[str, Any]) -> Settled | None:
         if compiled.steps is None:
             try:
                 key = compiled.key.evaluate(dict(known)) if compiled.step.idempotency_key else ""

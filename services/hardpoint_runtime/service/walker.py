@@ -49,7 +49,7 @@ class Walker:
             await asyncio.wait(self._walking)
 
     async def mend(self) -> None:
-        """Queue the stretches that runs are waiting for and that are in no queue: it was lost, or restored from before."""
+        """Queue the stretches that runs are waiting for and that are in no queue: it was lost, or is an older one."""
         after: RunName | None = None
         while True:
             async with self._store.transaction(SYSTEM(ANY_ORG)) as tx:

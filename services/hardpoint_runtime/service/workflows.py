@@ -10,7 +10,7 @@ from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, NotFound
 from hardpoint_kit.names import AgentName, RunName, SettingsName, StepName
 from hardpoint_kit.telemetry import inject, trace_id
-from hardpoint_manifest.plan import Does, Plan, Step
+from hardpoint_manifest.plan import After, Does, Plan, Step
 from hardpoint_runtime.domain.actions import ActionName
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
@@ -74,15 +74,18 @@ class Workflows:
     ) -> Workflow:
         """A run that is ready to begin: of a workflow, or of an action that somebody has to approve."""
         release = offer.attached.release
-        if release.kind != WORKFLOW or release.plan is None:
-            if offer.name.action not in offer.attached.approvals:
-                raise Conflict(
-                    f"{offer.name} is no workflow",
-                    reason="NOT_A_WORKFLOW",
-                    fix="call it: its run is recorded when it has ended",
-                    action=offer.name,
-                )
-            release = _approved_first(release, offer)
+        asked_first = offer.name.action in offer.attached.approvals
+        if release.kind == WORKFLOW and release.plan is not None:
+            release = _approved_first(release, offer) if asked_first else release
+        elif asked_first:
+            release = _one_step(release, offer)
+        else:
+            raise Conflict(
+                f"{offer.name} is no workflow",
+                reason="NOT_A_WORKFLOW",
+                fix="call it: its run is recorded when it has ended",
+                action=offer.name,
+            )
         at = self._clock.now()
         run = Run(
             name=new_run_name(agent.org, at),
@@ -262,7 +265,7 @@ class Workflows:
         return await self.settled(caller, run, patience)
 
     async def settled(self, caller: Caller, name: RunName, patience: float | None) -> Workflow:
-        """The run when it has ended or waits for somebody, at the latest after so many seconds; raises NotFound."""
+        """The run when it has ended or waits for somebody, else after so many seconds; raises NotFound."""
         clock = asyncio.get_running_loop().time
         ends = None if patience is None else clock() + patience
         with self._changes.of(name) as signal:
@@ -299,14 +302,20 @@ class Workflows:
         return {r.key: values.get(r.key, r.default) for r in requirements}
 
 
+def _one_step(release: Release, offer: Offer) -> Release:
+    """The release with a plan that does its one action, which asks for the approval by itself."""
+    does = Step(id="call", does=Does.CODE, action=offer.name.action, input="${input}")
+    return replace(release, plan=Plan(steps=(does,)).model_dump(mode="json"))
+
+
 def _approved_first(release: Release, offer: Offer) -> Release:
-    """The release with a plan that asks before it does its one action with the input that was shown."""
-    shown = {"action": str(offer.name), "input": "${input}"}
-    asks = Step(id="approval", does=Does.APPROVAL, input=shown)
-    does = Step.model_validate(
-        {"id": "call", "does": "code", "action": offer.name.action, "input": "${input}", "after": [{"step": "approval"}]}
-    )
-    return replace(release, plan=Plan(steps=(asks, does)).model_dump(mode="json"))
+    """The workflow with one step before all others, which shows what it was given and is approved."""
+    plan = Plan.model_validate(release.plan)
+    taken = {step.id for step in plan.steps}
+    first = next(name for name in (f"approval{n}" for n in ("", *range(2, 200))) if name not in taken)
+    asks = Step(id=first, does=Does.APPROVAL, input={"action": str(offer.name), "input": "${input}"})
+    others = (step if step.after else step.model_copy(update={"after": (After(step=first),)}) for step in plan.steps)
+    return replace(release, plan=plan.model_copy(update={"steps": (asks, *others)}).model_dump(mode="json"))
 
 
 def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:
@@ -318,5 +327,3 @@ def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:
         if any(edge.step in again for edge in step.after):
             again.add(step.id)
     return again
-
-

@@ -24,7 +24,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class Listener:
-    """Tells `on_change` the name of whatever changed, `on_run` of runs of workflows, and `on_listening` whether it hears.
+    """Tells `on_change` what changed, by name, `on_run` which runs did, and `on_listening` whether it hears.
 
     It asks the server for a sign of life every second, so a connection that died in silence counts as lost soon.
     """
@@ -74,7 +74,7 @@ class Listener:
             tcp_user_timeout=UNACKNOWLEDGED_MILLISECONDS,
         )
         async with connection:
-            for channel in (CHANGES, RUN_CHANGES):
+            for channel in (RUN_CHANGES, CHANGES):
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             self._set_hears(True)
             while True:

@@ -148,7 +148,7 @@ class Workflows:
         return _workflow(row)
 
     async def move(self, workflow: Workflow, run: Run, next_stretch: int, output: Any = None) -> bool:
-        """Write where the run is now and its next stretch; false, and nothing, when another one replaced its stretch."""
+        """Write where the run is now and its next stretch; false, and nothing, when its stretch was replaced."""
         columns = run_columns(run)
         moved = await self._connection.scalar(
             _MOVE,

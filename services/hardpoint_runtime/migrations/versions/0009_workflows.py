@@ -8,8 +8,8 @@ revision = "0009"
 down_revision = "0008"
 
 TABLES = """
-    -- Beside its row in `runs`: all that a run of a workflow needs to go on, in any process. `release` is the one that it
-    -- began with, `stretch` the newest piece of its way, `sequence` counts what changed of it and of its steps.
+    -- Beside its row in `runs`: all that a run of a workflow needs to go on, in any process. `release` is the one that
+    -- it began with, `stretch` the newest piece of its way, `sequence` counts what changed of it and of its steps.
     CREATE TABLE workflows (
         org text COLLATE "C" NOT NULL,
         run text COLLATE "C" NOT NULL,
@@ -28,8 +28,8 @@ TABLES = """
         FOREIGN KEY (org, run) REFERENCES runs ON DELETE CASCADE
     );
 
-    -- `step` is where it stands in the plan ("store", "mail/3"), `number` when it began. One that is RUNNING in no process
-    -- may have happened. `due_at`, `waits`, `shown` and `decision` are those of steps that wait.
+    -- `step` is where it stands in the plan ("store", "mail/3"), `number` when it began. One that is RUNNING in no
+    -- process may have happened. `due_at`, `waits`, `shown` and `decision` are those of steps that wait.
     CREATE TABLE steps (
         org text COLLATE "C" NOT NULL,
         run text COLLATE "C" NOT NULL,
