@@ -6,6 +6,7 @@ its own in the runtime's database, and makes them with the unit's role, which ow
 
 import asyncio
 import contextlib
+import itertools
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ BEAT_SECONDS = 0.5
 DEAD_SECONDS = 2.5
 """A process that has been silent for so long is taken for dead; if it lives, what it still writes is refused."""
 DATABASE_CONNECTIONS = 8
+MEND_BEATS = 40
 
 Walk = Callable[[Stretch], Awaitable[None]]
 
@@ -63,8 +65,8 @@ async def _stretch(org: str, run: str, number: int) -> None:
 class Engine:
     """DBOS, walking stretches with `walk` on this event loop from `start` to `stop`.
 
-    `mend` is called when DBOS may have forgotten stretches that runs are waiting for: at the start, and after its
-    tables were lost and made again.
+    `mend` is called when DBOS may have forgotten stretches that runs are waiting for: at the start, after its tables
+    were lost and made again, and now and then.
     """
 
     def __init__(self, url: str, database: Database, mend: Callable[[], Awaitable[None]]) -> None:
@@ -156,10 +158,12 @@ class Engine:
         )
 
     async def _care_forever(self) -> None:
-        while True:
+        for beat in itertools.count(1):
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 await self._care()
+                if beat % MEND_BEATS == 0:
+                    await self._mend()
                 self._reason = ""
             except HardpointError as error:
                 self._reason = error.message

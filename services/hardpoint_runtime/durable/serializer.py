@@ -33,12 +33,15 @@ class JsonSerializer(Serializer):
         return "hardpoint_json"
 
 
+_NO_PICKLE = "pickles are neither read nor written: reading one runs code of whoever wrote it"
+
+
 class _Refusing(Serializer):
     def serialize(self, _data: Any) -> str:
-        raise TypeError("nothing of ours is pickled")
+        raise TypeError(_NO_PICKLE)
 
     def deserialize(self, _serialized_data: str) -> Any:
-        raise TypeError("a pickle in the tables of workflows is not read: it would run code of whoever wrote it")
+        raise TypeError(_NO_PICKLE)
 
     def name(self) -> str:
         return "py_pickle"

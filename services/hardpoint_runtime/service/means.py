@@ -11,6 +11,10 @@ from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store
 
 
+class Replaced(Exception):
+    """Another stretch goes on with this run, or nobody does."""
+
+
 @dataclass
 class Means:
     """The parts; `worker` is this process's name in rows, and while it is `draining` no step is begun."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+import structlog
 from dbos import DBOS, StepOptions
 
 from hardpoint_kit.documents import from_value
@@ -23,12 +24,14 @@ from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
 from hardpoint_runtime.service.callees import plan_of, repeatable
 from hardpoint_runtime.service.calls import QUEUE_SECONDS, Plan
+from hardpoint_runtime.service.means import Replaced
 from hardpoint_runtime.service.outcomes import Next, after, pause_seconds
 
 if TYPE_CHECKING:
     from hardpoint_runtime.service.stretch import Way
 
 LONGEST_WAIT = timedelta(days=366)
+_log = structlog.stdlib.get_logger(__name__)
 _ASKS = {Does.APPROVAL: Waits.APPROVAL, Does.EVENT: Waits.EVENT}
 
 
@@ -163,8 +166,16 @@ class Stepper:
     async def _attempt(self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str) -> Settled | None:
         """Attempt it once, as a step of DBOS: whose stretch was taken over learns there that it is not its any more."""
         settled: list[Settled | None] = []
+        wrong: list[BaseException] = []
 
         async def attempt() -> str:
+            try:
+                return await once()
+            except BaseException as error:
+                wrong.append(error)
+                raise
+
+        async def once() -> str:
             begun = time.perf_counter()
             ended, began = await self._execute(step, row, plan, value, key)
             spent = round((time.perf_counter() - begun) * 1_000_000)
@@ -175,7 +186,14 @@ class Stepper:
                 settled.append(await self._again(step, now, plan, ended.error, began))
             return ended.state
 
-        await DBOS.run_step_async(StepOptions(name=row.step), attempt)
+        try:
+            await DBOS.run_step_async(StepOptions(name=row.step), attempt)
+        except Exception as error:
+            if wrong:
+                raise
+            # The stretch is not in the tables of DBOS any more, or they cannot be used: what was done is in our rows.
+            _log.warning("a stretch is left", run=str(row.run), step=row.step, problem=str(error)[:200])
+            raise Replaced from error
         return settled[0]
 
     async def _execute(

@@ -21,7 +21,7 @@ from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Waits, Workflow
 from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service.changes import Signal
-from hardpoint_runtime.service.means import Means
+from hardpoint_runtime.service.means import Means, Replaced
 from hardpoint_runtime.service.steps import Stepper
 
 ITEMS_AT_ONCE = 8
@@ -30,10 +30,6 @@ LINGER_SECONDS = 1.0
 """A wait that is over sooner is not worth another stretch."""
 
 _log = structlog.stdlib.get_logger(__name__)
-
-
-class Replaced(Exception):
-    """Another stretch goes on with this run, or nobody does."""
 
 
 @dataclass(frozen=True, slots=True)

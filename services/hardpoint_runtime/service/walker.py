@@ -13,8 +13,8 @@ from hardpoint_kit.names import RunName
 from hardpoint_kit.telemetry import extract, tracer
 from hardpoint_runtime.domain.runs import Failure, RunState
 from hardpoint_runtime.durable.stretches import Stretch, Stretches
-from hardpoint_runtime.service.means import Means
-from hardpoint_runtime.service.stretch import Replaced, Way
+from hardpoint_runtime.service.means import Means, Replaced
+from hardpoint_runtime.service.stretch import Way
 
 AGAIN_SECONDS = 1.0
 MEND_BATCH = 200

@@ -1,0 +1,1 @@
+"""A runtime that walks workflows, as a process that tests kill."""
