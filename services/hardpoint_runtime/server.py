@@ -107,7 +107,7 @@ def assemble(
     installations = Installations(store, peers.registry, peers.config, everywhere, announcer, clock)
 
     engine = Engine(url, database, lambda: walker.mend())
-    means = Means(store, snapshots, calls, changes, clock, options.runtime_action_seconds, engine.worker)
+    means = Means(store, snapshots, calls, changes, clock, engine.worker)
     walker = Walker(means, stretches)
 
     async def start() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hardpoint.runtime.v1 import agent_pb2, run_pb2
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, Unavailable
@@ -267,15 +267,31 @@ async def test_a_fork_does_again_what_comes_after_a_step(client: Client, fakes: 
 async def test_a_run_ends_on_its_release_and_under_the_authority_of_now(
     client: Client, fakes: Fakes, shop: Shop
 ) -> None:
+    """What is installed meanwhile changes nothing of its plan; what is granted meanwhile cuts what it reaches."""
     ask = {"id": "ask", "does": "event", "action": "", "input": "go"}
     await install(client, fakes, workflow(ask, {"id": "put", "after": after("ask")}))
-    run = await start(client)
-    await until(client, run.name, run_pb2.RUN_STATE_WAITING)
-    await client.detach(f"{AGENT}/attachments/shop")
-    await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="go"))
-    ended = await until(client, run.name)
-    assert (ended.state, ended.reason) == (run_pb2.RUN_STATE_FAILED, "ACTION_NOT_ATTACHED")
-    assert shop.asked == []
+    runs = [await start(client) for _ in range(2)]
+    for run in runs:
+        await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    fakes.registry.add(workflow({"id": "store"}, version="2.0.0"))
+    change = installation_pb2.UpdateInstallationRequest(
+        installation=installation_pb2.Installation(name="orgs/acme/installations/orders")
+    )
+    change.update_mask.paths.extend(["constraint", "grants"])
+    assert (await client.installations.UpdateInstallation(change)).release.endswith("2.0.0")
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=runs[0].name, event="go"))
+    ended = await until(client, runs[0].name)
+    assert (ended.state, ended.release) == (run_pb2.RUN_STATE_SUCCEEDED, runs[0].release)
+    assert shop.asked == ["put"]
+    (execution,) = fakes.executor.executions
+    assert execution.authority.hosts == {"api.shop.com"}
+    assert [caller.authority.hosts for caller in execution.callers] == [frozenset()]
+
+    await client.detach(f"{AGENT}/attachments/orders")
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=runs[1].name, event="go"))
+    stopped = await until(client, runs[1].name)
+    assert (stopped.state, stopped.reason) == (run_pb2.RUN_STATE_FAILED, "WORKFLOW_DETACHED")
+    assert shop.asked == ["put"]
 
 
 async def test_an_action_that_somebody_has_to_approve(client: Client, fakes: Fakes, shop: Shop) -> None:

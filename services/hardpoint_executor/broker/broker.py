@@ -80,6 +80,7 @@ class Broker:
         self.secrets = secrets
         self.usage = Usage()
         self.limits = limits or BrokerLimits()
+        self.idempotency_key = idempotency_key
         self.outlet = Outlet(watched)
         self._context: dict[str, Any] = dict(context or {})
         self._who = {"org": owner.org, "capability": owner.capability, **(context or {})}

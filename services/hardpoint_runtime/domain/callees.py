@@ -32,6 +32,8 @@ class Installed:
     grants: Authority
     counted_for: CountedFor
     priority: int | None = None
+    approvals: frozenset[str] = frozenset()
+    """Its actions that somebody has to approve each time."""
 
     @property
     def settings(self) -> SettingsName | None:
@@ -112,7 +114,10 @@ class Directory:
         return tuple(_Resolving(self).callees(release, (release.name.capability,)))
 
     def resolve(self, release: Release, name: str) -> Callee:
-        """One action that a release says it calls; raises Conflict, with a reason that begins with CALLEE_."""
+        """One action that a workflow says it calls; raises Conflict, with a reason that begins with CALLEE_.
+
+        It may be one that somebody has to approve, which a workflow waits for.
+        """
         if name not in release.calls:
             meant = nearest(name, release.calls)
             raise Conflict(
@@ -121,7 +126,7 @@ class Directory:
                 fix=f"did you mean {meant}?" if meant else f'add "{name}" to `calls`',
                 callee=name,
             )
-        found = _Resolving(self).callee(name, (release.name.capability,))
+        found = _Resolving(self, waits=True).callee(name, (release.name.capability,))
         if isinstance(found, Refused):
             raise found.error
         return found
@@ -135,8 +140,9 @@ def called(releases: Iterable[Release]) -> set[str]:
 class _Resolving:
     """One tree of callees on its way; it has a bound, since capabilities that call each other multiply."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, *, waits: bool = False) -> None:
         self._directory = directory
+        self._waits = waits
         self._left = MOST
 
     def callees(self, release: Release, path: Sequence[str]) -> Iterable[Callee | Refused]:
@@ -170,6 +176,14 @@ class _Resolving:
         action = next((action for action in installed.release.actions if action.id == action_id), None)
         if action is None:
             return _unknown(name, installed)
+        if action_id in installed.approvals and not (self._waits and len(path) == 1):
+            return Refused(
+                name,
+                "CALLEE_APPROVAL",
+                f"somebody has to approve {name} each time, and only a step of a workflow can wait for that",
+                "call it from a workflow, or by the agent itself",
+                {"installation": str(installed.name)},
+            )
         return Callee(
             name,
             installed,

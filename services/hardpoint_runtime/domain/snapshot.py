@@ -37,7 +37,15 @@ class Attached:
     @property
     def installed(self) -> Installed:
         """It as others may call it."""
-        return Installed(self.installation, self.on, self.release, self.grants, self.counted_for, self.priority)
+        return Installed(
+            self.installation,
+            self.on,
+            self.release,
+            self.grants,
+            self.counted_for,
+            self.priority,
+            self.approvals,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,9 +202,19 @@ class Calls:
         plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority(), callees, alone=alone)
         return await self._run(caller, plan, value, remaining)
 
-    async def attempt(self, plan: Plan, execution: Execution) -> Ended:
-        """Run one attempt of a step; nothing is recorded. Raises only for one that did not begin."""
-        return await self._attempt(plan, await self._with_tickets(plan, execution))
+    async def attempt(
+        self, plan: Plan, run: RunName, value: Mapping[str, Any], *, id: str, key: str, seconds: float | None
+    ) -> Ended:
+        """Run one attempt of a step, which `id` names, for so many seconds; nothing is recorded.
+
+        Raises only for one that did not begin.
+        """
+        execution = await self.execution(plan, run, value, None)
+        limit = execution.wall_seconds if seconds is None else min(seconds, execution.wall_seconds)
+        timeout = limit + QUEUE_SECONDS
+        return await self._attempt(
+            plan, replace(execution, id=id, idempotency_key=key, wall_seconds=limit, timeout=timeout)
+        )
 
     async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
         run = new_run_name(caller.org, self._clock.now())

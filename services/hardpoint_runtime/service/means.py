@@ -24,7 +24,6 @@ class Means:
     calls: Calls
     changes: Changes
     clock: Clock
-    limit_seconds: float
     worker: str
     draining: bool = False
 

@@ -2,7 +2,16 @@
 
 from enum import StrEnum
 
-from hardpoint_kit.errors import HardpointError, InvalidArgument, NotFound, PermissionDenied
+from hardpoint_kit.errors import (
+    DeadlineExceeded,
+    HardpointError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
 
 _UNKNOWN = frozenset({"UNAVAILABLE", "TIMEOUT", "UPSTREAM_TIMEOUT"})
 """Nobody knows whether it had its effect: the executor was lost, or the time was up."""
@@ -37,11 +46,13 @@ class Next(StrEnum):
 def after(error: HardpointError, *, began: bool, repeatable: bool, attempts: int, allowed: int) -> Next:
     """What follows from the error of the latest of `attempts`, when the author allows so many.
 
-    What did not begin is begun again, whatever it is. What can be repeated is, when that may help. Anything else that
-    may have happened, or that was to be repeated and must not be, is left to a person.
+    What did not begin since nobody could run it is begun again, whatever it is. What can be repeated is, when that may
+    help. Anything else that may have happened, or was to be repeated and must not be, is left to a person.
     """
-    lost = not began or error.reason == "UNAVAILABLE"
-    if lost and (repeatable or not began):
+    if not began:
+        busy = isinstance(error, Unavailable | ResourceExhausted | DeadlineExceeded | Unauthenticated)
+        return Next.AGAIN if busy and attempts < allowed + MOST_LOSSES else Next.FAIL
+    if error.reason == "UNAVAILABLE" and repeatable:
         return Next.AGAIN if attempts < allowed + MOST_LOSSES else Next.FAIL
     if error.reason in _UNKNOWN and not repeatable:
         return Next.DOUBT

@@ -4,6 +4,8 @@ What a step gives is kept with the run, since later steps use it. Secrets are no
 them out of every output and every error.
 """
 
+import hashlib
+import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +21,11 @@ from hardpoint_kit.telemetry import tracer
 from hardpoint_manifest.plan import WAITING, Does, Step
 from hardpoint_manifest.walk import Settled
 from hardpoint_runtime.domain.actions import InputCheck
-from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.domain.executions import Ended
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
 from hardpoint_runtime.service.callees import plan_of, repeatable
-from hardpoint_runtime.service.calls import QUEUE_SECONDS, Plan
+from hardpoint_runtime.service.calls import Plan
 from hardpoint_runtime.service.means import Replaced
 from hardpoint_runtime.service.outcomes import Next, after, pause_seconds
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from hardpoint_runtime.service.stretch import Way
 
 LONGEST_WAIT = timedelta(days=366)
+_PLAIN = re.compile(r"[!-~]{1,200}", re.ASCII)
 _log = structlog.stdlib.get_logger(__name__)
 _ASKS = {Does.APPROVAL: Waits.APPROVAL, Does.EVENT: Waits.EVENT}
 
@@ -142,7 +145,7 @@ class Stepper:
             due_at=None,
         )
         row = await way.put(row, fresh=True)
-        return await self._attempt(step, row, plan, given, key or f"{row.run.run}/{row.step}")
+        return await self._attempt(step, row, plan, given, _key(row, key))
 
     async def _approved(self, row: StepRun, plan: Plan, given: dict[str, Any]) -> Settled | Literal[True] | None:
         """Whether it may run now; else how it ended, or None while nobody has answered."""
@@ -199,25 +202,14 @@ class Stepper:
     async def _execute(
         self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str
     ) -> tuple[Ended, bool]:
-        limit = min(self._way.means.limit_seconds, step.timeout_seconds or self._way.means.limit_seconds)
-        execution = Execution(
-            run=row.run,
-            agent=str(plan.agent or ""),
-            release=plan.release,
-            action=plan.action,
-            input=value,
-            authority=plan.authority,
-            artifact_ticket="",
-            lease_token="",
-            wall_seconds=limit,
-            timeout=limit + QUEUE_SECONDS,
-            id=f"{row.run.run}.{row.number}.{row.attempts}",
-            idempotency_key=key[:256],
-        )
+        id = f"{row.run.run}.{row.number}.{row.attempts}"
         with tracer.start_as_current_span(f"step {row.step}") as span:
             span.set_attributes({"hardpoint.step": row.step, "hardpoint.run": str(row.run)})
             try:
-                return await self._way.means.calls.attempt(plan, execution), True
+                ended = await self._way.means.calls.attempt(
+                    plan, row.run, value, id=id, key=key, seconds=step.timeout_seconds
+                )
+                return ended, True
             except HardpointError as error:
                 return Ended(RunState.FAILED, None, error, Usage()), False
 
@@ -256,6 +248,13 @@ class Stepper:
 
     async def _failed(self, row: StepRun, error: HardpointError, *, fresh: bool) -> Settled:
         return _settled(await self._way.put(_over(row, RunState.FAILED, Failure.of(error)), fresh=fresh))
+
+
+def _key(row: StepRun, named: str) -> str:
+    """What names the effect of a step, fit for a header: as its author says, else as its place in the run."""
+    if not named:
+        return f"{row.run.run}/{row.step}"
+    return named if _PLAIN.fullmatch(named) else hashlib.sha256(named.encode(errors="replace")).hexdigest()
 
 
 def _until(value: Any, now: datetime) -> datetime:

@@ -56,6 +56,7 @@ class Way:
         self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._alarms: list[asyncio.TimerHandle] = []
         self._done: list[_Done] = []
+        self._optional: tuple[str, ...] = ()
 
     async def walk(self) -> None:
         """Go on until the run has ended or waits."""
@@ -114,6 +115,7 @@ class Way:
 
     async def _walk(self) -> None:
         plan = Plan.model_validate(self.workflow.release.plan)
+        self._optional = plan.optional
         walk = Walk(Program.plan(plan), self.workflow.given)
         while await self._scope(walk, ""):
             if await self._suspended():
@@ -215,7 +217,7 @@ class Way:
     async def _one(self, step: Step, place: str, known: Mapping[str, Any]) -> Settled | None:
         """Do a step that stands beside the plan: one that reverts, or what is done on an error."""
         try:
-            compiled = Compiled.of(step, known)
+            compiled = Compiled.of(step, known, self._optional)
             value = compiled.input.evaluate(dict(known))
         except ExpressionError as error:
             return Settled("failed", error=error)

@@ -15,7 +15,7 @@ from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.runs import RunState, Usage
 from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.server import Options, assemble
-from runtime.fakes import FakeConfig, FakeMarketplace, FakeRegistry
+from runtime.fakes import FakeConfig, FakeFiles, FakeMarketplace, FakeRegistry
 
 
 class Asking:
@@ -36,7 +36,7 @@ class Asking:
 
 async def main(url: str, port: int) -> None:
     setup("walker", KitOptions())
-    peers = Peers(FakeRegistry(), FakeConfig(), FakeMarketplace(), Asking(port))
+    peers = Peers(FakeRegistry(), FakeConfig(), FakeMarketplace(), FakeFiles(), Asking(port))
     unit = assemble(Options(runtime_database_url=url), SystemClock(), peers)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)

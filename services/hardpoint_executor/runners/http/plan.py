@@ -1,5 +1,6 @@
 """An action of kind `http`, compiled once per artifact and run any number of times without reading the manifest."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,8 +72,12 @@ class HttpPlan:
         given = self.action.with_defaults(dict(input))
         request = self.request.render({**settings, **broker.secrets.handles, "input": given})
 
+        asked = itertools.count()
+
         async def ask(one: FetchRequest) -> Mapping[str, Any]:
-            return self.response.read(await self.repeats.fetch(broker, one, ends), given)
+            page = next(asked)
+            key = f"{broker.idempotency_key}/{page}" if broker.idempotency_key and page else broker.idempotency_key
+            return self.response.read(await self.repeats.fetch(broker, one, ends, key), given)
 
         def room() -> bool:
             return broker.usage.calls < broker.limits.calls

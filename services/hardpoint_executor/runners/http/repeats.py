@@ -36,16 +36,19 @@ class Repeats:
         safe = call.method in REPEATABLE or bool(call.idempotency_header)
         return cls(call.retry if safe else 0, call.idempotency_header)
 
-    def keyed(self, request: FetchRequest) -> FetchRequest:
-        """The request with a key of its own, the same for all its attempts."""
+    def keyed(self, request: FetchRequest, key: str) -> FetchRequest:
+        """The request with a key, the same for all attempts of its effect: one of its own when it is given none."""
         if not self.key_header:
             return request
         others = {name: value for name, value in request.headers.items() if name.lower() != self.key_header.lower()}
-        return replace(request, headers={**others, self.key_header: uuid.uuid4().hex})
+        return replace(request, headers={**others, self.key_header: key or uuid.uuid4().hex})
 
-    async def fetch(self, broker: Broker, request: FetchRequest, ends: float) -> FetchResponse:
-        """The last answer, before `ends` on the monotonic clock; raises BrokerDenied as the last attempt does."""
-        request = self.keyed(request)
+    async def fetch(self, broker: Broker, request: FetchRequest, ends: float, key: str) -> FetchResponse:
+        """The last answer, before `ends` on the monotonic clock; raises BrokerDenied as the last attempt does.
+
+        `key` names the request's effect, where its upstream takes one.
+        """
+        request = self.keyed(request, key)
         for attempt in range(self.most + 1):
             wait = FIRST_WAIT * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads callers, guards nothing
             try:
