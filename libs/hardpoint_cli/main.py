@@ -16,6 +16,7 @@ from hardpoint_cli.commands import (
     releases,
     runs,
     settings,
+    workflows,
 )
 from hardpoint_cli.shell import Program, paragraphs
 
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 
 _INSTALLED = (market, installations, settings, connecting)
-for _noun in (authoring, engines, releases, *_INSTALLED, agents, calls, files, runs, explaining, doctor):
+for _noun in (authoring, engines, releases, *_INSTALLED, agents, calls, files, runs, workflows, explaining, doctor):
     _noun.add(app)
 
 

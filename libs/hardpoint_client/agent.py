@@ -8,7 +8,7 @@ from typing import Any
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_client.client import Hardpoint, new_request_id, output_of
-from hardpoint_kit.errors import ActionFailed, AlreadyExists, HardpointError, NotFound
+from hardpoint_kit.errors import ActionFailed, AlreadyExists, Conflict, HardpointError, NotFound
 
 OwnAction = Callable[..., Any] | Callable[..., Awaitable[Any]]
 
@@ -67,6 +67,8 @@ class Agent:
             if "." in action:
                 try:
                     response = await self._client.call(self.id, action, params, oversize_to_file=self._oversize_to_file)
+                    if response.state:
+                        raise _not_ended(response)
                     return AgentResponse(True, output_of(response), run=response.run, in_file=response.output_in_file)
                 except NotFound as error:
                     if error.reason != "ACTION_NOT_ATTACHED" or action not in self._own:
@@ -122,3 +124,13 @@ class Agent:
         except Exception as error:
             kind = type(error).__name__
             raise ActionFailed(f"{kind}: {error}", reason="USER_ERROR", name=kind) from error
+
+
+def _not_ended(response: agent_pb2.CallActionResponse) -> Conflict:
+    """What tells that a run goes on, or waits for somebody: it is no failure, and gave nothing yet."""
+    return Conflict(
+        response.message or "the run has not ended yet",
+        reason=response.reason or "RUN_GOES_ON",
+        fix="follow it: hardpoint watch, or WatchRun",
+        run=response.run,
+    )

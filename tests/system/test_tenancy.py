@@ -32,6 +32,8 @@ NAMES = {
     "agent": "orgs/{org}/agents/helper",
     "settings": "orgs/{org}/settings/weather-lookup",
     "installation": "orgs/{org}/installations/weather-lookup",
+    "run": "orgs/{org}/runs/{run}",
+    "step": "orgs/{org}/runs/{run}/steps/1",
 }
 PARENTS = {
     "ListReleases": "orgs/{org}/capabilities/weather-lookup",
@@ -69,7 +71,9 @@ VALUES = {
     "redirect_uri": "http://127.0.0.1:1/",
     "code": "x",
     "state": "x",
+    "event": "x",
 }
+ENUMS = {"decision": 1}
 WITHOUT_A_NAME = {"SearchListings", "RedeemLease", "ReadArtifact", "WatchChanges", "OpenFile", "SaveFile", "WatchFiles"}
 EMPTY_FOR_OTHERS = {"ListCapabilities", "BatchGetCapabilities"}
 """Lists what an org shows to all, which for a stranger is a list with nothing in it."""
@@ -115,6 +119,8 @@ def _fill(message: Any, method: MethodDescriptor, ids: dict[str, str]) -> None:
             setattr(message, field.name, NAMES[field.name].format(**ids))
         elif field.name in VALUES and not field.is_repeated and field.type != FieldDescriptor.TYPE_ENUM:
             setattr(message, field.name, VALUES[field.name])
+        elif field.name in ENUMS and field.type == FieldDescriptor.TYPE_ENUM:
+            setattr(message, field.name, ENUMS[field.name])
         elif field.type == FieldDescriptor.TYPE_MESSAGE and field.name in {
             "capability",
             "settings",

@@ -55,7 +55,7 @@ async def call(
     ] = False,
 ) -> Answer:
     """Call an action as an agent would: the same checks, grants, limits and record."""
-    from hardpoint_cli.documents import document, duration
+    from hardpoint_cli.documents import document, duration, word
     from hardpoint_cli.names import short
     from hardpoint_cli.session import connect
     from hardpoint_client.client import output_of
@@ -78,6 +78,9 @@ async def call(
         output = output_of(response)
         release, run = short(response.release, client.org), short(response.run, client.org)
         note(f"{release}, {duration(response.usage.wall_ms)}, run {run}")
+        if response.state:
+            goes_on = f"{word(response, 'state')}: {response.message or 'it has not ended yet'}; hardpoint watch {run}"
+            return Answer({**document(response), "output": output}, goes_on)
         return Answer({**document(response), "output": output}, _shown(output))
 
 

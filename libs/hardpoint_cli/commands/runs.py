@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hardpoint.runtime.v1 import run_pb2
 
 Limit = Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")]
-_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow"}
+_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "waiting": "magenta", "running": "cyan"}
 
 
 def add(app: typer.Typer) -> None:
@@ -93,7 +93,7 @@ async def run(
         }
         rows = [
             (
-                names.short(one.name, client.org),
+                names.short(one.name, client.org) + (f" {one.path}" if one.path else ""),
                 _state(one),
                 one.action,
                 duration(one.duration_ms),

@@ -238,7 +238,7 @@ class Stepper:
         return None
 
     async def _doubt(self, row: StepRun, error: HardpointError, *, fresh: bool) -> StepRun:
-        fix = "look whether it happened, then: hardpoint run resume, with repeat, skip or fail"
+        fix = "look whether it happened, then: hardpoint resume RUN repeat, skip or fail"
         failure = replace(Failure.of(error), fix=fix)
         waiting = replace(row, state=RunState.WAITING, waits=Waits.DOUBT, decision=None, due_at=None, failure=failure)
         return await self._way.put(waiting, fresh=fresh)

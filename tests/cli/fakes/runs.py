@@ -18,5 +18,38 @@ class Runs(Fake, RunServiceServicer):
 
     async def ListSteps(self, request, context):
         self.world.ask("ListSteps", request)
+        if self.world.steps:
+            return run_pb2.ListStepsResponse(steps=self.world.steps)
         names = [f"{request.parent}/steps/{number}" for number in (1, 2)]
         return run_pb2.ListStepsResponse(steps=[run_pb2.Step(name=name, action="a.b", state=4) for name in names])
+
+    async def StartRun(self, request, context):
+        self.world.ask("StartRun", request)
+        return run_pb2.Run(name="orgs/acme/runs/run-9", state=run_pb2.RUN_STATE_QUEUED)
+
+    async def WatchRun(self, request, context):
+        self.world.ask("WatchRun", request)
+        run = known(self.world.runs, "run", request.name)
+        step = run_pb2.Step(name=f"{request.name}/steps/1", path="store", state=run_pb2.RUN_STATE_SUCCEEDED)
+        yield run_pb2.WatchRunResponse(sequence=1, run=run_pb2.Run(name=run.name, state=run_pb2.RUN_STATE_RUNNING))
+        yield run_pb2.WatchRunResponse(sequence=2, run=run, steps=[step])
+
+    async def ApproveStep(self, request, context):
+        self.world.ask("ApproveStep", request)
+        return run_pb2.Run(name="orgs/acme/runs/run-1", state=run_pb2.RUN_STATE_QUEUED)
+
+    async def ResumeRun(self, request, context):
+        self.world.ask("ResumeRun", request)
+        return run_pb2.Run(name="orgs/acme/runs/run-1", state=run_pb2.RUN_STATE_QUEUED)
+
+    async def SendEvent(self, request, context):
+        self.world.ask("SendEvent", request)
+        return run_pb2.Run(name=request.run, state=run_pb2.RUN_STATE_QUEUED)
+
+    async def CancelRun(self, request, context):
+        self.world.ask("CancelRun", request)
+        return run_pb2.Run(name=request.name, state=run_pb2.RUN_STATE_CANCELLED)
+
+    async def ForkRun(self, request, context):
+        self.world.ask("ForkRun", request)
+        return run_pb2.Run(name="orgs/acme/runs/run-8", state=run_pb2.RUN_STATE_QUEUED)

@@ -36,6 +36,7 @@ class World:
     files: dict[str, files_pb2.File] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)
+    steps: list[run_pb2.Step] = field(default_factory=list)
     header: dict[str, Any] = field(default_factory=dict)
     output: Any = field(default_factory=lambda: {"temperature": 72, "condition": "Sunny"})
     used: manifest_pb2.Authority = field(default_factory=manifest_pb2.Authority)

@@ -1,0 +1,73 @@
+"""Runs of workflows, from the command line."""
+
+import pytest
+
+from cli.conftest import Run
+from cli.fakes import World
+from hardpoint.runtime.v1 import run_pb2
+from hardpoint_kit.documents import from_struct, from_value, to_value
+
+RUN = "orgs/acme/runs/run-1"
+
+
+@pytest.fixture
+def waiting(world: World) -> World:
+    """A run with a step that somebody has to approve, and one that may have happened."""
+    world.runs[RUN] = run_pb2.Run(
+        name=RUN, state=run_pb2.RUN_STATE_FAILED, reason="USER_ERROR", message="no such order"
+    )
+    for number, (path, waits) in enumerate([("ask", run_pb2.WAITS_APPROVAL), ("store", run_pb2.WAITS_DOUBT)], start=1):
+        world.steps.append(
+            run_pb2.Step(
+                name=f"{RUN}/steps/{number}",
+                path=path,
+                state=run_pb2.RUN_STATE_WAITING,
+                waits=waits,
+                digest="sha256:x",
+                shown=to_value({"pay": 5}),
+            )
+        )
+    return world
+
+
+def test_a_run_is_begun_and_followed(cli: Run, waiting: World) -> None:
+    assert "run-9 queued" in cli("start", "helper", "orders.run", '{"order": 7}').out
+    request = waiting.asked["StartRun"][0]
+    assert (request.agent, request.action, from_struct(request.input)) == (
+        "orgs/acme/agents/helper",
+        "orders.run",
+        {"order": 7},
+    )
+    assert request.request_id
+    said = cli("watch", "run-1")
+    assert said.code == 1
+    assert "run-1 failed: USER_ERROR no such order" in said.out
+    assert "succeeded  store" in said.err
+
+
+def test_a_step_is_approved_as_it_is_shown(cli: Run, waiting: World) -> None:
+    said = cli("approve", "run-1")
+    assert "ask: {'pay': 5}" in said.err
+    (request,) = waiting.asked["ApproveStep"]
+    assert (request.step, request.digest, request.refuse) == (f"{RUN}/steps/1", "sha256:x", False)
+    cli("approve", "run-1", "ask", "--refuse")
+    assert waiting.asked["ApproveStep"][1].refuse
+    assert cli("approve", "run-1", "store").code == 1
+
+
+def test_what_may_have_happened_is_decided(cli: Run, waiting: World) -> None:
+    cli("resume", "run-1", "skip", "--output", '{"rows": 1}')
+    (request,) = waiting.asked["ResumeRun"]
+    assert (request.step, request.decision) == (f"{RUN}/steps/2", run_pb2.RESUME_SKIP)
+    assert from_value(request.output) == {"rows": 1}
+    assert cli("resume", "run-1", "perhaps").code == 2
+    assert "output: is not JSON" in cli("resume", "run-1", "skip", "--output", "{").err
+
+
+def test_a_run_is_sent_events_cancelled_and_forked(cli: Run, waiting: World) -> None:
+    cli("send", "run-1", "paid", '"card"')
+    (event,) = waiting.asked["SendEvent"]
+    assert (event.run, event.event, from_value(event.payload)) == (RUN, "paid", "card")
+    assert "run-1 cancelled" in cli("cancel", "run-1").out
+    assert "run-8 queued" in cli("fork", "run-1", "store").out
+    assert waiting.asked["ForkRun"][0].step == "store"
