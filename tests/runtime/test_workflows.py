@@ -19,7 +19,7 @@ from serving import Serve, eventually
 @pytest.fixture
 async def server(url: str, fakes: Fakes, serve: Serve) -> Server:
     """The one runtime of this process that walks workflows."""
-    return await serve(assemble(Options(runtime_database_url=url), SystemClock(), fakes.peers()))
+    return await serve(assemble(Options(runtime_database_url=url), SystemClock(), fakes.peers(), tuple))
 
 
 @pytest.fixture

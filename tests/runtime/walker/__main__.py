@@ -37,7 +37,7 @@ class Asking:
 async def main(url: str, port: int) -> None:
     setup("walker", KitOptions())
     peers = Peers(FakeRegistry(), FakeConfig(), FakeMarketplace(), FakeFiles(), Asking(port))
-    unit = assemble(Options(runtime_database_url=url), SystemClock(), peers)
+    unit = assemble(Options(runtime_database_url=url), SystemClock(), peers, tuple)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     await unit.start()
