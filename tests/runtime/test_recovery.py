@@ -14,9 +14,8 @@ import pytest
 from demo.upstreams import Asked, upstream
 
 from hardpoint.runtime.v1 import run_pb2
-from hardpoint_kit.documents import from_value
 from runtime.conftest import Client, Fakes, Query
-from runtime.workflows import after, install, start, steps, until, workflow
+from runtime.workflows import after, install, output, start, steps, until, workflow
 from serving import eventually
 
 TESTS = Path(__file__).parents[1]
@@ -245,7 +244,7 @@ async def test_the_tables_of_the_queue_can_be_lost(
     assert ended.state == run_pb2.RUN_STATE_SUCCEEDED, ended
     assert world.asked.count("mail") == 1
     again = await until(client, (await start(client)).name)
-    assert from_value(again.output) == {"of": "mail"}
+    assert await output(client, again) == {"of": "mail"}
 
 
 async def test_nothing_of_the_orgs_is_in_the_tables_of_the_queue(

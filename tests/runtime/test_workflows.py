@@ -11,7 +11,7 @@ from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, Unavail
 from hardpoint_kit.rpc.server import Server
 from hardpoint_runtime.server import Options, assemble
 from runtime.conftest import AGENT, Client, Dial, Fakes
-from runtime.workflows import TOOL, Shop, after, install, start, steps, until, workflow
+from runtime.workflows import TOOL, Shop, after, install, output, start, steps, until, workflow
 from runtime.workflows import shop as shop_release
 from serving import Serve, eventually
 
@@ -41,7 +41,7 @@ async def test_steps_run_in_order_and_side_by_side(client: Client, fakes: Fakes,
     assert run.state == run_pb2.RUN_STATE_QUEUED
     ended = await until(client, run.name)
     assert ended.state == run_pb2.RUN_STATE_SUCCEEDED, ended
-    assert from_value(ended.output) == {"stored": 7}
+    assert await output(client, ended) == {"stored": 7}
     assert sorted(shop.asked) == ["look", "mail", "put", "store"]
     assert (shop.asked[0], shop.asked[-1]) == ("look", "store")
     run_id = run.name.rpartition("/")[2]
@@ -122,7 +122,7 @@ async def test_a_lost_executor_is_waited_for(client: Client, fakes: Fakes, shop:
     skip.output.struct_value.CopyFrom(to_struct({"rows": 1}))
     await client.runs.ResumeRun(skip)
     ended = await until(client, run.name)
-    assert from_value(ended.output) == {"rows": 1}
+    assert await output(client, ended) == {"rows": 1}
     assert shop.asked.count("store") == 1
 
 
@@ -165,7 +165,7 @@ async def test_loops_and_inner_steps(client: Client, fakes: Fakes, shop: Shop) -
     await install(client, fakes, made)
     ended = await until(client, (await start(client, items=[1, 2, 3])).name)
     assert ended.state == run_pb2.RUN_STATE_SUCCEEDED, ended
-    assert from_value(ended.output) == {"all": [2, 4, 6]}
+    assert await output(client, ended) == {"all": [2, 4, 6]}
     assert set(await steps(client, ended.name)) == {
         *(f"each/{i}/{step}" for i in range(3) for step in ("look", "put")),
         "mail",
@@ -185,6 +185,9 @@ async def test_an_approval_is_bound_to_what_was_shown(
     assert shop.asked == []
     step = (await steps(client, run.name))["ask"]
     assert from_value(step.shown) == {"pay": 5, "by": "somebody-else"}
+
+    viewed = (await steps(dial(server, role="viewer"), run.name))["ask"]
+    assert not viewed.HasField("shown"), "what is shown is of the input"
 
     approve = run_pb2.ApproveStepRequest(step=step.name, digest=f"sha256:{'0' * 64}")
     with pytest.raises(Conflict) as stale:
@@ -223,7 +226,7 @@ async def test_events_and_waits(client: Client, fakes: Fakes, shop: Shop) -> Non
     event.event = "paid"
     event.payload.struct_value.CopyFrom(to_struct({"by": "card"}))
     await client.runs.SendEvent(event)
-    assert from_value((await until(client, run.name)).output) == "card"
+    assert await output(client, await until(client, run.name)) == "card"
 
 
 async def test_a_cancelled_run_stops_what_it_executes(client: Client, fakes: Fakes, shop: Shop) -> None:
@@ -260,7 +263,7 @@ async def test_a_fork_does_again_what_comes_after_a_step(client: Client, fakes: 
     assert run.state == run_pb2.RUN_STATE_FAILED
     forked = await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="put"))
     ended = await until(client, forked.name)
-    assert from_value(ended.output) == {"n": 1}
+    assert await output(client, ended) == {"n": 1}
     assert shop.asked == ["look", "put", "put"]
 
 

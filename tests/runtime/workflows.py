@@ -6,7 +6,7 @@ from typing import Any
 
 from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
 from hardpoint.runtime.v1 import run_pb2
-from hardpoint_kit.documents import to_struct
+from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.plan import Plan
@@ -91,6 +91,11 @@ async def until(client: Client, run: str, *states: int) -> run_pb2.Run:
                 break
     assert last.state in wanted, last
     return await client.runs.GetRun(run_pb2.GetRunRequest(name=run))
+
+
+async def output(client: Client, run: run_pb2.Run) -> Any:
+    response = await client.runs.GetRunOutput(run_pb2.GetRunOutputRequest(name=run.name))
+    return from_value(response.output)
 
 
 async def steps(client: Client, run: str) -> dict[str, run_pb2.Step]:

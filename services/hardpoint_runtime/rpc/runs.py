@@ -1,6 +1,7 @@
 """Owns RunService on the wire."""
 
 from hardpoint.runtime.v1 import run_pb2, run_pb2_grpc
+from hardpoint_kit.auth import allows
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import to_value
 from hardpoint_kit.names import AgentName, OrgName, RunName
@@ -18,11 +19,7 @@ class RunRpc(run_pb2_grpc.RunServiceServicer):
 
     async def GetRun(self, request: run_pb2.GetRunRequest, context: Context) -> run_pb2.Run:
         """Show a run."""
-        run, output = await self._runs.get_run(caller(context), RunName.parse(request.name))
-        shown = run_to_proto(run)
-        if output is not None:
-            shown.output.CopyFrom(to_value(output))
-        return shown
+        return run_to_proto(await self._runs.get_run(caller(context), RunName.parse(request.name)))
 
     async def ListRuns(self, request: run_pb2.ListRunsRequest, context: Context) -> run_pb2.ListRunsResponse:
         """Show a page of runs, newest first."""
@@ -38,8 +35,12 @@ class RunRpc(run_pb2_grpc.RunServiceServicer):
     async def ListSteps(self, request: run_pb2.ListStepsRequest, context: Context) -> run_pb2.ListStepsResponse:
         """Show the steps of a run."""
         steps = await self._runs.list_steps(caller(context), RunName.parse(request.parent, "parent"))
+        approves = may_approve(context)
         return run_pb2.ListStepsResponse(
-            steps=[step_run_to_proto(step) if isinstance(step, StepRun) else step_to_proto(step) for step in steps]
+            steps=[
+                step_run_to_proto(step, approves) if isinstance(step, StepRun) else step_to_proto(step)
+                for step in steps
+            ]
         )
 
 
@@ -82,8 +83,13 @@ def step_to_proto(step: Step) -> run_pb2.Step:
     )
 
 
-def step_run_to_proto(step: StepRun) -> run_pb2.Step:
-    """Write a step of a workflow."""
+def may_approve(context: Context) -> bool:
+    """Whether the caller is shown what steps ask to be approved: it is of their inputs, which no record has."""
+    return allows(caller(context).roles, "runtime.runs.approve")
+
+
+def step_run_to_proto(step: StepRun, approves: bool) -> run_pb2.Step:
+    """Write a step of a workflow; what it shows only for those who may approve it."""
     return run_pb2.Step(
         name=f"{step.run}/steps/{step.number}",
         path=step.step,
@@ -97,7 +103,7 @@ def step_run_to_proto(step: StepRun) -> run_pb2.Step:
         usage=usage_to_proto(step.usage),
         attempts=step.attempts,
         waits=f"WAITS_{step.waits}" if step.waits else None,
-        shown=None if step.shown is None else to_value(step.shown),
+        shown=None if step.shown is None or not approves else to_value(step.shown),
         digest=step.digest,
         due_time=step.due_at,
         decided_by=step.decision.subject if step.decision else "",

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 from hardpoint.runtime.v1 import run_pb2
 from hardpoint_kit.caller import caller
-from hardpoint_kit.documents import from_struct, from_value
+from hardpoint_kit.documents import from_struct, from_value, to_value
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, RunName, StepName
 from hardpoint_runtime.domain.workflows import Verdict
-from hardpoint_runtime.rpc.runs import RunRpc, run_to_proto, step_run_to_proto
+from hardpoint_runtime.rpc.runs import RunRpc, may_approve, run_to_proto, step_run_to_proto
 from hardpoint_runtime.rpc.shared import Context
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.workflows import Workflows
@@ -20,6 +20,13 @@ class WorkflowRpc(RunRpc):
     def __init__(self, runs: Runs, workflows: Workflows) -> None:
         super().__init__(runs)
         self._workflows = workflows
+
+    async def GetRunOutput(
+        self, request: run_pb2.GetRunOutputRequest, context: Context
+    ) -> run_pb2.GetRunOutputResponse:
+        """Show what a run gave."""
+        output = await self._workflows.output(caller(context), RunName.parse(request.name))
+        return run_pb2.GetRunOutputResponse(output=to_value(output))
 
     async def StartRun(self, request: run_pb2.StartRunRequest, context: Context) -> run_pb2.Run:
         """Begin a run."""
@@ -37,9 +44,12 @@ class WorkflowRpc(RunRpc):
         self, request: run_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[run_pb2.WatchRunResponse]:
         """Show a run as it changes."""
+        approves = may_approve(context)
         async for change in self._workflows.watch(caller(context), RunName.parse(request.name), request.sequence):
             yield run_pb2.WatchRunResponse(
-                sequence=change.sequence, run=run_to_proto(change.run), steps=map(step_run_to_proto, change.steps)
+                sequence=change.sequence,
+                run=run_to_proto(change.run),
+                steps=[step_run_to_proto(step, approves) for step in change.steps],
             )
 
     async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Context) -> run_pb2.Run:

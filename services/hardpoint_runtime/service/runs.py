@@ -1,7 +1,6 @@
 """Owns reading the record of what ran."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.errors import NotFound
@@ -19,10 +18,10 @@ class Runs:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def get_run(self, caller: Caller, name: RunName) -> tuple[Run, Any]:
-        """Return a run, and of a workflow what it gave; raises NotFound."""
+    async def get_run(self, caller: Caller, name: RunName) -> Run:
+        """Return a run; raises NotFound."""
         async with self._store.transaction(caller) as tx:
-            return await tx.runs.get(name), await tx.workflows.output(name)
+            return await tx.runs.get(name)
 
     async def list_runs(
         self, caller: Caller, parent: OrgName, window: Window, agent: AgentName | None, state: str

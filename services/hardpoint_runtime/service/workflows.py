@@ -122,6 +122,13 @@ class Workflows:
         async with self._store.transaction(caller) as tx:
             return await tx.workflows.get(name)
 
+    async def output(self, caller: Caller, name: RunName) -> Any:
+        """What a run gave; raises NotFound, and Conflict for one that has not succeeded."""
+        workflow = await self.get(caller, name)
+        if workflow.run.state is not RunState.SUCCEEDED:
+            raise Conflict(f"run {name} is {workflow.run.state}", resource=name, state=workflow.run.state)
+        return workflow.output
+
     async def cancel(self, caller: Caller, name: RunName, fingerprint: str) -> Run:
         """End a run: what it executes is killed, what it did stays done. Raises NotFound, Conflict RUN_ENDED."""
 

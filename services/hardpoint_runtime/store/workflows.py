@@ -87,7 +87,6 @@ _STEPS = text("""
         CAST(output AS text) AS output_json, CAST(usage AS text) AS usage_json
     FROM steps s WHERE org = :org AND run = :run AND sequence > :since ORDER BY number
 """)
-_OUTPUT = text("SELECT CAST(output AS text) FROM workflows WHERE org = :org AND run = :run")
 _PULSE = text("SELECT stretch, sequence FROM workflows WHERE org = :org AND run = :run")
 _CANCEL_STEPS = text("""
     UPDATE steps SET state = 'CANCELLED', waits = '', sequence = w.sequence FROM workflows w
@@ -204,11 +203,6 @@ class Workflows:
     async def steps(self, name: RunName, since: int = 0) -> list[StepRun]:
         """Read the steps that changed after a sequence, in the order in which they began."""
         return [_step(row) for row in await self._connection.execute(_STEPS, {**_key(name), "since": since})]
-
-    async def output(self, name: RunName) -> Any:
-        """Read what a run of a workflow gave, None for any other."""
-        found = await self._connection.scalar(_OUTPUT, _key(name))
-        return None if found is None else from_json(found)
 
     async def pulse(self, name: RunName) -> tuple[int, int]:
         """Read a run's newest stretch and last sequence, (0, 0) for one that is gone."""
