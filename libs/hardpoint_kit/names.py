@@ -237,3 +237,34 @@ class StepName(Name):
     def run_name(self) -> RunName:
         """The run this is a step of."""
         return RunName(self.org, self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerName(Name):
+    """`orgs/{org}/agents/{agent}/triggers/{trigger}`"""
+
+    kind = "trigger"
+    pattern = "orgs/{org}/agents/{agent}/triggers/{trigger}"
+    agent: str
+    trigger: str
+
+    @property
+    def agent_name(self) -> AgentName:
+        """The agent whose actions it runs."""
+        return AgentName(self.org, self.agent)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryName(Name):
+    """`orgs/{org}/agents/{agent}/triggers/{trigger}/deliveries/{delivery}`"""
+
+    kind = "delivery"
+    pattern = "orgs/{org}/agents/{agent}/triggers/{trigger}/deliveries/{delivery}"
+    agent: str
+    trigger: str
+    delivery: str
+
+    @property
+    def trigger_name(self) -> TriggerName:
+        """The trigger that it came to."""
+        return TriggerName(self.org, self.agent, self.trigger)

@@ -36,10 +36,12 @@ from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Refused
 from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent, SaveLimits, Ticket
-from hardpoint_runtime.domain.releases import Action, Effect, OAuth2, Release, Requirement
+from hardpoint_runtime.domain.releases import Action, DeclaredTrigger, Effect, OAuth2, Release, Requirement, Verifier
 from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
 
 REACH_SECONDS = 0.8
+VERIFY_SECONDS = 2.0
+"""Slack waits three seconds for an answer."""
 DELETE_SECONDS = 3.0
 """A row is locked meanwhile."""
 STANDING_REQUESTS = 1024
@@ -73,6 +75,9 @@ class Config(Protocol):
 
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         """Say where one signs in for a settings document; raises InvalidArgument for a place that is not public."""
+
+    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
+        """Why a delivery does not prove who sent it, as a reason; empty when it does."""
 
     async def delete(self, settings: SettingsName) -> None:
         """Remove a settings document; one that is not there is removed already."""
@@ -140,6 +145,15 @@ class GrpcRegistry:
         return Ticket(ticket.ticket, ticket.expire_time.ToDatetime(tzinfo=UTC))
 
 
+_VERDICTS = {
+    config_pb2.SIGNATURE_VERDICT_VALID: "",
+    config_pb2.SIGNATURE_VERDICT_MISSING: "SIGNATURE_MISSING",
+    config_pb2.SIGNATURE_VERDICT_WRONG: "SIGNATURE_WRONG",
+    config_pb2.SIGNATURE_VERDICT_TOO_OLD: "SIGNATURE_TOO_OLD",
+    config_pb2.SIGNATURE_VERDICT_NO_SECRET: "SIGNING_SECRET_MISSING",
+}
+
+
 class GrpcConfig:
     """The config unit."""
 
@@ -173,6 +187,18 @@ class GrpcConfig:
             scopes=oauth2.scopes,
         )
         await self._stub.OfferConnection(config_pb2.OfferConnectionRequest(name=str(connection), provider=provider))
+
+    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
+        """See Config."""
+        request = config_pb2.VerifySignatureRequest(
+            settings=str(settings),
+            key=verifier.secret,
+            scheme=f"SIGNATURE_SCHEME_{verifier.kind.upper().replace('-', '_')}",
+            headers=headers,
+            body=body,
+            header=verifier.header,
+        )
+        return _VERDICTS[(await self._stub.VerifySignature(request, timeout=VERIFY_SECONDS)).verdict]
 
     async def delete(self, settings: SettingsName) -> None:
         """See Config."""
@@ -464,6 +490,23 @@ def _release(release: registry_pb2.Release) -> Release:
         from_struct(manifest.plan) if manifest.HasField("plan") else None,
         tuple(manifest.calls),
         manifest_pb2.Kind.Name(manifest.kind).removeprefix("KIND_"),
+        tuple(map(_declared_trigger, manifest.triggers)),
+    )
+
+
+def _declared_trigger(declared: manifest_pb2.DeclaredTrigger) -> DeclaredTrigger:
+    verifier = declared.verifier
+    return DeclaredTrigger(
+        declared.id,
+        declared.type,
+        declared.name,
+        declared.event,
+        declared.schedule,
+        declared.time_zone,
+        declared.filter,
+        declared.action,
+        from_struct(declared.input) if declared.HasField("input") else None,
+        Verifier(verifier.kind, verifier.secret, verifier.header) if declared.HasField("verifier") else None,
     )
 
 

@@ -9,6 +9,7 @@ from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from hardpoint.runtime.v1.agent_pb2_grpc import add_AgentServiceServicer_to_server
 from hardpoint.runtime.v1.installation_pb2_grpc import add_InstallationServiceServicer_to_server
 from hardpoint.runtime.v1.run_pb2_grpc import add_RunServiceServicer_to_server
+from hardpoint.runtime.v1.trigger_pb2_grpc import add_TriggerServiceServicer_to_server
 from hardpoint_kit import options
 from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.clock import Clock
@@ -21,22 +22,28 @@ from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcFiles, GrpcMarketplace, GrpcRegistry, Peers
 from hardpoint_runtime.rpc.agents import AgentRpc
 from hardpoint_runtime.rpc.installations import InstallationRpc
+from hardpoint_runtime.rpc.triggers import TriggerRpc
 from hardpoint_runtime.rpc.workflows import WorkflowRpc
 from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.announcer import Announcer
 from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.composition import Composition
+from hardpoint_runtime.service.dispatcher import Dispatcher
+from hardpoint_runtime.service.inbox import Inbox
 from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.runs import Runs
+from hardpoint_runtime.service.scheduler import Scheduler
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.standard import Standard
 from hardpoint_runtime.service.tickets import Tickets
+from hardpoint_runtime.service.triggers import Triggers
 from hardpoint_runtime.service.walker import Walker
 from hardpoint_runtime.service.workflows import Workflows
 from hardpoint_runtime.store import RunLog, Store
+from hardpoint_runtime.store.deliveries import forget_deliveries
 from hardpoint_runtime.store.listener import Listener
 from hardpoint_runtime.store.workflows import forget_contents
 from hardpoint_standard import Shipped, shipped
@@ -54,6 +61,14 @@ class Options(options.Options):
     """Wall time that one execution may take; the executor's own limit may be lower."""
     runtime_run_days: float = Field(default=30.0, gt=0)
     """How long the inputs and outputs of a workflow's run are kept after its end; its record stays."""
+    runtime_door_url: str = ""
+    """What addresses of webhooks begin with: where the door is reached from outside, https://hooks.example.com."""
+    runtime_trigger_deliveries_per_minute: float = Field(default=600, gt=0)
+    """What one webhook may be sent in the long run, at each process of the runtime; more is answered with 429."""
+    runtime_org_deliveries_per_minute: float = Field(default=3000, gt=0)
+    """What all webhooks of an org together may be sent."""
+    runtime_delivery_days: float = Field(default=30, gt=0)
+    """How long the history of triggers is kept, and so how long what is sent again is known."""
 
 
 def build(options: Options, platform: Platform) -> Unit:
@@ -94,6 +109,7 @@ def assemble(
     terms = (
         *common_terms(options),
         Term("contents of runs", options.runtime_run_days, forget_contents),
+        Term("deliveries", options.runtime_delivery_days, forget_deliveries),
         *((Term("stretches", STRETCH_DAYS, stretches.forget),) if walks else ()),
     )
     retention = Retention(database, clock, terms)
@@ -103,6 +119,17 @@ def assemble(
     workflows = Workflows(store, snapshots, changes, peers.config, clock)
     composition = Composition(snapshots, store, tickets)
     calls = Calls(snapshots, tickets, composition, recorder, peers, clock, options.runtime_action_seconds, workflows)
+    dispatcher = Dispatcher(store, calls, workflows, clock)
+    scheduler = Scheduler(store, dispatcher, clock)
+    triggers = Triggers(store, snapshots, dispatcher, clock)
+    inbox = Inbox(
+        store,
+        peers.config,
+        dispatcher,
+        clock,
+        options.runtime_trigger_deliveries_per_minute,
+        options.runtime_org_deliveries_per_minute,
+    )
     agents = Agents(store, peers.config, everywhere, clock)
     installations = Installations(store, peers.registry, peers.config, everywhere, announcer, clock)
 
@@ -112,7 +139,7 @@ def assemble(
 
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")
-        for part in (recorder, listener, tickets, announcer):
+        for part in (recorder, listener, tickets, announcer, dispatcher, scheduler):
             await part.start()
         if walks:
             await engine.start(walker.walk)
@@ -124,6 +151,8 @@ def assemble(
 
     async def stop() -> None:
         await retention.stop()
+        for part in (scheduler, dispatcher):
+            await part.stop()
         if walks:
             await engine.stop()
         for part in (announcer, tickets, listener, recorder):
@@ -140,6 +169,7 @@ def assemble(
             (add_AgentServiceServicer_to_server, AgentRpc(agents, calls)),
             (add_InstallationServiceServicer_to_server, InstallationRpc(installations)),
             (add_RunServiceServicer_to_server, WorkflowRpc(Runs(store), workflows)),
+            (add_TriggerServiceServicer_to_server, TriggerRpc(triggers, inbox, options.runtime_door_url)),
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],
         start=start,

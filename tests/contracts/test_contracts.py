@@ -51,6 +51,8 @@ def test_every_write_can_be_repeated_safely(method):
     never_repeated |= {"BeginConnection", "CompleteConnection", "ConnectClient"}
     # A ticket is for one execution, and what an execution saves is asked for by it alone.
     never_repeated |= {"CreateFileTicket", "SaveFile"}
+    # The sender repeats it, under its own name for it.
+    never_repeated |= {"Deliver"}
     by_content = {"UploadArtifact", "RecordInstallation", "OfferConnection"}
     assert reads or "request_id" in fields or method.name in never_repeated | by_content
 
@@ -60,7 +62,7 @@ def test_only_units_may_execute_or_lease():
     executor = {"Execute", "ExecuteToEnd", "CancelExecution"}
     files = {"CreateFileTicket", "WatchFiles"}
     config = {"CreateLease", "WatchChanges", "OfferConnection", "VerifySignature"}
-    assert guarded == executor | files | config | {"RecordInstallation"}
+    assert guarded == executor | files | config | {"RecordInstallation", "Deliver"}
 
 
 def test_the_agents_role_can_call_and_list_but_not_configure():

@@ -18,6 +18,7 @@ from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
 from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
+from hardpoint.runtime.v1.trigger_pb2_grpc import TriggerServiceStub
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.documents import to_struct
 from hardpoint_kit.rpc.client import channel
@@ -63,6 +64,7 @@ class Client:
         self.agents = AgentServiceStub(opened)
         self.installations = InstallationServiceStub(opened)
         self.runs = RunServiceStub(opened)
+        self.triggers = TriggerServiceStub(opened)
         self.audit = AuditServiceStub(opened)
 
     async def create_agent(self, agent_id: str = "helper", **more: Any) -> agent_pb2.Agent:

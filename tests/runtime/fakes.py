@@ -18,7 +18,7 @@ from hardpoint_kit.names import (
     SettingsName,
 )
 from hardpoint_runtime.domain.executions import Ended, Execution, Handle, Lent, SaveLimits, Ticket
-from hardpoint_runtime.domain.releases import OAuth2, Release
+from hardpoint_runtime.domain.releases import OAuth2, Release, Verifier
 from hardpoint_runtime.domain.runs import RunState, Usage
 from hardpoint_runtime.peers import Config, Executor, Files, Marketplace, Registry
 
@@ -74,6 +74,8 @@ class FakeConfig:
         self.deleted: list[str] = []
         self.offered: list[tuple[str, OAuth2]] = []
         self.away = False
+        self.unproved = ""
+        self.verified: list[tuple[str, Verifier, bytes]] = []
 
     async def configured(self, settings: SettingsName) -> frozenset[str]:
         return frozenset(self.keys.get(str(settings), ()))
@@ -87,6 +89,15 @@ class FakeConfig:
 
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         self.offered.append((str(connection), oauth2))
+
+    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
+        who = current_caller()
+        assert who is not None
+        assert who.org == settings.org
+        if self.away:
+            raise Unavailable("config is away")
+        self.verified.append((str(settings), verifier, body))
+        return self.unproved
 
     async def delete(self, settings: SettingsName) -> None:
         who = current_caller()

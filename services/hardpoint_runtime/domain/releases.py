@@ -9,6 +9,8 @@ from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority, HostRule, nearest
 
+VERIFIERS = ("slack", "github", "standard-webhooks", "hmac", "none")
+
 
 class Effect(StrEnum):
     """Whether calling an action changes something outside."""
@@ -67,6 +69,47 @@ class OAuth2:
 
 
 @dataclass(frozen=True, slots=True)
+class Verifier:
+    """How deliveries to a webhook prove where they come from; `secret` is the key of the signing secret."""
+
+    kind: str = "none"
+    secret: str = ""
+    header: str = ""
+
+    @property
+    def signs(self) -> bool:
+        """Whether it proves anything."""
+        return self.kind != "none"
+
+    def check(self) -> None:
+        """Raise InvalidArgument unless it can tell a signature."""
+        if self.kind not in VERIFIERS:
+            raise InvalidArgument(
+                {"trigger.verifier.kind": f'there is no verifier "{self.kind}"'}, fix=f"say {', '.join(VERIFIERS)}"
+            )
+        if self.signs and not self.secret:
+            raise InvalidArgument(
+                {"trigger.verifier.secret": "is required"}, fix="name the key of the signing secret: SIGNING_SECRET"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredTrigger:
+    """What may start runs, as the author of a release declares it."""
+
+    id: str
+    type: str
+    name: str = ""
+    event: str = ""
+    schedule: str = ""
+    time_zone: str = ""
+    filter: str = ""
+    action: str = ""
+    input: Mapping[str, Any] | None = None
+    verifier: Verifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release as it is pinned: what it offers, asks for and requires, and the artifact it runs."""
 
@@ -88,6 +131,16 @@ class Release:
     """The actions of other capabilities that it calls, as `capability.action`."""
     kind: str = ""
     """`HTTP`, `CODE`, `FLOW` or `WORKFLOW`; empty for one that was pinned before it was kept."""
+    triggers: tuple[DeclaredTrigger, ...] = ()
+
+    def trigger(self, trigger_id: str) -> DeclaredTrigger:
+        """What it declares under this id; raises NotFound that names what there is."""
+        for declared in self.triggers:
+            if declared.id == trigger_id:
+                return declared
+        known = ", ".join(declared.id for declared in self.triggers)
+        fix = f"it declares {known}" if known else "it declares none: say type and action instead"
+        raise NotFound("trigger", f"{self.name.capability}.{trigger_id}", fix=fix)
 
     def action(self, action_id: str) -> Action:
         """The action with this id; raises NotFound that names the nearest one."""

@@ -107,6 +107,14 @@ class Plan:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a run is for that no agent asked for: its name, given beforehand, and the key of all attempts."""
+
+    run: RunName
+    key: str
+
+
 class Calls:
     """What agents do with what is attached to them; `limit_seconds` bounds every execution."""
 
@@ -158,22 +166,32 @@ class Calls:
         if attached.release.kind == WORKFLOW or name.action in attached.approvals or run is not None:
             patience = None if remaining is None else max(0.0, remaining - ANSWER_SECONDS)
             return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run))
-        release = attached.release
-        installation = attached.installation
-        settings = SettingsName(installation.org, installation.installation) if release.requirements else None
-        plan = Plan(
-            name,
-            agent,
-            release,
-            offer.action,
-            offer.authority,
-            settings,
-            attached.counted_for,
-            attached.grants,
-            offer.callees,
-            oversize_to_file=oversize_to_file,
-        )
+        plan = replace(_plan(agent, offer), oversize_to_file=oversize_to_file)
         return await self._run(caller, plan, value, remaining)
+
+    async def offered(self, agent: AgentName, action: str, release: ReleaseName | None = None) -> Offer:
+        """What a run that no agent asks for would run: what is attached, or of another release what would be.
+
+        That has the settings of the attached one's installation, and of its grants what it asks. Raises as call_action.
+        """
+        name = ActionName.parse(action)
+        offer = (await self._snapshots.get(agent)).admit(name)
+        if release in (None, offer.attached.release.name):
+            return offer
+        other = await self._peers.registry.release(release)
+        attached = replace(offer.attached, release=other)
+        settings = _plan(agent, replace(offer, attached=attached)).settings
+        configured = await self._peers.config.configured(settings) if settings else frozenset()
+        other.check_settings(configured, attached.installation.installation)
+        act, authority = other.action(name.action), other.asks.intersect(attached.grants)
+        callees = await self._composition.of_nobody(agent.org, other)
+        return Offer(name, act, InputCheck(act.input_schema), authority, attached, callees)
+
+    async def call_for(
+        self, caller: Caller, agent: AgentName, offer: Offer, value: Mapping[str, Any], occasion: Occasion
+    ) -> Answer:
+        """Run what is offered for an agent that did not ask; raises as call_action, with `run` in what ran."""
+        return await self._run(caller, _plan(agent, offer), offer.input.admit(offer.name, value), None, occasion)
 
     async def test_action(
         self,
@@ -216,20 +234,29 @@ class Calls:
             plan, replace(execution, id=id, idempotency_key=key, wall_seconds=limit, timeout=timeout)
         )
 
-    async def _run(self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None) -> Answer:
-        run = new_run_name(caller.org, self._clock.now())
+    async def _run(
+        self,
+        caller: Caller,
+        plan: Plan,
+        value: Mapping[str, Any],
+        remaining: float | None,
+        occasion: Occasion | None = None,
+    ) -> Answer:
+        run = occasion.run if occasion else new_run_name(caller.org, self._clock.now())
         with tracer.start_as_current_span(f"execute_tool {plan.name}") as span:
             if span.is_recording():
                 span.set_attributes(_attributes(plan, run))
-            record, ended = await self._execute(caller, plan, run, value, remaining)
+            record, ended = await self._execute(caller, plan, run, value, remaining, occasion.key if occasion else "")
             await self._recorder.record(record)
             return _answer(span, record.run, ended)
 
     async def _execute(
-        self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None
+        self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None, key: str
     ) -> tuple[Record, Ended]:
         """Execute and say what is to be recorded; what the caller cancels is recorded here."""
         execution = await self.execution(plan, run, value, remaining)
+        if key:
+            execution = replace(execution, idempotency_key=key)
         started_at, started = self._clock.now(), time.perf_counter()
 
         def record(ended: Ended) -> Record:
@@ -321,6 +348,23 @@ def _answer_of(workflow: Workflow) -> Answer | Run:
         error.metadata["run"] = str(run.name)
         raise error
     return run
+
+
+def _plan(agent: AgentName, offer: Offer) -> Plan:
+    attached, release = offer.attached, offer.attached.release
+    installation = attached.installation
+    settings = SettingsName(installation.org, installation.installation) if release.requirements else None
+    return Plan(
+        offer.name,
+        agent,
+        release,
+        offer.action,
+        offer.authority,
+        settings,
+        attached.counted_for,
+        attached.grants,
+        offer.callees,
+    )
 
 
 def _answer(span: Span, run: Run, ended: Ended) -> Answer:

@@ -62,6 +62,7 @@ class Recorder:
             "the action ran, but its run could not be recorded",
             fix="it may have taken effect: look before you repeat it",
             retry_after=1.0,
+            run=record.run.name,
         )
 
     def leave(self, record: Record) -> None:

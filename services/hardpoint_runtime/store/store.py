@@ -15,10 +15,12 @@ from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.store.agents import Agents
 from hardpoint_runtime.store.announcements import Announcements
 from hardpoint_runtime.store.attachments import Attachments
+from hardpoint_runtime.store.deliveries import Deliveries
 from hardpoint_runtime.store.installations import Installations
 from hardpoint_runtime.store.runs import Runs
 from hardpoint_runtime.store.snapshots import Snapshots
 from hardpoint_runtime.store.standard import Standard
+from hardpoint_runtime.store.triggers import Triggers
 from hardpoint_runtime.store.workflows import Workflows
 
 T = TypeVar("T")
@@ -39,6 +41,8 @@ class Transaction:
         self.snapshots = Snapshots(connection)
         self.standard = Standard(connection)
         self.announcements = Announcements(connection)
+        self.triggers = Triggers(connection)
+        self.deliveries = Deliveries(connection)
         self.changed: list[str] = []
         self._connection = connection
         self._caller = caller

@@ -1,0 +1,74 @@
+"""Owns that schedules come: each time once over all processes, in the transaction that plans the next.
+
+What was missed while nobody ran is made up for once, however often it was missed.
+"""
+
+import asyncio
+import contextlib
+import json
+
+import structlog
+
+from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import HardpointError
+from hardpoint_runtime.domain.deliveries import Delivery
+from hardpoint_runtime.domain.triggers import Trigger
+from hardpoint_runtime.service.dispatcher import Dispatcher
+from hardpoint_runtime.store import Store
+
+LOOK_SECONDS = 1.0
+BATCH = 100
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Scheduler:
+    """Writes a delivery for each schedule whose time has come."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher, clock: Clock) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Look once a second from now on."""
+        self._ticking = asyncio.create_task(self._tick_forever())
+
+    async def stop(self) -> None:
+        """Stop; what comes meanwhile is made up for later."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+
+    async def tick(self) -> int:
+        """Write what is due now; how much it was."""
+        now = self._clock.now()
+        async with self._store.transaction(SYSTEM()) as tx:
+            due = await tx.triggers.due(now, BATCH)
+            for trigger in due:
+                await tx.deliveries.add(_delivery(trigger))
+                await tx.triggers.plan(trigger.planned(now))
+        if due:
+            self._dispatcher.wake()
+        return len(due)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            try:
+                while await self.tick() == BATCH:
+                    pass
+            except HardpointError as error:
+                _log.warning("schedules wait", reason=error.reason, problem=error.message)
+            except Exception:
+                _log.exception("schedules wait")  # a defect, which must not end the loop
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _delivery(trigger: Trigger) -> Delivery:
+    assert trigger.next_at is not None
+    time = trigger.next_at.isoformat().replace("+00:00", "Z")
+    body = json.dumps({"time": time, "schedule": trigger.schedule}).encode()
+    return Delivery.of(trigger.name, body, {}, trigger.next_at, provider_id=time)

@@ -1,0 +1,184 @@
+"""Owns the table of deliveries: the inbox of what starts runs, and its history."""
+
+import json
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hardpoint_kit.errors import NotFound
+from hardpoint_kit.names import DeliveryName, TriggerName
+from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
+from hardpoint_runtime.domain.paging import Window
+
+_COLUMNS = """org, agent, trigger, delivery, state, reason, message, provider_id, body, size, headers, depth, original,
+    release, run, attempts, received_at, due_at"""
+_INSERT = text(f"""
+    INSERT INTO deliveries ({_COLUMNS})
+    VALUES (:org, :agent, :trigger, :delivery, :state, :reason, :message, :provider_id, :body, :size,
+        CAST(:headers AS jsonb), :depth, :original, :release, :run, :attempts, :received_at, :due_at)
+    ON CONFLICT (org, agent, trigger, provider_id) WHERE provider_id <> '' AND original = '' DO NOTHING RETURNING true
+""")  # noqa: S608
+_TRIGGER = "org = :org AND agent = :agent AND trigger = :trigger"
+_KEY = f"{_TRIGGER} AND delivery = :delivery"
+_GET = text(f"SELECT {_COLUMNS} FROM deliveries WHERE {_KEY}")  # noqa: S608
+_FIRST = text(
+    f"SELECT delivery FROM deliveries WHERE {_TRIGGER} AND provider_id = :provider_id AND original = ''"  # noqa: S608
+)
+_LIST = text(f"""
+    SELECT {_COLUMNS.replace("body", "''::bytea AS body")} FROM deliveries
+    WHERE {_TRIGGER} AND (:after = '' OR delivery < :after) ORDER BY delivery DESC LIMIT :limit
+""")  # noqa: S608
+_WAITING = text("""
+    SELECT count(*) FROM (
+        SELECT FROM deliveries WHERE org = :org AND state IN ('ACCEPTED', 'RUNNING') LIMIT :most
+    ) AS waiting
+""")
+# Each org in its turn, and none more than a few at a time: who sends much keeps nobody waiting.
+_CLAIM = text(f"""
+    WITH due AS (
+        SELECT org, agent, trigger, delivery, due_at,
+            row_number() OVER (PARTITION BY org ORDER BY due_at, delivery) AS place
+        FROM deliveries WHERE state = 'ACCEPTED' AND due_at <= :now AND NOT (org = ANY(:full))
+    ), taken AS (
+        SELECT d.org, d.agent, d.trigger, d.delivery FROM deliveries AS d
+            JOIN due USING (org, agent, trigger, delivery)
+        WHERE due.place <= :of_one_org AND d.state = 'ACCEPTED'
+        ORDER BY due.place, due.due_at LIMIT :limit FOR UPDATE OF d SKIP LOCKED
+    )
+    UPDATE deliveries AS d SET state = 'RUNNING', attempts = attempts + 1, owner = :owner, claimed_until = :until
+    FROM taken WHERE (d.org, d.agent, d.trigger, d.delivery) =
+        (taken.org, taken.agent, taken.trigger, taken.delivery)
+    RETURNING {", ".join(f"d.{column.strip()}" for column in _COLUMNS.split(","))}
+""")  # noqa: S608
+_LEFT = text(f"""
+    SELECT {_COLUMNS} FROM deliveries WHERE state = 'RUNNING' AND claimed_until < :now
+    ORDER BY claimed_until LIMIT :limit FOR UPDATE SKIP LOCKED
+""")  # noqa: S608
+_KEEP = text("UPDATE deliveries SET claimed_until = :until WHERE owner = :owner AND state = 'RUNNING'")
+_STARTED = text(f"UPDATE deliveries SET run = :run WHERE {_KEY} AND owner = :owner AND state = 'RUNNING'")  # noqa: S608
+_SETTLE = text(f"""
+    UPDATE deliveries SET state = :state, reason = :reason, message = :message, run = :run, due_at = :due_at,
+        owner = '', claimed_until = NULL
+    WHERE {_KEY} AND state = 'RUNNING' AND (:owner = '' OR owner = :owner)
+""")  # noqa: S608
+_FORGET = text("""
+    DELETE FROM deliveries WHERE (org, agent, trigger, delivery) IN (
+        SELECT org, agent, trigger, delivery FROM deliveries
+        WHERE received_at < :before AND state NOT IN ('ACCEPTED', 'RUNNING')
+        ORDER BY received_at LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+""")
+
+
+class Deliveries:
+    """Deliveries, over one connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, delivery: Delivery) -> Delivery:
+        """Write a delivery; what its sender sent before is written as a duplicate, which is what comes back then."""
+        if await self._connection.scalar(_INSERT, _columns(delivery)):
+            return delivery
+        key = {**_trigger_key(delivery.name.trigger_name), "provider_id": delivery.provider_id}
+        first = await self._connection.scalar(_FIRST, key)
+        duplicate = delivery.duplicate(f"{delivery.name.trigger_name}/deliveries/{first}")
+        await self._connection.scalar(_INSERT, _columns(duplicate))
+        return duplicate
+
+    async def get(self, name: DeliveryName) -> Delivery:
+        """Read a delivery; raises NotFound."""
+        row = (await self._connection.execute(_GET, _key(name))).one_or_none()
+        if row is None:
+            raise NotFound("delivery", name)
+        return _delivery(row)
+
+    async def within(self, trigger: TriggerName, window: Window) -> list[Delivery]:
+        """Read a trigger's deliveries without what was in them, the newest first."""
+        key = {**_trigger_key(trigger), "after": window.after, "limit": window.limit}
+        return [_delivery(row) for row in await self._connection.execute(_LIST, key)]
+
+    async def waiting(self, org: str, most: int) -> int:
+        """Count what an org has waiting or running, up to `most`."""
+        return int(await self._connection.scalar(_WAITING, {"org": org, "most": most}) or 0)
+
+    async def claim(
+        self, owner: str, now: datetime, until: datetime, limit: int, of_one_org: int, full: Collection[str]
+    ) -> list[Delivery]:
+        """Take deliveries that are due, for this process, but none of the orgs that are `full`."""
+        given = {"owner": owner, "now": now, "until": until, "limit": limit, "of_one_org": of_one_org}
+        return [_delivery(row) for row in await self._connection.execute(_CLAIM, {**given, "full": [*full]})]
+
+    async def left(self, now: datetime, limit: int) -> list[Delivery]:
+        """Take deliveries that a process ran which no longer says that it lives."""
+        return [_delivery(row) for row in await self._connection.execute(_LEFT, {"now": now, "limit": limit})]
+
+    async def keep(self, owner: str, until: datetime) -> None:
+        """Say that the process lives which runs these."""
+        await self._connection.execute(_KEEP, {"owner": owner, "until": until})
+
+    async def started(self, delivery: Delivery, owner: str, run: str) -> bool:
+        """Write which run is begun for a delivery; False when it is this process's no more."""
+        result = await self._connection.execute(_STARTED, {**_key(delivery.name), "owner": owner, "run": run})
+        return result.rowcount == 1
+
+    async def settle(self, delivery: Delivery, owner: str = "") -> bool:
+        """Write what became of a delivery that was running; False when another process has it by now."""
+        result = await self._connection.execute(_SETTLE, {**_columns(delivery), "owner": owner})
+        return result.rowcount == 1
+
+
+async def forget_deliveries(connection: AsyncConnection, before: datetime, most: int) -> int:
+    """Delete at most so many settled deliveries from before a moment, the oldest first; return how many."""
+    return (await connection.execute(_FORGET, {"before": before, "most": most})).rowcount
+
+
+def _trigger_key(name: TriggerName) -> dict[str, Any]:
+    return {"org": name.org, "agent": name.agent, "trigger": name.trigger}
+
+
+def _key(name: DeliveryName) -> dict[str, Any]:
+    return {**_trigger_key(name.trigger_name), "delivery": name.delivery}
+
+
+def _columns(delivery: Delivery) -> dict[str, Any]:
+    return {
+        **_key(delivery.name),
+        "state": delivery.state,
+        "reason": delivery.reason,
+        "message": delivery.message,
+        "provider_id": delivery.provider_id,
+        "body": delivery.body,
+        "size": delivery.size,
+        "headers": json.dumps(dict(delivery.headers)),
+        "depth": delivery.depth,
+        "original": delivery.original,
+        "release": delivery.release,
+        "run": delivery.run,
+        "attempts": delivery.attempts,
+        "received_at": delivery.received_at,
+        "due_at": delivery.due_at,
+    }
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(
+        name=DeliveryName(row.org, row.agent, row.trigger, row.delivery),
+        state=DeliveryState(row.state),
+        received_at=row.received_at,
+        due_at=row.due_at,
+        body=bytes(row.body),
+        headers=row.headers,
+        provider_id=row.provider_id,
+        reason=row.reason,
+        message=row.message,
+        run=row.run,
+        attempts=row.attempts,
+        original=row.original,
+        release=row.release,
+        depth=row.depth,
+        size=row.size,
+    )
