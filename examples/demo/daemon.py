@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-UNITS = ("config", "registry", "marketplace", "files", "executor", "runtime")
+UNITS = ("config", "registry", "marketplace", "files", "executor", "runtime", "door")
 START_SECONDS = 90.0
 """The first start on a machine builds the jails' root folders."""
 STOP_SECONDS = 20.0
@@ -92,11 +92,17 @@ class Deployment:
     options: Mapping[str, Any] = field(default_factory=dict)
     units: Sequence[str] = UNITS
     processes: dict[str, Process] = field(default_factory=dict)
+    door: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
 
     @property
     def address(self) -> str:
         """Where the runtime is served, and with one process everything."""
         return self.processes["runtime"].address
+
+    @property
+    def door_url(self) -> str:
+        """Where the door is reached."""
+        return f"http://{self.door}"
 
     def addresses(self) -> dict[str, str]:
         """Where each unit is served."""
@@ -133,6 +139,8 @@ class Deployment:
             "STATE": str(self.state),
             "LISTEN": places[group[0]],
             "LOG_FORMAT": "json",
+            "DOOR_LISTEN": self.door,
+            "RUNTIME_DOOR_URL": self.door_url,
             **{f"{unit.upper()}_ADDRESS": place for unit, place in places.items() if unit not in group},
             **{
                 name.upper(): value if isinstance(value, str) else json.dumps(value)

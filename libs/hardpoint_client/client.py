@@ -31,6 +31,7 @@ from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
 from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
+from hardpoint.runtime.v1.trigger_pb2_grpc import TriggerServiceStub
 from hardpoint_client import files as stored
 from hardpoint_client.login import UNITS, Login
 from hardpoint_kit.documents import from_value, to_struct
@@ -47,9 +48,9 @@ CALL_SECONDS = 60.0
 class Hardpoint:
     """A connection to a Hardpoint server on behalf of one org.
 
-    The attributes `config`, `registry`, `artifacts`, `marketplace`, `files`, `executor`, `agents`, `installations` and
-    `runs` are the stubs of the contracts; the methods are walks over several of them. Where a method takes an agent, an
-    installation or a settings document, an id of the own org is as good as the resource name.
+    The attributes `config`, `registry`, `artifacts`, `marketplace`, `files`, `executor`, `agents`, `installations`,
+    `runs` and `triggers` are the stubs of the contracts; the methods are walks over several of them. Where a method
+    takes an agent, an installation or a settings document, an id of the own org is as good as the resource name.
     """
 
     def __init__(self, login: Login) -> None:
@@ -68,6 +69,7 @@ class Hardpoint:
         self.agents = AgentServiceStub(runtime)
         self.installations = InstallationServiceStub(runtime)
         self.runs = RunServiceStub(runtime)
+        self.triggers = TriggerServiceStub(runtime)
         self._audit = {
             unit: AuditServiceStub(self._channels[login.address_of(unit)]) for unit in UNITS if unit != "executor"
         }

@@ -24,7 +24,7 @@ from joserfc.jwk import ECKey, KeySet
 from joserfc.jws import extract_compact
 
 from hardpoint.auth.v1 import rule_pb2
-from hardpoint_kit.caller import SERVICE_ROLE, Caller
+from hardpoint_kit.caller import DOOR_ROLE, SERVICE_ROLE, Caller
 from hardpoint_kit.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from hardpoint_kit.names import PRODUCT_ORG, is_id, kind_of, org_of
 from hardpoint_kit.rpc.wire import ORG_METADATA, SUBJECT_METADATA
@@ -49,6 +49,7 @@ PERMISSIONS_BY_ROLE: Mapping[str, frozenset[str]] = {
     "agent": _OWN_FILES | {"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"},
     "viewer": _READ,
     SERVICE_ROLE: frozenset({"*"}),
+    DOOR_ROLE: frozenset({"door.deliveries.deliver"}),
 }
 """What each role allows, as patterns over the permissions named in the protos."""
 

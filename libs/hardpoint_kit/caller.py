@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 ANY_ORG = "*"
 SERVICE_ROLE = "service"
+DOOR_ROLE = "door"
+"""Of the unit that strangers reach: it may hand deliveries over, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from hardpoint_kit.errors import InvalidArgument
 
-UNITS = ("config", "registry", "marketplace", "files", "executor", "runtime")
+UNITS = ("config", "registry", "marketplace", "files", "executor", "runtime", "door")
 
 PEERS = {
     "config": (),
@@ -15,11 +15,15 @@ PEERS = {
     "files": (),
     "executor": ("config", "registry", "files"),
     "runtime": ("config", "registry", "marketplace", "files", "executor"),
+    "door": ("runtime",),
 }
 """Whom each unit calls. The graph has no cycle."""
 
-WITHOUT_DATABASE = frozenset({"executor"})
+WITHOUT_TOKEN = frozenset({"executor"})
 """A process next to strangers' code holds no standing credential, and no database either."""
+
+WITHOUT_DATABASE = WITHOUT_TOKEN | {"door"}
+"""They keep nothing."""
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:

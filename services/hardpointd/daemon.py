@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import grpc.aio
 
+from hardpoint_kit.caller import DOOR_ROLE, SERVICE_ROLE
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.platform import Platform
@@ -14,7 +15,7 @@ from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
 from hardpoint_kit.telemetry import Telemetry, setup
 from hardpoint_kit.unit import Unit
-from hardpointd.catalog import PEERS, WITHOUT_DATABASE, server_module
+from hardpointd.catalog import PEERS, WITHOUT_TOKEN, server_module
 from hardpointd.defaults import Laptop
 from hardpointd.options import DaemonOptions
 
@@ -85,12 +86,13 @@ class Daemon:
 
     def _platform(self, unit: str) -> Platform:
         # The executor shows no token: it runs beside strangers' code, and all it may do is in the tickets it is given.
-        silent = unit in WITHOUT_DATABASE or not PEERS[unit]
-        token = None if silent else self.laptop.service_token(f"units/{unit}")
+        silent = unit in WITHOUT_TOKEN or not PEERS[unit]
+        role = DOOR_ROLE if unit == "door" else SERVICE_ROLE
+        token = None if silent else self.laptop.service_token(f"units/{unit}", role)
 
         def to_peer(peer: str) -> grpc.aio.Channel:
             address = self.options.address_of(peer) or self.address
-            opened = channel(address, token=token, act_for=token is not None)
+            opened = channel(address, token=token, act_for=token is not None and role == SERVICE_ROLE)
             self._channels.append(opened)
             return opened
 

@@ -35,7 +35,11 @@ class Laptop:
 
     async def start(self, units: Mapping[str, Options]) -> dict[str, Options]:
         """The units' options with every gap filled, and the database running if one of them needs it."""
-        return {unit: await self._filled(unit, options) for unit, options in units.items()}
+        filled = {unit: await self._filled(unit, options) for unit, options in units.items()}
+        if "door" in filled and "runtime" in filled and not getattr(filled["runtime"], "runtime_door_url", ""):
+            door_url = f"http://{getattr(filled['door'], 'door_listen', '')}"
+            filled["runtime"] = filled["runtime"].model_copy(update={"runtime_door_url": door_url})
+        return filled
 
     async def stop(self) -> None:
         """Leave the embedded database, which stops when nobody else uses it."""
@@ -51,7 +55,7 @@ class Laptop:
         jwks: str | dict[str, Any] = self._options.jwks or self.dev_keys().jwks()
         return Verifier(jwks, self._options.issuer, self._options.audience)
 
-    def service_token(self, subject: str) -> Callable[[], str]:
+    def service_token(self, subject: str, role: str = SERVICE_ROLE) -> Callable[[], str]:
         """What this process shows to its peers: the configured file's content, else a token of this machine's key.
 
         Raises InvalidArgument when tokens are verified against another issuer's keys and no file is configured.
@@ -69,7 +73,7 @@ class Laptop:
         def token() -> str:
             nonlocal minted
             if time.monotonic() > minted[1]:
-                fresh = keys.mint(subject, OWN_ORG, [SERVICE_ROLE], SERVICE_TOKEN_SECONDS)
+                fresh = keys.mint(subject, OWN_ORG, [role], SERVICE_TOKEN_SECONDS)
                 minted = (fresh, time.monotonic() + SERVICE_TOKEN_SECONDS / 2)
             return minted[0]
 

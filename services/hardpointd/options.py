@@ -22,5 +22,5 @@ class DaemonOptions(Options):
     """host:port of a unit in another process; empty when this process serves it."""
 
     def address_of(self, unit: str) -> str:
-        """The configured address of a unit, empty when there is none."""
-        return str(getattr(self, f"{unit}_address"))
+        """The configured address of a unit, empty when there is none, as for a unit that no other one calls."""
+        return str(getattr(self, f"{unit}_address", ""))

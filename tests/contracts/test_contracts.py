@@ -15,7 +15,7 @@ from hardpoint_kit.auth import allows
 
 ROOT = Path(__file__).parents[2]
 FILES = [path.relative_to(ROOT / "protos") for path in (ROOT / "protos").glob("hardpoint/**/*.proto")]
-ROLES = ("admin", "builder", "operator", "agent", "viewer", "service")
+ROLES = ("admin", "builder", "operator", "agent", "viewer", "service", "door")
 
 
 def methods() -> list[MethodDescriptor]:
@@ -62,7 +62,7 @@ def test_only_units_may_execute_or_lease():
     executor = {"Execute", "ExecuteToEnd", "CancelExecution"}
     files = {"CreateFileTicket", "WatchFiles"}
     config = {"CreateLease", "WatchChanges", "OfferConnection", "VerifySignature"}
-    assert guarded == executor | files | config | {"RecordInstallation", "Deliver"}
+    assert guarded == executor | files | config | {"RecordInstallation"}
 
 
 def test_the_agents_role_can_call_and_list_but_not_configure():
@@ -72,6 +72,12 @@ def test_the_agents_role_can_call_and_list_but_not_configure():
     assert not allows(agent, "config.secrets.read")
     assert not allows(agent, "runtime.installations.write")
     assert not allows(agent, "runtime.actions.test")
+
+
+def test_the_door_may_deliver_and_nothing_else():
+    allowed = [method.name for method in methods() if allows(frozenset({"door"}), rule(method).permission)]
+    open_to_all = [method.name for method in methods() if rule(method).who == rule_pb2.WHO_TICKET]
+    assert set(allowed) - set(open_to_all) == {"Deliver"}
 
 
 def test_every_reason_that_is_raised_is_declared():

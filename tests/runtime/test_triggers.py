@@ -74,7 +74,7 @@ def slack_event(text: str = "Oslo", event_id: str = "Ev1") -> bytes:
 @pytest.fixture
 def deliver(server, dial, clock) -> Deliver:
     """`await deliver(trigger, body)` is what the door asks of the runtime."""
-    door = dial(server, "hardpoint", "service")
+    door = dial(server, "hardpoint", "door")
 
     async def deliver(trigger: Any, body: bytes = b"{}", **headers: str) -> trigger_pb2.DeliverResponse:
         token = trigger if isinstance(trigger, str) else trigger.url.rpartition("/")[2]
@@ -452,7 +452,7 @@ async def test_a_flood_is_shed_and_what_was_accepted_runs(url, clock, fakes, ser
 
     options = Options(runtime_database_url=url, runtime_trigger_deliveries_per_minute=0.001)
     server = await serve(assemble(options, clock, fakes.peers()))
-    client, door = dial(server), dial(server, "hardpoint", "service")
+    client, door = dial(server), dial(server, "hardpoint", "door")
     await client.create_agent()
     await client.install()
     await client.attach()
@@ -481,7 +481,7 @@ async def test_only_the_door_delivers_and_only_operators_see_addresses(attached,
     request = trigger_pb2.DeliverRequest(token="x")
     request.receive_time.GetCurrentTime()
     with pytest.raises(PermissionDenied):
-        await attached.triggers.Deliver(request)
+        await dial(server, role="operator").triggers.Deliver(request)
     viewer = dial(server, role="viewer")
     assert await history(viewer) == []
     for refused in (

@@ -23,6 +23,7 @@ SERVICES = {
     "hardpoint.runtime.v1.AgentService": "agents",
     "hardpoint.runtime.v1.InstallationService": "installations",
     "hardpoint.runtime.v1.RunService": "runs",
+    "hardpoint.runtime.v1.TriggerService": "triggers",
 }
 NAMES = {
     "org": "orgs/{org}",
@@ -40,6 +41,9 @@ PARENTS = {
     "ListAttachments": "orgs/{org}/agents/helper",
     "AttachCapability": "orgs/{org}/agents/helper",
     "ListSteps": "orgs/{org}/runs/{run}",
+    "CreateTrigger": "orgs/{org}/agents/helper",
+    "ListTriggers": "orgs/{org}/agents/helper",
+    "ListDeliveries": "orgs/{org}/agents/helper/triggers/hook",
 }
 RESOURCES = {
     "Agent": "orgs/{org}/agents/helper",
@@ -54,6 +58,8 @@ RESOURCES = {
     "Secret": "orgs/{org}/secrets/weather-lookup-api-key",
     "File": "orgs/{org}/files/{file}",
     "Listing": "listings/{org}.weather-lookup",
+    "Trigger": "orgs/{org}/agents/helper/triggers/hook",
+    "Delivery": "orgs/{org}/agents/helper/triggers/hook/deliveries/0123456789ab-000000000000",
 }
 VALUES = {
     "page_size": 1,
@@ -72,9 +78,13 @@ VALUES = {
     "code": "x",
     "state": "x",
     "event": "x",
+    "trigger_id": "another",
+    "key": "API_KEY",
+    "scheme": 1,
 }
 ENUMS = {"decision": 1}
 WITHOUT_A_NAME = {"SearchListings", "RedeemLease", "ReadArtifact", "WatchChanges", "OpenFile", "SaveFile", "WatchFiles"}
+WITHOUT_A_NAME |= {"Deliver"}
 EMPTY_FOR_OTHERS = {"ListCapabilities", "BatchGetCapabilities"}
 """Lists what an org shows to all, which for a stranger is a list with nothing in it."""
 
@@ -128,6 +138,7 @@ def _fill(message: Any, method: MethodDescriptor, ids: dict[str, str]) -> None:
             "installation",
             "agent",
             "attachment",
+            "trigger",
             "header",
         }:
             if field.name == "header" and method.name not in {"UploadArtifact", "UploadFile", "SaveFile"}:
