@@ -328,7 +328,8 @@ async def test_what_never_began_is_tried_again_later_and_then_is_dead(attached, 
 
     async def attempts(number: int) -> bool:
         (one,) = await history(attached)
-        return one.attempts == number and one.reason == "NO_EXECUTOR"
+        waits = one.state == trigger_pb2.DELIVERY_STATE_ACCEPTED
+        return one.attempts == number and waits and one.reason == "NO_EXECUTOR"
 
     await eventually(lambda: attempts(1))
     for number in range(2, 6):

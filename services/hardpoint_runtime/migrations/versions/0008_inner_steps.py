@@ -5,7 +5,7 @@ from alembic import op
 from hardpoint_kit.database import tenant_policy
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 TABLES = """
     CREATE TABLE inner_steps (
