@@ -3,7 +3,7 @@
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_manifest.finding import Finding, Severity
-from hardpoint_manifest.model import Action, Example, Kind, Manifest, OAuth2, Requirement
+from hardpoint_manifest.model import Action, Example, Kind, Manifest, OAuth2, Requirement, Trigger
 
 _KINDS = {
     Kind.HTTP: manifest_pb2.KIND_HTTP,
@@ -46,6 +46,7 @@ def manifest_to_proto(manifest: Manifest) -> manifest_pb2.Manifest:
         oauth2=None if manifest.oauth2 is None else oauth2_to_proto(manifest.oauth2),
         plan=None if manifest.plan is None else to_struct(manifest.plan.model_dump(mode="json", exclude_defaults=True)),
         calls=manifest.calls,
+        triggers=[trigger_to_proto(trigger) for trigger in manifest.triggers],
     )
 
 
@@ -59,6 +60,25 @@ def action_to_proto(action: Action) -> manifest_pb2.Action:
         output_schema=to_struct(action.output_schema()),
         effect=_EFFECTS[action.effect],
         idempotent=action.idempotent,
+    )
+
+
+def trigger_to_proto(trigger: Trigger) -> manifest_pb2.DeclaredTrigger:
+    """Convert what may start runs."""
+    verifier = trigger.verifier
+    return manifest_pb2.DeclaredTrigger(
+        id=trigger.id,
+        name=trigger.name,
+        type=trigger.type,
+        event=trigger.event,
+        schedule=trigger.schedule,
+        time_zone=trigger.time_zone,
+        filter=trigger.filter,
+        action=trigger.action or "",
+        input=None if trigger.input is None else to_struct(trigger.input),
+        verifier=None
+        if verifier is None
+        else manifest_pb2.Verifier(kind=verifier.kind, secret=verifier.secret or "", header=verifier.header or ""),
     )
 
 

@@ -35,7 +35,7 @@ from hardpoint_kit.names import (
 from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Refused
-from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent, SaveLimits, Ticket
+from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Handle, Lent, SaveLimits, Ticket
 from hardpoint_runtime.domain.releases import Action, DeclaredTrigger, Effect, OAuth2, Release, Requirement, Verifier
 from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
 
@@ -93,11 +93,25 @@ class Marketplace(Protocol):
         """Count an installation, once however often it is said."""
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that somebody of an org uploaded, by its handle."""
+
+    org: str
+    handle: Handle
+
+
 class Files(Protocol):
     """Where stored files are kept."""
 
     async def ticket(self, run: RunName, names: Sequence[FileName], save: SaveLimits) -> Lent:
         """Let a run open files and save some; raises NotFound whose metadata `resource` is a file that is not there."""
+
+    def uploads(self, after: str) -> AsyncIterator[tuple[tuple[Upload, ...], str]]:
+        """Uploads of all orgs behind a cursor, in their order, each time with the cursor behind them.
+
+        Without a cursor those from now on; what comes first may be none.
+        """
 
 
 class Executor(Protocol):
@@ -240,11 +254,16 @@ class GrpcFiles:
             save_bytes=save.size_bytes,
         )
         answer = await self._stub.CreateFileTicket(request)
-        handles = tuple(
-            {"id": file.name, "name": file.display_name, "type": file.type, "size": file.size_bytes}
-            for file in answer.files
-        )
-        return Lent(answer.ticket, handles)
+        return Lent(answer.ticket, tuple(map(_handle, answer.files)))
+
+    async def uploads(self, after: str) -> AsyncIterator[tuple[tuple[Upload, ...], str]]:
+        """See Files."""
+        async for message in self._stub.WatchFiles(files_pb2.WatchFilesRequest(after=after)):
+            yield tuple(Upload(FileName.parse(file.name).org, _handle(file)) for file in message.files), message.cursor
+
+
+def _handle(file: files_pb2.File) -> Handle:
+    return {"id": file.name, "name": file.display_name, "type": file.type, "size": file.size_bytes}
 
 
 class GrpcExecutor:

@@ -40,6 +40,7 @@ from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.standard import Standard
 from hardpoint_runtime.service.tickets import Tickets
 from hardpoint_runtime.service.triggers import Triggers
+from hardpoint_runtime.service.uploads import Uploads
 from hardpoint_runtime.service.walker import Walker
 from hardpoint_runtime.service.workflows import Workflows
 from hardpoint_runtime.store import RunLog, Store
@@ -121,6 +122,7 @@ def assemble(
     calls = Calls(snapshots, tickets, composition, recorder, peers, clock, options.runtime_action_seconds, workflows)
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
+    uploads = Uploads(store, peers.files, dispatcher, clock)
     triggers = Triggers(store, snapshots, dispatcher, clock)
     inbox = Inbox(
         store,
@@ -139,7 +141,7 @@ def assemble(
 
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")
-        for part in (recorder, listener, tickets, announcer, dispatcher, scheduler):
+        for part in (recorder, listener, tickets, announcer, dispatcher, scheduler, uploads):
             await part.start()
         if walks:
             await engine.start(walker.walk)
@@ -151,7 +153,7 @@ def assemble(
 
     async def stop() -> None:
         await retention.stop()
-        for part in (scheduler, dispatcher):
+        for part in (uploads, scheduler, dispatcher):
             await part.stop()
         if walks:
             await engine.stop()

@@ -20,7 +20,7 @@ from hardpoint_kit.names import (
 from hardpoint_runtime.domain.executions import Ended, Execution, Handle, Lent, SaveLimits, Ticket
 from hardpoint_runtime.domain.releases import OAuth2, Release, Verifier
 from hardpoint_runtime.domain.runs import RunState, Usage
-from hardpoint_runtime.peers import Config, Executor, Files, Marketplace, Registry
+from hardpoint_runtime.peers import Config, Executor, Files, Marketplace, Registry, Upload
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -134,6 +134,26 @@ class FakeFiles:
     def __init__(self) -> None:
         self.handles: dict[str, Handle] = {}
         self.tickets: list[tuple[str, list[str], SaveLimits]] = []
+        self.uploaded: list[Upload] = []
+        self.asked_after: list[str] = []
+        self.news = asyncio.Event()
+
+    def upload(self, name: str, called: str, kind: str) -> None:
+        """Somebody uploads a file."""
+        self.handles[name] = {"id": name, "name": called, "type": kind, "size": 3}
+        self.uploaded.append(Upload(FileName.parse(name).org, self.handles[name]))
+        self.news.set()
+
+    async def uploads(self, after: str) -> AsyncIterator[tuple[tuple[Upload, ...], str]]:
+        self.asked_after.append(after)
+        told = int(after) if after else len(self.uploaded)
+        yield (), str(told)
+        while True:
+            self.news.clear()
+            fresh, told = tuple(self.uploaded[told:]), len(self.uploaded)
+            if fresh:
+                yield fresh, str(told)
+            await self.news.wait()
 
     def add(self, name: str, called: str = "a.pdf") -> Handle:
         self.handles[name] = {"id": name, "name": called, "type": "application/pdf", "size": 3}

@@ -21,8 +21,10 @@ from hardpoint_kit.errors import (
     Unavailable,
 )
 from hardpoint_kit.names import DeliveryName, RunName, TriggerName
+from hardpoint_manifest import uploads
+from hardpoint_manifest.expression import ExpressionError
 from hardpoint_runtime.domain.runs import Run, RunState
-from hardpoint_runtime.domain.triggers import Trigger
+from hardpoint_runtime.domain.triggers import UPLOADED, Trigger
 
 MOST_ATTEMPTS: Final = 6
 FIRST_PAUSE: Final = timedelta(seconds=2)
@@ -87,6 +89,13 @@ class Delivery:
         """The delivery, not taken, and nothing of it kept."""
         empty = replace(self, state=DeliveryState.REFUSED, reason=reason, message=message)
         return replace(empty, body=b"", headers={}, provider_id="")
+
+    def judged(self, trigger: Trigger, variables: Mapping[str, Any]) -> Self:
+        """The delivery as the trigger's filter has it."""
+        try:
+            return self if trigger.admits(variables) else self.filtered()
+        except ExpressionError as error:
+            return self.filtered(error.reason, error.message)
 
     def filtered(self, reason: str = "", message: str = "") -> Self:
         """The delivery that starts nothing."""
@@ -157,7 +166,8 @@ class Delivery:
             "delivery": self.name.delivery,
             "headers": dict(self.headers),
         }
-        return {"event": event, "trigger": about}
+        handle = event.get("file") if trigger.event == UPLOADED and isinstance(event, Mapping) else None
+        return {"event": event, "trigger": about, **({"file": uploads.seen(handle)} if handle else {})}
 
 
 def new_delivery_name(trigger: TriggerName, at: datetime) -> DeliveryName:

@@ -20,7 +20,8 @@ from hardpoint_runtime.domain.revision import Revision
 from hardpoint_runtime.domain.schedules import Schedule
 
 TOKEN_BYTES: Final = 32
-EVENTS: Final = ("run.succeeded", "run.failed")
+UPLOADED: Final = "file.uploaded"
+EVENTS: Final = (UPLOADED,)
 _HEADER = re.compile(r"x-[a-z0-9-]{1,80}|[a-z0-9-]{1,80}-signature", re.ASCII)
 _UPDATABLE: Final = ("display_name", "input", "filter", "schedule", "time_zone", "verifier", "allow_unsigned")
 

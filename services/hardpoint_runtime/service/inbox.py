@@ -14,7 +14,6 @@ import structlog
 from hardpoint_kit.caller import SYSTEM, Caller, acting_as
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import InvalidArgument
-from hardpoint_manifest.expression import ExpressionError
 from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState, provider_id
 from hardpoint_runtime.domain.triggers import Trigger, TriggerState
 from hardpoint_runtime.peers import Config
@@ -102,7 +101,7 @@ class Inbox:
         if trigger.state is TriggerState.PAUSED:
             await self._refuse(trigger, delivery, "TRIGGER_PAUSED")
             return Said(503, retry_after=BUSY_SECONDS)
-        delivery = _judged(trigger, delivery, variables, provider_id(trigger, posted.headers, event))
+        delivery = delivery.named(provider_id(trigger, posted.headers, event)).judged(trigger, variables)
         async with self._store.transaction(trigger.caller) as tx:
             if await tx.deliveries.waiting(trigger.name.org, MOST_WAITING) >= MOST_WAITING:
                 return Said(429, retry_after=BUSY_SECONDS)
@@ -119,15 +118,6 @@ class Inbox:
         async with self._store.transaction(trigger.caller) as tx:
             await tx.deliveries.add(refused)
             await tx.audit("delivery.refuse", trigger.name, reason=reason, delivery=refused.name.delivery)
-
-
-def _judged(trigger: Trigger, delivery: Delivery, variables: Mapping[str, Any], known_as: str) -> Delivery:
-    """The delivery as the filter has it, under the name that its sender gives it."""
-    named = delivery.named(known_as)
-    try:
-        return named if trigger.admits(variables) else named.filtered()
-    except ExpressionError as error:
-        return named.filtered(error.reason, error.message)
 
 
 def _handshake(trigger: Trigger, headers: Mapping[str, str], event: Any) -> Said | None:

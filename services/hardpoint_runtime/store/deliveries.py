@@ -64,6 +64,8 @@ _SETTLE = text(f"""
         owner = '', claimed_until = NULL
     WHERE {_KEY} AND state = 'RUNNING' AND (:owner = '' OR owner = :owner)
 """)  # noqa: S608
+_HEARD = text("SELECT cursor FROM uploads_heard")
+_HEAR = text("INSERT INTO uploads_heard (cursor) VALUES (:cursor) ON CONFLICT (one) DO UPDATE SET cursor = :cursor")
 _FORGET = text("""
     DELETE FROM deliveries WHERE (org, agent, trigger, delivery) IN (
         SELECT org, agent, trigger, delivery FROM deliveries
@@ -88,6 +90,18 @@ class Deliveries:
         duplicate = delivery.duplicate(f"{delivery.name.trigger_name}/deliveries/{first}")
         await self._connection.scalar(_INSERT, _columns(duplicate))
         return duplicate
+
+    async def add_once(self, delivery: Delivery) -> bool:
+        """Write a delivery of what several processes may hear of; False when it is written already."""
+        return bool(await self._connection.scalar(_INSERT, _columns(delivery)))
+
+    async def heard(self) -> str:
+        """Up to where uploads were heard of; empty at the very first."""
+        return str(await self._connection.scalar(_HEARD) or "")
+
+    async def hear(self, cursor: str) -> None:
+        """Write up to where uploads are heard of now."""
+        await self._connection.execute(_HEAR, {"cursor": cursor})
 
     async def get(self, name: DeliveryName) -> Delivery:
         """Read a delivery; raises NotFound."""

@@ -45,6 +45,10 @@ _DUE = text("""
     SELECT *, CAST(verifier AS text) AS verifier_json FROM triggers WHERE state = 'ACTIVE' AND next_at <= :now
     ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
+_WAITING = text("""
+    SELECT *, CAST(verifier AS text) AS verifier_json FROM triggers
+    WHERE org = :org AND event = :event AND type = 'EVENT' AND state = 'ACTIVE'
+""")
 _PLAN = text(f"UPDATE triggers SET next_at = :next_at WHERE {_KEY}")  # noqa: S608
 
 
@@ -89,6 +93,10 @@ class Triggers:
     async def due(self, now: datetime, limit: int) -> list[Trigger]:
         """Take schedules whose time has come; nobody else has them before this transaction ends."""
         return [_trigger(row) for row in await self._connection.execute(_DUE, {"now": now, "limit": limit})]
+
+    async def waiting_for(self, org: str, event: str) -> list[Trigger]:
+        """Read the triggers of an org that accept an event."""
+        return [_trigger(row) for row in await self._connection.execute(_WAITING, {"org": org, "event": event})]
 
     async def plan(self, trigger: Trigger) -> None:
         """Write a schedule's next time, which is no change of the trigger."""

@@ -36,6 +36,7 @@ TABLES = """
         PRIMARY KEY (org, agent, trigger),
         FOREIGN KEY (org, agent) REFERENCES agents ON DELETE CASCADE
     );
+    CREATE INDEX triggers_by_event ON triggers (org, event) WHERE type = 'EVENT';
     CREATE INDEX triggers_by_time ON triggers (next_at) WHERE state = 'ACTIVE' AND next_at IS NOT NULL;
 
     -- The inbox: a delivery is written before its sender hears that it was taken.
@@ -71,6 +72,12 @@ TABLES = """
     CREATE INDEX deliveries_running ON deliveries (claimed_until) WHERE state = 'RUNNING';
     CREATE INDEX deliveries_waiting ON deliveries (org) WHERE state IN ('ACCEPTED', 'RUNNING');
     CREATE INDEX deliveries_by_age ON deliveries (received_at);
+
+    -- Up to where uploads were heard of, in one row: no org's.
+    CREATE TABLE uploads_heard (
+        one boolean PRIMARY KEY DEFAULT true CHECK (one),
+        cursor text NOT NULL
+    );
 """
 
 

@@ -1,0 +1,74 @@
+"""Owns that uploads come to triggers: each once to every trigger that waits for files, over restarts and processes.
+
+Where the news was heard up to is kept with what was written for it; what two processes both hear is written once.
+"""
+
+import asyncio
+import contextlib
+import json
+
+import structlog
+
+from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import HardpointError
+from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
+from hardpoint_runtime.domain.triggers import UPLOADED, Trigger
+from hardpoint_runtime.peers import Files, Upload
+from hardpoint_runtime.service.dispatcher import Dispatcher
+from hardpoint_runtime.store import Store, Transaction
+
+PAUSE_SECONDS = 1.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Uploads:
+    """Hears of uploads and writes a delivery for each trigger of the file's org that waits for one."""
+
+    def __init__(self, store: Store, files: Files, dispatcher: Dispatcher, clock: Clock) -> None:
+        self._store = store
+        self._files = files
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._listening: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen from now on, and from where listening ended before."""
+        self._listening = asyncio.create_task(self._listen_forever())
+
+    async def stop(self) -> None:
+        """Stop; what is uploaded meanwhile is heard of later."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listening
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except HardpointError as error:
+                _log.info("uploads are not heard of", reason=error.reason, problem=error.message)
+            except Exception:
+                _log.exception("uploads are not heard of")  # a defect, which must not end the loop
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _listen(self) -> None:
+        async with self._store.transaction(SYSTEM()) as tx:
+            after = await tx.deliveries.heard()
+        async for uploads, cursor in self._files.uploads(after):
+            async with self._store.transaction(SYSTEM()) as tx:
+                for upload in uploads:
+                    for trigger in await tx.triggers.waiting_for(upload.org, UPLOADED):
+                        await self._write(tx, trigger, upload)
+                await tx.deliveries.hear(cursor)
+            if uploads:
+                self._dispatcher.wake()
+
+    async def _write(self, tx: Transaction, trigger: Trigger, upload: Upload) -> None:
+        body = json.dumps({"file": dict(upload.handle)}).encode()
+        delivery = Delivery.of(trigger.name, body, {}, self._clock.now(), provider_id=upload.handle["id"])
+        judged = delivery.judged(trigger, delivery.variables(trigger))
+        if await tx.deliveries.add_once(judged) and judged.state is DeliveryState.FILTERED:
+            _log.info("a file starts nothing", file=upload.handle["id"], trigger=str(trigger.name))
