@@ -216,7 +216,8 @@ FAULTS = {
     "pagination-unused": connector({"pagination": {"kind": "link", "items": "data", "cursor": "data.next"}}),
     "path-escapes": connector({"path": "/%2e%2E/admin"}),
     "retry-without-key": connector({"method": "POST", "retry": 2}, permissions=["network.http.post"]),
-    "trigger-not-supported": http(triggers=[{"id": "daily", "type": "schedule", "schedule": "0 9 * * *"}]),
+    "trigger-schedule": http(triggers=[{"id": "daily", "type": "schedule", "schedule": "daily"}]),
+    "trigger-event": http(triggers=[{"id": "moon", "type": "event", "event": "moon.full"}]),
 }
 
 
@@ -231,6 +232,22 @@ def test_a_template_in_place_of_an_expression_is_explained():
 @pytest.mark.parametrize("rule", FAULTS)
 def test_each_fault_is_found(rule):
     assert rule in rules(report(FAULTS[rule]).findings)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["file.constructor.constructor('return process')()", "(" * 4000 + "true" + ")" * 4000, "event.a.matches('(a+)+$'"],
+)
+def test_a_hostile_filter_is_refused_with_its_place(hostile):
+    trigger = {"id": "daily", "type": "schedule", "schedule": "0 9 * * *", "filter": hostile}
+    findings = [found for found in report(http(triggers=[trigger])).findings if "triggers[0].filter" in found.path]
+    assert [found.severity for found in findings] == ["error"]
+    assert findings[0].line > 1
+
+
+def test_a_schedule_in_its_zone_has_no_faults():
+    trigger = {"id": "daily", "type": "schedule", "schedule": "0 9 * * mon-fri", "time_zone": "Europe/Berlin"}
+    assert rules(report(http(triggers=[{**trigger, "input": {"q": "${event.time}"}}])).findings) == {"derived-host"}
 
 
 def test_a_correct_capability_has_no_faults():
@@ -256,7 +273,7 @@ TRIGGER = {"id": "hook", "type": "webhook"}
 TRIGGERS = st.none() | st.sampled_from(
     [
         [TRIGGER],
-        [{**TRIGGER, "verifier": {"kind": "hmac", "secret": "HOOK_KEY"}}],
+        [{**TRIGGER, "verifier": {"kind": "hmac", "secret": "HOOK_KEY", "header": "x-signature"}}],
         [{**TRIGGER, "verifier": {"kind": "hmac"}}],
     ]
 )

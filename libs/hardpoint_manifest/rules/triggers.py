@@ -1,4 +1,4 @@
-"""Rules about triggers: a webhook proves where its deliveries come from."""
+"""Rules about triggers: a webhook proves where its deliveries come from, and what is waited for does come."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,9 +8,11 @@ from hardpoint_manifest.authority import nearest
 from hardpoint_manifest.expression import ExpressionError, Scope, Structure, compile
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.planning.calls import expression
+from hardpoint_manifest.planning.workflow import UPLOADED
 from hardpoint_manifest.rules.expressions import explain
 from hardpoint_manifest.rules.subject import Subject
 
+_CRON_FIELDS: Final = 5
 _PROVIDERS: Final = {"slack.com": "slack", "github.com": "github"}
 
 
@@ -19,14 +21,19 @@ def check(subject: Subject) -> Iterator[Finding]:
     ids = [action.id for action in subject.manifest.actions]
     for index, trigger in enumerate(subject.source.triggers):
         path = subject.at("triggers", index)
-        message = "this release does not start runs from triggers; the trigger is only kept"
-        yield subject.warning("trigger-not-supported", path, message)
         if trigger.action is not None and trigger.action not in ids:
             close = nearest(trigger.action, ids)
             fix = f"did you mean {close}?" if close else ""
             yield subject.error("dangling-reference", (*path, "action"), f"there is no action {trigger.action}", fix)
         if trigger.type == "webhook":
             yield from _webhook(subject, path, trigger)
+        elif trigger.type == "schedule" and len(trigger.schedule.split()) != _CRON_FIELDS:
+            message = f"{trigger.schedule!r} is no schedule" if trigger.schedule else "says no schedule"
+            fix = 'write minute, hour, day, month and weekday: "0 9 * * mon-fri"'
+            yield subject.error("trigger-schedule", path if not trigger.schedule else (*path, "schedule"), message, fix)
+        elif trigger.type == "event" and trigger.event != UPLOADED:
+            place = (*path, "event") if trigger.event else path
+            yield subject.error("trigger-event", place, f"nothing tells of {trigger.event!r}", f"say event: {UPLOADED}")
         yield from _expressions(subject, path, trigger)
 
 
@@ -48,8 +55,11 @@ def _webhook(subject: Subject, path: Path, trigger: written.SourceTrigger) -> It
     if verifier is None:
         yield _no_verifier(subject, path)
     elif verifier.kind == "none":
-        message = "without a verifier every delivery is refused"
+        message = "without a verifier every delivery is refused, unless an operator allows unsigned ones"
         yield subject.warning("webhook-refused", (*path, "verifier"), message, "name how the sender signs")
+    elif verifier.kind == "hmac" and verifier.header is None:
+        message = "the verifier hmac needs the name of the header with the signature"
+        yield subject.error("webhook-verifier", (*path, "verifier"), message, "add header: x-signature")
     elif verifier.secret is None:
         message = f"the verifier {verifier.kind} needs the key of a secret"
         yield subject.error("webhook-verifier", (*path, "verifier"), message, "add secret: SIGNING_SECRET")
@@ -68,7 +78,8 @@ def _no_verifier(subject: Subject, path: Path) -> Finding:
     provider = next((kind for domain, kind in _PROVIDERS.items() if _calls(subject, domain)), "hmac")
     key = "SIGNING_SECRET"
     declare = () if subject.manifest.requirement(key) else subject.add_setting(key, "secret")
-    patch = PatchOp("add", pointer((*path, "verifier")), {"kind": provider, "secret": key})
+    header = {"header": "x-signature"} if provider == "hmac" else {}
+    patch = PatchOp("add", pointer((*path, "verifier")), {"kind": provider, "secret": key, **header})
     return subject.warning(
         "webhook-verifier",
         path,
