@@ -157,8 +157,8 @@ def assemble(
             await part.stop()
         if walks:
             await engine.stop()
-        for part in (announcer, tickets, listener, recorder):
-            await part.stop()
+        for other in (announcer, tickets, listener, recorder):
+            await other.stop()
         await asyncio.to_thread(stretches.close)
         await database.close()
 

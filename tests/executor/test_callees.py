@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from executor.brokers import client_of
-from executor.kept import Kept
 from executor.composed import LONG, World, javascript, python, refused
 from executor.kept import Kept
 from executor.upstream import Upstream

@@ -145,7 +145,7 @@ class Dispatcher:
         value: Mapping[str, Any],
         variables: Mapping[str, Any],
     ) -> Delivery:
-        """Begin a run that goes on by itself, in the transaction that settles the delivery: neither without the other."""
+        """Begin a run that goes on by itself, in the transaction that settles the delivery: both or neither."""
         about = {**variables["trigger"], **_brought(variables["event"])}
         workflow = await self._workflows.prepare(trigger.caller, trigger.name.agent_name, offer, value, about)
         delivered = delivery.delivered(workflow.name)

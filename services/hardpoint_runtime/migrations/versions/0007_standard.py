@@ -4,8 +4,8 @@ from alembic import op
 
 from hardpoint_kit.database import tenant_policy
 
-revision = "0009"
-down_revision = "0008"
+revision = "0007"
+down_revision = "0006"
 
 TABLE = """
     CREATE TABLE standard_capabilities (

@@ -4,8 +4,8 @@ from alembic import op
 
 from hardpoint_kit.database import tenant_policy
 
-revision = "0010"
-down_revision = "0009"
+revision = "0008"
+down_revision = "0007"
 
 TABLES = """
     -- Beside its row in `runs`: all that a run of a workflow needs to go on, in any process. `release` is the one that

@@ -4,8 +4,8 @@ from alembic import op
 
 from hardpoint_kit.database import tenant_policy
 
-revision = "0008"
-down_revision = "0007"
+revision = "0006"
+down_revision = "0005"
 
 TABLES = """
     CREATE TABLE inner_steps (

@@ -4,8 +4,8 @@ from alembic import op
 
 from hardpoint_kit.database import tenant_policy
 
-revision = "0007"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 
 TABLES = """
     CREATE TABLE triggers (
