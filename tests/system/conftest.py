@@ -230,6 +230,7 @@ async def add_file(
     filename: str,
     *,
     secrets: dict[str, str] | None = None,
+    settings: dict[str, Any] | None = None,
     grants: manifest_pb2.Authority | None = None,
 ) -> str:
     """From a file's bytes to callable actions; the installation's id."""
@@ -242,6 +243,8 @@ async def add_file(
     installation_id = installation.name.rpartition("/")[2]
     for key, value in (secrets or {}).items():
         await client.set_secret(installation_id, key, value)
+    if settings:
+        await client.set_settings(installation_id, settings)
     await client.attach(agent.id, installation_id)
     return installation_id
 

@@ -1,0 +1,193 @@
+"""S06 and S07: the design document's invoice workflow, byte for byte: a PDF becomes a row and a mail.
+
+Killed while it stores, it goes on where it was: still one row and one mail.
+"""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from demo.upstreams import Asked, upstream
+from sqlalchemy import make_url
+
+from executor.post import mail_server
+from hardpoint.runtime.v1 import run_pb2, trigger_pb2
+from hardpoint_client import Agent, Hardpoint, Login
+from hardpoint_kit.auth import DevKeys
+from hardpoint_kit.errors import Unavailable
+from hardpointd.postgres import EmbeddedPostgres
+from standard import documents
+from standard.documents import INVOICE
+
+from .conftest import (
+    DATABASE,
+    EXAMPLES,
+    MAIL,
+    MAIL_PASSWORD,
+    UPSTREAM,
+    Programmable,
+    System,
+    add_file,
+    eventually,
+    new_deployment,
+    remove,
+)
+
+pytestmark = pytest.mark.jail
+READ = {"number": "INV-2024-0815", "amount": 1234.56, "vendor": "Muster Werkzeuge GmbH", "date": "2024-03-15"}
+SCHEMA = {
+    "type": "object",
+    "properties": {"number": {"type": "string"}, "amount": {"type": "number"}},
+    "required": ["number", "amount"],
+}
+TABLE = "CREATE TABLE invoices (number text, amount numeric, vendor text, date date)"
+STEPS = ["ocr.extract", "ai.analyze", "validate.schema", "database.insert", "email.send"]
+
+
+@dataclass
+class Ledger:
+    """The organisation's database: its URL as the organisation sets it, and a connection that looks into it."""
+
+    url: str
+    look: psycopg.AsyncConnection
+
+    async def rows(self) -> list[Any]:
+        """What was stored."""
+        return await (await self.look.execute("SELECT number, amount::text, vendor FROM invoices")).fetchall()
+
+    async def waited_for(self) -> bool:
+        """Whether somebody waits for a lock on the table."""
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'invoices'::regclass"
+        return (await (await self.look.execute(waiting)).fetchone()) != (0,)
+
+
+@pytest.fixture
+async def ledger(database_url: Callable[..., Awaitable[str]]) -> AsyncIterator[Ledger]:
+    made = make_url(await database_url()).set(drivername="postgresql")
+    place = made.render_as_string(hide_password=False)
+    async with await psycopg.AsyncConnection.connect(place, autocommit=True) as look:
+        await look.execute(TABLE)
+        yield Ledger(made.set(host=DATABASE, port=5432).render_as_string(hide_password=False), look)
+
+
+def model(asked: Asked) -> tuple[int, object]:
+    """A model that reads the invoice off its text, or makes something up without it."""
+    said = READ if b"INV-2024-0815" in asked.body else {"number": "unknown"}
+    return 200, {"choices": [{"message": {"content": json.dumps(said)}}], "usage": {}}
+
+
+async def install(client: Hardpoint, agent: Agent, ledger: Ledger, model_url: str) -> None:
+    """What an organisation does once: its services, the workflow, and that uploads start it."""
+    for name in ("ocr", "validate", "ai", "database", "email", "notify"):
+        await client.attach(agent.id, name)
+    await client.set_secret("database", "DATABASE_URL", ledger.url)
+    await client.set_settings("database", {"DATABASE_TABLES": "invoices"})
+    await client.set_secret("ai", "AI_KEY", "model-key-3c1b")
+    await client.set_settings("ai", {"AI_URL": model_url, "AI_MODEL": "small"})
+    for mailer in ("email", "notify"):
+        await client.set_secret(mailer, "SMTP_URL", f"smtp://ada:{MAIL_PASSWORD}@{MAIL}")
+        await client.set_settings(mailer, {"EMAIL_FROM": "agents@example.com"})
+    await client.set_settings("notify", {"EMAIL_FROM": "agents@example.com", "ADMIN_EMAIL": "root@example.com"})
+    name = "invoice-processor.yaml"
+    settings = {"invoice_schema": SCHEMA}
+    await add_file(client, agent, (EXAMPLES / name).read_bytes(), name, settings=settings)
+    declared = trigger_pb2.Trigger(declared="invoice-processor.file_upload")
+    await client.triggers.CreateTrigger(
+        trigger_pb2.CreateTriggerRequest(
+            parent=agent.name, trigger_id="invoices", trigger=declared, request_id=uuid.uuid4().hex
+        )
+    )
+
+
+async def deliveries(client: Hardpoint, agent: Agent) -> list[trigger_pb2.Delivery]:
+    """What came to the trigger, the newest first."""
+    ask = trigger_pb2.ListDeliveriesRequest(parent=f"{agent.name}/triggers/invoices")
+    return list((await client.triggers.ListDeliveries(ask)).deliveries)
+
+
+async def the_run(client: Hardpoint, agent: Agent) -> run_pb2.Run | None:
+    """The one run of the workflow, when it has ended."""
+    found = (await client.runs.ListRuns(run_pb2.ListRunsRequest(parent=client.org))).runs
+    [run] = [one for one in found if one.action == "invoice-processor.run"] or [None]
+    ended = {run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED}
+    return run if run is not None and run.state in ended else None
+
+
+async def test_s06_an_invoice_becomes_a_row_and_a_mail(
+    system: System, client: Hardpoint, agent: Agent, ledger: Ledger
+) -> None:
+    await install(client, agent, ledger, system.upstream.serve(model))
+    before = len(system.post.kept)
+    await client.upload_file(documents.scanned(INVOICE), "invoice-1.pdf")
+    run = await eventually(lambda: the_run(client, agent), 60.0)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run
+    assert await ledger.rows() == [("INV-2024-0815", "1234.56", "Muster Werkzeuge GmbH")]
+    [envelope] = system.post.kept[before:]
+    assert envelope.rcpt_tos == ["accounting@company.com"]
+    assert system.post.last()["Subject"] == "New Invoice: INV-2024-0815"
+    steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run.name))).steps
+    assert [step.action for step in steps] == STEPS
+
+    async def spans() -> list[str] | None:
+        named = [span.name for span in system.receiver.trace(run.trace_id) if span.name.startswith("execute_tool ")]
+        return named if len(named) >= len(STEPS) else None
+
+    assert await eventually(spans) == [f"execute_tool {step}" for step in STEPS]
+
+    await client.upload_file(documents.picture(INVOICE), "photo.png")
+
+    async def filtered() -> list[trigger_pb2.Delivery] | None:
+        found = await deliveries(client, agent)
+        return found if len(found) == 2 else None
+
+    newest, _ = await eventually(filtered)
+    assert newest.state == trigger_pb2.DELIVERY_STATE_FILTERED
+    assert newest.run == ""
+    assert len(await ledger.rows()) == 1
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["one", "many"])
+async def test_s07_killed_while_it_stores_there_is_one_row_and_one_mail(
+    separate: bool, ledger: Ledger, postgres: EmbeddedPostgres
+) -> None:
+    programmable = Programmable()
+    async with mail_server(MAIL_PASSWORD) as post:
+        with upstream(programmable) as server:
+            programmable.server = server
+            aliases = {UPSTREAM: server.address, DATABASE: f"127.0.0.1:{postgres.port}", MAIL: post.place}
+            deployment = new_deployment("s07-invoice", separate, executor_host_aliases=aliases)
+            await deployment.start()
+            try:
+                token = DevKeys(deployment.state / "keys").mint("tester", "acme", ["admin"])
+                async with Hardpoint(Login(deployment.address, token, deployment.addresses())) as client:
+                    agent = Agent(client, "helper")
+                    await agent.create()
+                    await install(client, agent, ledger, programmable.serve(model))
+                    async with ledger.look.transaction():
+                        await ledger.look.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
+                        await client.upload_file(documents.written(INVOICE), "invoice-1.pdf")
+                        await eventually(ledger.waited_for, 60.0)
+                        for process in {
+                            id(p): p for p in map(deployment.processes.get, ("executor", "runtime"))
+                        }.values():
+                            assert process is not None
+                            await process.kill()
+                            await process.start()
+
+                    async def over() -> run_pb2.Run | None:
+                        try:
+                            return await the_run(client, agent)
+                        except Unavailable:
+                            return None
+
+                    run = await eventually(over, 60.0)
+                    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run
+                    assert len(await ledger.rows()) == 1
+                    assert [envelope.rcpt_tos for envelope in post.kept] == [["accounting@company.com"]]
+            finally:
+                await deployment.stop()
+                remove(deployment)
