@@ -126,9 +126,13 @@ class Deployment:
         """Stop every process."""
         await asyncio.gather(*(process.stop() for process in self._distinct()))
 
-    def log(self) -> str:
-        """All that the processes wrote."""
-        return "\n".join(process.log.read_text(errors="replace") for process in self._distinct())
+    def log(self, since: Mapping[Path, int] | None = None) -> str:
+        """All that the processes wrote, or what they wrote since their logs ended as `ends` said."""
+        return "\n".join(_read(process.log, (since or {}).get(process.log, 0)) for process in self._distinct())
+
+    def ends(self) -> dict[Path, int]:
+        """How many bytes are in the log of each process."""
+        return {process.log: process.log.stat().st_size for process in self._distinct()}
 
     def _distinct(self) -> list[Process]:
         return list({id(process): process for process in self.processes.values()}.values())
@@ -151,6 +155,12 @@ class Deployment:
         quick_spans = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_METRIC_EXPORT_INTERVAL": "500"}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HARDPOINT_", "OTEL_"))}
         return {**inherited, "PYTHONPATH": code, "PYTHONUNBUFFERED": "1", **quick_spans, **own}
+
+
+def _read(path: Path, start: int) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read().decode(errors="replace")
 
 
 def free_port() -> int:

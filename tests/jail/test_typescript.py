@@ -18,6 +18,7 @@ from hardpoint_executor.service import Executor
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.errors import InvalidArgument
+from jail.shared import SharedJails
 
 GREETER = """\
 import type { Nothing } from './elsewhere';
@@ -34,6 +35,12 @@ export default {
   },
 } satisfies object;
 """
+
+
+@pytest.fixture
+async def jails(shared_jails: SharedJails) -> Jails:
+    """Of one tier: Node alone reads TypeScript, and has an nsjail for every call in either."""
+    return await shared_jails.of("slots")
 
 
 class Artifacts:

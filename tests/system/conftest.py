@@ -177,11 +177,11 @@ async def _deployed(topology: str, postgres: EmbeddedPostgres) -> AsyncIterator[
 @pytest.fixture
 async def system(_deployed: System) -> AsyncIterator[System]:
     """The running Hardpoint; no test may make it log an error, and the test's clients are closed after it."""
-    before = len(_deployed.deployment.log())
+    ends = _deployed.deployment.ends()
     yield _deployed
     while _deployed.clients:
         await _deployed.clients.pop().close()
-    assert '"level": "error"' not in (log := _deployed.deployment.log()[before:]), log
+    assert '"level": "error"' not in (log := _deployed.deployment.log(ends)), log
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Another org's names are NOT_FOUND on every RPC, and a wrong token is UNAUTHENTICATED on every RPC."""
 
+import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,10 +10,13 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from hardpoint.auth.v1 import rule_pb2
 from hardpoint.files.v1.files_pb2_grpc import ExecutionFileServiceStub
-from hardpoint_client import Hardpoint, Login
+from hardpoint_client import Agent, Hardpoint, Login
 from hardpoint_kit.errors import HardpointError, NotFound, PermissionDenied, Unauthenticated
 
+from .conftest import EXAMPLES, System, add_file
+
 FOR_EXECUTIONS = "hardpoint.files.v1.ExecutionFileService"
+
 SERVICES = {
     "hardpoint.registry.v1.RegistryService": "registry",
     "hardpoint.registry.v1.ArtifactService": "artifacts",
@@ -163,16 +168,35 @@ async def ask(client: Hardpoint, method: MethodDescriptor, request: Any) -> Any:
     return await call(request)
 
 
+@dataclass(frozen=True)
+class Owner:
+    """An org that has one of everything, and the names that it did not choose."""
+
+    org: str
+    run: str
+    file: str
+
+
+@pytest.fixture(scope="module")
+async def owner(_deployed: System) -> Owner:
+    """Made once for all who may not see any of it."""
+    org = f"org-{uuid.uuid4().hex[:10]}"
+    client = _deployed.client(org)
+    agent = Agent(client, "helper")
+    await agent.create()
+    data = (EXAMPLES / "weather-capability.yaml").read_bytes()
+    await add_file(client, agent, data, "weather-capability.yaml", secrets={"API_KEY": "key-of-the-owner"})
+    failed = await agent.execute("weather-lookup.get-weather", {"location": "x"})
+    file = await client.upload_file(b"x", "x")
+    return Owner(org, failed.run.rpartition("/")[2], file.name.rpartition("/")[2])
+
+
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
-async def test_another_orgs_names_are_not_found(system, client, agent, add, org, method):
+async def test_another_orgs_names_are_not_found(system, owner, method):
     if method.name in WITHOUT_A_NAME:
         return
-    await add("weather-capability.yaml", secrets={"API_KEY": "key-of-the-owner"})
-    failed = await agent.execute("weather-lookup.get-weather", {"location": "x"})
-    run = failed.run.rpartition("/")[2]
-    stranger = system.client(f"{org}-x", subject="stranger")
-    file = (await client.upload_file(b"x", "x")).name.rpartition("/")[2]
-    request = request_for(method, org, run, file)
+    stranger = system.client(f"{owner.org}-x", subject="stranger")
+    request = request_for(method, owner.org, owner.run, owner.file)
 
     if method.name in EMPTY_FOR_OTHERS:
         assert not (await ask(stranger, method, request)).ListFields()
