@@ -13,7 +13,7 @@ from hardpoint_manifest.load import load
 from hardpoint_manifest.plan import Plan
 from hardpoint_manifest.standard import STANDARD_ACTIONS
 from hardpoint_manifest.walk import Compiled, Program, Settled, Walk
-from manifest.documents import hostile, report
+from manifest.documents import document, hostile, patched, report
 from manifest.flows import IDS, JSON, TEXTS, Words, flows
 
 EXPRESSIONS = st.sampled_from(
@@ -149,6 +149,15 @@ def test_so_has_a_flow(drawn: dict[str, Any]) -> None:
 @given(flows())
 def test_any_texts_in_a_flow_are_checked(drawn: dict[str, Any]) -> None:
     _sound(report({"capability": {"id": "work", "version": "1.0.0", "flow": drawn}}))
+
+
+@given(WORKFLOWS | sound_workflows())
+def test_a_patch_of_a_workflow_makes_its_finding_vanish(written: dict[str, Any]) -> None:
+    source = document({"capability": {"id": "work", "version": "1.0.0", "workflow": written, **OUTER}})
+    for finding in check(source).findings:
+        if finding.patch:
+            after = {(f.rule, f.path, f.message) for f in patched(source, finding).findings}
+            assert (finding.rule, finding.path, finding.message) not in after
 
 
 def _sound(found: Report) -> None:
