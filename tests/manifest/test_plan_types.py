@@ -44,7 +44,7 @@ MAIL = {"id": "mail", "action": "email.send", "to": "a@b.c", "subject": "s", "bo
         (
             {"id": "a", "action": "ocr.extract", "input": "${input.file}", "language": "fr"},
             "steps[1].language",
-            "`language` of ocr.extract is 'fr'; it can be en, de, en+de",
+            "`language` of ocr.extract is 'fr'; it can be en, de",
         ),
         ({**MAIL, "subject": 3}, "steps[1].subject", "3 is integer, and `subject` of email.send wants string"),
         ({**MAIL, "subjct": "x"}, "steps[1].subjct", "email.send takes no `subjct`"),
@@ -86,6 +86,11 @@ MAIL = {"id": "mail", "action": "email.send", "to": "a@b.c", "subject": "s", "bo
 def test_what_does_not_fit_is_said_with_both_sides(step: dict[str, Any], path: str, message: str):
     found = error(EXTRACT, step, inputs={"file": {"type": "file", "required": True}})
     assert found[1:3] == (path, message)
+
+
+@pytest.mark.parametrize(("key", "meant"), [("tiemout", "timeout"), ("ouput", "output"), ("subjct", "subject")])
+def test_a_key_of_a_step_may_be_misspelt(key: str, meant: str):
+    assert error({**MAIL, key: 3})[1:] == (f"steps[0].{key}", f"email.send takes no `{key}`", f"did you mean {meant}?")
 
 
 def test_what_fits_or_is_not_known_says_nothing():

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from hardpoint_manifest import source as written
+from hardpoint_manifest.authority import nearest
 from hardpoint_manifest.expression import ExpressionError, Scope, Template, compile
 from hardpoint_manifest.finding import Finding, Path
 from hardpoint_manifest.known import Known
@@ -19,12 +20,15 @@ from hardpoint_manifest.planning.order import all_before
 from hardpoint_manifest.rules.fitting import misfits
 from hardpoint_manifest.rules.names_of_steps import Certain, unknown_name
 from hardpoint_manifest.rules.subject import Subject
+from hardpoint_manifest.source_workflow import Step as WrittenStep
 
 MOST_EXPRESSIONS: Final = 1000
 _ITEMS: Final = {"item": Known(), "index": Known("integer")}
 _ERROR: Final = Known("object", dict.fromkeys(("step", "reason", "message"), Known("string")))
 _TRUTH: Final = Known("boolean")
 _LIST: Final = Known("array")
+_KEYS: Final = [field.alias or name for name, field in WrittenStep.model_fields.items()]
+"""What a step of a workflow may say besides the arguments of its action."""
 _WAITING: Final = {
     "seconds": Known("number"),
     "until": Known("string"),
@@ -204,7 +208,9 @@ class _Checker:
             whole = Parameter(name="input", type="object", properties=known.inputs)
             for where, message, fix in misfits(step.input, Known("object", given, closed=True), whole, step.action):
                 place = self._argument(path, str(where[0])) if where else path
-                self._error("step-input", (*place, *where[1:]), message, fix)
+                meant = nearest(str(where[0]), _KEYS) if where and (*path, where[0]) == place else None
+                unknown = bool(meant) and all(one.name != where[0] for one in known.inputs)
+                self._error("step-input", (*place, *where[1:]), message, f"did you mean {meant}?" if unknown else fix)
         return Known("object", given, closed=True)
 
     def _output(self, step: Step, path: Path, given: Known, here: _Here) -> Known:
