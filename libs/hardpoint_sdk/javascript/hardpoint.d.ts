@@ -1,0 +1,195 @@
+// What `this` offers an action, for editors. In a capability file, above its `export default`:
+//
+//   /** @type {import('./hardpoint').Capability} */
+//
+// Nothing here runs; a test holds it to what the SDK really offers. In Python the class `Plugin` says the same.
+
+type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+type Row = Record<string, any>;
+
+/** What `this` is, besides the capability's own functions. */
+export interface This {
+  /** Tables and figures. */
+  utils: Utils;
+  /** Settings by key; a secret is a handle that only the broker can turn into its value. */
+  config: Record<string, any>;
+  /** What the organisation granted. */
+  permissions: readonly string[];
+  /** The capability's own actions. */
+  actions: Record<string, (input?: any) => any>;
+  /** Make an HTTP request through the broker. `bodyFile` names a temporary file to send, `into` one to keep the answer. */
+  fetch(url: string | URL, options?: FetchOptions): Promise<HttpResponse>;
+  /** Call an action of another capability, `capability.action`, which the header's `calls` names; what it gives. */
+  call(action: string, input?: Record<string, any>): Promise<any>;
+  /** Temporary files, which are gone with the execution, and stored ones. */
+  file: Files;
+  /** What is known of the call. */
+  context: Context;
+  /** The organisation's database: the secret DATABASE_URL, and of its tables those of DATABASE_TABLES. */
+  db: Database;
+  /** The organisation's model: AI_URL, AI_KEY, AI_MODEL. */
+  ai: Ai;
+  /** The organisation's mail: the secret SMTP_URL, and EMAIL_FROM. */
+  email: Email;
+  /** Log a line. */
+  log(message: unknown, level?: 'debug' | 'info' | 'warning' | 'error'): void;
+  /** Say how far the action is, from 0 to 1. */
+  progress(fraction: number, message?: string): void;
+}
+
+export interface FetchOptions {
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD';
+  headers?: Record<string, string>;
+  body?: Json | URLSearchParams;
+  bodyFile?: string;
+  into?: string;
+}
+
+export interface HttpResponse {
+  status: number;
+  ok: boolean;
+  /** Names are in small letters. */
+  headers: Map<string, string>;
+  file: { name: string; size: number } | null;
+  bytes(): Promise<Uint8Array>;
+  text(): Promise<string>;
+  json(): Promise<any>;
+}
+
+/** A stored file, as an action takes and gives it. */
+export interface FileHandle {
+  id: string;
+  name: string;
+  type: string;
+  size: number;
+}
+
+/** Temporary files have a name and need `file.temporary`; stored ones a handle, and `file.read` or `file.write`. */
+export interface Files {
+  write(name: string, data: string | Uint8Array, options?: { append?: boolean }): Promise<{ name: string; size: number }>;
+  read(name: string, options?: { offset?: number; length?: number }): Promise<Uint8Array>;
+  open(handle: FileHandle, options?: { offset?: number; length?: number }): Promise<Uint8Array>;
+  open(handle: FileHandle, options: { into: string }): Promise<{ name: string; size: number }>;
+  save(name: string, data?: string | Uint8Array, type?: string, options?: { fromFile?: string }): Promise<FileHandle>;
+  list(): Promise<{ name: string; size: number }[]>;
+  list(options: { stored: true }): Promise<FileHandle[]>;
+  size(name: string): Promise<number>;
+  delete(name: string): Promise<void>;
+}
+
+export interface Context {
+  get(): Promise<Record<string, any>>;
+}
+
+/** Statements are one at a time, with $1, $2 ... for values, which are never part of the text. */
+export interface Database {
+  /** The rows of one statement. A SELECT needs `data.read`. */
+  query(sql: string, params?: Json[], options?: { connection?: string }): Promise<Row[]>;
+  /** How many rows one INSERT, UPDATE (`data.write`), DELETE or TRUNCATE (`data.delete`) changed. */
+  execute(sql: string, params?: Json[], options?: { connection?: string }): Promise<{ rows: number }>;
+  /** Insert one row or several, all or none, by column name. Needs `data.write`. */
+  insert(table: string, rows: Row | Row[], options?: { connection?: string }): Promise<{ rows: number }>;
+}
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  arguments: any;
+}
+
+export interface Message {
+  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  content: string | null | Part[];
+  tool_call_id?: string;
+  tool_calls?: ToolCall[];
+}
+
+/** An image is sent along, as data:image/png;base64,... */
+type Part = { type: 'text'; text: string } | { type: 'image_url'; image_url: { url: string; detail?: string } };
+
+export interface ChatRequest {
+  /** One of `prompt` and `messages`; a prompt may be about an `input`. */
+  prompt?: string;
+  messages?: Message[];
+  input?: Json;
+  /** A JSON Schema: the answer is JSON, in `data`. Whether it fits is the model's promise, not checked. */
+  schema?: object;
+  tools?: { name: string; description?: string; parameters?: object }[];
+  model?: string;
+  max_tokens?: number;
+}
+
+export interface ChatAnswer {
+  text: string;
+  data?: any;
+  tool_calls?: ToolCall[];
+  usage: { input_tokens: number; output_tokens: number };
+}
+
+export interface Ai {
+  /** Ask the model. Needs `ai.call`, and `ai.vision` with images. */
+  chat(request: ChatRequest): Promise<ChatAnswer>;
+  /** A vector for each text. Needs `ai.embedding`. */
+  embed(texts: string[], options?: { model?: string }): Promise<number[][]>;
+}
+
+export interface Mail {
+  to: string | string[];
+  subject: string;
+  body: string;
+  html?: string;
+  cc?: string | string[];
+  bcc?: string | string[];
+  reply_to?: string;
+  attachments?: ({ name: string; data: string | Uint8Array; type?: string } | FileHandle)[];
+}
+
+export interface Email {
+  /** Send a mail. Needs `integration.email`. */
+  send(mail: Mail): Promise<{ message_id: string }>;
+}
+
+/** Options of most: `column` where the data are rows. */
+export interface Utils {
+  parseCSV(text: string, options?: { header?: boolean; delimiter?: string }): any[];
+  toCSV(rows: any[], options?: { delimiter?: string }): string;
+  numbers(data: any, options?: { column?: string }): number[];
+  sum(data: any, options?: { column?: string }): number;
+  min(data: any, options?: { column?: string }): number;
+  max(data: any, options?: { column?: string }): number;
+  mean(data: any, options?: { column?: string }): number;
+  median(data: any, options?: { column?: string }): number;
+  quantile(data: any, q: number, options?: { column?: string }): number;
+  variance(data: any, options?: { column?: string; population?: boolean }): number;
+  standardDeviation(data: any, options?: { column?: string; population?: boolean }): number;
+  findOutliers(data: any, options?: any): number[];
+  correlation(xs: number[], ys: number[]): number;
+  linearTrend(data: any, options?: { column?: string }): any;
+  groupBy(rows: any[], column: string): any;
+}
+
+interface DescribedAction {
+  description?: string;
+  inputs?: object;
+  outputs?: object;
+  effect?: 'read' | 'write';
+  run(input?: any): any;
+}
+type Action = ((input?: any) => any) | DescribedAction;
+
+/** What a capability file exports. */
+export interface Capability {
+  id: string;
+  name?: string;
+  version?: string;
+  description?: string;
+  permissions?: string[];
+  hosts?: string[];
+  calls?: string[];
+  config?: object;
+  exports?: string[];
+  engine?: 'node' | 'quickjs';
+  isolation?: 'strict';
+  actions: Record<string, Action> & ThisType<This & Record<string, any>>;
+  [word: string]: any;
+}
