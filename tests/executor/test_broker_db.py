@@ -7,6 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from executor.brokers import Place, broker_of, client_of
@@ -14,6 +17,7 @@ from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.limits import BrokerLimits
+from hardpoint_executor.broker.sql import read
 
 DATA = frozenset({"data.read", "data.write", "data.delete"})
 TABLES = "customers, kinds, sales.orders"
@@ -511,6 +515,43 @@ async def test_where_effects_cannot_be_recorded_the_context_says_so(org) -> None
     for _ in range(2):
         assert await broker.ask("db", "execute", {"sql": "INSERT INTO sales.orders VALUES (1)"}) == {"rows": 1}
     assert (await broker.ask("context", "get", {}))["idempotent"] is False
+
+
+async def test_the_security_log_names_what_was_refused_and_quotes_nothing(org) -> None:
+    maker, _ = org
+    with structlog.testing.capture_logs() as logs:
+        await refused(maker(), "SELECT * FROM salaries")
+        await refused(maker(frozenset({"data.read"})), "DELETE FROM customers WHERE name = 'hidden-1'")
+        await refused(maker(), "SELECT 'hidden-2' FROM")
+        await refused(maker(), "SELECT $1::int AS n", "hidden-3")
+        await refused(maker(), "SELECT pg_sleep(1)")
+    named = [(entry["code"], entry.get("permission", "")) for entry in logs if "code" in entry]
+    assert named == [
+        ("TABLE_NOT_ALLOWED", ""),
+        ("PERMISSION_NOT_GRANTED", "data.delete"),
+        ("STATEMENT_REFUSED", ""),
+    ]
+    assert "hidden" not in repr(logs)
+
+
+FRAGMENTS = """
+    SELECT INSERT INTO UPDATE DELETE FROM WHERE SET VALUES WITH RECURSIVE AS ( ) , . * $1 ; -- /* */ ' " a b.c 1 1.5 'x'
+    = ANY ALL EXISTS JOIN LATERAL ON USING GROUP BY ORDER LIMIT RETURNING CASE WHEN THEN END ARRAY [ ] :: int ROW UNION
+    now() count(*) OVER FILTER TRUNCATE MERGE COPY DO E'\\' $$ U&"\\0061" NULL IS NOT AND OR BETWEEN
+""".split()  # noqa: SIM905
+
+
+@given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(FRAGMENTS), max_size=40).map(" ".join)))
+@example("\x00")
+@example("SELECT \ud800")
+def test_whatever_is_read_is_a_statement_or_refused(text: str) -> None:
+    try:
+        statement = read(text)
+    except BrokerDenied as denied:
+        assert denied.code in (DenialCode.INVALID_ARGUMENT, DenialCode.STATEMENT_REFUSED)  # noqa: PT017
+    else:
+        assert statement.permissions
+        assert statement.permissions <= DATA
 
 
 async def test_secrets_do_not_come_back(org) -> None:

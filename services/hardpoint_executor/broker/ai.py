@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
-from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, UpstreamSaid
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.http import Answer, HttpClient
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
 from hardpoint_executor.broker.policy import Target, check_headers, parse_url
@@ -144,7 +144,7 @@ class Ai:
             words = error.get("message") if isinstance(error, dict) else error
             message = f"host {target.host} answered {status}" + (f": {words[:300]}" if isinstance(words, str) else "")
             fix = "try again later" if answer.status == 429 or answer.status >= 500 else "look at model and request"
-            raise UpstreamSaid(DenialCode.UPSTREAM_ERROR, message, fix, host=target.rule, status=status)
+            raise Quoting(DenialCode.UPSTREAM_ERROR, message, fix, host=target.rule, status=status)
         if not isinstance(said, dict):
             raise BrokerDenied(
                 DenialCode.NOT_JSON,

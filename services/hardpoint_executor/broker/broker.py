@@ -18,7 +18,7 @@ from hardpoint_executor.broker.ai import Ai
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.db import Database
 from hardpoint_executor.broker.declared import Declared
-from hardpoint_executor.broker.denial import BrokerDenied, CalleeFailed, DenialCode, UpstreamSaid
+from hardpoint_executor.broker.denial import BrokerDenied, CalleeFailed, DenialCode, Quoting
 from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
 from hardpoint_executor.broker.fetcher import Fetcher
 from hardpoint_executor.broker.files import PERMISSION, Files
@@ -197,7 +197,7 @@ class Broker:
                 attributes["error.type"] = str(denied.code)
                 span.set_attribute("error.type", str(denied.code))
                 span.set_status(Status(StatusCode.ERROR))
-                if not isinstance(denied, UpstreamSaid | CalleeFailed):
+                if not isinstance(denied, Quoting | CalleeFailed):
                     security.denied(self._who, denied, self.outlet.named)
                 raise
             finally:

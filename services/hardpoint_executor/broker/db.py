@@ -19,7 +19,7 @@ from psycopg.pq.abc import PGresult
 
 from hardpoint_executor.broker import sql
 from hardpoint_executor.broker.databases import Databases, Pool, can_record
-from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, UpstreamSaid
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
 from hardpoint_executor.broker.postgres import Address, Session
 from hardpoint_executor.broker.rows import parameter, rows_of
@@ -241,7 +241,7 @@ class Database:
         said = self._means.outlet.said(str((diagnosis and diagnosis.message_primary) or "")[:300])
         named = self._means.outlet.said(str((diagnosis and diagnosis.constraint_name) or "")[:_MOST_NAME])
         facts = {"sqlstate": state or "", **({"constraint": named} if named else {})}
-        return UpstreamSaid(
+        return Quoting(
             DenialCode.STATEMENT_FAILED, f"the database refused the statement: {said}", "correct it", **facts
         )
 

@@ -64,5 +64,5 @@ class DenialCode(StrEnum):
     MAIL_REFUSED = "MAIL_REFUSED"
 
 
-class UpstreamSaid(BrokerDenied):
-    """What a service of the organisation answered: its own words, which may quote data, so no log repeats them."""
+class Quoting(BrokerDenied):
+    """A refusal in words that may quote data, of a statement or of a service's answer: no log repeats them."""

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 from opentelemetry import trace
 
-from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, UpstreamSaid
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
@@ -209,7 +209,7 @@ class Mail:
             try:
                 await client.rcpt(recipient)
             except aiosmtplib.SMTPRecipientRefused as refused:
-                raise UpstreamSaid(
+                raise Quoting(
                     DenialCode.RECIPIENT_REFUSED,
                     f"the mail server refused recipient {number} of {len(recipients)}, so nobody got the mail: "
                     f"{self._said(refused)}",
@@ -226,7 +226,7 @@ class Mail:
         """What goes wrong, as denials that name no host; the server's own words are scrubbed and kept out of logs."""
         try:
             yield
-        except UpstreamSaid:
+        except Quoting:
             raise
         except BrokerDenied as denied:
             why = "names no public address" if denied.code == DenialCode.ADDRESS_NOT_PUBLIC else "cannot be reached"
@@ -241,7 +241,7 @@ class Mail:
                 status=str(error.code),
             ) from None
         except aiosmtplib.SMTPResponseException as error:
-            raise UpstreamSaid(
+            raise Quoting(
                 DenialCode.MAIL_REFUSED,
                 f"the mail server refused the mail: {self._said(error)}",
                 f"look at {FROM}, and at what the server accepts",

@@ -12,7 +12,7 @@ from typing import Any, Final
 import postgast
 from google.protobuf.message import DecodeError, Message
 
-from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.sql_functions import FUNCTIONS
 
 MOST_BYTES: Final = 16 * 1024
@@ -69,7 +69,7 @@ def read(sql: str) -> Statement:
             raise ValueError("it holds a character that no text may have")
         found = postgast.parse(sql).stmts
     except (postgast.PgQueryError, ValueError) as error:
-        raise BrokerDenied(
+        raise Quoting(
             DenialCode.INVALID_ARGUMENT, f"the statement is not SQL: {str(error)[:200]}", "correct the statement"
         ) from None
     except DecodeError:
