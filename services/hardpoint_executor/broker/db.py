@@ -227,7 +227,7 @@ class Database:
             return BrokerDenied(
                 DenialCode.UPSTREAM_UNREACHABLE,
                 f"the connection to the database of {key} was lost, or has no certificate that can be trusted",
-                "try again later",
+                "look before you repeat a write: it may have been done",
                 setting=key,
             )
         if not logged_in:
