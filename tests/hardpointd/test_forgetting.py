@@ -31,7 +31,7 @@ async def test_what_is_over_is_gone_and_what_is_not_stays(unit: str, database_ur
         return 1
 
     async def rows() -> tuple[int, int]:
-        async with database.transaction("*") as reading:
+        async with database.transaction("acme") as reading:
             counts = [await reading.scalar(text(f"SELECT count(*) FROM {table}")) for table in TABLES]
         return counts[0], counts[1]
 
