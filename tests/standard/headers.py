@@ -2,19 +2,26 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hardpoint_standard
 from hardpoint_executor.jail import JailOptions, Jails, PoolOptions
+from hardpoint_executor.jail.interface import DESCRIBE_LIMITS
 from hardpoint_executor.runners.code import CodeRunner
 
 FOLDER = Path(hardpoint_standard.__file__).parent / "capabilities"
 
 
 async def read(jails: Jails, name: str) -> dict[str, Any]:
-    """The header of a standard capability, as the executor reads it of an upload."""
-    return await CodeRunner(jails).describe("python", (FOLDER / f"{name}.py").read_text(), f"{name}.py")
+    """The header of a standard capability, as the executor reads it of an upload, with time for a busy machine."""
+    held = CodeRunner(jails).offer.held_by(jails.libraries())
+    limits = replace(DESCRIBE_LIMITS, wall_seconds=60, memory_bytes=DESCRIBE_LIMITS.memory_bytes + held)
+    outcome = await jails.describe("python", (FOLDER / f"{name}.py").read_text(), f"{name}.py", limits)
+    assert outcome.ok, outcome
+    header: dict[str, Any] = outcome.value
+    return header
 
 
 async def main() -> None:
