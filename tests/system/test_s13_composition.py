@@ -66,6 +66,35 @@ async def test_b_reaches_no_more_than_a(system: System, client, agent) -> None:
     assert (await agent.execute("reporter.careful", {"url": url})).data == {"refused": "PERMISSION_NOT_GRANTED"}
 
 
+MAILER = """
+from hardpoint_sdk import action, capability
+
+@capability(id="mailer", name="Mailer", version="1.0.0", description="Mails",
+            permissions=["integration.email", "compute.moderate"])
+class Mailer:
+    @action(effect="write")
+    async def mail(self, input):
+        return await self.email.send(to="boss@example.com", subject="Hello", body="It is done")
+"""
+MAILS = """
+export default {
+  id: 'teller', name: 'Teller', version: '1.0.0', description: 'Tells', calls: ['mailer.mail'],
+  permissions: ['compute.moderate'],
+  actions: { async tell() { return this.call('mailer.mail', {}); } }
+};
+"""
+
+
+async def test_b_does_not_mail_for_a_that_may_not(client, agent) -> None:
+    await add_file(client, agent, MAILER.encode(), "mailer.py", secrets={"SMTP_URL": "smtps://u:p@mail.example.com"})
+    await client.set_settings("mailer", {"EMAIL_FROM": "robot@example.com"})
+    await add_file(client, agent, MAILS.encode(), "teller.js")
+    denied = await agent.execute("teller.tell")
+    assert denied.error is not None
+    assert denied.error.reason == "PERMISSION_NOT_GRANTED"
+    assert denied.error.message == "integration.email is not granted to caller teller"
+
+
 async def test_with_the_grant_it_does_and_only_as_long(system: System, client, agent) -> None:
     url = system.upstream.serve((200, {}))
     await add_file(client, agent, B.encode(), "notifier.py")
