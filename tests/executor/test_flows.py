@@ -173,6 +173,17 @@ async def test_reads_are_tried_again_and_writes_are_not(executor: Executor, worl
     assert len(answers.seen) == 1
 
 
+async def test_a_write_with_a_key_is_tried_again_with_the_same_one(
+    executor: Executor, world: World, answers: Answers
+) -> None:
+    answers.queue = [(500, {}), (200, {"ok": True})]
+    keyed = {"idempotency": {"header": "Idempotency-Key"}}
+    node = api("send", "POST", integration=keyed, retry={"attempts": 3, "seconds": 0})
+    finished = await ran(executor, given(world, flow(node)))
+    assert (finished.error, finished.output) == (None, {"ok": True})
+    assert [seen.header("idempotency-key") for seen in answers.seen] == ["r1/send", "r1/send"]
+
+
 async def test_a_call_is_tried_again_where_it_does_nothing_more(executor: Executor, world: World) -> None:
     node = {"id": "store", "type": "call", "action": "b.run", "input": {}, "retry": {"attempts": 3, "seconds": 0}}
     fails = python("raise ValueError('once more')")

@@ -108,7 +108,7 @@ def _code(action: Action) -> InnerCode:
 def _may_repeat(action: Action) -> bool:
     call = action.http
     if call is not None:
-        return call.method in REPEATABLE
+        return call.method in REPEATABLE or bool(call.idempotency_header)
     return action.effect == "read" or action.idempotent
 
 
