@@ -12,7 +12,7 @@ from hardpoint_client.files import handle_of
 from hardpoint_kit.errors import ActionFailed, InvalidArgument
 from system.conftest import System, add_file
 
-PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(range(256)) * 4000
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(range(256)) * 2500
 
 PYTHON = b"""
 from hardpoint_sdk import action, capability
@@ -21,7 +21,7 @@ FILE = {"name": "file", "type": "file", "required": True}
 TEXT = {"name": "id", "type": "string"}
 
 @capability(id="copier", name="Copier", version="1.0.0", description="Copies files",
-            permissions=["file.read", "file.write"])
+            permissions=["file.read", "file.write", "compute.heavy"])
 class Copier:
     @action(description="Copy a file", inputs=[FILE], outputs=[{"name": "copy", "type": "file"}], effect="write")
     async def copy(self, input):
@@ -40,7 +40,7 @@ class Copier:
 JAVASCRIPT = b"""
 export default {
   id: 'copier', name: 'Copier', version: '1.0.0', description: 'Copies files', engine: 'ENGINE',
-  permissions: ['file.read', 'file.write'],
+  permissions: ['file.read', 'file.write', 'compute.heavy'],
   actions: {
     copy: {
       description: 'Copy a file', inputs: [{ name: 'file', type: 'file', required: true }], effect: 'write',
@@ -108,7 +108,7 @@ async def test_another_orgs_file_and_a_guessed_one_are_refused_alike(
 
 
 async def test_what_is_not_granted_is_denied_with_what_to_do(client: Hardpoint, agent: Agent) -> None:
-    grants = manifest_pb2.Authority(permissions=["file.read"])
+    grants = manifest_pb2.Authority(permissions=["file.read", "compute.heavy"])
     await add_file(client, agent, PYTHON, "copier.py", grants=grants)
     given = await client.upload_file(b"x", "a.txt")
     with pytest.raises(ActionFailed) as refused:
@@ -118,7 +118,7 @@ async def test_what_is_not_granted_is_denied_with_what_to_do(client: Hardpoint, 
 
 
 async def test_an_output_that_is_too_large_is_stored_when_it_is_wanted(client: Hardpoint, agent: Agent) -> None:
-    grants = manifest_pb2.Authority(permissions=["file.read"])
+    grants = manifest_pb2.Authority(permissions=["file.read", "compute.heavy"])
     await add_file(client, agent, PYTHON, "copier.py", grants=grants)
     with pytest.raises(ActionFailed) as refused:
         await client.call(agent.id, "copier.flood")
