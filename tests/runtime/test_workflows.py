@@ -1,16 +1,20 @@
 """Workflows walked by DBOS over real PostgreSQL, one process; the executor is a fake that does as told."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
+from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.clock import SystemClock
+from hardpoint_kit.database import Database
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, Unavailable
 from hardpoint_kit.rpc.server import Server
 from hardpoint_runtime.server import Options, assemble
-from runtime.conftest import AGENT, Client, Dial, Fakes
+from hardpoint_runtime.store.workflows import forget_contents
+from runtime.conftest import AGENT, Client, Dial, Fakes, Query
 from runtime.workflows import TOOL, Shop, after, install, output, start, steps, until, workflow
 from runtime.workflows import shop as shop_release
 from serving import Serve, eventually
@@ -49,6 +53,7 @@ async def test_steps_run_in_order_and_side_by_side(client: Client, fakes: Fakes,
     listed = await steps(client, run.name)
     assert {step.state for step in listed.values()} == {run_pb2.RUN_STATE_SUCCEEDED}
     assert listed["store"].action == "shop.store"
+    assert shop.traces == {run.trace_id}
 
 
 async def test_a_call_waits_for_the_output_or_says_that_it_runs(client: Client, fakes: Fakes, shop: Shop) -> None:
@@ -349,3 +354,34 @@ async def test_no_workflow_goes_around_an_approval(client: Client, fakes: Fakes,
 
 async def _is_there(client: Client, run: str, place: str) -> bool:
     return place in await steps(client, run)
+
+
+async def test_a_process_walks_for_one_runtime(
+    server: Server, client: Client, fakes: Fakes, shop: Shop, url: str
+) -> None:
+    another = assemble(Options(runtime_database_url=url), SystemClock(), fakes.peers(), tuple)
+    with pytest.raises(Conflict):
+        await another.start()
+    await another.stop()
+    await install(client, fakes, workflow({"id": "put"}))
+    assert (await until(client, (await start(client)).name)).state == run_pb2.RUN_STATE_SUCCEEDED
+
+
+async def test_contents_are_forgotten_and_the_record_stays(
+    client: Client, fakes: Fakes, shop: Shop, url: str, query: Query
+) -> None:
+    await install(client, fakes, workflow({"id": "put", "input": {"name": "${input.name}"}}))
+    run = await until(client, (await start(client, name="zebra-crossing")).name)
+    database = Database(url)
+    async with database.transaction(ANY_ORG) as connection:
+        assert await forget_contents(connection, SystemClock().now() - timedelta(days=1), 10) == 0
+        assert await forget_contents(connection, SystemClock().now() + timedelta(seconds=1), 10) == 1
+        assert await forget_contents(connection, SystemClock().now() + timedelta(seconds=1), 10) == 0
+    await database.close()
+    for table in ("workflows", "steps", "runs"):
+        for (row,) in await query(f"SELECT t::text FROM {table} t"):
+            assert "zebra" not in row, table
+    assert (await steps(client, run.name))["put"].state == run_pb2.RUN_STATE_SUCCEEDED
+    with pytest.raises(Conflict) as gone:
+        await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="put"))
+    assert gone.value.reason == "CONTENTS_FORGOTTEN"

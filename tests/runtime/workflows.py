@@ -8,6 +8,7 @@ from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
 from hardpoint.runtime.v1 import run_pb2
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.names import ReleaseName
+from hardpoint_kit.telemetry import trace_id
 from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.plan import Plan
 from hardpoint_runtime.domain.executions import Ended, Execution
@@ -109,12 +110,14 @@ class Shop:
     def __init__(self, executor: FakeExecutor) -> None:
         self.asked: list[str] = []
         self.keys: list[str] = []
+        self.traces: set[str] = set()
         self.answers: dict[str, list[Any]] = {}
         executor.behave = self
 
     async def __call__(self, execution: Execution) -> Ended:
         self.asked.append(execution.action.id)
         self.keys.append(execution.idempotency_key)
+        self.traces.add(trace_id())
         waiting = self.answers.get(execution.action.id, [])
         answer = waiting.pop(0) if waiting else None
         if isinstance(answer, Exception):

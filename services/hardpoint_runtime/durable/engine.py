@@ -78,6 +78,7 @@ class Engine:
         self._caring: asyncio.Task[None] | None = None
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="durable")
         self._reason = ""
+        self._owns = False
 
     async def start(self, walk: Walk) -> None:
         """Make the tables of DBOS, launch it and take what is queued; raises Conflict when this process has one."""
@@ -85,6 +86,7 @@ class Engine:
         if _walk is not None:
             raise Conflict("this process walks workflows already", fix="serve one runtime in each process")
         _walk = walk
+        self._owns = True
         refuse_pickles()
         await self._make_tables()
         await self._beat()
@@ -124,15 +126,15 @@ class Engine:
             self._caring.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._caring
-        if _walk is not None:
+        if self._owns:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, DBOS.destroy)
             # DBOS had made its threads those of this loop, and they are gone.
             loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
             _walk = None
-        with contextlib.suppress(HardpointError, sqlalchemy.exc.SQLAlchemyError):
-            await self._hand_over(self.worker)
         if self._client is not None:
+            with contextlib.suppress(HardpointError, sqlalchemy.exc.SQLAlchemyError):
+                await self._hand_over(self.worker)
             await asyncio.get_running_loop().run_in_executor(self._threads, self._client.destroy)
         self._threads.shutdown(wait=False)
 

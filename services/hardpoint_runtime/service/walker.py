@@ -1,11 +1,14 @@
 """Owns the walking of stretches in this process: what they share, and what happens when one cannot go on."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import sqlalchemy.exc
 import structlog
 from dbos import DBOS
+from opentelemetry import context as otel
 
 from hardpoint_kit.caller import ANY_ORG, SYSTEM, acting_as
 from hardpoint_kit.errors import DeadlineExceeded, NotFound, Unavailable
@@ -73,8 +76,11 @@ class Walker:
                 # DBOS numbers the steps of a stretch and keeps each number's end: those of an earlier try are not ours.
                 for _ in range(workflow.attempts):
                     DBOS.reserve_step()
-                span = tracer.start_as_current_span(f"run {workflow.run.action}", context=extract(workflow.carrier))
-                with acting_as(self._means.caller(workflow)), span:
+                with (
+                    acting_as(self._means.caller(workflow)),
+                    _within(workflow.carrier),
+                    tracer.start_as_current_span(f"run {workflow.run.action}"),
+                ):
                     await Way(self._means, workflow, rows).walk()
                 return
             except (Replaced, NotFound):
@@ -106,3 +112,13 @@ class Walker:
             await tx.workflows.move(workflow, replace(workflow.run, state=RunState.QUEUED), following.number)
             await tx.workflows.queue(following)
             _log.warning("a run whose stretch was lost is queued again", run=str(lost.run))
+
+
+@contextlib.contextmanager
+def _within(carrier: Mapping[str, str]) -> Iterator[None]:
+    """Be part of the trace that began a run."""
+    token = otel.attach(extract(carrier))
+    try:
+        yield
+    finally:
+        otel.detach(token)

@@ -100,11 +100,17 @@ _ACTIVE = text("""
     ORDER BY org, run LIMIT :limit
 """)
 _FORGET = text("""
-    UPDATE workflows SET output = NULL, given = '{}' WHERE (org, run) IN (
+    WITH old AS (
         SELECT org, run FROM workflows JOIN runs USING (org, run)
         WHERE state IN ('SUCCEEDED', 'FAILED', 'CANCELLED') AND CAST(given AS text) <> '{}'
             AND started_at + duration_us * interval '1 microsecond' < :before
-        LIMIT :most)
+        LIMIT :most
+    ), forgotten AS (
+        UPDATE steps s SET output = NULL, shown = NULL, decision = CASE WHEN decision IS NOT NULL THEN
+            json_build_object('verdict', decision ->> 'verdict', 'subject', decision ->> 'subject', 'output', NULL) END
+        FROM old WHERE s.org = old.org AND s.run = old.run
+    )
+    UPDATE workflows w SET output = NULL, given = '{}', forked = '{}' FROM old WHERE w.org = old.org AND w.run = old.run
 """)
 
 
