@@ -156,6 +156,7 @@ def assemble(
         for part in (uploads, scheduler, dispatcher):
             await part.stop()
         if walks:
+            await walker.stop()
             await engine.stop()
         for other in (announcer, tickets, listener, recorder):
             await other.stop()

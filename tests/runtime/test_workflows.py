@@ -132,6 +132,7 @@ async def test_a_lost_executor_is_waited_for(client: Client, fakes: Fakes, shop:
 
 
 async def test_what_was_done_is_reverted_the_last_first(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """Over a wait too, after which nothing in memory says what was done."""
     bad = ActionFailed("no such order", reason="USER_ERROR")
     shop.answers = {"mail": [bad]}
     revert = {"id": "undo", "does": "call", "action": "shop.undo"}
@@ -139,11 +140,15 @@ async def test_what_was_done_is_reverted_the_last_first(client: Client, fakes: F
         {"id": "store", "revert": {**revert, "input": {"of": "store"}}},
         {"id": "put", "after": after("store"), "revert": {**revert, "input": {"of": "put"}}},
         {"id": "again", "action": "shop.store", "after": after("put")},
-        {"id": "mail", "after": after("again")},
+        {"id": "go", "does": "event", "action": "", "input": "go", "after": after("again")},
+        {"id": "mail", "after": after("go")},
         on_error={"id": "told", "does": "call", "action": "shop.look", "input": {"why": "${error.message}"}},
     )
     await install(client, fakes, made)
-    ended = await until(client, (await start(client)).name)
+    run = await start(client)
+    await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="go"))
+    ended = await until(client, run.name)
     assert (ended.state, ended.reason) == (run_pb2.RUN_STATE_FAILED, "USER_ERROR")
     assert ended.facts["not_reverted"] == "again"
     assert shop.asked == ["store", "put", "store", "mail", "undo", "undo", "look"]

@@ -22,6 +22,7 @@ from hardpoint_manifest.plan import WAITING, Does, Step
 from hardpoint_manifest.walk import Settled
 from hardpoint_runtime.domain.actions import InputCheck
 from hardpoint_runtime.domain.executions import Ended
+from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
 from hardpoint_runtime.service.callees import plan_of, repeatable
@@ -43,7 +44,6 @@ class Stepper:
 
     def __init__(self, way: "Way") -> None:
         self._way = way
-        self._writing: set[str] = set()
 
     async def settle(self, step: Step, place: str, value: Any, key: str) -> Settled | None:
         """Do a step as far as it goes now, from wherever it is: how it ended, or None while it waits.
@@ -64,9 +64,17 @@ class Stepper:
             return await self._wait(step, row, value)
         return await self._act(step, row, value, key)
 
-    def writes(self, step: Step) -> bool:
-        """Whether an action of this step that was done may have changed something."""
-        return step.id in self._writing
+    async def writes(self, step: Step) -> bool:
+        """Whether a step that was done may have changed something."""
+        if step.does in WAITING or step.effect == "read":
+            return False
+        try:
+            plan, _ = await self._plan(step)
+        except Unavailable:
+            raise
+        except HardpointError:
+            return True  # what it called cannot be looked at any more
+        return plan.action.effect is not Effect.READ
 
     async def _wait(self, step: Step, row: StepRun, value: Any) -> Settled | None:
         way = self._way
@@ -111,8 +119,6 @@ class Stepper:
         except HardpointError as error:
             return await self._failed(row, error, fresh=True)
         again = repeatable(step, plan.action)
-        if not again:
-            self._writing.add(step.id)
         if row.state is RunState.RUNNING and row.attempts and not again:
             lost = Unavailable("the process that ran it ended", fix="look whether it had its effect, then decide")
             row = await self._doubt(row, lost, fresh=True)

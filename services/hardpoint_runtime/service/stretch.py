@@ -34,11 +34,11 @@ _log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A step that can be reverted: where it stands, what reverts it, and what that knows."""
+    """A step that was done: where it stands in the plan and among the others, and what it knew."""
 
+    step: Step
     place: str
     number: int
-    revert: Step | None
     known: Mapping[str, Any]
 
 
@@ -109,7 +109,9 @@ class Way:
                 changed = await tx.workflows.steps(self.workflow.name, seen) if sequence > seen else []
             seen = max(seen, sequence)
             decided = [row for row in changed if row.state is RunState.WAITING and row.decision is not None]
-            self.rows |= {row.step: row for row in decided}
+            for row in decided:
+                if row.sequence > self.rows[row.step].sequence:
+                    self.rows[row.step] = row
             if decided or self.means.draining:
                 self.wake()
 
@@ -209,9 +211,8 @@ class Way:
             settled = _whole(inner)
         if settled is not None and settled.state == "done" and compiled.step.does is not Does.STEPS:
             row = self.rows.get(place)
-            revert = compiled.step.revert
-            if row is not None and (revert is not None or self._steps.writes(compiled.step)):
-                self._done.append(_Done(place, row.number, revert, {**known, "output": settled.output}))
+            if row is not None:
+                self._done.append(_Done(compiled.step, place, row.number, {**known, "output": settled.output}))
         return settled
 
     async def _one(self, step: Step, place: str, known: Mapping[str, Any]) -> Settled | None:
@@ -231,11 +232,13 @@ class Way:
             if done.place in places:
                 continue
             places.add(done.place)
-            if done.revert is None:
-                left.append(done.place)
+            revert = done.step.revert
+            if revert is None:
+                if await self._steps.writes(done.step):
+                    left.append(done.place)
                 continue
             facts = {**known, **done.known, "error": known["error"]}
-            while (settled := await self._one(done.revert, f"{done.place}.revert", facts)) is None:
+            while (settled := await self._one(revert, f"{done.place}.revert", facts)) is None:
                 if await self._suspended():
                     raise Replaced
             if settled.state != "done":
@@ -255,7 +258,8 @@ class Way:
             if now.stretch != self.workflow.stretch:
                 raise Replaced
             rows = {row.step: row for row in await tx.workflows.steps(self.workflow.name)}
-            if any(r.state is RunState.WAITING and r.decision is not None for r in rows.values()):
+            decided = any(r.state is RunState.WAITING and r.decision is not None for r in rows.values())
+            if decided and not self.means.draining:
                 self.rows, self._due = rows, None
                 return False
             state = RunState.QUEUED if self.means.draining else RunState.WAITING

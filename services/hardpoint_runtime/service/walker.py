@@ -51,6 +51,12 @@ class Walker:
         if self._walking:
             await asyncio.wait(self._walking)
 
+    async def stop(self) -> None:
+        """Kill what is still executed; another process goes on with it."""
+        for task in self._walking:
+            task.cancel()
+        await asyncio.gather(*self._walking, return_exceptions=True)
+
     async def mend(self) -> None:
         """Queue the stretches that runs are waiting for and that are in no queue: it was lost, or is an older one."""
         after: RunName | None = None
@@ -92,6 +98,9 @@ class Walker:
                 _log.exception("a run failed by a defect", run=str(stretch.run))
                 await self._give_up(stretch)
                 return
+        # What comes while this process is about to end is left to others.
+        await asyncio.sleep(AGAIN_SECONDS)
+        await self._continue(stretch)
 
     async def _give_up(self, stretch: Stretch) -> None:
         async with self._store.transaction(SYSTEM(stretch.run.org)) as tx:
