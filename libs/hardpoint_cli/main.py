@@ -16,6 +16,7 @@ from hardpoint_cli.commands import (
     releases,
     runs,
     settings,
+    triggers,
     workflows,
 )
 from hardpoint_cli.shell import Program, paragraphs
@@ -36,7 +37,8 @@ app = typer.Typer(
 )
 
 _INSTALLED = (market, installations, settings, connecting)
-for _noun in (authoring, engines, releases, *_INSTALLED, agents, calls, files, runs, workflows, explaining, doctor):
+_DOING = (agents, triggers, calls, files, runs, workflows)
+for _noun in (authoring, engines, releases, *_INSTALLED, *_DOING, explaining, doctor):
     _noun.add(app)
 
 

@@ -9,6 +9,7 @@ from .installations import Installations
 from .marketplace import Marketplace
 from .registry import Artifacts, Registry
 from .runs import Runs
+from .triggers import Triggers
 from .world import WEATHER, Fake, World, release
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Marketplace",
     "Registry",
     "Runs",
+    "Triggers",
     "World",
     "release",
 ]

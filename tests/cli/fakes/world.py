@@ -9,7 +9,7 @@ from hardpoint.files.v1 import files_pb2
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint.registry.v1 import registry_pb2
-from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2, trigger_pb2
 from hardpoint_kit.documents import to_struct
 from hardpoint_kit.errors import NotFound
 
@@ -37,6 +37,8 @@ class World:
     contents: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)
     steps: list[run_pb2.Step] = field(default_factory=list)
+    triggers: dict[str, trigger_pb2.Trigger] = field(default_factory=dict)
+    deliveries: list[trigger_pb2.Delivery] = field(default_factory=list)
     header: dict[str, Any] = field(default_factory=dict)
     output: Any = field(default_factory=lambda: {"temperature": 72, "condition": "Sunny"})
     used: manifest_pb2.Authority = field(default_factory=manifest_pb2.Authority)
