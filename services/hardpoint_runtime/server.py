@@ -153,8 +153,9 @@ def assemble(
 
     async def stop() -> None:
         await retention.stop()
-        for part in (uploads, scheduler, dispatcher):
-            await part.stop()
+        await uploads.stop()
+        await scheduler.stop()
+        await dispatcher.stop()
         if walks:
             await walker.stop()
             await engine.stop()

@@ -23,6 +23,7 @@ from hardpoint_kit.errors import (
     StaleEtag,
     Unavailable,
 )
+from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.releases import DeclaredTrigger, Effect
 from hardpoint_runtime.domain.releases import Verifier as DeclaredVerifier
 from runtime.conftest import AGENT, TOOL, Client, eventually
@@ -567,6 +568,20 @@ async def test_an_agent_that_is_removed_has_no_triggers(attached, deliver, query
     await attached.agents.DeleteAgent(agent_pb2.DeleteAgentRequest(name=AGENT))
     assert await query("SELECT (SELECT count(*) FROM triggers), (SELECT count(*) FROM deliveries)") == [(0, 0)]
     assert (await deliver(hook, slack_event())).status == 404
+
+
+async def test_what_a_defect_left_running_is_taken_up(attached, deliver, fakes, clock):
+    hook = await create(attached)
+
+    async def break_down(_execution: Execution) -> Ended:
+        fakes.executor.behave = succeed
+        raise AssertionError("a defect")
+
+    fakes.executor.behave = break_down
+    await deliver(hook, slack_event())
+    await settled(attached, "RUNNING")
+    clock.move(seconds=11)
+    await settled(attached, "DELIVERED")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Dispatcher:
         self._clock = clock
         self._owner = secrets.token_hex(8)
         self._woken = asyncio.Event()
-        self._running: dict[asyncio.Task[None], str] = {}
+        self._running: dict[asyncio.Task[None], Delivery] = {}
         self._taking: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -89,7 +89,7 @@ class Dispatcher:
         free = AT_ONCE - len(self._running)
         if free <= 0:
             return
-        running = Counter(self._running.values())
+        running = Counter(delivery.name.org for delivery in self._running.values())
         full = [org for org, count in running.items() if count >= OF_ONE_ORG]
         room = OF_ONE_ORG - max((count for count in running.values() if count < OF_ONE_ORG), default=0)
         now = self._clock.now()
@@ -97,7 +97,7 @@ class Dispatcher:
             claimed = await tx.deliveries.claim(self._owner, now, now + LIVES, free, room, full)
         for delivery in claimed:
             task = asyncio.create_task(self._run(delivery))
-            self._running[task] = delivery.name.org
+            self._running[task] = delivery
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -155,10 +155,10 @@ class Dispatcher:
         return delivered
 
     async def _beat(self) -> None:
-        """Say that this process lives, and settle what a dead one left."""
+        """Say that what runs here does, and settle what was left: by a process that died, or by a task."""
         now = self._clock.now()
         async with self._store.transaction(SYSTEM()) as tx:
-            await tx.deliveries.keep(self._owner, now + LIVES)
+            await tx.deliveries.keep(self._owner, [*self._running.values()], now + LIVES)
             for delivery in await tx.deliveries.left(now, AT_ONCE):
                 _log.warning("a delivery was left running", delivery=str(delivery.name), run=delivery.run)
                 await tx.deliveries.settle(await self._taken_up(tx, delivery))

@@ -1,7 +1,7 @@
 """Owns the table of deliveries: the inbox of what starts runs, and its history."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +57,10 @@ _LEFT = text(f"""
     SELECT {_COLUMNS} FROM deliveries WHERE state = 'RUNNING' AND claimed_until < :now
     ORDER BY claimed_until LIMIT :limit FOR UPDATE SKIP LOCKED
 """)  # noqa: S608
-_KEEP = text("UPDATE deliveries SET claimed_until = :until WHERE owner = :owner AND state = 'RUNNING'")
+_KEEP = text("""
+    UPDATE deliveries SET claimed_until = :until
+    WHERE owner = :owner AND state = 'RUNNING' AND delivery = ANY(:running)
+""")
 _STARTED = text(f"UPDATE deliveries SET run = :run WHERE {_KEY} AND owner = :owner AND state = 'RUNNING'")  # noqa: S608
 _SETTLE = text(f"""
     UPDATE deliveries SET state = :state, reason = :reason, message = :message, run = :run, due_at = :due_at,
@@ -130,9 +133,10 @@ class Deliveries:
         """Take deliveries that a process ran which no longer says that it lives."""
         return [_delivery(row) for row in await self._connection.execute(_LEFT, {"now": now, "limit": limit})]
 
-    async def keep(self, owner: str, until: datetime) -> None:
-        """Say that the process lives which runs these."""
-        await self._connection.execute(_KEEP, {"owner": owner, "until": until})
+    async def keep(self, owner: str, running: Sequence[Delivery], until: datetime) -> None:
+        """Say that these are still run by the process that took them."""
+        ids = [delivery.name.delivery for delivery in running]
+        await self._connection.execute(_KEEP, {"owner": owner, "running": ids, "until": until})
 
     async def started(self, delivery: Delivery, owner: str, run: str) -> bool:
         """Write which run is begun for a delivery; False when it is this process's no more."""
