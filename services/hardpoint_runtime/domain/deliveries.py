@@ -31,8 +31,6 @@ FIRST_PAUSE: Final = timedelta(seconds=2)
 PAUSE_FACTOR: Final = 4
 """Six attempts over some forty minutes."""
 MOST_FIELDS: Final = 1000
-DEEPEST_CHAIN: Final = 8
-"""Runs that start runs that start runs."""
 
 _PROVIDER_ID = re.compile(r"[!-~]{1,200}")
 _SIGNATURES = ("signature", "hmac", "token", "secret", "authorization", "cookie")
@@ -53,10 +51,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event that came to a trigger. `body` and `headers` are gone where there is nothing to run again.
-
-    `depth` is how many runs led to it, each by an event of the one before.
-    """
+    """One event that came to a trigger. `body` and `headers` are gone where there is nothing to run again."""
 
     name: DeliveryName
     state: DeliveryState
@@ -71,7 +66,6 @@ class Delivery:
     attempts: int = 0
     original: str = ""
     release: str = ""
-    depth: int = 0
     size: int = 0
 
     @classmethod
@@ -115,7 +109,7 @@ class Delivery:
                 resource=self.name,
             )
         fresh = type(self).of(self.name.trigger_name, self.body, self.headers, at, original=str(self.name))
-        return replace(fresh, release=release, provider_id=self.provider_id, depth=self.depth)
+        return replace(fresh, release=release, provider_id=self.provider_id)
 
     def delivered(self, run: RunName) -> Self:
         """The delivery whose run is there."""

@@ -13,12 +13,12 @@ from hardpoint_kit.names import DeliveryName, TriggerName
 from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
 from hardpoint_runtime.domain.paging import Window
 
-_COLUMNS = """org, agent, trigger, delivery, state, reason, message, provider_id, body, size, headers, depth, original,
+_COLUMNS = """org, agent, trigger, delivery, state, reason, message, provider_id, body, size, headers, original,
     release, run, attempts, received_at, due_at"""
 _INSERT = text(f"""
     INSERT INTO deliveries ({_COLUMNS})
     VALUES (:org, :agent, :trigger, :delivery, :state, :reason, :message, :provider_id, :body, :size,
-        CAST(:headers AS jsonb), :depth, :original, :release, :run, :attempts, :received_at, :due_at)
+        CAST(:headers AS jsonb), :original, :release, :run, :attempts, :received_at, :due_at)
     ON CONFLICT (org, agent, trigger, provider_id) WHERE provider_id <> '' AND original = '' DO NOTHING RETURNING true
 """)  # noqa: S608
 _TRIGGER = "org = :org AND agent = :agent AND trigger = :trigger"
@@ -172,7 +172,6 @@ def _columns(delivery: Delivery) -> dict[str, Any]:
         "body": delivery.body,
         "size": delivery.size,
         "headers": json.dumps(dict(delivery.headers)),
-        "depth": delivery.depth,
         "original": delivery.original,
         "release": delivery.release,
         "run": delivery.run,
@@ -197,6 +196,5 @@ def _delivery(row: Row[Any]) -> Delivery:
         attempts=row.attempts,
         original=row.original,
         release=row.release,
-        depth=row.depth,
         size=row.size,
     )

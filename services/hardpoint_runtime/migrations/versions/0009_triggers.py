@@ -52,7 +52,6 @@ TABLES = """
         body bytea NOT NULL,
         size integer NOT NULL,
         headers jsonb NOT NULL,
-        depth integer NOT NULL,
         original text NOT NULL,
         release text NOT NULL,
         run text NOT NULL,
