@@ -99,6 +99,8 @@ async def test_with_the_grant_it_does_and_only_as_long(system: System, client, a
     url = system.upstream.serve((200, {}))
     await add_file(client, agent, B.encode(), "notifier.py")
     await add_file(client, agent, A.replace("PERMISSIONS", WITH_GRANT).encode(), "reporter.py")
+    # On a machine that is busy two slots may not start within the second that a call waits for one.
+    assert (await agent.execute("notifier.notify", {"url": system.upstream.serve((200, {}))})).data == 200
     tracer = TracerProvider().get_tracer("test")
     with tracer.start_as_current_span("turn") as turn:
         done = await agent.execute("reporter.report", {"url": url})
@@ -127,7 +129,7 @@ async def test_with_the_grant_it_does_and_only_as_long(system: System, client, a
 
     b = installation_pb2.GetInstallationRequest(name=client.named("installations", "notifier"))
     uses = {use.grant: use.execution_count for use in (await client.installations.GetInstallation(b)).grant_uses}
-    assert uses["network.http.post"] == 1
+    assert uses["network.http.post"] == 2
     a = installation_pb2.UpdateInstallationRequest(
         installation=installation_pb2.Installation(
             name=client.named("installations", "reporter"),
