@@ -1,5 +1,6 @@
 """When the walls cannot be built or do not hold, the reasons say so and nothing runs."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ async def reasons(jails: Jails, door) -> str:
     said = "; ".join(jails.reasons_not_ready())
     await jails.stop()
     return said
+
+
+async def started(jails: Jails) -> str:
+    """Start, and say why nothing can be run."""
+    await jails.start()
+    return "; ".join(jails.reasons_not_ready())
 
 
 async def test_nothing_runs_before_the_start(door) -> None:
@@ -69,6 +76,27 @@ async def test_with_slots_that_do_not_start_beside_jails_that_do(
     (reason,) = jails.reasons_not_ready()
     assert reason.startswith("python slots do not start: ")
     assert jails.cgroups == prepare_cgroups(), "what is wrong with slots takes no limit from the jails"
+    await jails.stop()
+
+
+async def test_what_starts_later_is_tested_before_anything_runs_in_it(
+    door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    altered(monkeypatch, tmp_path, "python.cfg", "clone_newnet: true", "clone_newnet: false")
+    policy = tmp_path / "base.policy"
+    whole = policy.read_text()
+    policy.write_text(whole.replace("POLICY plugin {", "POLICY broken"))
+    jails = Jails(PYTHON)
+    assert "python jails do not start" in await started(jails)
+    policy.write_text(whole)
+    (calls,) = jails._calls.values()
+    await calls.pool.fill()
+    assert jails.reasons_not_ready() == ["python jails start by now, and their walls are being tested"]
+    with pytest.raises(Unavailable):
+        await jails.run(python("return 1"), door)
+    await asyncio.gather(*jails._untested.values())
+    (reason,) = jails.reasons_not_ready()
+    assert reason.startswith("the jail does not hold: python: the plugin shares a namespace with the executor")
     await jails.stop()
 
 

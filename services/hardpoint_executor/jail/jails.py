@@ -39,6 +39,7 @@ _cgroups = meter.create_gauge("hardpoint.jail.cgroups", description="1 for how t
 _ROOTS = {"python": "python", "quickjs": "python", "node": "javascript"}
 """The root folder of each engine; QuickJS is a module of the Python in it."""
 _BUILDS = 3
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class Jails:
         self._missing: dict[str, str] = {}
         """Engines that this machine does not have, and what would bring them."""
         self._libraries: Mapping[str, Layer] = {}
+        self._untested: dict[tuple[str, bool], asyncio.Task[None]] = {}
+        """Tiers whose first jails did not start, and who tests their walls once some do."""
         self._reasons: list[str] = ["the jail has not been started"]
 
     async def start(self) -> None:
@@ -136,9 +139,23 @@ class Jails:
             return []
         except (JailError, RootfsError, OSError) as error:
             return [f"{tier.engine} cannot be jailed: {error}"]
-        calls = self._calls[tier.engine, tier.in_slots] = Calls(pool)
+        key = tier.engine, tier.in_slots
+        calls = self._calls[key] = Calls(pool)
         if pool.failure:
+            self._untested[key] = asyncio.create_task(self._test_later(key, tier, layers))
             return []
+        return await self._test(tier, calls, layers)
+
+    async def _test_later(self, key: tuple[str, bool], tier: _Tier, layers: Layers | None) -> None:
+        """Test what starts after all before anything runs in it: until then it is a reason."""
+        calls = self._calls[key]
+        while calls.pool.failure:
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._reasons = self._reasons + await self._test(tier, calls, layers)
+        del self._untested[key]
+
+    async def _test(self, tier: _Tier, calls: Calls[Any], layers: Layers | None) -> list[str]:
+        """Try the walls of a tier, and measure the libraries in it; what is wrong with either."""
         try:
             down = await walls_down(calls, tier.engine, tier.name)
             if layers is not None and not tier.in_slots and not down:
@@ -196,6 +213,9 @@ class Jails:
     async def stop(self) -> None:
         """Kill every jail and leave no process behind."""
         self._reasons = ["the jail has been stopped"]
+        for testing in self._untested.values():
+            testing.cancel()
+        await asyncio.gather(*self._untested.values(), return_exceptions=True)
         await asyncio.gather(*(calls.pool.close() for calls in self._calls.values()))
         self._holding.release()
 
@@ -212,11 +232,14 @@ class Jails:
 
     def reasons_not_ready(self) -> list[str]:
         """Say why nothing can be run now, each with what to do about it."""
-        return self._reasons + [
-            f"{engine} {'slots' if in_slots else 'jails'} do not start: {calls.pool.failure}"
-            for (engine, in_slots), calls in self._calls.items()
-            if calls.pool.failure
-        ]
+        reasons = list(self._reasons)
+        for key, calls in self._calls.items():
+            jails = f"{key[0]} {'slots' if key[1] else 'jails'}"
+            if calls.pool.failure:
+                reasons.append(f"{jails} do not start: {calls.pool.failure}")
+            elif key in self._untested:
+                reasons.append(f"{jails} start by now, and their walls are being tested")
+        return reasons
 
     async def run(self, call: JailCall, door: Door, on_event: OnEvent = ignore) -> Outcome:
         """Run one action once; see `Jail.run`."""
@@ -240,8 +263,8 @@ class Jails:
         engine = engine or engines[0]
         single_use = self._calls.get((engine, False))
         calls = single_use if strict else self._calls.get((engine, True), single_use)
-        if self._reasons or calls is None:
+        if self._reasons or self._untested or calls is None:
             alone = f"{engine} runs in slots alone" if engine not in SINGLE_USE else f"{language} is not offered here"
-            why = "; ".join(self._reasons) or alone
+            why = "; ".join(self.reasons_not_ready()) or alone
             raise Unavailable(f"no code can be run: {why}", reason="JAIL_UNAVAILABLE")
         return calls
