@@ -318,6 +318,11 @@ ERRORS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], tuple[str, str, st
         {},
         ("step-input", "steps[0]", "wait takes seconds or until", "write seconds"),
     ),
+    "a wait that is given something": (
+        [{"id": "a", "action": "wait", "seconds": 1, "input": 2}],
+        {},
+        ("step-input", "steps[0].input", "wait takes no `input`", "remove it"),
+    ),
     "an output that no expression can name": (
         [{**A, "output": "my-output"}],
         {},

@@ -195,7 +195,7 @@ class _Checker:
             return Known()
         if step.does is Does.CALL and isinstance(step.input, dict):
             return self._call(step, path, here)
-        at = self._first(path, "input", "value", *_WAITING)
+        at = self._first(path, *(_WAITING if step.does in WAITING else ("input", "value")))
         given = self._value(step.input, at, here)
         if step.does in WAITING and at != path:
             self._fits(given, _WAITING[str(at[-1])], at, str(step.input))
