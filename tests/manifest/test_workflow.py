@@ -323,6 +323,16 @@ ERRORS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], tuple[str, str, st
         {},
         ("step-input", "steps[0].input", "wait takes no `input`", "remove it"),
     ),
+    "nothing but the step that is done on errors": (
+        [A],
+        {"error_handling": {"on_error": "a"}},
+        (
+            "no-steps",
+            "error_handling.on_error",
+            "no step is left besides the one that is done on errors",
+            "add a step",
+        ),
+    ),
     "an output that no expression can name": (
         [{**A, "output": "my-output"}],
         {},

@@ -203,6 +203,8 @@ def _handler(subject: Subject, workflow: Workflow, path: Path) -> Iterator[Findi
     handler = workflow.error_handling.on_error
     if isinstance(handler, Called):
         yield from check_callee(subject, handler.action, (*path, "action"))
+    if not lines.line(workflow):
+        yield subject.error("no-steps", path, "no step is left besides the one that is done on errors", "add a step")
     action = lines.handler_action(workflow)
     if action is None:
         return
@@ -213,5 +215,3 @@ def _handler(subject: Subject, workflow: Workflow, path: Path) -> Iterator[Findi
         close = nearest(str(handler), known)
         fix = f"did you mean {close}?" if close else "name a step, or an action such as notify.admin"
         yield subject.error("dangling-reference", path, f"there is no step {handler}", fix)
-    if len(lines.line(workflow)) == 0:
-        yield subject.error("no-steps", path, "no step is left besides the one that is done on errors")
