@@ -74,8 +74,9 @@ class Relay:
                     break
                 local.write(data)
                 await local.drain()
-        local.transport.abort()
-        self._writer.transport.abort()
+        if self.overrun:
+            self.close()
+        local.close()  # what came before the end still arrives
 
     async def _send(self, local: asyncio.StreamReader) -> None:
         with suppress(OSError):
@@ -83,4 +84,4 @@ class Relay:
                 self.sent += len(data)
                 self._writer.write(data)
                 await self._writer.drain()
-        self._writer.transport.abort()
+        self._writer.close()
