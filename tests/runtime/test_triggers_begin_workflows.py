@@ -38,5 +38,6 @@ async def test_an_upload_begins_a_workflow(client: Client, fakes: Fakes) -> None
     (one,) = await history(client, trigger.name)
     ended = await until(client, one.run)
     assert (ended.state, ended.action, ended.subject) == (run_pb2.RUN_STATE_SUCCEEDED, "orders.run", trigger.name)
-    assert from_value(ended.output) == {"file": "invoice-1.pdf", "by": "files", "given": "orgs/acme/files/f1"}
+    gave = await client.runs.GetRunOutput(run_pb2.GetRunOutputRequest(name=one.run))
+    assert from_value(gave.output) == {"file": "invoice-1.pdf", "by": "files", "given": "orgs/acme/files/f1"}
     assert shop.asked == ["look"]
