@@ -245,7 +245,7 @@ class Calls:
         run = occasion.run if occasion else new_run_name(caller.org, self._clock.now())
         with tracer.start_as_current_span(f"execute_tool {plan.name}") as span:
             if span.is_recording():
-                span.set_attributes(_attributes(plan, run))
+                span.set_attributes(attributes(plan, run))
             record, ended = await self._execute(caller, plan, run, value, remaining, occasion.key if occasion else "")
             await self._recorder.record(record)
             return _answer(span, record.run, ended)
@@ -393,7 +393,8 @@ def _installed(callees: Callees) -> Iterator[Installed]:
             yield from _installed(callee.callees)
 
 
-def _attributes(plan: Plan, run: RunName) -> dict[str, str]:
+def attributes(plan: Plan, run: RunName) -> dict[str, str]:
+    """What the span of an execution says, by the conventions of OpenTelemetry where they have a word."""
     return {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": str(plan.name),

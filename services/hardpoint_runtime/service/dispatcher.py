@@ -18,6 +18,7 @@ from hardpoint_kit.caller import SYSTEM, acting_as
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError, NotFound
 from hardpoint_kit.names import ReleaseName, RunName
+from hardpoint_kit.telemetry import tracer
 from hardpoint_runtime.domain.deliveries import Delivery
 from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.domain.runs import Run, new_run_name
@@ -112,7 +113,8 @@ class Dispatcher:
                 trigger = await tx.triggers.get(delivery.name.trigger_name)
                 if not await tx.deliveries.started(delivery, self._owner, str(run)):
                     return
-            settled = await self._attempted(trigger, delivery, run)
+            with tracer.start_as_current_span(f"trigger {trigger.name.trigger}"):
+                settled = await self._attempted(trigger, delivery, run)
             async with self._store.transaction(SYSTEM(run.org)) as tx:
                 await tx.deliveries.settle(settled, self._owner)
         except HardpointError as error:

@@ -26,7 +26,7 @@ from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
 from hardpoint_runtime.service.callees import plan_of, repeatable
-from hardpoint_runtime.service.calls import Plan
+from hardpoint_runtime.service.calls import Plan, attributes
 from hardpoint_runtime.service.means import Replaced
 from hardpoint_runtime.service.outcomes import Next, after, pause_seconds
 
@@ -209,8 +209,9 @@ class Stepper:
         self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str
     ) -> tuple[Ended, bool]:
         id = f"{row.run.run}.{row.number}.{row.attempts}"
-        with tracer.start_as_current_span(f"step {row.step}") as span:
-            span.set_attributes({"hardpoint.step": row.step, "hardpoint.run": str(row.run)})
+        with tracer.start_as_current_span(f"execute_tool {plan.name}") as span:
+            if span.is_recording():
+                span.set_attributes({**attributes(plan, row.run), "hardpoint.step": row.step})
             try:
                 ended = await self._way.means.calls.attempt(
                     plan, row.run, value, id=id, key=key, seconds=step.timeout_seconds
