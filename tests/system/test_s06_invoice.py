@@ -150,6 +150,19 @@ async def test_s06_an_invoice_becomes_a_row_and_a_mail(
     assert len(await ledger.rows()) == 1
 
 
+async def test_s06_what_does_not_fit_is_no_row_and_the_administrator_is_told(
+    system: System, client: Hardpoint, agent: Agent, ledger: Ledger
+) -> None:
+    await install(client, agent, ledger, system.upstream.serve(model))
+    await client.upload_file(documents.written(["A letter, and no invoice"]), "invoice-of-none.pdf")
+    run = await eventually(lambda: the_run(client, agent), 60.0)
+    assert run.state == run_pb2.RUN_STATE_FAILED, run
+    assert "input: 'amount' is a required property" in run.message
+    assert await ledger.rows() == []
+    assert system.post.last()["To"] == "root@example.com"
+    assert "'amount' is a required property" in system.post.last().get_content()
+
+
 @pytest.mark.parametrize("separate", [False, True], ids=["one", "many"])
 async def test_s07_killed_while_it_stores_there_is_one_row_and_one_mail(
     separate: bool, ledger: Ledger, postgres: EmbeddedPostgres
