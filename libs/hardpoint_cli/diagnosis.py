@@ -40,6 +40,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
         "hardpoint.runtime.v1.AgentService",
         "hardpoint.runtime.v1.InstallationService",
         "hardpoint.runtime.v1.RunService",
+        "hardpoint.runtime.v1.TriggerService",
     ),
 }
 """The contracts that each unit serves."""

@@ -64,9 +64,9 @@ def test_a_capability_is_shown_with_all_that_matters(cli: Run, published: World)
 
 
 def test_what_opens_nothing_yet_is_said_before_it_is_granted(cli: Run, published: World) -> None:
-    published.releases[f"{WEATHER}/releases/1.0.0"].manifest.authority.permissions.append("ai.call")
+    published.releases[f"{WEATHER}/releases/1.0.0"].manifest.authority.permissions.append("integration.crm")
     said = cli("show", "weather-lookup").table
-    assert "ai.call | Call AI/LLM services (opens nothing yet)" in said
+    assert "integration.crm | Access CRM (opens nothing yet)" in said
     assert "network.http.get | Make HTTP GET requests" in said
 
 

@@ -58,6 +58,7 @@ class ExecutorProcess:
             "HARDPOINT_LISTEN": address,
             "HARDPOINT_CONFIG_ADDRESS": self.registry,
             "HARDPOINT_REGISTRY_ADDRESS": self.registry,
+            "HARDPOINT_FILES_ADDRESS": self.registry,
             "HARDPOINT_LOG_FORMAT": "json",
             **self.options,
         }

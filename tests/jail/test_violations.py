@@ -44,7 +44,7 @@ class OneSlot:
     async def fill(self) -> None:
         """It is full."""
 
-    async def take(self, org: str, capability: str) -> Child:
+    async def take(self, org: str, capability: str, depth: int = 0) -> Child:
         await self.slot.renew_child()
         assert self.slot.child is not None
         return self.slot.child

@@ -73,7 +73,7 @@ def slack_event(text: str = "Oslo", event_id: str = "Ev1") -> bytes:
 
 
 @pytest.fixture
-def deliver(server, dial, clock) -> Deliver:
+async def deliver(server, dial, clock) -> Deliver:
     """`await deliver(trigger, body)` is what the door asks of the runtime."""
     door = dial(server, "hardpoint", "door")
 
