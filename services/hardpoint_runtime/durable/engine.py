@@ -177,8 +177,8 @@ class Engine:
                 _log.exception("no care is taken of workflows")
 
     async def _care(self) -> None:
-        await self._beat()
         async with self._database.transaction(ANY_ORG) as connection:
+            await connection.execute(_BEAT, {"worker": self.worker})
             there = await connection.scalar(_THERE)
             dead = list((await connection.scalars(_DEAD, {"seconds": DEAD_SECONDS})).all())
         if not there:
