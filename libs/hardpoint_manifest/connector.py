@@ -11,7 +11,7 @@ from typing import Final
 from hardpoint_manifest import source as written
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import CONNECTOR_AUTH, OAuth2, Requirement
-from hardpoint_manifest.providers import provider_of
+from hardpoint_manifest.providers import Provider, provider_of
 
 _NAMED: Final = re.compile(r"(?:\$\{|\{\{)\s*([A-Za-z][A-Za-z0-9_]{0,63})\s*\}")
 _SETTING: Final = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -75,21 +75,34 @@ def derived(capability: written.Capability) -> tuple[Requirement, ...]:
 
 def oauth2(capability: written.Capability) -> OAuth2 | None:
     """What a connector says of signing in by OAuth2; nothing when no setting holds its token."""
-    auth = completed(capability.api.auth) if capability.api is not None else None
-    if auth is None or auth.type != "oauth2":
+    api = capability.api
+    auth = completed(api.auth) if api is not None else None
+    if api is None or auth is None or auth.type != "oauth2":
         return None
     declared = _declared(capability)
     keys = [key for key in _NAMED.findall(auth.token) if key in declared or _SETTING.fullmatch(key)]
     if not keys:
         return None
+    known = signs_in_at(auth, provider_of(api.base_url))
     return OAuth2(
         setting=keys[0],
         grant=auth.grant,
-        authorization_url=auth.authorization_url,
-        token_url=auth.token_url,
+        authorization_url=known.authorization_url if known else auth.authorization_url,
+        token_url=known.token_url if known else auth.token_url,
         scopes=tuple(auth.scopes),
         pkce=auth.pkce,
     )
+
+
+def signs_in_at(auth: written.Auth, provider: Provider | None) -> Provider | None:
+    """The known provider whose own pages people sign in at: those that an author names, or who names none.
+
+    The token URL goes with the page: a code that it gives is good at the provider's own address alone, and the client's
+    secret has no business at another one.
+    """
+    if provider is None or auth.grant != "authorization_code":
+        return None
+    return provider if auth.authorization_url in {"", provider.authorization_url} else None
 
 
 def _declared(capability: written.Capability) -> set[str]:

@@ -86,7 +86,8 @@ def test_the_slack_example_asks_for_one_token():
     assert token.description == "Access token of slack.com with the scopes chat:write, channels:read"
     assert token.help_url == "https://api.slack.com/apps"
     signing = found.manifest.oauth2
-    assert (signing.setting, signing.token_url) == ("ACCESS_TOKEN", "https://slack.com/api/oauth.v2.token")
+    assert (signing.setting, signing.token_url) == ("ACCESS_TOKEN", "https://slack.com/api/oauth.v2.access")
+    assert signing.authorization_url == "https://slack.com/oauth/v2/authorize"
     assert (signing.grant, signing.scopes, signing.pkce) == (
         "authorization_code",
         ("chat:write", "channels:read"),
@@ -94,6 +95,31 @@ def test_the_slack_example_asks_for_one_token():
     )
     finding = only(found.findings, "needs-setting")
     assert (finding.path, finding.line) == ("capability.api.auth", 11)
+
+
+SLACK = "https://slack.com/oauth/v2/authorize", "https://slack.com/api/oauth.v2.access"
+OTHER = {
+    "authorization_url": "https://slack.com/openid/connect/authorize",
+    "token_url": "https://slack.com/api/openid.connect.token",
+}
+ELSEWHERE = "https://id.example.com/token"
+
+
+@pytest.mark.parametrize(
+    ("auth", "places"),
+    [
+        ({}, SLACK),
+        ({"token_url": ELSEWHERE}, SLACK),
+        ({"authorization_url": SLACK[0], "token_url": ELSEWHERE}, SLACK),
+        (OTHER, tuple(OTHER.values())),
+        ({"grant": "client_credentials", "token_url": ELSEWHERE}, ("", ELSEWHERE)),
+    ],
+)
+def test_codes_of_a_known_page_go_nowhere_else(auth, places):
+    found = report(connector(base_url="https://slack.com/api", auth={"type": "oauth2", **auth}))
+    assert (found.manifest.oauth2.authorization_url, found.manifest.oauth2.token_url) == places
+    told = {finding.rule: finding.message for finding in found.findings}
+    assert ("so it is not used" in told.get("oauth-token-url", "")) is (places == SLACK)
 
 
 @pytest.mark.parametrize("settings", [[{"key": "bot_token", "type": "secret"}], {"bot_token": {"type": "secret"}}])

@@ -52,7 +52,8 @@ def test_signing_in_travels() -> None:
     assert json_format.MessageToDict(manifest_to_proto(report.manifest).oauth2) == {
         "setting": "ACCESS_TOKEN",
         "grant": "authorization_code",
-        "tokenUrl": "https://slack.com/api/oauth.v2.token",
+        "authorizationUrl": "https://slack.com/oauth/v2/authorize",
+        "tokenUrl": "https://slack.com/api/oauth.v2.access",
         "scopes": ["chat:write", "channels:read"],
         "pkce": True,
     }

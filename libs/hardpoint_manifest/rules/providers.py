@@ -99,16 +99,19 @@ def _oauth(subject: Subject, path: Path, auth: written.Auth, provider: Provider 
         if url and not _is_https(url):
             message = f"`{field}` is no https URL of a public host; codes and tokens travel there"
             yield subject.error("invalid-url", (*path, field), message)
+    taken = connector.signs_in_at(auth, provider) is not None
     if not auth.authorization_url and auth.grant == "authorization_code":
         place = (*path, "authorization_url")
         patch = (PatchOp("add", pointer(place), provider.authorization_url),) if provider else ()
         fix = f"add {provider.authorization_url}" if provider else "it is in the provider's documentation"
         message = "nothing says where people will give their consent"
+        message += ", so it is where the provider has it" if taken else ""
         yield subject.warning("oauth-authorization-url", place, message, fix, patch)
     if provider and auth.token_url != provider.token_url:
         place = (*path, "token_url")
         patch = (PatchOp("replace" if auth.token_url else "add", pointer(place), provider.token_url),)
         message = f"{auth.token_url or 'no token_url'} is not where the provider exchanges codes"
+        message += ", so it is not used" if taken else ""
         yield subject.warning("oauth-token-url", place, message, f"use {provider.token_url}", patch)
     elif not auth.token_url:
         yield subject.warning("oauth-token-url", (*path, "token_url"), "nothing says where codes are exchanged")
