@@ -17,7 +17,7 @@ Place = tuple[str | int, ...]
 
 def is_file(schema: Any) -> bool:
     """Whether a schema is that of a file, whatever it says of it in words."""
-    return isinstance(schema, Mapping) and {key: schema.get(key) for key in _TELLING} == _FILE
+    return isinstance(schema, Mapping) and all(schema.get(key) == told for key, told in _FILE.items())
 
 
 def handles(schema: Any, value: Any, place: Place = ()) -> Iterator[tuple[Place, Mapping[str, Any]]]:

@@ -82,6 +82,8 @@ class Secrets:
 
 def password_in(value: str) -> str:
     """The password of a URL such as `postgresql://user:password@host/database`, or nothing."""
+    if "@" not in value:
+        return ""
     try:
         return unquote(urlsplit(value).password or "")
     except ValueError:

@@ -166,8 +166,7 @@ class Calls:
         if attached.release.kind == WORKFLOW or name.action in attached.approvals or run is not None:
             patience = None if remaining is None else max(0.0, remaining - ANSWER_SECONDS)
             return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run))
-        plan = replace(_plan(agent, offer), oversize_to_file=oversize_to_file)
-        return await self._run(caller, plan, value, remaining)
+        return await self._run(caller, _plan(agent, offer, oversize_to_file), value, remaining)
 
     async def offered(self, agent: AgentName, action: str, release: ReleaseName | None = None) -> Offer:
         """What a run that no agent asks for would run: what is attached, or of another release what would be.
@@ -350,7 +349,7 @@ def _answer_of(workflow: Workflow) -> Answer | Run:
     return run
 
 
-def _plan(agent: AgentName, offer: Offer) -> Plan:
+def _plan(agent: AgentName, offer: Offer, oversize_to_file: bool = False) -> Plan:
     attached, release = offer.attached, offer.attached.release
     installation = attached.installation
     settings = SettingsName(installation.org, installation.installation) if release.requirements else None
@@ -364,6 +363,7 @@ def _plan(agent: AgentName, offer: Offer) -> Plan:
         attached.counted_for,
         attached.grants,
         offer.callees,
+        oversize_to_file=oversize_to_file,
     )
 
 
