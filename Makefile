@@ -40,7 +40,7 @@ $(INSTALLED): $(READY) $(PACKAGES) pyproject.toml setup.py | $(GENERATED)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## The main job on real input: upload, publish, install, grant, attach, call; with the trace of the last call
+demo: setup ## The main job on real input: files become actions, a call's trace, a workflow that outlives kill -9
 	@PYTHONPATH=examples $(BIN)/python -m demo
 
 up: setup ## Serve all units on this machine, with an embedded PostgreSQL

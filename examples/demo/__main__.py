@@ -22,6 +22,7 @@ from demo.office import office
 from demo.otlp import Receiver
 from demo.screen import console, heading, show_error, show_trace
 from demo.upstreams import exchange_rates, slack, upstream, weather
+from demo.waiting import eventually
 from hardpoint_client import Agent, AgentResponse, Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError
@@ -33,7 +34,6 @@ ORG = "acme"
 WEATHER_KEY = "demo-key-7f3a"
 SLACK_KEY = "demo-token-1c9e"
 CSV = "value\n1\n2\n3\n4\n100\n"
-TRACE_SECONDS = 10.0
 
 
 class Demo:
@@ -139,9 +139,11 @@ async def main() -> None:
 async def _show_trace(receiver: Receiver, telemetry: Telemetry, trace_id: str, arrived: str) -> None:
     """Show a trace once the server's own end of the call has come: it sends spans in batches, the outermost last."""
     await asyncio.to_thread(telemetry.traces.force_flush)
-    async with asyncio.timeout(TRACE_SECONDS):
-        while not receiver.has(trace_id, "hardpoint", "CallAction"):
-            await asyncio.sleep(0.05)
+
+    async def came() -> bool:
+        return receiver.has(trace_id, "hardpoint", "CallAction")
+
+    await eventually("the trace", came)
     show_trace(receiver.trace(trace_id))
     same = "the same trace" if trace_id in arrived else "NOT this trace"
     console.print(f"  [dim]traceparent at the upstream: {arrived} ({same})[/]")
@@ -154,7 +156,7 @@ def _cancel(task: asyncio.Task[None]) -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except (HardpointError, RuntimeError, TimeoutError) as error:
+    except (HardpointError, RuntimeError) as error:
         console.print(f"[red]error[/]: {error}")
         sys.exit(1)
     except (KeyboardInterrupt, asyncio.CancelledError):

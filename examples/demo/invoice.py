@@ -1,12 +1,10 @@
 """The design document's invoice workflow, with a kill -9 in the middle: a PDF becomes one row and one mail."""
 
-import asyncio
 import io
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import TypeVar
 
 import pypdfium2
 from reportlab.pdfgen.canvas import Canvas
@@ -15,6 +13,7 @@ from demo.adding import add_capability
 from demo.daemon import Deployment
 from demo.office import MAIL, MAIL_KEY, MODEL, MODEL_KEY, Office
 from demo.screen import console, heading, say_done
+from demo.waiting import eventually, within
 from hardpoint.runtime.v1 import run_pb2, trigger_pb2
 from hardpoint_client import Agent, Hardpoint
 
@@ -31,8 +30,6 @@ SCHEMA = {
     "required": ["number", "amount", "vendor", "date"],
 }
 SERVICES = ("ocr", "ai", "validate", "database", "email", "notify")
-WAIT_SECONDS = 30.0
-Answer = TypeVar("Answer")
 ENDED = {run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED}
 
 
@@ -48,9 +45,9 @@ async def show_invoice(client: Hardpoint, agent: Agent, deployment: Deployment, 
         await office.ledger.execute("LOCK TABLE invoices IN SHARE MODE")
         await client.upload_file(invoice, "invoice-1.pdf")
         console.print("  [cyan]›[/] upload invoice-1.pdf [dim](the demo holds a lock on the table invoices)[/]")
-        run = await _eventually("a run", lambda: _run(client))
+        run = await eventually("a run", lambda: _run(client))
         seen = await _follow(client, run, until=_stores)
-        await _eventually("an INSERT that waits", office.is_waited_for)
+        await eventually("an INSERT that waits", office.is_waited_for)
         console.print(f"    {'store':<9} {'database.insert':<16} its INSERT waits for the lock")
         await daemon.kill()
         console.print("  [red]kill -9[/] of the process that is all of Hardpoint; the database server goes on")
@@ -62,7 +59,7 @@ async def show_invoice(client: Hardpoint, agent: Agent, deployment: Deployment, 
         await _say_outcome(again, run, office)
         await again.upload_file(_picture(invoice), "invoice-1.png")
         console.print("  [cyan]›[/] upload invoice-1.png [dim](the same page as a picture)[/]")
-        delivery = await _eventually("a word of the picture", lambda: _second_delivery(again, agent))
+        delivery = await eventually("what came of the picture", lambda: _second_delivery(again, agent))
         word = trigger_pb2.DeliveryState.Name(delivery.state).removeprefix("DELIVERY_STATE_").lower()
         console.print(f"    [bold]{word}[/], {'and it started a run' if delivery.run else 'so it started no run'}")
         if delivery.state != trigger_pb2.DELIVERY_STATE_FILTERED or delivery.run:
@@ -128,7 +125,7 @@ async def _follow(
 ) -> int:
     """Show the steps of a run as they end, until a change that is waited for; its sequence."""
     async with (
-        asyncio.timeout(WAIT_SECONDS),
+        within("the next change of the run"),
         aclosing(client.runs.WatchRun(run_pb2.WatchRunRequest(name=run, sequence=after))) as changes,
     ):
         async for change in changes:
@@ -162,14 +159,3 @@ async def _say_outcome(client: Hardpoint, run: str, office: Office) -> None:
         console.print(f"    {len(found)} {word}: [bold]{'; '.join(found)}[/]")
     if (len(rows), len(mails)) != (1, 1):
         raise RuntimeError("there should be one row and one mail")
-
-
-async def _eventually(what: str, holds: Callable[[], Awaitable[Answer | None]]) -> Answer:
-    """Ask until the answer is true; the answer. Raises RuntimeError with what was waited for."""
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not (answer := await holds()):
-                await asyncio.sleep(0.02)
-            return answer
-    except TimeoutError:
-        raise RuntimeError(f"{what} did not come within {WAIT_SECONDS:.0f} s") from None
