@@ -30,16 +30,16 @@ class Signal:
 
 
 class Changes:
-    """Tells those who wait; `hear` takes what the database said: a run's name, and the worker that wrote it."""
+    """Tells those who wait; `hear` takes what the database said: a run's name, and of a step who wrote it."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[tuple[Signal, str]]] = {}
+        self._waiting: dict[str, set[tuple[Signal, str, bool]]] = {}
 
     @contextmanager
-    def of(self, run: RunName, but: str = "") -> Iterator[Signal]:
-        """A signal for the changes of a run, but for those that this worker writes."""
+    def of(self, run: RunName, but: str = "", *, steps: bool = True) -> Iterator[Signal]:
+        """A signal for the changes of a run, but for those that this worker writes; or not for those of its steps."""
         signal = Signal()
-        entry = (signal, but)
+        entry = (signal, but, steps)
         self._waiting.setdefault(str(run), set()).add(entry)
         try:
             yield signal
@@ -51,12 +51,12 @@ class Changes:
     def hear(self, payload: str) -> None:
         """A run changed."""
         run, _, worker = payload.partition(" ")
-        for signal, but in self._waiting.get(run, ()):
-            if not but or worker != but:
+        for signal, but, steps in self._waiting.get(run, ()):
+            if not worker or (steps and worker != but):
                 signal.set()
 
     def wake(self) -> None:
         """Have everybody look now: the unit stops."""
         for waiting in self._waiting.values():
-            for signal, _ in waiting:
+            for signal, _, _ in waiting:
                 signal.set()

@@ -275,7 +275,7 @@ class Workflows:
         """The run when it has ended or waits for somebody, else after so many seconds; raises NotFound."""
         clock = asyncio.get_running_loop().time
         ends = None if patience is None else clock() + patience
-        with self._changes.of(name) as signal:
+        with self._changes.of(name, steps=False) as signal:
             while True:
                 workflow = await self.get(caller, name)
                 left = None if ends is None else ends - clock()
