@@ -62,6 +62,13 @@ DOUBLES = {
 }
 """The file of each, by engine and tier: Python and QuickJS in slots, the others in an nsjail for each call."""
 
+
+def workflow(name: str, *steps: dict[str, Any]) -> bytes:
+    """A file of the workflow `name`, whose steps are done one after the other."""
+    header = {**_header(name), "type": "workflow"}
+    return json.dumps({"capability": {**header, "workflow": {"steps": steps}}}).encode()
+
+
 _NODES = [f"double-{number}" for number in range(1, 6)]
 FLOW = json.dumps(
     {

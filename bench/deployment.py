@@ -29,6 +29,8 @@ from hardpoint_kit.state import default_state_folder
 
 ORG = "bench"
 HOST = "api.weather.com"
+UNBOUNDED = 10_000_000
+"""Deliveries a minute: what bounds them is what is measured."""
 UNIT = ((ORG_METADATA, ORG), (SUBJECT_METADATA, "bench"))
 """What a unit of Hardpoint says besides its token: for whom it asks."""
 
@@ -41,6 +43,7 @@ class Measured:
     agent: Agent
     daemon: int
     """The id of the daemon's process."""
+    deployment: Deployment
     state: Path
     """Its folder."""
     config: Any
@@ -144,7 +147,12 @@ async def measured(servers: Servers) -> AsyncIterator[Measured]:
     Raises RuntimeError when another run has the folder.
     """
     state = default_state_folder() / "bench"
-    options = {"executor_host_aliases": {HOST: servers.upstream}, "executor_queue": 128}
+    options = {
+        "executor_host_aliases": {HOST: servers.upstream},
+        "executor_queue": 128,
+        "runtime_trigger_deliveries_per_minute": UNBOUNDED,
+        "runtime_org_deliveries_per_minute": UNBOUNDED,
+    }
     with _alone(state.with_name("bench.lock")):
         shutil.rmtree(state, ignore_errors=True)
         deployment = Deployment(state, options=options)
@@ -159,7 +167,7 @@ async def measured(servers: Servers) -> AsyncIterator[Measured]:
                     return Hardpoint(Login(deployment.address, keys.mint("bench", org, ["admin"])))
 
                 stubs = ConfigServiceStub(service), ExecutorServiceStub(service)
-                run = Measured(client, Agent(client, "helper"), _pid(deployment), state, *stubs, client_of)
+                run = Measured(client, Agent(client, "helper"), _pid(deployment), deployment, state, *stubs, client_of)
                 await _set_up(run)
                 yield run
         finally:

@@ -5,6 +5,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Collection
 from functools import partial
 
 import grpc.aio
@@ -23,7 +24,11 @@ from bench.recovery import recovery
 from bench.report import Report
 from bench.servers import ECHO, Servers, servers
 from bench.soak import soak
+from bench.steps import steps
+from bench.takeover import takeover
 from bench.through import asks, calls_and_executions
+from bench.waiting import waiting
+from bench.webhook import webhook
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_kit.errors import HardpointError
 
@@ -64,18 +69,20 @@ class Suite:
         self._call: Probe = partial(run.call, *CALLS["http"])
         self._of_a_call = {"echo": self._echo, "upstream": self._upstream, "call_http": self._call}
 
-    async def take(self) -> None:
-        """Take every figure."""
+    async def take(self, wanted: Collection[str] = ()) -> None:
+        """Take every figure, or those of the parts that are wanted; raises RuntimeError for a part there is not."""
         for probe in self._of_a_call.values():
             for _ in range(WARM_UP_CALLS):
                 await probe()
-        for part in (
+        parts = (
             self.memory,
             self.calls,
             self.rates,
             self.through,
             self.code,
             self.flows,
+            self.steps,
+            self.webhook,
             self.asks,
             self.cpu,
             self.jails,
@@ -84,8 +91,15 @@ class Suite:
             self.publishing,
             self.soak,
             self.recovery,
+            self.takeover,
             self.hostile,
-        ):
+            self.waiting,
+        )
+        if unknown := set(wanted) - {part.__name__ for part in parts}:
+            raise RuntimeError(f"no part {', '.join(sorted(unknown))}: {', '.join(part.__name__ for part in parts)}")
+        for part in parts:
+            if wanted and part.__name__ not in wanted:
+                continue
             began = time.perf_counter()
             console.print(f"[dim]{part.__name__} ...[/]", end="")
             await self._run.renew()
@@ -166,6 +180,14 @@ class Suite:
         for name, taken in times.items():
             self.report.add(f"{name}.p50", taken.p50, "ms", None if name == "five_calls" else "five_calls.p50")
             self.report.add(f"{name}.p99", taken.p99, "ms", None if name == "five_calls" else "five_calls.p99")
+
+    async def steps(self) -> None:
+        """Runs of workflows next to bare DBOS."""
+        await steps(self._run, self.report)
+
+    async def webhook(self) -> None:
+        """What the door takes."""
+        await webhook(self._run, self.report, self._echo)
 
     async def asks(self) -> None:
         """What jailed code asks of the broker."""
@@ -250,6 +272,14 @@ class Suite:
         """After what got jails killed."""
         await recovery(self._run, self.report)
 
+    async def takeover(self) -> None:
+        """Runs whose process is killed."""
+        await takeover(self._run, self.report)
+
+    async def waiting(self) -> None:
+        """Runs that wait; they are there until the end."""
+        await waiting(self._run, self.report)
+
     async def hostile(self) -> None:
         """Calls of one organisation alone, and while ten others do their worst."""
         code = partial(self._run.call, *CALLS["python"])
@@ -282,30 +312,34 @@ def _fresh(number: int) -> bytes:
     return json.dumps({"capability": capability}).encode()
 
 
-async def _take(at: Servers) -> Report:
+async def _take(at: Servers, wanted: Collection[str]) -> Report:
     async with (
         measured(at) as run,
         grpc.aio.insecure_channel(at.echo) as echo,
         httpx.AsyncClient(base_url=f"http://{at.upstream}", trust_env=False) as upstream,
     ):
         suite = Suite(run, echo, upstream)
-        await suite.take()
+        await suite.take(wanted)
         return suite.report
 
 
-async def _main() -> None:
+async def _main(wanted: Collection[str]) -> None:
     began = time.perf_counter()
-    console.print("[dim]starting five units in one process, with an embedded PostgreSQL ...[/]")
+    console.print("[dim]starting all units in one process, with an embedded PostgreSQL ...[/]")
     async with servers() as at:
-        report = await _take(at)
-    report.save()
+        report = await _take(at, wanted)
+    if not wanted:
+        report.save()
     report.show(console, time.perf_counter() - began)
 
 
 def main() -> None:
-    """Run the suite and report; a failure has a word and an exit status."""
+    """Run the suite, or the parts that are named, and report; only a whole run is kept.
+
+    A failure has a word and an exit status.
+    """
     try:
-        uvloop.run(_main())
+        uvloop.run(_main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
     except (HardpointError, RuntimeError) as error:
