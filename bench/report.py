@@ -52,8 +52,8 @@ class Report:
         """Say whether a goal is met."""
         self.goals.append(f"{'[green]met[/]' if met else '[red]not met[/]'}: {text}")
 
-    def show(self, console: Console, seconds: float) -> None:
-        """Print everything."""
+    def show(self, console: Console, seconds: float, *, kept: bool) -> None:
+        """Print everything, and where it is `kept`."""
         console.width = max(console.width, WIDTH)
         console.print(f"\n[bold]Hardpoint[/] on {self.machine}")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -72,7 +72,7 @@ class Report:
         console.print(table, "")
         for goal in self.goals:
             console.print(goal)
-        console.print(f"[dim]{seconds:.0f} s; {LATEST}[/]")
+        console.print(f"[dim]{seconds:.0f} s; {LATEST if kept else 'not kept'}[/]")
 
     def save(self) -> None:
         """Write the file, whole or not at all."""

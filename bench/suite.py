@@ -330,7 +330,7 @@ async def _main(wanted: Collection[str]) -> None:
         report = await _take(at, wanted)
     if not wanted:
         report.save()
-    report.show(console, time.perf_counter() - began)
+    report.show(console, time.perf_counter() - began, kept=not wanted)
 
 
 def main() -> None:
