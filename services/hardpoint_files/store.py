@@ -71,10 +71,20 @@ _FORGET_CONTENT = text(
 _EXPIRED = text(
     f"SELECT {_COLUMNS} FROM files WHERE expires_at < :before ORDER BY org LIMIT :most FOR UPDATE SKIP LOCKED"
 )
-_NOW = text("SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)")
+# Before this one nothing of this database can come any more. A snapshot's own xmin would count what other databases of
+# the server do. The snapshot comes first and the list of who runs after it, so what is in neither has ended by then.
+# The list has the lower 32 bits of numbers: what seems to lie half of them ahead began after the snapshot.
+_SETTLED = text("""
+    WITH latest AS (SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS next),
+    running AS (
+        SELECT ((next - CAST(CAST(backend_xid AS text) AS bigint)) % 4294967296 + 4294967296) % 4294967296 AS behind
+        FROM pg_stat_activity, latest WHERE datname = current_database() AND backend_xid IS NOT NULL
+    )
+    SELECT CAST(next - coalesce((SELECT max(behind) FROM running WHERE behind < 2147483648), 0) AS text) FROM latest
+""")
 _UPLOADS = text(
     f"SELECT {_COLUMNS} FROM files WHERE run = '' AND (transaction, sequence) > (CAST(:transaction AS xid8), :sequence)"
-    " AND transaction < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY transaction, sequence LIMIT :limit"
+    " AND transaction < CAST(:settled AS xid8) ORDER BY transaction, sequence LIMIT :limit"
 )
 _ADD_TICKET_KEY = text("INSERT INTO ticket_keys (key) VALUES (:key) ON CONFLICT DO NOTHING")
 _TICKET_KEY = text("SELECT key FROM ticket_keys")
@@ -186,11 +196,12 @@ class Transaction:
 
     async def cursor(self) -> Cursor:
         """Where uploads of from now on begin."""
-        return str(await self.connection.scalar(_NOW)), 0
+        return str(await self.connection.scalar(_SETTLED)), 0
 
     async def uploads(self, after: Cursor, limit: int) -> tuple[list[File], Cursor]:
         """Return uploads behind a cursor, in their order, and the cursor behind them."""
-        asked = {"transaction": after[0], "sequence": after[1], "limit": limit}
+        settled = str(await self.connection.scalar(_SETTLED))
+        asked = {"transaction": after[0], "sequence": after[1], "settled": settled, "limit": limit}
         rows = (await self.connection.execute(_UPLOADS, asked)).all()
         return [_file(row) for row in rows], (rows[-1].transaction, rows[-1].sequence) if rows else after
 
