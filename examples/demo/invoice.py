@@ -40,8 +40,7 @@ async def show_invoice(client: Hardpoint, agent: Agent, deployment: Deployment, 
     daemon = deployment.processes["runtime"]
     invoice = written_invoice()
     async with office.ledger.transaction():
-        # SHARE keeps writers out and writes nothing itself: while somebody writes, on any database of this server,
-        # younger uploads are not heard of.
+        # SHARE keeps writers out and lets everybody read.
         await office.ledger.execute("LOCK TABLE invoices IN SHARE MODE")
         await client.upload_file(invoice, "invoice-1.pdf")
         console.print("  [cyan]›[/] upload invoice-1.pdf [dim](the demo holds a lock on the table invoices)[/]")
