@@ -6,6 +6,7 @@ packages of a minimal Debian, this Python in the place of its own, and the locke
 So a library that the image lacks is lacking here. Needs Debian, or a system derived from it.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -126,8 +127,9 @@ def _copy_locked_packages(tree: Path) -> None:
         if package.version != version:
             raise RuntimeError(f"{name} {package.version} is installed, {version} is locked: make setup")
         for file in package.files or ():
-            if ".." not in file.parts:
-                target = tree / _PACKAGES / file
+            # Outside of the packages lie programs, which nothing here starts, and what wheels bring as data.
+            if ".." not in file.parts or "share" in file.parts:
+                target = Path(os.path.normpath(tree / _PACKAGES / file))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file.locate(), target)
 
