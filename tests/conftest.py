@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.nodeid import NodeId
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
@@ -67,15 +66,6 @@ def _quick_place() -> str | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["state_folder"] = str(node.config.stash[STATE_FOLDER])
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let groups be groups: where xdist 3.8 writes a test's group, pytest 9.2 does not look any more."""
-    for item in items:
-        grouped = getattr(item, "_nodeid", None)
-        if isinstance(grouped, str) and hasattr(item, "_id"):
-            item._id = NodeId.parse(grouped)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

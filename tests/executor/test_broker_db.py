@@ -428,7 +428,8 @@ async def test_connections_are_kept_for_one_capability_and_are_few(org) -> None:
 async def test_a_connection_that_the_server_ended_is_replaced(org) -> None:
     maker, look = org
     await query(maker(), "SELECT 1 AS n")
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hardpoint'"
+    ours = "application_name = 'hardpoint' AND datname = current_database()"
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"
     await look.execute(end)
     assert await query(maker(), "SELECT 1 AS n") == [{"n": 1}]
 

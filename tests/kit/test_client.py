@@ -123,11 +123,12 @@ async def test_unit_calls_on_its_callers_behalf(method: str, serve: Any, dial: A
 
 @pytest.mark.parametrize("method", ["Down", "Both"])
 async def test_stream_can_be_left(method: str, server: Any, servicer: Any, dial: Any) -> None:
-    ended = asyncio.Event()
+    stays, ended = asyncio.Event(), asyncio.Event()
 
     async def act(request: Any, context: Any) -> None:
         try:
             if request.text == "stay":
+                stays.set()
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
             ended.set()
@@ -146,6 +147,7 @@ async def test_stream_can_be_left(method: str, server: Any, servicer: Any, dial:
     else:
         stub = channel.stream_stream(path, Echo.SerializeToString, Echo.FromString)(requests())
     assert (await anext(stub)).name == MINE
+    await asyncio.wait_for(stays.wait(), 10)
     await stub.aclose()
     await asyncio.wait_for(ended.wait(), 10)
 
