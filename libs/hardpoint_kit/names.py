@@ -22,6 +22,7 @@ PRODUCT_ORG = "hardpoint"
 """The org of what is shipped with the product; no token but a unit's own stands for it."""
 _PART = {"version": re.compile(VERSION, re.ASCII)}
 _ID = re.compile(ID, re.ASCII)
+_ORG = re.compile(rf"(?:orgs/(?P<org>{ID})(?:/|$)|listings/(?P<owner>{ID})\.)", re.ASCII)
 _LONGEST_PART = 128
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _HELP = {"version": "must be a semantic version such as 1.2.0"}
@@ -82,7 +83,7 @@ def kind_of(text: str) -> str:
 
 def org_of(text: str) -> str | None:
     """Tell the org that a resource name, or a parent's name, belongs to; None when it names none."""
-    found = re.match(rf"(?:orgs/(?P<org>{ID})(?:/|$)|listings/(?P<owner>{ID})\.)", text, re.ASCII)
+    found = _ORG.match(text)
     return (found["org"] or found["owner"]) if found else None
 
 

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hardpoint_kit.caller import current_caller
+from hardpoint_kit.carrier import carrier
 from hardpoint_kit.options import Options
 from hardpoint_kit.traces import Traces
 
@@ -81,14 +82,12 @@ def setup(service_name: str, options: Options) -> Telemetry:
 
 def inject() -> dict[str, str]:
     """Return the current trace context as headers, to be carried where no library does it."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier
+    return carrier(trace.get_current_span())
 
 
-def extract(carrier: Mapping[str, str]) -> Context:
+def extract(carried: Mapping[str, str]) -> Context:
     """Read a trace context that `inject` wrote."""
-    return _propagator.extract(carrier)
+    return _propagator.extract(carried)
 
 
 def trace_id() -> str:

@@ -17,17 +17,17 @@ Place = tuple[str | int, ...]
 
 def is_file(schema: Any) -> bool:
     """Whether a schema is that of a file, whatever it says of it in words."""
-    return isinstance(schema, Mapping) and all(schema.get(key) == told for key, told in _FILE.items())
+    return isinstance(schema, dict) and {key: schema.get(key) for key in _FILE} == _FILE
 
 
 def handles(schema: Any, value: Any, place: Place = ()) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """Every handle in a value that fits the schema, with its place."""
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, dict):
         return
     if is_file(schema):
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield place, value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, inner in schema.get("properties", {}).items():
             if key in value:
                 yield from handles(inner, value[key], (*place, key))

@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import h11
 import httpx
 import structlog
 from authlib.oauth2.base import OAuth2Error
@@ -24,7 +23,7 @@ from hardpoint_config.domain import SecretValue
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.dial import Alias, GuardedDialler, NotDialled, Resolve, Resolver
 from hardpoint_kit.errors import Conflict, Unavailable
-from hardpoint_kit.http1 import Connection
+from hardpoint_kit.http1 import Connection, NotHttp
 
 TOKEN_SECONDS = 5.0
 """What a token endpoint may take, from the lookup of its name to its last byte."""
@@ -112,7 +111,7 @@ class Providers:
             ) from None
         except (_Unusable, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             raise _unavailable(provider, "gave an answer that is none of OAuth2") from None
-        except (OSError, h11.ProtocolError):
+        except (OSError, NotHttp):
             raise _unavailable(provider, "cannot be reached") from None
         if said in _LATER:
             raise _unavailable(provider, "has no time now")
@@ -149,8 +148,7 @@ class Providers:
         try:
             if host not in self._aliases:
                 await connection.start_tls(self._tls, host)
-            request = h11.Request(method="POST", target=path, headers=list(sent.items()))
-            response = await connection.ask(request, body.encode())
+            head = await connection.ask("POST", path, sent, body.encode())
             data = b""
             async for chunk in connection.chunks():
                 data += chunk
@@ -158,7 +156,7 @@ class Providers:
                     raise _Unusable
         finally:
             connection.close()
-        return _Answer(response.status_code, data)
+        return _Answer(head.status, data)
 
 
 @dataclass(frozen=True, slots=True)

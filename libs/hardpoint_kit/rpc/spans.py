@@ -11,6 +11,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from hardpoint_kit.carrier import carrier
+
 CODE = "rpc.grpc.status_code"
 
 _tracer = trace.get_tracer("hardpoint")
@@ -20,9 +22,7 @@ _propagator = TraceContextTextMapPropagator()
 def client_span(method: str) -> tuple[Span, dict[str, str]]:
     """Start the span of a call to `/package.Service/Method`, with the metadata that carries it to the server."""
     span = _tracer.start_span(method[1:], kind=SpanKind.CLIENT, attributes=attributes(method))
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier, trace.set_span_in_context(span))
-    return span, carrier
+    return span, carrier(span)
 
 
 def server_span(method: str, metadata: Mapping[str, str]) -> tuple[Span, Context]:

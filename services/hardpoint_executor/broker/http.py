@@ -1,8 +1,7 @@
 """One request to one host over kept connections: no cookies, no proxies, no redirects, every byte counted.
 
-Connections are shared by the executions of one capability of one org, never more widely. h11 reads and writes what goes
-over them, without a client of a library above it, which would only bring what is refused here: cookies, redirects,
-proxies of the environment, log lines with URLs.
+Connections are shared by the executions of one capability of one org, never more widely. No client of a library stands
+above them: it would only bring what is refused here: cookies, redirects, proxies of the environment, lines with URLs.
 """
 
 import asyncio
@@ -14,18 +13,18 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import h11
 import httpx
 import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hardpoint_executor.broker.connections import Connections, Origin
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.dial import GuardedDialler, unreachable
 from hardpoint_executor.broker.policy import Target
+from hardpoint_kit.carrier import carrier
 from hardpoint_kit.dial import Alias, Resolve, Resolver
+from hardpoint_kit.http1 import Head, NotHttp
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -40,7 +39,6 @@ MOST_OWNERS = 128
 MAX_ANSWER_HEADERS = 128
 MAX_ANSWER_HEADER_BYTES = 64 * 1024
 
-_propagator = TraceContextTextMapPropagator()
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -131,8 +129,8 @@ class HttpClient:
     ) -> Answer:
         origin = Origin(target.host, target.port, target.scheme == "https" and target.host not in self._aliases)
         async with self._connections(owner).to(origin) as connection:
-            response = await connection.ask(_request(method, target, headers, body), body)
-            return await _read(response, connection.chunks(), method == "HEAD", target.host, response_bytes)
+            head = await connection.ask(method, target.path, _sent(method, target, headers, body), body)
+            return await _read(head, connection.chunks(), method == "HEAD", target.host, response_bytes)
 
     def _connections(self, owner: Owner) -> Connections:
         """Those of an owner; beyond the bound, the ones that were idle longest are closed, and none in use."""
@@ -146,17 +144,16 @@ class HttpClient:
         return connections
 
 
-def _request(method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> h11.Request:
+def _sent(method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:
     sent = {"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()}
     sent |= {"host": target.authority, "accept-encoding": "identity"}
     if body is not None or method in _WITH_BODY:
         sent["content-length"] = str(len(body or b""))
-    _propagator.inject(sent)
-    return h11.Request(method=method, target=target.path, headers=list(sent.items()))
+    return sent | carrier(trace.get_current_span())
 
 
-async def _read(response: h11.Response, chunks: AsyncIterator[bytes], bodiless: bool, host: str, limit: int) -> Answer:
-    raw = list(response.headers)
+async def _read(head: Head, chunks: AsyncIterator[bytes], bodiless: bool, host: str, limit: int) -> Answer:
+    raw = head.headers
     if len(raw) > MAX_ANSWER_HEADERS or sum(len(name) + len(value) for name, value in raw) > MAX_ANSWER_HEADER_BYTES:
         raise BrokerDenied(
             DenialCode.RESPONSE_TOO_LARGE, f"host {host} answered with too many headers", "ask for something smaller"
@@ -170,7 +167,7 @@ async def _read(response: h11.Response, chunks: AsyncIterator[bytes], bodiless: 
         body.feed(chunk)
     if not bodiless:
         body.end()
-    return Answer(response.status_code, headers, bytes(body.data), body.received)
+    return Answer(head.status, headers, bytes(body.data), body.received)
 
 
 def _joined(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -243,7 +240,7 @@ def _denials(host: str) -> Iterator[None]:
     """Errors of the HTTP libraries become denials; their texts, which may quote a request, stay behind."""
     try:
         yield
-    except h11.ProtocolError:
+    except NotHttp:
         raise _not_http(host) from None
     except OSError as error:
         raise _unreachable(host, error) from None

@@ -155,25 +155,26 @@ def _scattered(needle: bytes) -> re.Pattern[bytes]:
     )
 
 
-def _views(data: bytes) -> Iterator[tuple[bytes, bool]]:
+def _views(data: bytes) -> list[tuple[bytes, bool]]:
     """The bytes, and what may be encoded in them; with each whether it is text, that may hold further encodings."""
     left = max(MOST_DECODED * len(data), LEAST_DECODED)
     level = [data]
-    yield data, True
+    views = [(data, True)]
     for _ in range(DEPTH):
         following = []
         for text in level:
             for view, is_text in _decoded(text):
                 left -= len(view)
                 if left < 0:
-                    return
-                yield view, is_text
+                    return views
+                views.append((view, is_text))
                 if is_text:
                     following.append(view)
                 elif (runs := b"\n".join(_TEXT.findall(view))) != b"":
-                    yield runs, True
+                    views.append((runs, True))
                     following.append(runs)
         level = following
+    return views
 
 
 def _decoded(text: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -188,16 +189,18 @@ def _decoded(text: bytes) -> Iterator[tuple[bytes, bool]]:
         yield characters.encode("latin-1", errors="ignore"), True  # bytes as text, a character for each
     digits = text.translate(_BASE64, _NOT_BASE64)
     for begin in range(4 if len(digits) > 8 else 0):
-        yield from _opened(binascii.a2b_base64(digits[begin:] + b"A" * ((begin - len(digits)) % 4)))
+        opened = binascii.a2b_base64(digits[begin:] + b"A" * ((begin - len(digits)) % 4))
+        yield opened, False
+        if _ZLIB.search(opened):
+            yield from _inflated(opened)
     digits = text.replace(b"0x", b"").replace(b"\\x", b"").translate(None, _NOT_HEX)
     for begin in range(2 if len(digits) > 2 * LEAST_SPELLED else 0):
-        yield from _opened(binascii.unhexlify(digits[begin : len(digits) - (len(digits) - begin) % 2]))
-    yield from _inflated(text)  # last, for it can take all that is left of the bound
-
-
-def _opened(data: bytes) -> Iterator[tuple[bytes, bool]]:
-    yield data, False
-    yield from _inflated(data)
+        opened = binascii.unhexlify(digits[begin : len(digits) - (len(digits) - begin) % 2])
+        yield opened, False
+        if _ZLIB.search(opened):
+            yield from _inflated(opened)
+    if _ZLIB.search(text):
+        yield from _inflated(text)  # last, for it can take all that is left of the bound
 
 
 def _inflated(data: bytes) -> Iterator[tuple[bytes, bool]]:

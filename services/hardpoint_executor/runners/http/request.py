@@ -1,9 +1,7 @@
 """From an input to a request: no value leaves its place in the URL, in a header or in the body."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, quote_plus, unquote, urlencode
@@ -62,12 +60,13 @@ class RequestPlan:
 
     def render(self, variables: Variables) -> FetchRequest:
         """The request for these values, secrets still as handles; raises InvalidArgument naming the place."""
-        with _place("url"):
+        place = "url"
+        try:
             path = _below(_joined(self.path, variables, _path_value))
             query = [_joined(self.url_query, variables, _quoted)]
-        with _place("query"):
+            place = "query"
             query.append(urlencode(list(_pairs(self.query.evaluate(variables))), quote_via=quote, safe=""))
-        with _place("headers"):
+            place = "headers"
             headers = {
                 name: as_text(value, name)
                 for name, value in self.headers.evaluate(variables).items()
@@ -75,8 +74,12 @@ class RequestPlan:
             }
             if self.basic:
                 headers["Authorization"] = f"Basic {_basic(variables)}"
-        with _place("body"):
+            place = "body"
             body = None if self.body is None else self.body.render(variables)
+        except ExpressionError as error:
+            raise InvalidArgument(
+                f"{place}: {error.message}", reason="EXPRESSION_FAILED", place=place, fix=error.fix
+            ) from None
         url = "?".join(filter(None, (path, "&".join(filter(None, query)))))
         return FetchRequest(self.method, url, headers, body, self.timeout_seconds)
 
@@ -106,17 +109,6 @@ class BodyPlan:
         return "" if content is None else as_text(content)
 
 
-@contextmanager
-def _place(name: str) -> Iterator[None]:
-    """Says where in the request a value did not fit."""
-    try:
-        yield
-    except ExpressionError as error:
-        raise InvalidArgument(
-            f"{name}: {error.message}", reason="EXPRESSION_FAILED", place=name, fix=error.fix
-        ) from None
-
-
 def _split_at_query(parts: Parts) -> tuple[Parts, Parts]:
     for index, part in enumerate(parts):
         if isinstance(part, str) and "?" in part:
@@ -140,7 +132,7 @@ def _path_value(text: str) -> str:
 
 def _below(path: str) -> str:
     """The path, which no value may climb in; servers that decode `%2F` early must find no step in it either."""
-    if not _STEPS.isdisjoint(re.split(r"[/\\]", unquote(path))):
+    if not _STEPS.isdisjoint(unquote(path).replace("\\", "/").split("/")):
         raise ExpressionError("EXPRESSION_FAILED", "a value would climb in the path of the URL")
     return path
 
