@@ -64,6 +64,13 @@ def _quick_place() -> str | None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from scheduling import ByWhatIsStarted
+
+    return ByWhatIsStarted(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["state_folder"] = str(node.config.stash[STATE_FOLDER])
 

@@ -13,7 +13,7 @@ from .siege import PROGRAMS, TIERS, Program, Siege, besieged
 AT_ONCE = 6
 DEADLINE_SECONDS = 0.5
 # The siege is held once, before the first test, and watches the whole machine.
-pytestmark = [pytest.mark.xdist_group("siege"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module", params=TIERS)

@@ -27,7 +27,7 @@ ATTACKS = (
     "js/microtasks_forever.js",
     "js/ask_flood.js",
 )
-pytestmark = [pytest.mark.xdist_group("siege"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_every_call_of_a_tenant_that_behaves_is_answered(door: RecordedDoor) -> None:

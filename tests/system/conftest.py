@@ -39,9 +39,7 @@ CSV = "value\n1\n2\n3\n4\n100\n"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "topology" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--topology")
-        names = [chosen] if chosen else ["one", "many"]
-        params = [pytest.param(name, marks=pytest.mark.xdist_group(f"system-{name}")) for name in names]
-        metafunc.parametrize("topology", params, scope="session")
+        metafunc.parametrize("topology", [chosen] if chosen else ["one", "many"], scope="session")
 
 
 @dataclass

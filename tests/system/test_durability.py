@@ -19,8 +19,6 @@ from hardpointd.postgres import EmbeddedPostgres
 
 from .conftest import Programmable, add_file, eventually, http_capability, new_deployment, remove
 
-pytestmark = pytest.mark.xdist_group("system-one")
-
 
 @pytest.fixture
 async def own():

@@ -7,7 +7,6 @@ import json
 import time
 
 import httpx
-import pytest
 
 from hardpoint.manifest.v1.manifest_pb2 import Verifier
 from hardpoint.runtime.v1 import run_pb2, trigger_pb2
@@ -121,7 +120,6 @@ async def test_what_is_posted_badly_does_not_come_through(system, client, agent,
     assert await history(client, trigger) == []
 
 
-@pytest.mark.xdist_group("system-one")
 async def test_killed_between_the_answer_and_the_run_nothing_is_lost():
     programmable = Programmable()
     from demo.upstreams import upstream

@@ -39,7 +39,6 @@ async def apart():
 
 
 @pytest.mark.jail
-@pytest.mark.xdist_group("system-many")
 async def test_stopped_and_busy(apart):
     deployment, *clients = apart
     agents = [Agent(client, "helper") for client in clients]

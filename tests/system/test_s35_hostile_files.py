@@ -105,7 +105,6 @@ async def registry():
     remove(deployment)
 
 
-@pytest.mark.xdist_group("system-one")
 async def test_they_cost_little_memory(registry):
     """The whole process that takes the files is measured, from after a harmless one: what that loads stays loaded."""
     process, client = registry
