@@ -172,6 +172,22 @@ async def test_every_statement_has_its_own_permission(org, sql: str, needed: str
         "SELECT public.now()",
         "SELECT current_user",
         "SELECT 1 OPERATOR(public.+) 2",
+        "SELECT ('/etc/passwd').pg_read_file",
+        "SELECT (1).pg_sleep",
+        "SELECT (name).pg_ls_dir FROM customers",
+        "SELECT (f.f).pg_read_file FROM (SELECT '/etc/passwd'::text AS f) AS f",
+        "SELECT (ARRAY['/etc/passwd'])[1].pg_read_file",
+        "SELECT (jsonb_populate_record(NULL::customers, '{}')).name.pg_read_file",
+        "SELECT f.pg_read_file FROM unnest(ARRAY['/etc/passwd']) AS f",
+        "SELECT (SELECT f.pg_sleep) FROM generate_series(1, 1) AS f",
+        "SELECT pg_read_file.pg_read_file FROM unnest(ARRAY['/etc/passwd']) AS pg_read_file(a)",
+        "SELECT unnest.pg_read_file FROM unnest(ARRAY['/etc/passwd'])",
+        "SELECT f.pg_read_file FROM CAST('/etc/passwd' AS text) AS f",
+        "SELECT text.pg_read_file FROM CAST('/etc/passwd' AS text)",
+        "SELECT f.pg_read_file FROM unnest(ARRAY['/etc/passwd']) f, (SELECT 1 FROM unnest('{1}'::int[]) f(pg_read_file)) x",
+        "SELECT f.pg_sleep FROM unnest((SELECT array_agg(1) FROM jsonb_to_record('{}') AS x(pg_sleep int))) AS f",
+        "SELECT 1 OPERATOR(public.=) ANY (SELECT 1)",
+        "SELECT 1 ORDER BY 1 USING OPERATOR(public.<)",
         "SELECT * FROM XMLTABLE('/' PASSING '<a/>' COLUMNS a text)",
     ],
 )
@@ -179,6 +195,27 @@ async def test_what_no_capability_can_run(org, sql: str) -> None:
     maker, _ = org
     assert (await refused(maker(), sql)).code in (DenialCode.STATEMENT_REFUSED, DenialCode.INVALID_ARGUMENT)
     assert await query(maker(), "SELECT count(*) AS n FROM customers") == [{"n": 3}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT e.key AS a FROM jsonb_each('{\"x\": 1}') AS e",
+        "SELECT (jsonb_each('{\"x\": 1}')).key AS a",
+        "SELECT (jsonb_populate_record(NULL::customers, '{\"name\": \"x\"}')).name AS a",
+        "SELECT r.name AS a FROM jsonb_populate_recordset(NULL::customers, '[{\"name\": \"x\"}]') AS r",
+        "SELECT r.a FROM jsonb_to_recordset('[{\"a\": \"x\"}]') AS r(a text)",
+        "SELECT u.a FROM unnest(ARRAY['x']) WITH ORDINALITY AS u(a, n) WHERE u.n = 1",
+        "SELECT r.a FROM ROWS FROM (jsonb_to_recordset('[{\"a\": \"x\"}]') AS (a text), unnest('{1}'::int[])) AS r",
+        "SELECT u.u AS a FROM unnest(ARRAY['x']) AS u",
+        "SELECT ('X').lower AS a",
+        "SELECT c.name AS a FROM (SELECT 'x' AS name) AS c, public.customers AS d WHERE d.name = 'Ada'",
+    ],
+)
+async def test_fields_of_what_functions_give(org, sql: str) -> None:
+    maker, _ = org
+    every = {"settings": {"DATABASE_TABLES": "*"}}
+    assert await query(maker(**every), sql) == [{"a": "x"}]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,12 @@ _CLOCKS = frozenset(range(1, 10))
 """CURRENT_DATE to LOCALTIMESTAMP; the others say who is logged in, and where."""
 _CASCADE = postgast.pg_query_pb2.DropBehavior.Value("DROP_CASCADE")
 
+# What PostgreSQL reads in `x.name` where x has no such column: the function `name` of x. A field is believed to be one
+# where x is known to be a row, or by these names, which no function has.
+_FIELDS = frozenset({"key", "value", "ordinality", "lexeme", "positions", "weights"}) | FUNCTIONS
+_GIVE_ROWS = frozenset(f"{kind}_populate_{what}" for kind in ("json", "jsonb") for what in ("record", "recordset"))
+"""Functions whose columns are those of a table, and which fail for anything but a row."""
+
 Tables = Callable[[str], bool]
 
 
@@ -81,6 +87,7 @@ def read(sql: str) -> Statement:
     reading = _Reading()
     statement = _inner(found[0].stmt)
     reading.statement(statement, frozenset())
+    reading.check_columns()
     kind = _name(statement)
     if kind == "SelectStmt":
         reading.permissions.add("data.read")
@@ -93,6 +100,14 @@ class _Reading:
     def __init__(self) -> None:
         self.permissions: set[str] = set()
         self.tables: set[str] = set()
+        self._columns: set[tuple[str, str]] = set()
+        self._of_functions: dict[str, frozenset[str]] = {}
+
+    def check_columns(self) -> None:
+        """Refuse a column of what a function gives that may be a function of it; to be asked at the end."""
+        for place, name in self._columns:
+            if place in self._of_functions and name not in self._of_functions[place]:
+                raise _no_field(name)
 
     def statement(self, message: Message, known: frozenset[str]) -> None:
         """Read a statement, or one inside it; `known` are the names that an outer WITH gave to its queries."""
@@ -147,14 +162,40 @@ class _Reading:
                 return  # it names what FROM names
             case "FuncCall":
                 _check_function(_texts(message.funcname))
+            case "RangeFunction":
+                self._range_function(message)
+            case "ColumnRef":
+                names = [node.string.sval for node in message.fields if node.WhichOneof("node") == "string"]
+                if len(names) == len(message.fields) > 1:
+                    self._columns.add((names[-2], names[-1]))
+            case "A_Indirection":
+                _check_fields(message)
             case "A_Expr":
-                if len(message.name) > 1 and _texts(message.name)[0] != "pg_catalog":
-                    raise _refused("the statement names an operator of a schema", "use the operator alone")
+                _check_operator(_texts(message.name))
+            case "SubLink":
+                _check_operator(_texts(message.oper_name))
+            case "SortBy":
+                _check_operator(_texts(message.use_op))
             case "SQLValueFunction" if message.op not in _CLOCKS:
                 raise _refused("the statement asks who is logged in", "leave it out")
         for _, parts in _fields(message):
             for part in parts:
                 self._part(part, known)
+
+    def _range_function(self, message: Any) -> None:
+        """Remember which columns are sure to be there of what a function in FROM gives, by the name that it has."""
+        call = _inner(message.functions[0].list.items[0])
+        of_call = _name(call) == "FuncCall"
+        alias = message.alias.aliasname or (_texts(call.funcname)[-1] if of_call else "")
+        if not alias:
+            raise _refused("what stands in FROM has no name", "give it one with AS")
+        if of_call and len(message.functions) == 1 and _texts(call.funcname)[-1] in _GIVE_ROWS:
+            return
+        defined = [*message.coldeflist, *(part for one in message.functions for part in one.list.items[1].list.items)]
+        named = _texts(message.alias.colnames) or [alias]
+        columns = _FIELDS.union(named, (part.column_def.colname for part in defined))
+        # The same name may stand for two things in two places of a statement.
+        self._of_functions[alias] = columns & self._of_functions.get(alias, columns)
 
     def _table(self, table: Any) -> None:
         if table.catalogname:
@@ -185,6 +226,29 @@ def _check_function(names: list[str]) -> None:
             "use PostgreSQL's functions of texts, numbers, times, JSON, arrays and aggregates",
             function=shown,
         )
+
+
+def _check_operator(names: list[str]) -> None:
+    if len(names) > 1 and names[0] != "pg_catalog":
+        raise _refused("the statement names an operator of a schema", "use the operator alone")
+
+
+def _check_fields(message: Any) -> None:
+    """Refuse a field of a value that may be a function of it."""
+    value = _inner(message.arg)
+    of_row = _name(value) == "FuncCall" and _texts(value.funcname)[-1] in _GIVE_ROWS
+    for part in message.indirection[1 if of_row else 0 :]:
+        if part.WhichOneof("node") == "string" and part.string.sval not in _FIELDS:
+            raise _no_field(part.string.sval)
+
+
+def _no_field(name: str) -> BrokerDenied:
+    shown = name[:60]
+    return _refused(
+        f".{shown} of a value may be a field or a function, and {shown} is no function that a capability can use",
+        f"read a field by to_jsonb(value) ->> '{shown}'",
+        function=shown,
+    )
 
 
 def _fields(message: Message) -> Iterator[tuple[str, list[Any]]]:
