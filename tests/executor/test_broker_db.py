@@ -188,6 +188,7 @@ async def test_every_statement_has_its_own_permission(org, sql: str, needed: str
         "SELECT f.pg_sleep FROM unnest((SELECT array_agg(1) FROM jsonb_to_record('{}') AS x(pg_sleep int))) AS f",
         "SELECT 1 OPERATOR(public.=) ANY (SELECT 1)",
         "SELECT 1 ORDER BY 1 USING OPERATOR(public.<)",
+        'SELECT * FROM "sales.orders"',
         "SELECT * FROM XMLTABLE('/' PASSING '<a/>' COLUMNS a text)",
     ],
 )
@@ -355,11 +356,13 @@ async def test_values_of_every_kind_go_in(org) -> None:
         {"table": "customers", "rows": {"": 1}},
         {"table": "customers", "rows": {"x\0": 1}},
         {"table": "", "rows": {"name": "x"}},
+        {"table": "x.pg_catalog.pg_class", "rows": {"relname": "x"}},
     ],
 )
 async def test_rows_that_are_none(org, arguments: dict[str, Any]) -> None:
     maker, _ = org
-    assert (await denial(maker(), "insert", arguments)).code == DenialCode.INVALID_ARGUMENT
+    every = maker(settings={"DATABASE_TABLES": "*"})
+    assert (await denial(every, "insert", arguments)).code == DenialCode.INVALID_ARGUMENT
 
 
 async def test_names_cannot_carry_sql(org) -> None:

@@ -72,7 +72,9 @@ class Database:
         columns = list(rows[0])
         if any(row.keys() != rows[0].keys() for row in rows):
             raise invalid("the rows of one insert have the same columns", "give each row the same, null where empty")
-        place = ".".join(map(_quoted, table.split(".")[-2:]))
+        if table.count(".") > 1:
+            raise invalid("the table is no name of a table in this database", "use table, or schema.table")
+        place = ".".join(map(_quoted, table.split(".")))
         names = ", ".join(map(_quoted, columns))
         text = (
             f"INSERT INTO {place} ({names}) SELECT {names} "  # noqa: S608 - names, quoted; values are a parameter

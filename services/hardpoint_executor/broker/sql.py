@@ -200,6 +200,8 @@ class _Reading:
     def _table(self, table: Any) -> None:
         if table.catalogname:
             raise _refused("the statement names a table of another database", "use schema.table")
+        if "." in table.schemaname + table.relname:
+            raise _refused("the name of a table holds a dot, which no list of tables can say", "give it another name")
         self.tables.add(".".join(filter(None, (table.schemaname, table.relname))))
 
 
