@@ -4,6 +4,7 @@ A protobuf number is a double. A whole one comes back as int, so that 5 stays 5 
 lose their last digits, as they do in JavaScript.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -45,6 +46,24 @@ def too_many(document: Any) -> bool:
                 nested += outer
         level = nested
     return count > MOST_VALUES
+
+
+def read_json(text: str) -> Any:
+    """The value of a JSON text that others wrote; raises ValueError for what the wire does not carry.
+
+    That are NaN, numbers beyond a double, half characters, and more than `DEEPEST` levels; Python's reader takes them.
+    """
+    try:
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a character") from None
+    if too_deep(value):
+        raise ValueError("it is nested too deeply")
+    return value
 
 
 def from_struct(struct: Struct, place: str = "document") -> dict[str, Any]:
@@ -109,6 +128,20 @@ def _number(number: int | float) -> float:
     if not math.isfinite(converted):
         raise ValueError(f"{number} is not a JSON number")
     return converted
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    return _number(float(text))
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    _number(number)
+    return number
 
 
 def _key(key: object) -> str:

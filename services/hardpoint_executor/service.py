@@ -4,7 +4,6 @@ Every execution gets a broker of its own. How it ends is decided here and in the
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
@@ -42,7 +41,7 @@ from hardpoint_executor.runners.flow.inner import inner
 from hardpoint_executor.runners.flow.plan import FlowPlan
 from hardpoint_executor.runners.flow.runner import FlowRunner
 from hardpoint_executor.runners.offer import Engines
-from hardpoint_executor.runners.oversize import OVERSIZE_BYTES, OVERSIZE_FIX, fitting
+from hardpoint_executor.runners.oversize import OVERSIZE_BYTES, OVERSIZE_FIX, check_size, fitting
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.documents import DEEPEST, MOST_VALUES, too_deep, too_many
@@ -237,7 +236,7 @@ class Executor:
                 tell(Started("flow"))
                 async with asyncio.timeout(limits.wall_seconds):
                     output = await self._walk(program, execution, values, settings, inside)
-                _check_size(output, OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes)
+                check_size(output, OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes)
             else:
                 ran = await self._code.run(program, execution, settings, broker, limits, told)
                 usage, output = ran.usage, ran.output
@@ -319,16 +318,6 @@ class Executor:
 
         runner = FlowRunner(flow, execution, settings, inside, do)
         return await (runner.only(execution.step, execution.pinned) if execution.step else runner.run())
-
-
-def _check_size(output: Any, most: int) -> None:
-    if len(json.dumps(output, ensure_ascii=False).encode(errors="replace")) > most:
-        raise ActionFailed(
-            f"the output is larger than {most} bytes",
-            reason="OUTPUT_LIMIT",
-            fix=f"return less; {OVERSIZE_FIX}",
-            limit=f"{most} bytes",
-        )
 
 
 def _watched(values: Values, secrets: Mapping[str, Secret]) -> list[Watched]:

@@ -213,6 +213,7 @@ async def test_what_is_not_set_up_is_named(settings: Any, secrets: Any, code: De
         (answer(b"", 302, {"Location": "https://evil.test/"}), DenialCode.UPSTREAM_ERROR, {"status": "302"}),
         (answer(b"<html>"), DenialCode.NOT_JSON, {"setting": "AI_URL"}),
         (answer(b"[" * 100_000), DenialCode.NOT_JSON, {"setting": "AI_URL"}),
+        (answer(b'{"choices": [{"message": {"content": "\\ud800"}}]}'), DenialCode.NOT_JSON, {"setting": "AI_URL"}),
         (json_answer([]), DenialCode.NOT_JSON, {"setting": "AI_URL"}),
         (json_answer({}), DenialCode.UPSTREAM_ERROR, {"setting": "AI_URL"}),
         (json_answer({"choices": []}), DenialCode.UPSTREAM_ERROR, {"setting": "AI_URL"}),
@@ -227,8 +228,9 @@ async def test_answers_that_are_none(response: bytes, code: DenialCode, facts: d
         assert facts.items() <= denied.facts.items()
 
 
-async def test_text_where_data_was_asked_for() -> None:
-    async with endpoint(chat_answer("I would rather not")) as (_, maker):
+@pytest.mark.parametrize("text", ["I would rather not", "NaN", '{"total": 1e999}', "[" * 40 + "]" * 40, '"\\ud800"'])
+async def test_text_where_data_was_asked_for(text: str) -> None:
+    async with endpoint(chat_answer(text)) as (_, maker):
         assert (await refused(maker(), prompt="a", schema=SCHEMA)).code == DenialCode.NOT_JSON
 
 

@@ -200,8 +200,9 @@ async def test_a_required_output_that_is_not_there_is_named() -> None:
     assert (await failure(plan, json_answer([]))).reason == "TYPE_MISMATCH"
 
 
-async def test_a_number_beyond_json_is_no_output() -> None:
-    assert (await failure(plan_of({}), answer(b'{"a": 1e999}'))).reason == "TYPE_MISMATCH"
+@pytest.mark.parametrize("body", [b'{"a": 1e999}', b'{"a": "\\ud800"}'])
+async def test_what_json_cannot_hold_is_no_output(body: bytes) -> None:
+    assert (await failure(plan_of({}), answer(body))).reason == "TYPE_MISMATCH"
 
 
 async def test_a_large_output_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Documents keep their values on the wire."""
 
+import json
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from hardpoint_kit.documents import (
     MOST_VALUES,
     from_struct,
     from_value,
+    read_json,
     to_struct,
     to_value,
     too_deep,
@@ -83,3 +85,16 @@ def test_values_are_counted_however_they_are_laid_out():
         assert not too_many(lay_out(few))
         assert too_many(lay_out(many + 10))
     assert not too_many("x" * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "-Infinity", "1e999", "1" + "0" * 400, '"\\ud800"', '{"\\udc00": 1}', "[" * 100_000, "[" * 40 + "]" * 40]
+)
+def test_json_that_the_wire_does_not_carry_is_not_read(text):
+    with pytest.raises(ValueError, match=r"."):
+        read_json(text)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=5))
+def test_json_that_the_wire_carries_is_read(document):
+    assert read_json(json.dumps(document)) == document

@@ -16,6 +16,7 @@ from hardpoint_executor.broker.http import Answer, HttpClient
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
 from hardpoint_executor.broker.policy import Target, check_headers, parse_url
 from hardpoint_executor.broker.scrub import Unfit
+from hardpoint_kit.documents import read_json
 
 URL: Final = "AI_URL"
 KEY: Final = "AI_KEY"
@@ -127,8 +128,8 @@ class Ai:
                 secret=unfit.key,
             ) from None
         try:
-            said = json.loads(text)
-        except (ValueError, RecursionError):
+            said = read_json(text.decode())
+        except ValueError:
             said = None
         status = str(answer.status)
         if answer.status in (401, 403):
@@ -292,8 +293,8 @@ def _call(call: Any) -> dict[str, Any]:
 def _read_json(text: str, what: str) -> Any:
     fenced = _FENCED.fullmatch(text)
     try:
-        return json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError):
+        return read_json(fenced[1] if fenced else text)
+    except ValueError:
         raise BrokerDenied(
             DenialCode.NOT_JSON, f"{what[:100]} is not JSON", "ask again, say more about the form, or use another model"
         ) from None

@@ -14,6 +14,7 @@ from hardpoint_executor.broker.stored import StoredFiles
 from hardpoint_executor.domain import Execution
 from hardpoint_executor.runners.denied import failure
 from hardpoint_kit.documents import too_many
+from hardpoint_kit.errors import ActionFailed
 
 OVERSIZE_BYTES: Final = 8 * 1024 * 1024
 """Of an output as JSON; more stays an error."""
@@ -44,6 +45,26 @@ async def fitting(output: Any, most_bytes: int, execution: Execution, stored: St
     declared = execution.output_schema
     schema = dict(declared) if "properties" in declared else schema_of(output)
     return {"file": handle, "schema": schema, "preview": preview_of(output)}, True
+
+
+def check_size(output: Any, most_bytes: int) -> None:
+    """Refuse an output that has more bytes as JSON, or that JSON cannot hold; raises ActionFailed."""
+    try:
+        size = len(json.dumps(output, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError:
+        raise ActionFailed(
+            "the output has a number that is too large for JSON, or half a character",
+            reason="TYPE_MISMATCH",
+            place="outputs",
+            fix="leave it out, or give it as another text",
+        ) from None
+    if size > most_bytes:
+        raise ActionFailed(
+            f"the output has {size} bytes as JSON, {most_bytes} are allowed",
+            reason="OUTPUT_LIMIT",
+            fix=f"return less, or map fewer fields; {OVERSIZE_FIX}",
+            limit=f"{most_bytes} bytes",
+        )
 
 
 def schema_of(value: Any) -> dict[str, Any]:

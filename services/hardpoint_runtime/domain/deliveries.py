@@ -1,7 +1,6 @@
 """Owns the delivery: what came to a trigger, how it is read, and what becomes of it."""
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl
 
-from hardpoint_kit.documents import too_deep, too_many
+from hardpoint_kit.documents import read_json, too_many
 from hardpoint_kit.errors import (
     Conflict,
     DeadlineExceeded,
@@ -199,11 +198,10 @@ def read_event(content_type: str, body: bytes) -> Any:
             return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
         if kind and kind != "application/json" and not kind.endswith("+json"):
             return {"text": text}
-        event = json.loads(text, parse_constant=_no_constant)
-        json.dumps(event, ensure_ascii=False).encode()  # a lone surrogate has no place in any text
-    except (ValueError, RecursionError):
+        event = read_json(text)
+    except ValueError:
         raise _unreadable(kind) from None
-    if too_deep(event) or too_many(event):
+    if too_many(event):
         raise _unreadable(kind)
     return event
 
@@ -214,7 +212,3 @@ def _unreadable(kind: str) -> InvalidArgument:
         reason="EVENT_UNREADABLE",
         fix="send JSON of at most 30 levels and 50,000 values, in UTF-8",
     )
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

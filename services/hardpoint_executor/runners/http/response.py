@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self
 from hardpoint_executor.broker.fetch import FetchResponse
 from hardpoint_executor.runners.http.outputs import check_output
 from hardpoint_executor.runners.http.repeats import retry_after
-from hardpoint_executor.runners.oversize import OVERSIZE_FIX
+from hardpoint_executor.runners.oversize import check_size
 from hardpoint_kit.errors import ActionFailed
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, as_text, compile
 from hardpoint_manifest.model import Action, HttpCall, Parameter
@@ -59,7 +59,7 @@ class ResponsePlan:
         output = {name: _evaluated(path, variables, f"response_mapping.{name}") for name, path in self.mapping}
         value = output if self.mapping else whole
         check_output(value, self.outputs)
-        _check_size(value, limit)
+        check_size(value, limit)
         return value
 
     def _held(self, success: Expression, variables: Mapping[str, Any], well: bool) -> bool:
@@ -156,19 +156,3 @@ def _is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
-
-
-def _check_size(value: Any, limit: int) -> None:
-    try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="replace"))
-    except ValueError:
-        raise ActionFailed(
-            "the output has a number that is too large for JSON", reason="TYPE_MISMATCH", place="outputs"
-        ) from None
-    if size > limit:
-        raise ActionFailed(
-            f"the output has {size} bytes as JSON, {limit} are allowed",
-            reason="OUTPUT_LIMIT",
-            fix=f"map fewer fields; {OVERSIZE_FIX}",
-            limit=limit,
-        )
