@@ -446,6 +446,12 @@ async def test_a_past_event_runs_with_the_release_that_is_named(attached, delive
     request.release = "orgs/acme/capabilities/other/releases/1.0.0"
     with pytest.raises(InvalidArgument):
         await attached.triggers.ReplayDelivery(request)
+    somebodys = release(version="3.0.0", org="evil")
+    fakes.registry.add(somebodys)
+    request.release = str(somebodys.name)
+    await attached.triggers.ReplayDelivery(request)
+    await settled(attached, "DELIVERED", "DELIVERED", "DEAD")
+    assert len(fakes.executor.executions) == 2
 
 
 async def test_what_was_refused_or_sent_twice_cannot_be_replayed(attached, deliver, fakes):

@@ -15,7 +15,7 @@ from opentelemetry.trace import Span
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.documents import to_value
-from hardpoint_kit.errors import Cancelled, HardpointError, NotFound, Unauthenticated
+from hardpoint_kit.errors import Cancelled, HardpointError, InvalidArgument, NotFound, Unauthenticated
 from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority
@@ -177,6 +177,9 @@ class Calls:
         offer = (await self._snapshots.get(agent)).admit(name)
         if release in (None, offer.attached.release.name):
             return offer
+        capability = offer.attached.release.name.capability_name
+        if release.capability_name != capability:  # whoever else has one of that id gets none of its secrets
+            raise InvalidArgument({"release": f"is no release of {capability}"}, fix="name one of its own")
         other = await self._peers.registry.release(release)
         attached = replace(offer.attached, release=other)
         settings = _plan(agent, replace(offer, attached=attached)).settings
