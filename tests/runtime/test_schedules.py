@@ -79,11 +79,11 @@ def test_the_next_time_is_later_and_the_first(cron, zone, moment, seconds):
     assert schedule.after(between) == found
 
 
-async def daily(client, **given):
+async def daily(client, trigger_id="daily", **given):
     given = {"schedule": "0 9 * * *", "time_zone": BERLIN, **given}
     return await create(
         client,
-        "daily",
+        trigger_id,
         type=trigger_pb2.TRIGGER_TYPE_SCHEDULE,
         verifier=Verifier(),
         input={"location": "${event.time}"},
@@ -116,6 +116,18 @@ async def test_many_that_look_at_the_same_moment_write_it_once(attached, url, cl
     await asyncio.gather(*(looker.tick() for looker in lookers))
     await database.close()
     assert await query("SELECT count(*) FROM deliveries") == [(1,)]
+
+
+async def test_a_schedule_that_cannot_be_planned_any_more_holds_up_no_other(attached, clock, query):
+    """Time zones come and go with the machine's tables."""
+    await daily(attached)
+    await daily(attached, trigger_id="other")
+    await query("UPDATE triggers SET time_zone = 'Gone/Gone' WHERE trigger = 'daily'")
+    clock.move(days=1)
+    await settled(attached, "DELIVERED", name=NAME.replace("daily", "other"))
+    await settled(attached, "DELIVERED", name=NAME)
+    shown = await attached.triggers.GetTrigger(trigger_pb2.GetTriggerRequest(name=NAME))
+    assert not shown.HasField("next_time")
 
 
 async def test_what_was_missed_is_made_up_for_once(attached, clock, fakes):

@@ -6,6 +6,8 @@ What was missed while nobody ran is made up for once, however often it was misse
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
@@ -50,7 +52,7 @@ class Scheduler:
             due = await tx.triggers.due(now, BATCH)
             for trigger in due:
                 await tx.deliveries.add(_delivery(trigger))
-                await tx.triggers.plan(trigger.planned(now))
+                await tx.triggers.plan(_planned(trigger, now))
         if due:
             self._dispatcher.wake()
         return len(due)
@@ -65,6 +67,15 @@ class Scheduler:
             except Exception:
                 _log.exception("schedules wait")  # a defect, which must not end the loop
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _planned(trigger: Trigger, now: datetime) -> Trigger:
+    """The trigger with its next time; without any where that cannot be told, which holds up nobody else's."""
+    try:
+        return trigger.planned(now)
+    except Exception:
+        _log.exception("a schedule comes no more until it is changed or resumed", trigger=str(trigger.name))
+        return replace(trigger, next_at=None)
 
 
 def _delivery(trigger: Trigger) -> Delivery:
