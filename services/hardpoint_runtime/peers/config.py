@@ -1,0 +1,109 @@
+"""The runtime's view of config: settings, secrets and connections, as keys and leases."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC
+from typing import Any, Protocol
+
+import grpc.aio
+
+from hardpoint.config.v1 import config_pb2, config_pb2_grpc
+from hardpoint_kit.documents import from_struct
+from hardpoint_kit.names import ConnectionName, SettingsName
+from hardpoint_runtime.domain.executions import Ticket
+from hardpoint_runtime.domain.releases import OAuth2, Verifier
+
+VERIFY_SECONDS = 2.0
+"""Slack waits three seconds for an answer."""
+DELETE_SECONDS = 3.0
+"""A row is locked meanwhile."""
+
+_VERDICTS = {
+    config_pb2.SIGNATURE_VERDICT_VALID: "",
+    config_pb2.SIGNATURE_VERDICT_MISSING: "SIGNATURE_MISSING",
+    config_pb2.SIGNATURE_VERDICT_WRONG: "SIGNATURE_WRONG",
+    config_pb2.SIGNATURE_VERDICT_TOO_OLD: "SIGNATURE_TOO_OLD",
+    config_pb2.SIGNATURE_VERDICT_NO_SECRET: "SIGNING_SECRET_MISSING",
+}
+
+
+class Config(Protocol):
+    """Where settings and secrets are kept; the runtime sees keys and leases, never a value."""
+
+    async def configured(self, settings: SettingsName) -> frozenset[str]:
+        """The keys that have a value or a secret."""
+
+    async def values(self, settings: SettingsName) -> Mapping[str, Any]:
+        """The values that are no secrets, by key."""
+
+    async def lease(self, settings: SettingsName) -> Ticket:
+        """A ticket to the values of a settings document."""
+
+    async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
+        """Say where one signs in for a settings document; raises InvalidArgument for a place that is not public."""
+
+    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
+        """Why a delivery does not prove who sent it, as a reason; empty when it does."""
+
+    async def delete(self, settings: SettingsName) -> None:
+        """Remove a settings document; one that is not there is removed already."""
+
+    def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
+        """The documents that change from the first message on, which names none and comes at once."""
+
+
+class GrpcConfig:
+    """The config unit."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = config_pb2_grpc.ConfigServiceStub(channel)
+
+    async def configured(self, settings: SettingsName) -> frozenset[str]:
+        """See Config."""
+        found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
+        valued = {key for key, value in found.values.fields.items() if value.WhichOneof("kind") != "null_value"}
+        connected = {found.connected_key} if found.connected_key else set()
+        return frozenset(valued | set(found.secrets) | connected)
+
+    async def values(self, settings: SettingsName) -> Mapping[str, Any]:
+        """See Config."""
+        found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
+        return {key: value for key, value in from_struct(found.values).items() if value is not None}
+
+    async def lease(self, settings: SettingsName) -> Ticket:
+        """See Config."""
+        lease = await self._stub.CreateLease(config_pb2.CreateLeaseRequest(settings=str(settings)))
+        return Ticket(lease.token, lease.expire_time.ToDatetime(tzinfo=UTC))
+
+    async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
+        """See Config."""
+        provider = config_pb2.Provider(
+            setting=oauth2.setting,
+            grant=oauth2.grant,
+            authorization_url=oauth2.authorization_url,
+            token_url=oauth2.token_url,
+            scopes=oauth2.scopes,
+        )
+        await self._stub.OfferConnection(config_pb2.OfferConnectionRequest(name=str(connection), provider=provider))
+
+    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
+        """See Config."""
+        request = config_pb2.VerifySignatureRequest(
+            settings=str(settings),
+            key=verifier.secret,
+            scheme=f"SIGNATURE_SCHEME_{verifier.kind.upper().replace('-', '_')}",
+            headers=headers,
+            body=body,
+            header=verifier.header,
+        )
+        return _VERDICTS[(await self._stub.VerifySignature(request, timeout=VERIFY_SECONDS)).verdict]
+
+    async def delete(self, settings: SettingsName) -> None:
+        """See Config."""
+        request = config_pb2.DeleteSettingsRequest(name=str(settings), request_id=uuid.uuid4().hex)
+        await self._stub.DeleteSettings(request, timeout=DELETE_SECONDS)
+
+    async def changes(self) -> AsyncIterator[tuple[SettingsName, ...]]:
+        """See Config."""
+        async for message in self._stub.WatchChanges(config_pb2.WatchChangesRequest()):
+            yield tuple(SettingsName.parse(name) for name in message.settings)

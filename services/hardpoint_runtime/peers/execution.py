@@ -1,0 +1,170 @@
+"""An execution as the executor's messages: what is asked, and how it ended."""
+
+from dataclasses import dataclass, field, fields
+from datetime import UTC
+from functools import lru_cache
+
+from hardpoint.executor.v1 import executor_pb2
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint_kit.documents import to_struct, to_value
+from hardpoint_kit.errors import InvalidArgument
+from hardpoint_kit.names import OrgName, ReleaseName
+from hardpoint_kit.rpc.status import from_status, to_status
+from hardpoint_manifest.authority import Authority
+from hardpoint_runtime.domain.callees import Refused
+from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent
+from hardpoint_runtime.domain.releases import Action, Release
+from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
+
+STANDING_REQUESTS = 1024
+"""Of actions, kept ready."""
+
+_USAGE = tuple(field.name for field in fields(Usage))
+_STATES = {
+    executor_pb2.OUTCOME_OK: RunState.SUCCEEDED,
+    executor_pb2.OUTCOME_CANCELLED: RunState.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What every execution of an action under one authority asks; a digest tells it apart from other content."""
+
+    name: ReleaseName
+    digest: str
+    action_id: str
+    authority: Authority
+    called: bool
+    release: Release = field(compare=False)
+    action: Action = field(compare=False)
+
+
+def request_of(execution: Execution) -> executor_pb2.ExecuteRequest:
+    release, action = execution.release, execution.action
+    request = executor_pb2.ExecuteRequest(
+        org=str(OrgName(execution.run.org)),
+        execution_id=execution.id or execution.run.run,
+        artifact_ticket=execution.artifact_ticket,
+        lease_token=execution.lease_token,
+        limits=manifest_pb2.Limits(wall_seconds=execution.wall_seconds),
+        files_ticket=_lent(execution.files) if execution.files.ticket else None,
+        agent=execution.agent,
+        run=str(execution.run),
+        idempotency_key=execution.idempotency_key,
+        oversize_to_file=execution.oversize_to_file,
+    )
+    if execution.alone is not None:
+        request.step = execution.alone.step
+        request.pinned.CopyFrom(to_struct(execution.alone.pinned))
+    standing = _Standing(release.name, release.digest, action.id, execution.authority, False, release, action)
+    request.MergeFrom(_standing(standing))
+    request.callees.extend(_callee(callee, request) for callee in execution.callees)
+    request.callers.extend(
+        executor_pb2.Calling(
+            release=str(caller.release), authority=_authority(caller.authority), asked=_authority(caller.asks)
+        )
+        for caller in execution.callers
+    )
+    try:
+        request.input.CopyFrom(to_struct(execution.input))
+    except ValueError as error:
+        raise InvalidArgument({"input": str(error)}, reason="INPUT_INVALID") from None
+    return request
+
+
+def _lent(lent: Lent) -> executor_pb2.FilesTicket:
+    return executor_pb2.FilesTicket(
+        ticket=lent.ticket, files=[executor_pb2.FileHandle(**handle) for handle in lent.handles]
+    )
+
+
+def _callee(given: Allowed | Refused, whole: executor_pb2.ExecuteRequest) -> executor_pb2.Callee:
+    if isinstance(given, Refused):
+        return executor_pb2.Callee(action=given.name, refusal=to_status(given.error))
+    callee = given.callee
+    release, action = callee.installed.release, callee.action
+    execution = executor_pb2.ExecuteRequest(
+        org=whole.org,
+        execution_id=whole.execution_id,
+        artifact_ticket=given.artifact_ticket,
+        lease_token=given.lease_token,
+        agent=whole.agent,
+        run=whole.run,
+    )
+    execution.MergeFrom(
+        _standing(_Standing(release.name, release.digest, action.id, callee.authority, True, release, action))
+    )
+    execution.callees.extend(_callee(inner, whole) for inner in given.callees)
+    return executor_pb2.Callee(action=callee.name, execution=execution, installation=str(callee.installed.name))
+
+
+def _authority(authority: Authority) -> manifest_pb2.Authority:
+    return manifest_pb2.Authority(permissions=sorted(authority.permissions), hosts=sorted(authority.hosts))
+
+
+@lru_cache(STANDING_REQUESTS)
+def _standing(given: _Standing) -> executor_pb2.ExecuteRequest:
+    release, action = given.release, given.action
+    return executor_pb2.ExecuteRequest(
+        release=str(release.name),
+        digest=release.digest,
+        filename=release.filename,
+        action=manifest_pb2.Action(
+            id=action.id,
+            name=action.name,
+            # Nobody but the executor can check the input of what is called from inside.
+            input_schema=to_struct(action.input_schema) if given.called else None,
+            output_schema=to_struct(action.output_schema),
+            effect=f"EFFECT_{action.effect}",
+            idempotent=action.idempotent,
+        ),
+        authority=_authority(given.authority),
+        requirements=[
+            manifest_pb2.Requirement(
+                key=requirement.key,
+                type=requirement.type,
+                required=requirement.required,
+                default_value=None if requirement.default is None else to_value(requirement.default),
+                hosts=requirement.hosts,
+                pointer=requirement.pointer,
+            )
+            for requirement in release.requirements
+        ],
+        engine=release.engine,
+        libraries=release.libraries,
+        isolation=release.isolation,
+        asked=_authority(release.asks),
+    )
+
+
+def ended_of(finished: executor_pb2.Finished) -> Ended:
+    state = _STATES.get(finished.outcome, RunState.FAILED)
+    usage = _usage(finished.usage)
+    used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
+    steps = tuple(map(_inner, finished.steps))
+    if state is RunState.SUCCEEDED:
+        return Ended(state, finished.output, None, usage, used, steps, finished.output_in_file)
+    error = from_status(finished.error)
+    # It tells what the action did, and is not about the call that we made.
+    error.from_peer = False
+    return Ended(state, None, error, usage, used, steps)
+
+
+def _usage(usage: manifest_pb2.Usage) -> Usage:
+    return Usage(*(getattr(usage, field) for field in _USAGE))
+
+
+def _inner(step: executor_pb2.InnerStep) -> Inner:
+    state = _STATES.get(step.outcome, RunState.FAILED)
+    return Inner(
+        step.id,
+        step.action,
+        ReleaseName.parse(step.release),
+        state,
+        Failure() if state is RunState.SUCCEEDED else Failure.of(from_status(step.error)),
+        step.start_time.ToDatetime(tzinfo=UTC),
+        round(step.duration_ms * 1000),
+        _usage(step.usage),
+        step.installation,
+        Authority(frozenset(step.used.permissions), frozenset(step.used.hosts)),
+    )
