@@ -42,7 +42,7 @@ PERMISSIONS: Final = MappingProxyType(
     }
 )
 
-_UNSERVED = ("network.websocket", "integration.calendar", "integration.crm", "context.")
+_UNSERVED = ("integration.calendar", "integration.crm", "context.")
 SERVED: Final = frozenset(name for name in PERMISSIONS if not name.startswith(_UNSERVED))
 """The permissions that open something in this version; the others can be asked for and granted ahead of it."""
 

@@ -267,6 +267,8 @@ class Executor:
             raise  # no jail was to be had: the action did not run
         except HardpointError as error:
             return finished(outcome_of(error), error=broker.outlet.error(error))
+        finally:
+            broker.close()
 
     def _broker(
         self,

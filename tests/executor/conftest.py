@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from executor.brokers import client_of
+from executor.brokers import Place, client_of
 from executor.kept import Kept
 from executor.upstream import Upstream
 from hardpoint_executor.domain import Artifact, Event, Execution, Lent, Limits, Requirement
@@ -48,7 +48,7 @@ def run(jails: Jails) -> Run:  # noqa: F811
     async def run_it(
         language: str,
         body: str | dict[str, Any],
-        upstreams: Mapping[str, Upstream],
+        upstreams: Mapping[str, Upstream | Place],
         *,
         granted: Authority | None = None,
         asked: Authority | None = None,

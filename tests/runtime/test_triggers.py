@@ -449,6 +449,7 @@ async def test_a_past_event_runs_with_the_release_that_is_named(attached, delive
     somebodys = release(version="3.0.0", org="evil")
     fakes.registry.add(somebodys)
     request.release = str(somebodys.name)
+    clock.move(seconds=1)
     await attached.triggers.ReplayDelivery(request)
     await settled(attached, "DELIVERED", "DELIVERED", "DEAD")
     assert len(fakes.executor.executions) == 2

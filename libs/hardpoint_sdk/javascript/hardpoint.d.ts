@@ -19,6 +19,8 @@ export interface This {
   actions: Record<string, (input?: any) => any>;
   /** Make an HTTP request through the broker. `bodyFile` names a temporary file to send, `into` one to keep the answer. */
   fetch(url: string | URL, options?: FetchOptions): Promise<HttpResponse>;
+  /** Open a WebSocket, `wss://`, to one of the hosts that are granted. Needs `network.websocket`. */
+  websocket(url: string | URL, options?: WebSocketOptions): Promise<WebSocket>;
   /** Call an action of another capability, `capability.action`, which the header's `calls` names; what it gives. */
   call(action: string, input?: Record<string, any>): Promise<any>;
   /** Temporary files, which are gone with the execution, and stored ones. */
@@ -54,6 +56,28 @@ export interface HttpResponse {
   bytes(): Promise<Uint8Array>;
   text(): Promise<string>;
   json(): Promise<any>;
+}
+
+export interface WebSocketOptions {
+  headers?: Record<string, string>;
+  subprotocols?: string[];
+}
+
+/** It is closed at the end of the execution, if not before. */
+export interface WebSocket {
+  /** The one that the server chose; empty for none. */
+  subprotocol: string;
+  /** Once the server has ended it. */
+  closed: { code: number; reason: string } | null;
+  /** Send a text, bytes, or any other value as JSON. Handles in a text become secrets. */
+  send(data: string | Uint8Array | Json): Promise<void>;
+  /**
+   * The next message; null when the server has closed it. `timeout` is in seconds, 5 where none is given: when nothing
+   * came in time it rejects with UPSTREAM_TIMEOUT, and is still open.
+   */
+  receive(options?: { timeout?: number }): Promise<string | Uint8Array | null>;
+  /** Close it. What the server still sends is not heard. */
+  close(): Promise<void>;
 }
 
 /** A stored file, as an action takes and gives it. */

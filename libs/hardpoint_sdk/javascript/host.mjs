@@ -1,9 +1,10 @@
-// Owns what `this` offers of the platform: call, fetch, file, context, log, progress, services. All asks the broker.
+// Owns what `this` offers of the platform: call, fetch, websocket, file, context, log, progress, services.
 //
-// The Python SDK offers the same in `host.py`. Nothing here is Node's own, so that it runs in other engines too.
+// All asks the broker. The Python SDK offers the same in `host.py`. Nothing here is Node's own, so that it runs in other engines too.
 
 import { fromBase64, fromUtf8, joined, toBase64, toUtf8 } from './bytes.mjs';
 import { ai, database, email } from './services.mjs';
+import { WebSocket } from './websocket.mjs';
 
 /** Of a stored file, in one frame. */
 const PART_BYTES = 512 * 1024;
@@ -34,6 +35,11 @@ export function offered(door, send) {
     return new Response(await ask('fetch', method.toUpperCase(), sent));
   }
 
+  /** Open a WebSocket, wss://, to one of the hosts that are granted. Needs network.websocket. */
+  async function websocket(url, { headers = {}, subprotocols = [] } = {}) {
+    return new WebSocket(ask, await ask('websocket', 'open', { url: String(url), headers, subprotocols }));
+  }
+
   function log(message, level = 'info') {
     send({ log: { level, message: text(message) } });
   }
@@ -49,7 +55,7 @@ export function offered(door, send) {
 
   const context = { get: () => ask('context', 'get', {}) };
   const services = { db: database(ask), ai: ai(ask), email: email(ask) };
-  return { call, fetch, file: files(ask), context, log, progress, ...services };
+  return { call, fetch, websocket, file: files(ask), context, log, progress, ...services };
 }
 
 /**

@@ -1,6 +1,6 @@
-"""Owns what `self` offers of the platform: call, fetch, file, context, log, progress, services. All asks the broker.
+"""Owns what `self` offers of the platform: call, fetch, websocket, file, context, log, progress, services.
 
-The JavaScript SDK offers the same in `host.mjs`.
+All asks the broker. The JavaScript SDK offers the same in `host.mjs`.
 """
 
 import base64
@@ -9,6 +9,7 @@ from typing import Any
 
 from .response import Response
 from .services import Ai, Database, Email
+from .websocket import WebSocket
 
 PART_BYTES = 512 * 1024
 """Of a stored file, in one frame."""
@@ -37,6 +38,10 @@ def offered(ask: Ask, send: Send) -> dict[str, Any]:
         arguments.update({name: value for name, value in given.items() if value is not None})
         return Response(await ask("fetch", method.upper(), arguments))
 
+    async def websocket(url: str, *, headers: Any = None, subprotocols: Any = ()) -> WebSocket:
+        wanted = {"url": url, "headers": dict(headers or {}), "subprotocols": list(subprotocols)}
+        return WebSocket(ask, await ask("websocket", "open", wanted))
+
     def log(message: object, level: str = "info") -> None:
         send({"log": {"level": level, "message": str(message)}})
 
@@ -46,7 +51,7 @@ def offered(ask: Ask, send: Send) -> dict[str, Any]:
     async def call(action: str, input: Mapping[str, Any] | None = None) -> Any:
         return await ask("call", "run", {"action": action, "input": dict(input or {})})
 
-    here = {"call": call, "fetch": fetch, "log": log, "progress": progress}
+    here = {"call": call, "fetch": fetch, "websocket": websocket, "log": log, "progress": progress}
     services = {"db": Database(ask), "ai": Ai(ask), "email": Email(ask)}
     return {**here, "file": Files(ask), "context": Context(ask), **services}
 

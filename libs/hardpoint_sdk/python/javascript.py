@@ -17,7 +17,7 @@ import _quickjs
 from . import channel
 
 _FOLDER = Path(__file__).parent / "javascript"
-_CALLED = ("bytes", "header", "services", "host", "utils", "timers", "quickjs")
+_CALLED = ("bytes", "header", "services", "websocket", "host", "utils", "timers", "quickjs")
 """What every call runs. Each module may import those before it."""
 _GLOBALS = ("abort", "chance", "clone", "encoding", "params", "url", "globals")
 """What few calls run. It comes after, so that in memory it does not lie between what every call touches."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, overload
 from .host import Context, Files
 from .response import Response
 from .services import Ai, Database, Email
+from .websocket import WebSocket
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
@@ -55,6 +56,14 @@ class Plugin(Protocol):
         """Make an HTTP request through the broker. Raises BrokerError.
 
         `body_file` names a temporary file to send, `into` one to keep the answer's body in.
+        """
+
+    async def websocket(
+        self, url: str, *, headers: Mapping[str, str] | None = None, subprotocols: Sequence[str] = ()
+    ) -> WebSocket:
+        """Open a WebSocket, `wss://`, to one of the hosts that are granted. Needs `network.websocket`.
+
+        Raises BrokerError.
         """
 
     async def call(self, action: str, input: Mapping[str, Any] | None = None) -> Any:

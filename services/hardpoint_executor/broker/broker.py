@@ -30,6 +30,7 @@ from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_executor.broker.sockets import Sockets
 from hardpoint_executor.broker.stored import Door as FilesDoor
 from hardpoint_executor.broker.stored import StoredFiles
 from hardpoint_executor.domain import Lent
@@ -47,7 +48,7 @@ Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 _METHODS = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get", "open", "save"}
-    | {"query", "execute", "insert", "chat", "embed", "send", "run"}
+    | {"query", "execute", "insert", "chat", "embed", "send", "run", "receive", "close"}
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
@@ -100,6 +101,7 @@ class Broker:
             idempotency_key,
             self._context,
         )
+        self._sockets = Sockets(means, http)
         self._services: dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Any]]] = {
             "fetch": self._fetch,
             "file": self._file,
@@ -107,6 +109,7 @@ class Broker:
             "db": Database(means, databases).ask,
             "ai": Ai(means, http).ask,
             "email": Mail(means, http, self.stored).ask,
+            "websocket": self._sockets.ask,
         }
         if call is not None:
             self._services["call"] = self._calling(call)
@@ -128,6 +131,10 @@ class Broker:
         with self._effect("fetch", request.method):
             self._fetcher.admit(request.method)
             return await self._fetcher.fetch(request)
+
+    def close(self) -> None:
+        """End what is open: the execution is over."""
+        self._sockets.close()
 
     async def _fetch(self, method: str, arguments: Mapping[str, Any]) -> Any:
         self._fetcher.admit(method)

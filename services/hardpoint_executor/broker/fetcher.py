@@ -72,7 +72,7 @@ class Fetcher:
             self._usage.milliseconds += (time.monotonic() - started) * 1000
 
     async def _follow(self, request: FetchRequest) -> FetchResponse:
-        target = self._policy.target(self._filled_url(request.url))
+        target = self._policy.target(filled_url(self._policy, self._secrets, request.url))
         for hops_left in range(MAX_REDIRECTS, -1, -1):
             answer = await self._send(request, target)
             location = answer.headers.get("location")
@@ -177,18 +177,6 @@ class Fetcher:
         except Unfit:
             return False
 
-    def _filled_url(self, url: str) -> str:
-        place, mark, query = url.partition("?")
-        if self._secrets.has_handle(place):
-            raise BrokerDenied(
-                DenialCode.SECRET_MISPLACED,
-                "a secret stands in the host or the path of a URL",
-                "send it in a header, in the query or in the body",
-            )
-        if not self._secrets.has_handle(query):
-            return url
-        return place + mark + self._secrets.fill_query(query, self._policy.target(place))
-
     def _filled_body(self, request: FetchRequest, target: Target) -> bytes | None:
         if request.body_file:
             return self._files.content(request.body_file)
@@ -203,6 +191,20 @@ class Fetcher:
                 limit=str(self._limits.request_bytes),
             )
         return body
+
+
+def filled_url(policy: FetchPolicy, secrets: Secrets, url: str) -> str:
+    """The URL with the secrets of its query; raises BrokerDenied for one that stands elsewhere, or is for others."""
+    place, mark, query = url.partition("?")
+    if secrets.has_handle(place):
+        raise BrokerDenied(
+            DenialCode.SECRET_MISPLACED,
+            "a secret stands in the host or the path of a URL",
+            "send it in a header, in the query or in the body",
+        )
+    if not secrets.has_handle(query):
+        return url
+    return place + mark + secrets.fill_query(query, policy.target(place))
 
 
 def _repeats_secret(origin: Target) -> BrokerDenied:

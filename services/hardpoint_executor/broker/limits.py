@@ -28,6 +28,14 @@ class BrokerLimits:
     """Of one mail, all of To, Cc and Bcc."""
     mail_bytes: int = 5 * 1024 * 1024
     """Of one mail, its attachments among them."""
+    sockets: int = 4
+    """WebSockets that are open at the same time."""
+    messages: int = 200
+    """Sent and received over all of them."""
+    message_bytes: int = 512 * 1024
+    """Of one message, either way."""
+    socket_bytes: int = 8 * 1024 * 1024
+    """Of all that comes over them: messages, and whatever else a server says."""
     files: int = 16
     file_bytes: int = 4 * 1024 * 1024
     """Of all temporary files together."""
@@ -38,7 +46,7 @@ class BrokerLimits:
     @property
     def asks(self) -> int:
         """Asks of a jail after which it only wastes time: all that is allowed, and some to hear that no more is."""
-        return self.calls + self.operations + 20
+        return self.calls + self.operations + self.messages + 20
 
 
 @dataclass(slots=True)

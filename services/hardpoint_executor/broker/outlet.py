@@ -118,6 +118,15 @@ class Outlet:
             return f"[withheld: it holds the secret {unfit.key} in an encoding]"
 
 
+def spoken(data: bytes) -> bytes:
+    """The texts and numbers of a message that is JSON, one after the other; any other as it is."""
+    try:
+        value = json.loads(data)
+        return "".join(_leaves(value)).encode(errors="replace") if isinstance(value, dict | list) else data
+    except (ValueError, RecursionError):
+        return data
+
+
 def _whole(value: Any) -> bytes:
     """A JSON value as one text: as it is written, and its texts and numbers alone, one after the other."""
     return f"{json.dumps(value, ensure_ascii=False)}\n{' '.join(_leaves(value))}".encode(errors="replace")

@@ -53,7 +53,7 @@ _OUR_HEADERS = frozenset(
         "x-method-override",
     }
 )
-_OUR_HEADER_PREFIXES = ("proxy-", "x-aws-ec2-metadata-", "x-aliyun-ecs-metadata-")
+_OUR_HEADER_PREFIXES = ("proxy-", "sec-websocket-", "x-aws-ec2-metadata-", "x-aliyun-ecs-metadata-")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,340 @@
+"""The service `websocket`: WebSockets of one execution, under the same rules as its requests, gone when it ends.
+
+Hosts, ports, headers and secrets are those of `fetch`. What comes is scrubbed message by message, and looked at
+together with what came before, since a secret may come in parts. A redirect is not followed.
+"""
+
+import base64
+import json
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opentelemetry import trace
+
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.dial import unreachable
+from hardpoint_executor.broker.fetcher import filled_url
+from hardpoint_executor.broker.files import data_of
+from hardpoint_executor.broker.http import HttpClient
+from hardpoint_executor.broker.means import Means, invalid, no_method, spend_call, text_of
+from hardpoint_executor.broker.outlet import spoken
+from hardpoint_executor.broker.policy import Target, check_headers
+from hardpoint_executor.broker.scrub import Unfit
+from hardpoint_executor.broker.wire import Broken, HandshakeFailed, Message, Wire
+from hardpoint_kit.carrier import carrier
+
+PERMISSION: Final = "network.websocket"
+CLOSING_SECONDS: Final = 1.0
+"""What a server may take to agree that it is over."""
+MOST_SUBPROTOCOLS: Final = 16
+_REMEMBERED: Final = 4096
+"""Bytes of what came before that are looked at together with a message."""
+_SCHEMES: Final = {"ws": "http", "wss": "https"}
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+
+
+@dataclass(slots=True)
+class _Socket:
+    """An open one, with the end of what came over it: as it stood, and the texts of JSON alone."""
+
+    wire: Wire
+    target: Target
+    before: tuple[bytes, bytes] = (b"", b"")
+
+
+class Sockets:
+    """The service `websocket` of one execution."""
+
+    def __init__(self, means: Means, http: HttpClient) -> None:
+        self._means = means
+        self._dialler = http.dialler
+        self._tls = http.tls
+        self._sockets: dict[int, _Socket] = {}
+        self._messages = 0
+        self._received = 0
+
+    async def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
+        """Answer with a JSON value; raises BrokerDenied."""
+        self._means.permit(PERMISSION, "a WebSocket")
+        match method:
+            case "open":
+                return await self._open(arguments)
+            case "send":
+                return await self._send(self._named(arguments), arguments)
+            case "receive":
+                return await self._receive(self._named(arguments), arguments)
+            case "close":
+                return await self._close(self._named(arguments))
+            case _:
+                raise no_method("websocket", method, "open, send, receive or close")
+
+    def close(self) -> None:
+        """End all that are open."""
+        for socket in self._sockets.values():
+            socket.wire.abort()
+
+    async def _open(self, arguments: Mapping[str, Any]) -> Any:
+        means = self._means
+        if sum(socket.wire.is_open for socket in self._sockets.values()) >= means.limits.sockets:
+            raise _spent("websockets", means.limits.sockets, "WebSockets open at a time", "close one first")
+        spend_call(means.limits, means.usage)
+        target = self._target(text_of(arguments, "url"))
+        headers = self._headers(arguments, target)
+        subprotocols = self._subprotocols(arguments, target)
+        means.usage.permissions.add(PERMISSION)
+        means.usage.hosts.add(target.rule)
+        trace.get_current_span().set_attributes({"server.address": target.host, "server.port": target.port})
+        again = "look whether the host is up, and try again later"
+        async with means.within(means.limits.call_seconds, f"the WebSocket of host {target.host}", again):
+            with _denials(target):
+                wire = await self._dialled(target)
+            try:
+                with _denials(target):
+                    chosen = await wire.shake_hands(target, headers, subprotocols)
+            except BaseException:
+                wire.abort()
+                raise
+        number = len(self._sockets) + 1
+        self._sockets[number] = _Socket(wire, target)
+        return {"socket": number, "subprotocol": means.outlet.said(chosen)}
+
+    async def _dialled(self, target: Target) -> Wire:
+        reader, writer = await self._dialler.connect(target.host, target.port)
+        if target.scheme == "https" and not self._dialler.is_alias(target.host):
+            try:
+                await writer.start_tls(self._tls, server_hostname=target.host)
+            except BaseException:
+                writer.transport.abort()
+                raise
+        return Wire((reader, writer), self._means.limits.message_bytes, self._count_received, self._count_sent)
+
+    async def _send(self, socket: _Socket, arguments: Mapping[str, Any]) -> None:
+        means = self._means
+        message = self._message(socket.target, arguments)
+        if len(message.data) > means.limits.message_bytes:
+            raise BrokerDenied(
+                DenialCode.REQUEST_TOO_LARGE,
+                f"the message is larger than {means.limits.message_bytes} bytes",
+                "send less, in several messages",
+                limit=str(means.limits.message_bytes),
+            )
+        self._spend_message()
+        if not socket.wire.is_open:
+            raise BrokerDenied(
+                DenialCode.WEBSOCKET_CLOSED,
+                f"the WebSocket of host {socket.target.host} is closed",
+                "open another one; what was sent before may have arrived",
+                host=socket.target.rule,
+            )
+        slow = "open another one: what was not taken is lost"
+        async with means.within(means.limits.call_seconds, f"the WebSocket of host {socket.target.host}", slow):
+            with _denials(socket.target, socket.wire):
+                await socket.wire.send(message)
+
+    async def _receive(self, socket: _Socket, arguments: Mapping[str, Any]) -> Any:
+        means = self._means
+        self._spend_message()
+        seconds = _seconds(arguments.get("timeout"), means.limits.call_seconds)
+        again = "receive again, or allow more time: receive(timeout=...)"
+        async with means.within(seconds, f"the WebSocket of host {socket.target.host}", again):
+            with _denials(socket.target, socket.wire):
+                message = await socket.wire.receive()
+        if message is None:
+            code, reason = socket.wire.closed
+            said = (await self._scrubbed(socket, reason.encode())).decode(errors="replace")
+            return {"closed": {"code": code, "reason": said}}
+        data = await self._scrubbed(socket, message.data)
+        if message.is_text:
+            return {"data": data.decode(errors="replace"), "encoding": "utf-8"}
+        return {"data": base64.b64encode(data).decode(), "encoding": "base64"}
+
+    async def _close(self, socket: _Socket) -> None:
+        try:
+            async with self._means.within(CLOSING_SECONDS, "the server", ""):
+                with _denials(socket.target, socket.wire):
+                    await socket.wire.close()
+        except BrokerDenied:
+            pass  # it is over, whether the server agrees or not
+        finally:
+            socket.wire.abort()
+
+    def _named(self, arguments: Mapping[str, Any]) -> _Socket:
+        number = arguments.get("socket")
+        found = self._sockets.get(number) if type(number) is int else None
+        if found is None:
+            raise invalid("there is no such WebSocket", "open it first: it is this execution's alone")
+        return found
+
+    def _target(self, url: str) -> Target:
+        scheme, mark, rest = url.partition("://")
+        http = _SCHEMES.get(scheme.lower())
+        if not mark or http is None:
+            raise BrokerDenied(
+                DenialCode.URL_REFUSED,
+                "the URL of a WebSocket begins with wss:// or ws://",
+                "use wss://, the host and the path",
+            )
+        return self._means.policy.target(filled_url(self._means.policy, self._means.secrets, f"{http}://{rest}"))
+
+    def _headers(self, arguments: Mapping[str, Any], target: Target) -> dict[str, str]:
+        given = arguments.get("headers") or {}
+        if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
+            raise invalid("headers must be an object of texts", 'use {"authorization": "..."}')
+        headers = {name: self._means.secrets.fill(value, target).strip() for name, value in given.items()}
+        check_headers(headers)
+        sent = {"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()}
+        return sent | carrier(trace.get_current_span())
+
+    def _subprotocols(self, arguments: Mapping[str, Any], target: Target) -> Sequence[str]:
+        given = arguments.get("subprotocols") or []
+        if not isinstance(given, list) or len(given) > MOST_SUBPROTOCOLS:
+            raise invalid(f"subprotocols is not a list of at most {MOST_SUBPROTOCOLS}", 'use ["graphql-ws"]')
+        names = [self._means.secrets.fill(name, target) for name in given if isinstance(name, str)]
+        if len(names) < len(given) or len(set(names)) < len(names) or not all(map(_TOKEN.fullmatch, names)):
+            raise BrokerDenied(
+                DenialCode.HEADER_REFUSED,
+                "a subprotocol is no name of letters, digits and hyphens, or is there twice",
+                "use names such as graphql-transport-ws, each once",
+            )
+        return names
+
+    def _message(self, target: Target, arguments: Mapping[str, Any]) -> Message:
+        """What is to be sent: in a text, handles become secrets, escaped where the text is JSON."""
+        data, encoding = arguments.get("data"), arguments.get("encoding", "utf-8")
+        if not isinstance(data, str) or encoding not in ("utf-8", "base64"):
+            raise invalid("a message is text or bytes", "send a text, bytes, or a value that JSON can hold")
+        if encoding == "base64":
+            return Message(data_of({"data": data, "encoding": encoding}), False)
+        kind = "application/json" if _is_json(data) else "text/plain"
+        filled = self._means.secrets.fill_body(data, kind, target)
+        return Message(filled.encode(errors="replace"), True)
+
+    async def _scrubbed(self, socket: _Socket, data: bytes) -> bytes:
+        """What came, without secrets; one that came in parts, or that cannot be cut out, ends the WebSocket."""
+        outlet = self._means.outlet
+        try:
+            data = await outlet.answer(data)
+            before, spoken_before = socket.before
+            together = before + data, spoken_before + spoken(data)
+            if key := await outlet.holds(b"\n".join(together)):
+                raise Unfit(key)
+        except Unfit as unfit:
+            socket.wire.abort()
+            raise BrokerDenied(
+                DenialCode.ANSWER_HOLDS_SECRET,
+                f"what host {socket.target.host} sent holds the secret {unfit.key} in an encoding or in parts, and is "
+                "withheld",
+                "ask the host for messages that do not repeat what it is sent",
+                host=socket.target.rule,
+                secret=unfit.key,
+            ) from None
+        socket.before = together[0][-_REMEMBERED:], together[1][-_REMEMBERED:]
+        return data
+
+    def _spend_message(self) -> None:
+        if self._messages >= self._means.limits.messages:
+            most = self._means.limits.messages
+            raise _spent("websocket_messages", most, "messages over WebSockets", "put more into one message")
+        self._messages += 1
+
+    def _count_received(self, size: int) -> None:
+        self._means.usage.bytes_received += size
+        self._received += size
+        if self._received > self._means.limits.socket_bytes:
+            most = self._means.limits.socket_bytes
+            raise _spent("websocket_bytes", most, "bytes over WebSockets", "ask the host for less")
+
+    def _count_sent(self, size: int) -> None:
+        self._means.usage.bytes_sent += size
+
+
+@contextmanager
+def _denials(target: Target, wire: Wire | None = None) -> Iterator[None]:
+    """What goes wrong, as denials; it ends the WebSocket, if there is one. A server's own words stay behind."""
+    try:
+        yield
+    except BrokerDenied:
+        _end(wire)
+        raise
+    except HandshakeFailed as failed:
+        raise _no_handshake(target, failed.status) from None
+    except Broken as broken:
+        _end(wire)
+        if broken.too_large:
+            raise BrokerDenied(
+                DenialCode.RESPONSE_TOO_LARGE,
+                f"host {target.host} sent a message that is too large",
+                "ask the host for less, e.g. page by page",
+                host=target.rule,
+            ) from None
+        raise _no_websocket(target) from None
+    except ssl.SSLError:
+        _end(wire)
+        raise BrokerDenied(
+            DenialCode.UPSTREAM_UNREACHABLE,
+            f"host {target.host} has no certificate that can be trusted",
+            "the host's owner has to renew or correct it",
+        ) from None
+    except OSError:
+        _end(wire)
+        raise unreachable(target.host) from None
+
+
+def _end(wire: Wire | None) -> None:
+    if wire is not None:
+        wire.abort()
+
+
+def _no_handshake(target: Target, status: int) -> BrokerDenied:
+    if 300 <= status < 400:
+        return BrokerDenied(
+            DenialCode.REDIRECT_REFUSED,
+            f"host {target.host} redirects, and a WebSocket is not redirected",
+            "use the address that it redirects to",
+            host=target.rule,
+            status=str(status),
+        )
+    if not status:
+        return _no_websocket(target)
+    return BrokerDenied(
+        DenialCode.UPSTREAM_ERROR,
+        f"host {target.host} opens no WebSocket: it answered with status {status}",
+        "look at the path, the headers and the subprotocols",
+        host=target.rule,
+        status=str(status),
+    )
+
+
+def _no_websocket(target: Target) -> BrokerDenied:
+    return BrokerDenied(
+        DenialCode.UPSTREAM_ERROR,
+        f"host {target.host} does not speak WebSocket as it was asked to",
+        "the host's owner has to correct it",
+        host=target.rule,
+    )
+
+
+def _spent(budget: str, most: int, what: str, fix: str) -> BrokerDenied:
+    return BrokerDenied(
+        DenialCode.BUDGET, f"an execution has at most {most} {what}", fix, budget=budget, limit=str(most)
+    )
+
+
+def _seconds(asked: Any, default: float) -> float:
+    if asked is None:
+        return default
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or asked < 0:
+        raise invalid("timeout is a number of seconds", "use 0 or more")
+    return float(asked)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
