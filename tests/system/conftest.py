@@ -39,7 +39,9 @@ CSV = "value\n1\n2\n3\n4\n100\n"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "topology" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--topology")
-        metafunc.parametrize("topology", [chosen] if chosen else ["one", "many"], scope="session")
+        marker = metafunc.definition.get_closest_marker("topology")
+        names = marker.args if marker else ("one", "many")
+        metafunc.parametrize("topology", [name for name in names if chosen in (None, name)], scope="session")
 
 
 @dataclass
@@ -104,6 +106,12 @@ class System:
         client = Hardpoint(login)
         self.clients.append(client)
         return client
+
+    async def kill(self, *units: str) -> None:
+        """End the processes of these units as a power cut would, and start them again; what follows finds all well."""
+        for process in {id(found): found for found in map(self.deployment.processes.__getitem__, units)}.values():
+            await process.kill()
+            await process.start()
 
     def cli_environment(self, org: str, roles: Sequence[str] = ("admin",)) -> dict[str, str]:
         """What the command line needs to reach the deployment."""

@@ -35,12 +35,6 @@ async def own():
         remove(deployment)
 
 
-async def restart(deployment) -> None:
-    process = deployment.processes["runtime"]
-    await process.kill()
-    await process.start()
-
-
 def yaml_capability(number: int) -> bytes:
     return (
         b"""
@@ -57,10 +51,8 @@ capability:
     )
 
 
-async def test_killed_in_the_middle_of_uploads_publishes_and_calls(own):
-    deployment, client, programmable = own
-    agent = Agent(client, "helper")
-    await agent.create()
+@pytest.mark.topology("one")
+async def test_killed_in_the_middle_of_uploads_publishes_and_calls(system, client, agent):
     arrived = threading.Event()
     finished = threading.Event()
 
@@ -69,9 +61,9 @@ async def test_killed_in_the_middle_of_uploads_publishes_and_calls(own):
         finished.wait(timeout=5)
         return 200, {"late": True}
 
-    url = programmable.serve((200, {"ok": True}))
+    url = system.upstream.serve((200, {"ok": True}))
     await add_file(client, agent, json.dumps({"capability": http_capability(url)}).encode(), "p.json")
-    slow_url = programmable.serve(slow)
+    slow_url = system.upstream.serve(slow)
     slow_capability = {**http_capability(slow_url), "id": "slow"}
     await add_file(client, agent, json.dumps({"capability": slow_capability}).encode(), "s.json")
     acknowledged_runs = [(await agent.execute("probe.get")).run for _ in range(20)]
@@ -103,7 +95,7 @@ async def test_killed_in_the_middle_of_uploads_publishes_and_calls(own):
     await sent_half.wait()
     await eventually(lambda: _true(len(published) >= 3), seconds=20)
 
-    await restart(deployment)
+    await system.kill("runtime")
     finished.set()
     results = await asyncio.gather(publishing, uploading, calling, return_exceptions=True)
     assert isinstance(results[0], HardpointError)

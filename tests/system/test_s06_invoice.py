@@ -11,15 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from demo.upstreams import Asked, upstream
+from demo.upstreams import Asked
 from sqlalchemy import make_url
 
-from executor.post import mail_server
 from hardpoint.runtime.v1 import run_pb2, trigger_pb2
-from hardpoint_client import Agent, Hardpoint, Login
-from hardpoint_kit.auth import DevKeys
+from hardpoint_client import Agent, Hardpoint
 from hardpoint_kit.errors import Unavailable
-from hardpointd.postgres import EmbeddedPostgres
 from standard import documents
 from standard.documents import INVOICE
 
@@ -28,13 +25,9 @@ from .conftest import (
     EXAMPLES,
     MAIL,
     MAIL_PASSWORD,
-    UPSTREAM,
-    Programmable,
     System,
     add_file,
     eventually,
-    new_deployment,
-    remove,
 )
 
 pytestmark = pytest.mark.jail
@@ -163,44 +156,24 @@ async def test_s06_what_does_not_fit_is_no_row_and_the_administrator_is_told(
     assert "'amount' is a required property" in system.post.last().get_content()
 
 
-@pytest.mark.parametrize("separate", [False, True], ids=["one", "many"])
 async def test_s07_killed_while_it_stores_there_is_one_row_and_one_mail(
-    separate: bool, ledger: Ledger, postgres: EmbeddedPostgres
+    system: System, client: Hardpoint, agent: Agent, ledger: Ledger
 ) -> None:
-    programmable = Programmable()
-    async with mail_server(MAIL_PASSWORD) as post:
-        with upstream(programmable) as server:
-            programmable.server = server
-            aliases = {UPSTREAM: server.address, DATABASE: f"127.0.0.1:{postgres.port}", MAIL: post.place}
-            deployment = new_deployment("s07-invoice", separate, executor_host_aliases=aliases)
-            await deployment.start()
-            try:
-                token = DevKeys(deployment.state / "keys").mint("tester", "acme", ["admin"])
-                async with Hardpoint(Login(deployment.address, token, deployment.addresses())) as client:
-                    agent = Agent(client, "helper")
-                    await agent.create()
-                    await install(client, agent, ledger, programmable.serve(model))
-                    async with ledger.look.transaction():
-                        await ledger.look.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
-                        await client.upload_file(documents.written(INVOICE), "invoice-1.pdf")
-                        await eventually(ledger.waited_for, 60.0)
-                        for process in {
-                            id(p): p for p in map(deployment.processes.get, ("executor", "runtime"))
-                        }.values():
-                            assert process is not None
-                            await process.kill()
-                            await process.start()
+    await install(client, agent, ledger, system.upstream.serve(model))
+    mailed = len(system.post.kept)
+    async with ledger.look.transaction():
+        await ledger.look.execute("LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE")
+        await client.upload_file(documents.written(INVOICE), "invoice-1.pdf")
+        await eventually(ledger.waited_for, 60.0)
+        await system.kill("executor", "runtime")
 
-                    async def over() -> run_pb2.Run | None:
-                        try:
-                            return await the_run(client, agent)
-                        except Unavailable:
-                            return None
+    async def over() -> run_pb2.Run | None:
+        try:
+            return await the_run(client, agent)
+        except Unavailable:
+            return None
 
-                    run = await eventually(over, 60.0)
-                    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run
-                    assert len(await ledger.rows()) == 1
-                    assert [envelope.rcpt_tos for envelope in post.kept] == [["accounting@company.com"]]
-            finally:
-                await deployment.stop()
-                remove(deployment)
+    run = await eventually(over, 60.0)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run
+    assert len(await ledger.rows()) == 1
+    assert [envelope.rcpt_tos for envelope in system.post.kept[mailed:]] == [["accounting@company.com"]]

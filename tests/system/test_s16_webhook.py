@@ -10,11 +10,10 @@ import httpx
 
 from hardpoint.manifest.v1.manifest_pb2 import Verifier
 from hardpoint.runtime.v1 import run_pb2, trigger_pb2
-from hardpoint_client import Agent, Hardpoint, Login
-from hardpoint_kit.auth import DevKeys
+from hardpoint_client import Agent, Hardpoint
 from hardpoint_kit.documents import to_struct
 
-from .conftest import Programmable, add_file, eventually, http_capability, new_deployment, remove
+from .conftest import eventually, http_capability
 
 SECRET = "system-slack-signing-secret-5b1e"
 
@@ -120,30 +119,9 @@ async def test_what_is_posted_badly_does_not_come_through(system, client, agent,
     assert await history(client, trigger) == []
 
 
-async def test_killed_between_the_answer_and_the_run_nothing_is_lost():
-    programmable = Programmable()
-    from demo.upstreams import upstream
-
-    with upstream(programmable) as server:
-        programmable.server = server
-        aliases = {"upstream.test": server.address}
-        deployment = new_deployment("inbox", False, executor_host_aliases=aliases)
-        try:
-            await deployment.start()
-            login = Login(deployment.address, DevKeys(deployment.state / "keys").mint("tester", "acme", ["admin"]))
-            async with Hardpoint(login) as client:
-                await _flood_and_kill(deployment, client, programmable)
-        finally:
-            await deployment.stop()
-            remove(deployment)
-
-
-async def _flood_and_kill(deployment, client: Hardpoint, programmable: Programmable) -> None:
-    agent = Agent(client, "helper")
-    await agent.create()
-    url = programmable.serve((200, {"ok": True}))
-    capability = json.dumps({"capability": asking(url)}).encode()
-    trigger = await webhook(client, agent, await add_file(client, agent, capability, "probe.json"))
+async def test_killed_between_the_answer_and_the_run_nothing_is_lost(system, client, agent, add):
+    url = system.upstream.serve((200, {"ok": True}))
+    trigger = await webhook(client, agent, await add(asking(url)))
     accepted: list[str] = []
     limits = httpx.Limits(max_connections=8)
 
@@ -161,10 +139,8 @@ async def _flood_and_kill(deployment, client: Hardpoint, programmable: Programma
 
         sending = asyncio.gather(*(send(number) for number in range(90)))
         await eventually(_at_least(accepted, 20), seconds=30)
-        process = deployment.processes["runtime"]
-        await process.kill()
+        await system.kill("runtime")
         await sending
-        await process.start()
 
     async def all_ran() -> bool:
         found = await history(client, trigger)
@@ -173,7 +149,7 @@ async def _flood_and_kill(deployment, client: Hardpoint, programmable: Programma
 
     assert len(accepted) >= 20
     await eventually(all_ran, seconds=60)
-    said = {asked.query["said"] for asked in programmable.asked(url)}
+    said = {asked.query["said"] for asked in system.upstream.asked(url)}
     assert said >= {f"number {int(event_id[2:])}" for event_id in accepted}
 
 
