@@ -88,6 +88,8 @@ export function prepared(carry) {
       const words = parse(frame);
       filename = (words.call ?? words.describe).filename;
       answered = done;
+      open.clear();
+      clock.clear();
       answer(words, loaded).then((value) => done(stringify(value))).catch((error) => done(failure(error)));
     },
     /** Settle the ask that a reply belongs to. */

@@ -105,6 +105,11 @@ export function timers(now, failed) {
     held: () => queue.some(({ isHeld }) => isHeld()),
     /** Milliseconds until the next timer is due, without end when there is none. */
     due: () => (queue.length > 0 ? Math.max(0, queue[0].due - now()) : Infinity),
+    /** Forget every timer. */
+    clear() {
+      queue.length = 0;
+      numbered.clear();
+    },
     /** Run the callback of the next timer. */
     ring: () => queue.shift().ring(),
   };

@@ -40,27 +40,24 @@ class _Failure(Exception):
 
 
 def main() -> None:
-    """Warm up, then serve one call."""
+    """Warm up, then serve a call."""
     warm()
     serve()
 
 
 def serve() -> None:
-    """Say that this jail is ready, serve one call and end."""
+    """Say that this jail is ready, and serve calls until the executor ends it, which it mostly does after one."""
     channel.send({"ready": {}})
-    try:
-        frame = channel.receive()
-    except EOFError:
-        os._exit(0)
-    try:
-        answer = _answer(frame)
-    except MemoryError:
-        answer = _NO_MEMORY
-    except BaseException as error:
-        answer = _failure(error)
-    _flush()
-    channel.send_bytes(answer)
-    channel.wait_for_the_end()
+    while True:
+        frame = channel.next_call()
+        try:
+            answer = _answer(frame)
+        except MemoryError:
+            answer = _NO_MEMORY
+        except BaseException as error:
+            answer = _failure(error)
+        _flush()
+        channel.send_bytes(answer)
 
 
 def warm() -> None:
@@ -83,9 +80,10 @@ def _answer(frame: dict[str, Any]) -> bytes:
         _check_asked(needs)
         return _fitting({"header": {"value": plugin.declared.described()}})
     call = frame["call"]
-    if call["libraries"]:
-        _put_on_path(call["libraries"], _needs())
-    _load(call)
+    if plugin.declared.words is None:  # else a call of the same run has loaded it
+        if call["libraries"]:
+            _put_on_path(call["libraries"], _needs())
+        _load(call)
     actions = plugin.declared.actions()
     if call["action"] not in actions:
         known = ", ".join(sorted(actions)) or "none"

@@ -46,12 +46,13 @@ _NO_COLLECTION = "(function () { new ArrayBuffer(4 << 20); return [{}].length; }
 
 
 class Engine:
-    """QuickJS with the SDK; it runs one plugin."""
+    """QuickJS with the SDK; it runs one plugin, for every call of it."""
 
     def __init__(self) -> None:
         self._context = _quickjs.Context()
         self._context.set_max_stack_size(_STACK_BYTES)
         self._answer: str | None = None
+        self._loaded = False
         self._context.add_callable("carry", self._carry)
         self._context.add_callable("answered", self._answered)
         self._context.add_callable("entropy", lambda count: os.urandom(count).hex())
@@ -65,8 +66,11 @@ class Engine:
         """Run a call, or describe a module, and return the frame to answer with."""
         words = frame.get("call") or frame["describe"]
         source = words.pop("source")
+        self._answer = None
         try:
-            self._context.module(source)
+            if not self._loaded:  # by a call of the same run
+                self._context.module(source)
+                self._loaded = True
             self._begin(json.dumps(frame))
             return self._driven(words.get("result_bytes", _RESULT_BYTES))
         except _quickjs.JSException as error:
@@ -114,18 +118,15 @@ def warm() -> Engine:
 
 
 def serve(engine: Engine) -> None:
-    """Say that this jail is ready, serve one call and end."""
+    """Say that this jail is ready, and serve calls until the executor ends it, which it mostly does after one."""
     channel.send({"ready": {}})
-    try:
-        frame = channel.receive()
-    except EOFError:
-        os._exit(0)
-    try:
-        answer = engine.answer(frame)
-    except MemoryError:
-        answer = _NO_MEMORY
-    channel.send_bytes(answer)
-    channel.wait_for_the_end()
+    while True:
+        frame = channel.next_call()
+        try:
+            answer = engine.answer(frame)
+        except MemoryError:
+            answer = _NO_MEMORY
+        channel.send_bytes(answer)
 
 
 def _readable(seconds: float) -> bool:

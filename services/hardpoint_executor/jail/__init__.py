@@ -23,6 +23,7 @@ from .interface import (
     OutcomeKind,
     Progress,
     Taken,
+    Together,
     ignore,
 )
 from .jails import JailOptions, Jails
@@ -49,5 +50,6 @@ __all__ = [
     "Progress",
     "SlotOptions",
     "Taken",
+    "Together",
     "ignore",
 ]

@@ -7,8 +7,20 @@ from hardpoint_kit.errors import InvalidArgument, Unavailable
 
 from . import frames
 from .conversation import Conversation
-from .interface import DESCRIBE_LIMITS, ClosedDoor, Door, JailCall, Limits, OnEvent, Outcome, OutcomeKind, Taken, ignore
+from .interface import (
+    DESCRIBE_LIMITS,
+    ClosedDoor,
+    Door,
+    JailCall,
+    Limits,
+    OnEvent,
+    Outcome,
+    OutcomeKind,
+    Taken,
+    ignore,
+)
 from .processes import CallProcess
+from .sharing import Shared
 
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NEVER_ACTIONS = frozenset({"constructor", "prototype", "hasOwnProperty", "toString", "valueOf"})
@@ -31,14 +43,21 @@ class Pool(Protocol[P]):
     async def fill(self) -> None:
         """Start the first and wait for them; see `failure` for what went wrong."""
 
-    async def take(self, org: str, capability: str, depth: int = 0) -> P:
+    async def take(self, org: str, capability: str, depth: int = 0, shared: Shared | None = None) -> P:
         """Return a process for one call, to be given to `discard` afterwards. Raises ResourceExhausted, Unavailable.
 
-        So many calls, the `depth`, wait in jails for this one.
+        So many calls, the `depth`, wait in jails for this one. It may have served calls that have what is `shared` in
+        common with this one.
         """
 
-    def discard(self, process: P, well: bool) -> None:
-        """Kill a process that was taken; its call ended `well` with a result or an error of the plugin's own."""
+    def discard(self, process: P, well: bool, rests: bool = False) -> None:
+        """Take back a process whose call ended `well`, with a result or an error of the plugin's own.
+
+        It is killed, unless it `rests` and a call may follow that has all in common with this one.
+        """
+
+    def end_run(self, org: str, run: str) -> None:
+        """Let no process wait for another call of this run."""
 
     async def close(self) -> None:
         """Leave no process behind."""
@@ -73,7 +92,7 @@ class Calls(Generic[P]):
         if call.limits.oversize_bytes:
             frame["call"]["result_bytes"] = call.limits.oversize_bytes
         owner = call.org, call.capability
-        return await self._hold(owner, frame, "result", call.limits, door, on_event, call.depth)
+        return await self._hold(owner, frame, "result", call.limits, door, on_event, call.depth, Shared.by(call))
 
     async def describe(self, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
@@ -94,16 +113,18 @@ class Calls(Generic[P]):
         door: Door,
         on_event: OnEvent,
         depth: int = 0,
+        shared: Shared | None = None,
     ) -> Outcome:
         first = _encoded(frame)
-        process = await self.pool.take(*owner, depth)
-        well = False
+        process = await self.pool.take(*owner, depth, shared)
+        well = rests = False
         try:
             await on_event(Taken())
-            outcome = await Conversation(process, limits, door, on_event).hold(first, answer)
-            well = outcome.kind in _ENDED_WELL
+            conversation = Conversation(process, limits, door, on_event, stays=shared is not None)
+            outcome = await conversation.hold(first, answer)
+            well, rests = outcome.kind in _ENDED_WELL, conversation.rests
         finally:
-            self.pool.discard(process, well)
+            self.pool.discard(process, well, rests)
         if self.pool.closed:
             raise Unavailable("the executor stopped during the call", reason="NO_EXECUTOR", retry_after=1.0)
         return outcome

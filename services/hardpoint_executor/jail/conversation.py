@@ -42,9 +42,17 @@ class _Ended(Exception):
 
 
 class Conversation:
-    """One frame in, then a watch over everything that comes out until there is an outcome."""
+    """One frame in, then a watch over everything that comes out until there is an outcome.
 
-    def __init__(self, process: CallProcess, limits: Limits, door: Door, on_event: OnEvent) -> None:
+    A process that `stays` is not killed after a result, but stopped, for another call of its run; whether it `rests`,
+    with nothing left that goes on, is known when the conversation is over.
+    """
+
+    def __init__(
+        self, process: CallProcess, limits: Limits, door: Door, on_event: OnEvent, *, stays: bool = False
+    ) -> None:
+        self.rests = False
+        self._stays = stays
         self._process = process
         self._limits = limits
         self._door = door
@@ -79,13 +87,16 @@ class Conversation:
                 )
             listening.result()
         except _Ended as ended:
+            stays = self._stays and ended.outcome.ok and not self._asks and self._process.stop()
             outcome = self._measured(ended.outcome, started)
         finally:
             loop.remove_reader(self._process.output)
             listening.cancel()
             for ask in self._asks:
                 ask.cancel()
-        self._process.kill()
+        self.rests = stays and await self._process.rests()
+        if not self.rests:
+            self._process.kill()
         await self._pass_on_printed()
         return outcome
 

@@ -68,6 +68,22 @@ DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """What the calls of one run have in common that may share a jail, one after the other: all of this.
+
+    It comes from the runtime alone. A run has one user from its beginning to its end. `callers` are the releases on
+    whose behalf they run, the outermost first.
+    """
+
+    org: str
+    run: str
+    installation: str
+    release: str
+    digest: str
+    callers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JailCall:
     """One action to run once. `secrets` holds handles such as `secret://KEY#nonce`, never values."""
 
@@ -91,6 +107,8 @@ class JailCall:
     """Have an nsjail of its own for this call, whatever tier is usual."""
     depth: int = 0
     """How many calls wait, each in a jail of its own, for this one to end."""
+    together: Together | None = None
+    """Calls that agree in this, and in all that makes a jail theirs, may share one; None: it has one to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +218,9 @@ class Jail(Protocol):
         Raises InvalidArgument for a name that cannot be an action, ResourceExhausted when the queue is full and
         Unavailable when no jail can be started. Cancelling the awaiting task kills the jail.
         """
+
+    def end_run(self, org: str, run: str) -> None:
+        """Let no jail wait for another call of this run."""
 
     async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header, and return that header as the value of the outcome.

@@ -245,6 +245,11 @@ class Jails:
         """Run one action once; see `Jail.run`."""
         return await self._calls_of(call.language, call.engine, call.strict).run(call, door, on_event)
 
+    def end_run(self, org: str, run: str) -> None:
+        """Let no jail wait for another call of this run."""
+        for calls in self._calls.values():
+            calls.pool.end_run(org, run)
+
     async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
         engine = next(iter(self._offered(language, (True, False))), "")

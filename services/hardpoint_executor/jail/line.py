@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from .fair_queue import FairQueue
+from .sharing import Shared
 
 P = TypeVar("P")
 
@@ -21,6 +22,8 @@ class Caller(Generic[P]):
     given: asyncio.Future[P]
     depth: int = 0
     """How many calls wait in jails for this one."""
+    shared: Shared | None = None
+    """What it has in common with calls that may have used its jail before; None: nobody may have."""
 
     @property
     def org(self) -> str:
@@ -35,12 +38,19 @@ class Line(FairQueue[Caller[P]]):
         super().__init__(most, for_what)
         self._seconds = seconds
 
-    async def wait(self, owner: Owner, serve: Callable[[], None], give_back: Callable[[P], None], depth: int = 0) -> P:
+    async def wait(
+        self,
+        owner: Owner,
+        serve: Callable[[], None],
+        give_back: Callable[[P], None],
+        depth: int = 0,
+        shared: Shared | None = None,
+    ) -> P:
         """Wait in line while `serve` sees to those who wait; what comes when nobody waits any more is given back.
 
         Raises ResourceExhausted when there is no place, or nothing came in time, and whatever `refuse` says.
         """
-        caller: Caller[P] = Caller(owner, asyncio.get_running_loop().create_future(), depth)
+        caller: Caller[P] = Caller(owner, asyncio.get_running_loop().create_future(), depth, shared)
         if (evicted := self.put(caller.org, caller, first=depth > 0)) and not evicted.given.done():
             evicted.given.set_exception(self.full())
         serve()

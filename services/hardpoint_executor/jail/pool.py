@@ -47,7 +47,7 @@ class Pool(Supply[JailProcess, JailProcess]):
         self._waiting: deque[JailProcess] = deque()
         self._refill: asyncio.TimerHandle | None = None
 
-    def discard(self, process: JailProcess, _well: bool) -> None:
+    def discard(self, process: JailProcess, _well: bool, _rests: bool = False) -> None:
         """Kill a jail that was taken, in the background, and let the next caller in."""
         self._take_back(process)
         self._end(process)

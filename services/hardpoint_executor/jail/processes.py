@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import re
+import select
 import socket
 import struct
 import tempfile
@@ -46,6 +47,12 @@ class CallProcess(Protocol):
 
     def peak_memory_bytes(self) -> int:
         """Largest resident memory so far; 0 when it is gone."""
+
+    def stop(self) -> bool:
+        """Have every thread of it stop where it is; false where one process serves one call."""
+
+    async def rests(self) -> bool:
+        """Whether nothing of its call is left that could go on, once it was stopped."""
 
     def kill(self) -> None:
         """Kill it now, with every thread of it."""
@@ -96,6 +103,11 @@ def drain(descriptor: int) -> bytes:
 
 def memory(pid: int, line: str) -> int:
     """Bytes of a line such as `VmSize` of a process's status; 0 when it is gone."""
+    return _number(pid, line) * 1024
+
+
+def _number(pid: int, line: str) -> int:
+    """The number in a line of a process's status; 0 when it is gone."""
     try:
         descriptor = os.open(f"/proc/{pid}/status", os.O_RDONLY)
     except OSError:
@@ -106,8 +118,8 @@ def memory(pid: int, line: str) -> int:
         return 0
     finally:
         os.close(descriptor)
-    found = re.search(rf"^{line}:\s*(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    found = re.search(rf"^{line}:\s*(\d+)( kB)?$", status, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def cpu_ms(pid: int) -> float:
@@ -117,6 +129,19 @@ def cpu_ms(pid: int) -> float:
         return time.clock_gettime(process_clock) * 1000
     except OSError:
         return 0.0
+
+
+def threads(pid: int) -> int:
+    """How many threads a process has; 0 when it is gone."""
+    return _number(pid, "Threads")
+
+
+def silent(*descriptors: int | socket.socket) -> bool:
+    """Whether nothing can be read of them, not even an end."""
+    watch = select.poll()
+    for descriptor in descriptors:
+        watch.register(descriptor, select.POLLIN)
+    return not watch.poll(0)
 
 
 async def readable(descriptor: int | socket.socket) -> None:

@@ -48,6 +48,14 @@ class JailProcess(Nsjail):
         """Largest resident memory of the init so far; 0 when it is gone."""
         return processes.memory(self.pid, "VmHWM")
 
+    def stop(self) -> bool:
+        """No: it serves one call."""
+        return False
+
+    async def rests(self) -> bool:
+        """No: it serves one call."""
+        return False
+
     async def close(self) -> None:
         """Kill the jail, wait until no process of it is left and close every descriptor."""
         if hasattr(self, "writer"):

@@ -15,7 +15,7 @@ import signal
 import socket
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -25,10 +25,13 @@ from .frames import ProtocolError, parse
 from .launch import HERE, Kind
 from .nsjail import JailError, Nsjail
 from .policy import name_of, read_policy
-from .processes import Death, drain, pipe, readable, received, tells_sender
+from .processes import Death, drain, pipe, readable, received, silent, tells_sender
+from .sharing import Shared
 
 _CHILD_SECONDS = 5.0
 _DEATH_SECONDS = 2.5
+_MOST_CPU_MS = 20_000.0
+"""After which a child serves no other call: the limit of its process, which is a call's last resort, is far from it."""
 _SACRIFICED_FIRST = "500"
 """Of the machine's processes; inside its own cgroup a slot's largest process goes first, which is never the zygote."""
 _DENIED_IN_SLOTS = frozenset({"execve", "tgkill"})
@@ -79,6 +82,10 @@ class Slot(Nsjail):
         self.used = 0.0
         """When its last call ended, by the monotonic clock."""
         self.child: Child | None = None
+        self.shared: Shared | None = None
+        """What the calls of its child have in common, where it has served one; None while it is as it was made."""
+        self.child_since = 0.0
+        """When its child was given its first call, by the monotonic clock."""
         self._held_memory = 0
         self._answers: deque[asyncio.Future[dict[str, Any]]] = deque()
 
@@ -114,7 +121,7 @@ class Slot(Nsjail):
         except (TimeoutError, JailError) as error:
             child.close()
             raise JailError(f"a slot has no child: {error or 'it was not ready in time'}") from error
-        self.child = child
+        self.child, self.shared = child, None
 
     async def reap(self) -> dict[str, Any]:
         """Have the zygote end its child and return how it ended. Raises JailError when the slot is broken."""
@@ -166,6 +173,7 @@ class Child:
         self._held_memory = held_memory
         self._pid = 0
         self._process: int | None = None
+        self._measured_cpu_ms = 0.0
         self._closed = False
         self._channel, self._inside = socket.socketpair()
         self._channel.setblocking(False)
@@ -195,18 +203,55 @@ class Child:
             resource.prlimit(self._pid, resource.RLIMIT_AS, (limit, limit))
 
     def cpu_ms(self) -> float:
-        """CPU time of all threads since the child was ready."""
-        return max(0.0, processes.cpu_ms(self._pid) - self._boot_cpu_ms)
+        """CPU time of all threads since the child was ready, or since its last call was measured."""
+        self._measured_cpu_ms = processes.cpu_ms(self._pid)
+        return max(0.0, self._measured_cpu_ms - self._boot_cpu_ms)
 
     def peak_memory_bytes(self) -> int:
         """Largest resident memory so far; 0 when it is gone."""
         return processes.memory(self._pid, "VmHWM")
 
+    def stop(self) -> bool:
+        """Have every thread of it stop where it is, until it goes on with another call of its run."""
+        self._signal(signal.SIGSTOP)
+        return True
+
+    async def rests(self) -> bool:
+        """Whether nothing of its call is left, once it was stopped: no thread, no message, and time for another call."""
+        transport = self._transport
+        if transport.is_closing():
+            return False
+        transport.pause_reading()
+        late = asyncio.create_task(self.reader.read(1))
+        await asyncio.sleep(0)  # what the reader holds already is read at once
+        unheard = late.done() or transport.get_write_buffer_size() > 0
+        late.cancel()
+        await asyncio.gather(late, return_exceptions=True)
+        return not unheard and self._measured_cpu_ms < _MOST_CPU_MS and processes.threads(self._pid) == 1
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has said nothing since it `rests`, and can go on."""
+        return processes.threads(self._pid) == 1 and silent(self._channel, self.output)
+
+    def go_on(self) -> None:
+        """Let it serve another call; what it used since the last one was measured is that call's."""
+        self._boot_cpu_ms = self._measured_cpu_ms
+        self._transport.resume_reading()
+        self._signal(signal.SIGCONT)
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        return cast("asyncio.Transport", self.writer.transport)
+
     def kill(self) -> None:
         """Kill it now, with every thread of it."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and not self._closed:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+                signal.pidfd_send_signal(self._process, number)
 
     async def died(self) -> Death:
         """Wait for the end of a child that should be ending; the zygote says how it was. Raises TimeoutError."""

@@ -5,6 +5,9 @@ a clean one, which then serves it. When neither is there, a slot of an organisat
 used just now, makes room for a new one: who makes few and short calls keeps a warm slot beside those who do not. A
 slot ends after a call that did not end in a result or an error of the plugin's own, after so many calls, and when idle.
 New ones are started beside the calls, so that nobody waits for a renewal as long as a clean one is there.
+
+Where the calls of a run may share a child, it is stopped after one of them and waits for the next for a few seconds. It
+is a favour: whoever else has nothing to be served by has it ended, and a call that finds none has a new one.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ import structlog
 from .launch import Launcher
 from .line import Caller, Line, Owner
 from .nsjail import JailError
+from .sharing import Shared
 from .slot import Child, Slot
 from .supply import Supply
 
@@ -30,6 +34,8 @@ _START_SECONDS = 0.1
 """What a call is charged for a slot that has to end after it, about what another one costs to start."""
 _JUST_NOW_SECONDS = 0.25
 """Who used a slot so lately is likely to use it again."""
+_CHILD_SECONDS = 60.0
+"""For so long at most a child serves the calls of one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class SlotOptions:
     calls: int = 500
     """What the calls of one slot have in common is its address layout and hash seed: not for longer than this."""
     idle_seconds: float = 30.0
+    rest_seconds: float = 5.0
+    """For so long a child waits for another call of its run."""
     queue: int = 32
     queue_seconds: float = 0.9
 
@@ -58,20 +66,24 @@ class Slots(Supply[Slot, Child]):
         """Slots that get another child."""
         self._resting: set[asyncio.Future[None]] = set()
         """Of renewals that wait for the answer of a call to go first."""
+        self._found: Slot | None = None
+        """Of the call that was looked at last."""
         self._growth: asyncio.TimerHandle | None = None
         self._tidying: asyncio.TimerHandle | None = None
 
-    async def take(self, org: str, capability: str, depth: int = 0) -> Child:
+    async def take(self, org: str, capability: str, depth: int = 0, shared: Shared | None = None) -> Child:
         """Return a child for one call; see `Supply.take`."""
         for rest in self._resting:
             if not rest.done():
                 rest.set_result(None)
-        return await super().take(org, capability, depth)
+        return await super().take(org, capability, depth, shared)
 
-    def discard(self, child: Child, well: bool) -> None:
-        """Kill a child that was taken, and let its slot serve the next call, if the call ended `well`, or end."""
+    def discard(self, child: Child, well: bool, rests: bool = False) -> None:
+        """Kill a child that was taken, unless it `rests`, and let its slot serve another call if this one ended `well`."""
         slot = child.slot
-        child.kill()
+        rests = rests and time.monotonic() - slot.child_since < _CHILD_SECONDS
+        if not rests:
+            child.kill()
         self._take_back(slot, 0.0 if well else _START_SECONDS)
         slot.calls += 1
         slot.used = time.monotonic()
@@ -79,10 +91,18 @@ class Slots(Supply[Slot, Child]):
         over = self._total() >= self._most
         if self.closed or once or not well or over or slot.calls >= self._options.calls or self._owed_to_another(slot):
             self._end(slot)
+        elif rests:
+            asyncio.get_running_loop().call_later(self._options.rest_seconds, self._wait_no_longer, slot, slot.calls)
+            self._ready.append(slot)
+            self._tidy_later()
         else:
-            self._renewing.add(slot)
-            self._begin(self._renew(slot))
+            self._renew_child(slot)
         self._serve()
+
+    def end_run(self, org: str, run: str) -> None:
+        """Let no child wait for another call of this run."""
+        for slot in [slot for slot in self._ready if slot.shared is not None and slot.shared.is_of(org, run)]:
+            self._clear(slot)
 
     async def close(self) -> None:
         """Kill every child and every slot, and wait until no process is left."""
@@ -94,19 +114,26 @@ class Slots(Supply[Slot, Child]):
     def _serve(self) -> None:
         """Give children that wait to calls that wait, by turns, and start what is then missing."""
         while (caller := self._line.next(self._may_be_served)) is not None:
-            slot = self._slot_for(caller)
+            slot = self._found
             assert slot is not None
             assert slot.child is not None
             self._ready.remove(slot)
-            slot.owner = caller.owner
+            if slot.shared is None:
+                slot.child_since = time.monotonic()
+            else:
+                slot.child.go_on()
+            slot.owner, slot.shared = caller.owner, caller.shared
             self._give(slot, slot.child, caller, self._options.most)
+        self._clear_for_others()
         if self._unserved():
             self._start_missing()
         elif self._growth is None and not self.closed:
             self._growth = asyncio.get_running_loop().call_later(_GROW_SECONDS, self._start_missing)
 
     def _may_be_served(self, caller: Caller[Child]) -> bool:
-        return self._may_have_a_place(caller, self._options.most) and self._slot_for(caller) is not None
+        """Whether there is a slot for a call, and which: the last one that was found is for the call that is next."""
+        self._found = self._slot_for(caller) if self._may_have_a_place(caller, self._options.most) else None
+        return self._found is not None
 
     def _slot_for(self, caller: Caller[Child]) -> Slot | None:
         """The slot that served this capability last, else a clean one.
@@ -116,7 +143,13 @@ class Slots(Supply[Slot, Child]):
         for slot in [slot for slot in self._ready if not slot.alive]:
             self._ready.remove(slot)
             self._end(slot)
-        own = [slot for slot in self._ready if slot.owner == caller.owner]
+        own = [slot for slot in self._ready if slot.owner == caller.owner and slot.shared in (None, caller.shared)]
+        for slot in [slot for slot in own if slot.shared is not None]:
+            assert slot.child is not None
+            if slot.child.waits:
+                return slot
+            own.remove(slot)
+            self._clear(slot)
         if own:
             return own[-1]
         others = sum(other.owner == caller.owner and other is not caller for other in self._line)
@@ -124,6 +157,31 @@ class Slots(Supply[Slot, Child]):
         if coming > others and self._total() >= self._most:
             return None
         return next((slot for slot in self._ready if slot.owner is None), None)
+
+    def _clear_for_others(self) -> None:
+        """Have children that wait for the next call of a run make room for other calls of their capability."""
+        waiting = Counter(caller.owner for caller in self._line if self._may_have_a_place(caller, self._options.most))
+        for owner, calls in waiting.items():
+            coming = sum(slot.owner == owner for slot in self._renewing)
+            resting = [slot for slot in self._ready if slot.owner == owner and slot.shared is not None]
+            for slot in resting[: max(0, calls - coming)]:
+                self._clear(slot)
+
+    def _wait_no_longer(self, slot: Slot, calls: int) -> None:
+        """Wait no longer for another call of a run, when there was none since."""
+        if slot in self._ready and slot.shared is not None and slot.calls == calls:
+            self._clear(slot)
+
+    def _clear(self, slot: Slot) -> None:
+        """Give an idle slot another child in place of the one that served calls of a run."""
+        assert slot.child is not None
+        slot.child.kill()
+        self._ready.remove(slot)
+        self._renew_child(slot)
+
+    def _renew_child(self, slot: Slot) -> None:
+        self._renewing.add(slot)
+        self._begin(self._renew(slot))
 
     def _unserved(self) -> set[Owner]:
         """Who waits and is owed a slot: capabilities without one, of organisations with less than their share."""

@@ -22,6 +22,7 @@ from .fair_queue import may_run
 from .launch import Launcher
 from .line import Caller, Line
 from .nsjail import JailError, Nsjail
+from .sharing import Shared
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +53,14 @@ class Supply(ABC, Generic[J, P]):
         """What else is done beside the calls: jails end, slots are renewed."""
 
     @abstractmethod
-    def discard(self, process: P, well: bool) -> None:
-        """Kill a process that was taken; its call ended `well` with a result or an error of the plugin's own."""
+    def discard(self, process: P, well: bool, rests: bool = False) -> None:
+        """Take back a process whose call ended `well`, with a result or an error of the plugin's own.
+
+        It is killed, unless it `rests` and a call may follow that has all in common with this one.
+        """
+
+    def end_run(self, org: str, run: str) -> None:  # noqa: B027 - a tier whose jails serve one call has nothing to do
+        """Let no process wait for another call of this run."""
 
     @abstractmethod
     def _serve(self) -> None:
@@ -76,14 +83,18 @@ class Supply(ABC, Generic[J, P]):
         self._start_missing()
         await asyncio.gather(*self._starts)
 
-    async def take(self, org: str, capability: str, depth: int = 0) -> P:
+    async def take(self, org: str, capability: str, depth: int = 0, shared: Shared | None = None) -> P:
         """Return a process for one call, to be given to `discard` afterwards; so many calls wait in jails for it.
+
+        Where calls have what is `shared` in common, the process may be one that served another of them.
 
         Raises ResourceExhausted when the queue is full or nothing came free in time, Unavailable when none starts.
         """
         if self.closed:
             raise Unavailable("the executor is stopping", reason="NO_EXECUTOR", retry_after=1.0)
-        return await self._line.wait((org, capability), self._serve, lambda process: self.discard(process, True), depth)
+        return await self._line.wait(
+            (org, capability), self._serve, lambda process: self.discard(process, True), depth, shared
+        )
 
     async def close(self) -> None:
         """Kill every jail, also those that run a call, and wait until no process is left."""
