@@ -16,6 +16,12 @@ ENGINES: Final = MappingProxyType({"javascript": ("node", "quickjs")})
 ONLY_IN_SLOTS: Final = frozenset({"quickjs"})
 """Engines that cannot be had with `isolation: strict`: no jail of theirs serves a single call."""
 
+NEVER_IN_SLOTS: Final = frozenset({"node"})
+"""Engines for which `isolation: run` changes nothing: every jail of theirs serves a single call."""
+
+ISOLATIONS: Final = ("strict", "run")
+"""What code may say of its jails; without a word each call has a fresh one in a warm slot."""
+
 
 @dataclass(frozen=True, slots=True)
 class Library:

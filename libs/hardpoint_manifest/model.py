@@ -275,8 +275,8 @@ class Manifest(Value):
     kind: Kind
     language: Literal["python", "javascript"] | None = None
     engine: Literal["node", "quickjs"] | None = None
-    isolation: Literal["strict"] | None = None
-    """Strict: every call has a jail that serves no other."""
+    isolation: Literal["strict", "run"] | None = None
+    """Strict: every call has a jail that serves no other. Run: the calls of one run may share one."""
     libraries: tuple[str, ...] = ()
     category: str = ""
     tags: tuple[str, ...] = ()
@@ -305,8 +305,10 @@ class Manifest(Value):
             raise ValueError("a language belongs to code, and only to code")
         if self.engine is not None and self.engine not in ENGINES.get(self.language or "", ()):
             raise ValueError("an engine belongs to a language that has it")
-        if self.isolation is not None and (self.kind is not Kind.CODE or self.engine in ONLY_IN_SLOTS):
+        if self.isolation == "strict" and (self.kind is not Kind.CODE or self.engine in ONLY_IN_SLOTS):
             raise ValueError("strict isolation belongs to code whose engine has it")
+        if self.isolation == "run" and self.kind not in (Kind.CODE, Kind.FLOW):
+            raise ValueError("the isolation of a run belongs to code and flows")
         if self.libraries and self.language != "python":
             raise ValueError("libraries belong to Python")
         return self

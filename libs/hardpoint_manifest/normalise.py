@@ -339,9 +339,13 @@ def _engine(capability: written.Common, language: Language | None) -> Engine | N
     return cast("Engine | None", asked if asked in engines else next(iter(engines), None))
 
 
-def _isolation(capability: written.Common, language: Language | None) -> Literal["strict"] | None:
-    asked = isinstance(capability, written.Header) and capability.isolation == "strict"
-    return "strict" if asked and _engine(capability, language) not in ONLY_IN_SLOTS else None
+def _isolation(capability: written.Common, language: Language | None) -> Literal["strict", "run"] | None:
+    if isinstance(capability, written.Capability):
+        return capability.flow.isolation if capability.flow is not None else None
+    asked = capability.isolation if isinstance(capability, written.Header) else None
+    if asked == "strict":
+        return "strict" if _engine(capability, language) not in ONLY_IN_SLOTS else None
+    return "run" if asked == "run" else None
 
 
 def _libraries(capability: written.Common, language: Language | None) -> tuple[str, ...]:

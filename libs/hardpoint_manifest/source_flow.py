@@ -157,4 +157,9 @@ class Graph(Source):
 
 
 class Flow(Graph):
-    """A drawing: from its input node to its output node."""
+    """A drawing: from its input node to its output node.
+
+    With `isolation: run` the calls of one run may share a jail, one after the other.
+    """
+
+    isolation: Literal["run"] | None = None

@@ -172,6 +172,15 @@ class Lent:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """Of which run and installation executions are that may share a jail; see the message of that name."""
+
+    run: str
+    installation: str
+    goes_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One action to run once, with everything that it needs."""
 
@@ -213,6 +222,17 @@ class Execution:
     step: str = ""
     """The one step of a flow to run, as if those before it had given what is `pinned`; all when empty."""
     pinned: Mapping[str, Any] = field(default_factory=dict)
+    sharing: Sharing | None = None
+    """What others have in common that may have used its jail before; None where it wants one to itself."""
+
+    @property
+    def sharings(self) -> "Iterator[Sharing]":
+        """Its own, and those of what it may call."""
+        if self.sharing is not None:
+            yield self.sharing
+        for callee in self.callees.values():
+            if callee.execution is not None:
+                yield from callee.execution.sharings
 
     @property
     def capability(self) -> str:

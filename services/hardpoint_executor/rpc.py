@@ -24,6 +24,7 @@ from hardpoint_executor.domain import (
     Log,
     Progress,
     Requirement,
+    Sharing,
     Started,
     Usage,
 )
@@ -121,6 +122,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         callees={callee.action: callee_from_proto(callee) for callee in request.callees},
         step=request.step,
         pinned=from_struct(request.pinned),
+        sharing=_sharing(request.sharing) if request.HasField("sharing") else None,
     )
     return execution.on_behalf(callers) if callers else execution
 
@@ -152,6 +154,10 @@ def _authority(authority: manifest_pb2.Authority) -> Authority:
 @lru_cache(KEPT_SCHEMAS)
 def _inputs(written: bytes) -> InputSchema:
     return InputSchema(from_struct(Struct.FromString(written)))
+
+
+def _sharing(sharing: executor_pb2.Sharing) -> Sharing:
+    return Sharing(sharing.run, sharing.installation, sharing.goes_on)
 
 
 def _handle(file: executor_pb2.FileHandle) -> Mapping[str, Any]:

@@ -38,6 +38,8 @@ class Options(kit.Options):
     """Slots at most, each running one call at a time; 0 means that every call gets an nsjail of its own."""
     executor_single_use_orgs: list[Annotated[str, Field(pattern=rf"^(\*|{ID})$")]] = []
     """Organisations whose every call gets an nsjail of its own although there are slots; `*` stands for all."""
+    executor_shared_run_orgs: list[Annotated[str, Field(pattern=rf"^(\*|{ID})$")]] = []
+    """Organisations of which calls of one run may share a jail, where the release asks for it; `*` stands for all."""
     executor_slots_clean: int = 1
     """Slots that are started ahead, for capabilities that have none yet."""
     executor_jails_waiting: int = 2
@@ -101,6 +103,7 @@ def build(options: Options, platform: Platform) -> Unit:
         platform.clock,
         options.limits(),
         options.executor_single_use_orgs,
+        options.executor_shared_run_orgs,
         files=UnitFiles(platform.channel("files")),
     )
 

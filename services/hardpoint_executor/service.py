@@ -75,6 +75,7 @@ class Executor:
         clock: Clock,
         limits: Limits,
         strict_orgs: Iterable[str] = (),
+        sharing_orgs: Iterable[str] = (),
         *,
         files: FilesDoor,
     ) -> None:
@@ -82,7 +83,7 @@ class Executor:
         self._files = files
         self._values: Kept[Values] = Kept(clock, MOST_LEASES)
         self._jail = jail
-        self._code = CodeRunner(jail, strict_orgs)
+        self._code = CodeRunner(jail, strict_orgs, sharing_orgs)
         self._programs = Programs(artifacts, clock, self._code.strip)
         self._http = http
         self._databases = Databases(http.dialler, http.tls)
@@ -129,6 +130,7 @@ class Executor:
         finally:
             del self._running[key]
             self._killed.discard(key)
+            self._code.ended(execution)
 
     def close(self) -> None:
         """Close what is kept open between executions."""

@@ -53,12 +53,25 @@ def test_code_may_ask_for_a_jail_of_its_own_for_every_call() -> None:
     assert [check(python(**asked)).manifest.isolation for asked in ({"isolation": "strict"}, {})] == ["strict", None]
 
 
+def test_code_and_flows_may_let_the_calls_of_a_run_share_a_jail() -> None:
+    for document in (python(isolation="run"), analyzer(engine="quickjs", isolation="run")):
+        checked = check(document)
+        assert (checked.ok, checked.manifest and checked.manifest.isolation) == (True, "run")
+        assert "isolation-without-effect" not in rules(checked.findings)
+    assert told(check(analyzer(isolation="run")), "isolation-without-effect")[2] == "choose quickjs, or remove `isolation`"
+    graph = {"nodes": [{"id": "start", "type": "input"}, {"id": "end", "type": "output"}], "isolation": "run"}
+    drawn = report(http(flow={**graph, "edges": [{"from": "start", "to": "end"}]}, actions=None, integration=None))
+    assert drawn.ok, drawn.findings
+    assert drawn.manifest is not None
+    assert drawn.manifest.isolation == "run"
+
+
 def test_an_unknown_isolation_is_an_error() -> None:
     document = python(isolation="strickt")
     finding = only(check(document).findings, "unknown-isolation")
     assert (finding.message, finding.fix) == (
         "there is no isolation 'strickt'",
-        "write strict, or remove `isolation`",
+        "write strict or run, or remove `isolation`",
     )
     assert patched(document, finding).ok
     assert only(check(python(isolation="slots")).findings, "unknown-isolation").patch == ()
@@ -136,6 +149,7 @@ def test_another_shape_is_refused(wrong: dict[str, object]) -> None:
         {"kind": Kind.HTTP, "engine": "node"},
         {"kind": Kind.HTTP, "isolation": "strict"},
         {"language": "javascript", "engine": "quickjs", "isolation": "strict"},
+        {"kind": Kind.HTTP, "isolation": "run"},
         {"kind": Kind.HTTP, "libraries": ("numpy",)},
     ],
 )

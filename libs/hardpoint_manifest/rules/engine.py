@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import COMPUTE_SECONDS, nearest
-from hardpoint_manifest.engine import ENGINES, LIBRARIES, ONLY_IN_SLOTS, nearest_library
+from hardpoint_manifest.engine import (
+    ENGINES,
+    ISOLATIONS,
+    LIBRARIES,
+    NEVER_IN_SLOTS,
+    ONLY_IN_SLOTS,
+    nearest_library,
+)
 from hardpoint_manifest.finding import Finding, PatchOp, pointer
 from hardpoint_manifest.rules.subject import Subject
 
@@ -37,12 +44,18 @@ def _isolation(subject: Subject, header: written.Header) -> Iterator[Finding]:
     if header.isolation is None:
         return
     path = subject.at("isolation")
-    if header.isolation != "strict":
+    engine = subject.manifest.engine
+    if header.isolation not in ISOLATIONS:
         message = f"there is no isolation {header.isolation!r}"
-        patch = (PatchOp("replace", pointer(path), "strict"),) if nearest(header.isolation, ["strict"]) else ()
-        yield subject.error("unknown-isolation", path, message, "write strict, or remove `isolation`", patch)
-    elif subject.manifest.engine in ONLY_IN_SLOTS:
-        engine = subject.manifest.engine
+        close = nearest(header.isolation, ISOLATIONS)
+        patch = (PatchOp("replace", pointer(path), close),) if close else ()
+        fix = f"write {' or '.join(ISOLATIONS)}, or remove `isolation`"
+        yield subject.error("unknown-isolation", path, message, fix, patch)
+    elif header.isolation == "run":
+        if engine in NEVER_IN_SLOTS:
+            message = f"{engine} has a jail for every call: `isolation: run` changes nothing"
+            yield subject.warning("isolation-without-effect", path, message, "choose quickjs, or remove `isolation`")
+    elif engine in ONLY_IN_SLOTS:
         other = next(name for name in ENGINES[subject.manifest.language or ""] if name not in ONLY_IN_SLOTS)
         message = f"{engine} runs in slots alone, where calls follow each other in a warm jail: it cannot be strict"
         patch = (PatchOp("replace", pointer(subject.at("engine")), other),)

@@ -213,7 +213,7 @@ export interface Capability {
   config?: object;
   exports?: string[];
   engine?: 'node' | 'quickjs';
-  isolation?: 'strict';
+  isolation?: 'strict' | 'run';
   actions: Record<string, Action> & ThisType<This & Record<string, any>>;
   [word: string]: any;
 }

@@ -52,11 +52,12 @@ _FIXES = {
 class CodeRunner:
     """Runs code in a jail, never anywhere else.
 
-    Every call of the organisations in `strict_orgs` (`*`: of all) has a jail that serves no other.
+    Every call of the organisations in `strict_orgs` (`*`: of all) has a jail that serves no other; the calls of a run of
+    those in `sharing_orgs` may share one.
     """
 
-    def __init__(self, jail: Jail, strict_orgs: Iterable[str] = ()) -> None:
-        self.offer = Offer(jail, strict_orgs)
+    def __init__(self, jail: Jail, strict_orgs: Iterable[str] = (), sharing_orgs: Iterable[str] = ()) -> None:
+        self.offer = Offer(jail, strict_orgs, sharing_orgs)
         self._jail = jail
 
     async def run(
@@ -131,7 +132,14 @@ class CodeRunner:
             libraries=execution.libraries,
             strict=self.offer.is_strict(execution),
             depth=execution.depth,
+            together=self.offer.together(execution),
         )
+
+    def ended(self, execution: domain.Execution) -> None:
+        """Let no jail wait for the rest of a run of which this execution was the last."""
+        if self.offer.shares(execution.org):
+            for run in {sharing.run for sharing in execution.sharings if not sharing.goes_on}:
+                self._jail.end_run(execution.org, run)
 
     async def describe(self, language: str, source: str, filename: str, org: str = "") -> dict[str, Any]:
         """Return the header that a module exports; `org` is who asks.

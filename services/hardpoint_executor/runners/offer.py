@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hardpoint_executor import domain
 from hardpoint_executor.artifacts import Code
-from hardpoint_executor.jail.interface import ENGINES, LANGUAGES, STRIPS_TYPES, Jail, Layer
+from hardpoint_executor.jail.interface import ENGINES, LANGUAGES, STRIPS_TYPES, Jail, Layer, Together
 from hardpoint_kit.errors import Conflict
 from hardpoint_manifest.load import is_typescript
 
@@ -19,11 +19,16 @@ class Engines:
 
 
 class Offer:
-    """What one jail has for whom: organisations in `strict_orgs` (`*`: all) have a jail for every call."""
+    """What one jail has for whom.
 
-    def __init__(self, jail: Jail, strict_orgs: Iterable[str]) -> None:
+    Organisations in `strict_orgs` (`*`: all) have a jail for every call; of those in `sharing_orgs` the calls of one run
+    may share a jail, where the release asks for it.
+    """
+
+    def __init__(self, jail: Jail, strict_orgs: Iterable[str], sharing_orgs: Iterable[str] = ()) -> None:
         self._jail = jail
         self._strict_orgs = frozenset(strict_orgs)
+        self._sharing_orgs = frozenset(sharing_orgs)
 
     def engines(self, org: str) -> Engines:
         """What this executor offers to an organisation."""
@@ -88,6 +93,24 @@ class Offer:
     def is_strict(self, execution: domain.Execution) -> bool:
         """Whether a call has a jail that serves no other."""
         return execution.strict or self._is_named(execution.org)
+
+    def together(self, execution: domain.Execution) -> Together | None:
+        """What calls have in common that may share a jail with this one; None where it has one to itself."""
+        sharing = execution.sharing
+        if sharing is None or self.is_strict(execution) or not self.shares(execution.org):
+            return None
+        return Together(
+            execution.org,
+            sharing.run,
+            sharing.installation,
+            execution.release,
+            execution.artifact.digest,
+            tuple(caller.release for caller in execution.callers),
+        )
+
+    def shares(self, org: str) -> bool:
+        """Whether calls of an organisation may share jails at all."""
+        return not self._sharing_orgs.isdisjoint(("*", org))
 
     def _is_named(self, org: str) -> bool:
         return not self._strict_orgs.isdisjoint(("*", org))

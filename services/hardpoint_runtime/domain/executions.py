@@ -85,6 +85,10 @@ class Execution:
     alone: Alone | None = None
     """The one step to run of a flow; all when None."""
     oversize_to_file: bool = False
+    installation: str = ""
+    """The uid of the installation, where there is one."""
+    goes_on: bool = False
+    """Whether other executions of the run may follow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class Release:
     """What runs its code, where the language has several."""
     libraries: tuple[str, ...] = ()
     isolation: str = ""
-    """`strict`: a jail of its own for every call."""
+    """`strict`: a jail of its own for every call; `run`: the calls of a run may share one."""
     oauth2: OAuth2 | None = None
     plan: Mapping[str, Any] | None = None
     """The steps of a flow or a workflow, as `hardpoint_manifest.plan.Plan` reads them."""

@@ -17,6 +17,7 @@ from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
 
 STANDING_REQUESTS = 1024
+SHARING = "run"
 """Of actions, kept ready."""
 
 _USAGE = tuple(field.name for field in fields(Usage))
@@ -52,13 +53,14 @@ def request_of(execution: Execution) -> executor_pb2.ExecuteRequest:
         run=str(execution.run),
         idempotency_key=execution.idempotency_key,
         oversize_to_file=execution.oversize_to_file,
+        sharing=_sharing(release, str(execution.run), execution.installation, execution.goes_on),
     )
     if execution.alone is not None:
         request.step = execution.alone.step
         request.pinned.CopyFrom(to_struct(execution.alone.pinned))
     standing = _Standing(release.name, release.digest, action.id, execution.authority, False, release, action)
     request.MergeFrom(_standing(standing))
-    request.callees.extend(_callee(callee, request) for callee in execution.callees)
+    request.callees.extend(_callee(callee, request, execution.goes_on) for callee in execution.callees)
     request.callers.extend(
         executor_pb2.Calling(
             release=str(caller.release), authority=_authority(caller.authority), asked=_authority(caller.asks)
@@ -78,7 +80,7 @@ def _lent(lent: Lent) -> executor_pb2.FilesTicket:
     )
 
 
-def _callee(given: Allowed | Refused, whole: executor_pb2.ExecuteRequest) -> executor_pb2.Callee:
+def _callee(given: Allowed | Refused, whole: executor_pb2.ExecuteRequest, goes_on: bool) -> executor_pb2.Callee:
     if isinstance(given, Refused):
         return executor_pb2.Callee(action=given.name, refusal=to_status(given.error))
     callee = given.callee
@@ -90,12 +92,20 @@ def _callee(given: Allowed | Refused, whole: executor_pb2.ExecuteRequest) -> exe
         lease_token=given.lease_token,
         agent=whole.agent,
         run=whole.run,
+        sharing=_sharing(release, whole.run, callee.installed.counted_for.installation, goes_on),
     )
     execution.MergeFrom(
         _standing(_Standing(release.name, release.digest, action.id, callee.authority, True, release, action))
     )
-    execution.callees.extend(_callee(inner, whole) for inner in given.callees)
+    execution.callees.extend(_callee(inner, whole, goes_on) for inner in given.callees)
     return executor_pb2.Callee(action=callee.name, execution=execution, installation=str(callee.installed.name))
+
+
+def _sharing(release: Release, run: str, installation: str, goes_on: bool) -> executor_pb2.Sharing | None:
+    """Which executions may share a jail, of a release that asks for it; an older executor takes no notice of it."""
+    if release.isolation != SHARING:
+        return None
+    return executor_pb2.Sharing(run=run, installation=installation, goes_on=goes_on)
 
 
 def _authority(authority: Authority) -> manifest_pb2.Authority:
@@ -132,7 +142,7 @@ def _standing(given: _Standing) -> executor_pb2.ExecuteRequest:
         ],
         engine=release.engine,
         libraries=release.libraries,
-        isolation=release.isolation,
+        isolation="" if release.isolation == SHARING else release.isolation,
         asked=_authority(release.asks),
     )
 

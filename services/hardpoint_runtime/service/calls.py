@@ -233,7 +233,7 @@ class Calls:
         limit = execution.wall_seconds if seconds is None else min(seconds, execution.wall_seconds)
         timeout = limit + QUEUE_SECONDS
         return await self._attempt(
-            plan, replace(execution, id=id, idempotency_key=key, wall_seconds=limit, timeout=timeout)
+            plan, replace(execution, id=id, idempotency_key=key, wall_seconds=limit, timeout=timeout, goes_on=True)
         )
 
     async def _run(
@@ -335,6 +335,7 @@ class Calls:
             idempotency_key=str(run),
             alone=plan.alone,
             oversize_to_file=plan.oversize_to_file,
+            installation=plan.counted_for.installation if plan.counted_for else "",
         )
         return await self._with_tickets(plan, execution)
 
