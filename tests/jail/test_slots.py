@@ -4,11 +4,22 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hardpoint_executor.jail import ClosedDoor, Event, JailCall, JailOptions, Jails, Outcome, OutcomeKind, SlotOptions
+from hardpoint_executor.jail import (
+    ClosedDoor,
+    Event,
+    JailCall,
+    JailOptions,
+    Jails,
+    Outcome,
+    OutcomeKind,
+    SlotOptions,
+    Together,
+)
 from hardpoint_executor.jail import jails as jails_module
 from hardpoint_executor.jail.cgroups import Cgroups
 from hardpoint_executor.jail.slots import Slots
@@ -388,3 +399,33 @@ async def test_a_failed_start_is_tried_again_though_enough_slots_wait(slotted: J
     assert slotted.reasons_not_ready() == ["python slots do not start: no memory for a moment"]
     await slots.fill()
     assert slotted.reasons_not_ready() == []
+
+
+async def test_a_child_that_waits_for_its_run_makes_room_for_whoever_else_waits() -> None:
+    jails = await started(most=1)
+    body = "import builtins\nbuiltins.n = getattr(builtins, 'n', 0) + 1\nreturn builtins.n"
+    runs = [Together("acme", name, "i1", "tested@1.0.0", "sha256:0") for name in ("r1", "r2")]
+    assert [(await run(jails, body, together=runs[0])).value for _ in range(2)] == [1, 2]
+    zygotes = {slot.pid for slot in slots_of(jails)._ready}
+    assert (await run(jails, body, together=runs[1])).value == 1
+    assert (await run(jails, body)).value == 1
+    assert await idle(jails) == zygotes, "calls of one capability keep its slot"
+    assert (await run(jails, body, together=runs[0])).value == 1
+    other = {"org": "globex", "together": replace(runs[0], org="globex")}
+    assert (await run(jails, body, **other)).value == 1
+    assert (await run(jails, body, together=runs[0])).value == 1
+    await jails.stop()
+
+
+async def test_a_child_waits_for_its_run_for_a_while_alone() -> None:
+    jails = await started(rest_seconds=0.05, calls=3)
+    together = Together("acme", "r1", "i1", "tested@1.0.0", "sha256:0")
+    await run(jails, "return 1", together=together)
+    (slot,) = [slot for slot in slots_of(jails)._ready if slot.shared]
+    while slot.shared is not None:
+        await asyncio.sleep(0.005)
+    for _ in range(2):
+        await run(jails, "return 1", together=together)
+    while slot in {*slots_of(jails)._ready, *slots_of(jails)._renewing}:
+        await asyncio.sleep(0.005)
+    await jails.stop()

@@ -124,6 +124,19 @@ def _on_behalf_of_an_operator() -> Any:
         yield
 
 
+async def test_what_may_share_a_jail_is_said_of_releases_that_ask_for_it(
+    executor: GrpcExecutor, unit: ExecutorUnit
+) -> None:
+    """An executor that knows nothing of it is not told of an isolation that it would refuse."""
+    release = replace(EXECUTION.release, isolation="run", digest=f"sha256:{1:064}")
+    shared = replace(EXECUTION, release=release, installation="i-1", goes_on=True)
+    await executor.execute(EXECUTION)
+    await executor.execute(shared)
+    usual, asked = unit.requests
+    assert (usual.HasField("sharing"), usual.isolation, asked.isolation) == (False, "strict", "")
+    assert asked.sharing == executor_pb2.Sharing(run="orgs/acme/runs/r-1", installation="i-1", goes_on=True)
+
+
 async def test_an_execution_is_asked_for_and_ends(executor: GrpcExecutor, unit: ExecutorUnit) -> None:
     ended = await executor.execute(EXECUTION)
     assert (ended.state, ended.output, ended.error) == (RunState.SUCCEEDED, to_value({"temperature": 72}), None)

@@ -59,7 +59,7 @@ class Supply(ABC, Generic[J, P]):
         It is killed, unless it `rests` and a call may follow that has all in common with this one.
         """
 
-    def end_run(self, org: str, run: str) -> None:  # noqa: B027 - a tier whose jails serve one call has nothing to do
+    def end_run(self, org: str, run: str) -> None:
         """Let no process wait for another call of this run."""
 
     @abstractmethod
