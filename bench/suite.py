@@ -18,6 +18,7 @@ from bench.cpu import cpu_of_calls
 from bench.deployment import HOST, Measured, measured
 from bench.hostile import TENANTS, hostile_tenants, neighbours
 from bench.jails import jails
+from bench.loops import loops
 from bench.measure import Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
 from bench.recovery import recovery
@@ -86,6 +87,7 @@ class Suite:
             self.asks,
             self.cpu,
             self.jails,
+            self.loops,
             self.cancelling,
             self.registry,
             self.publishing,
@@ -201,6 +203,10 @@ class Suite:
         """The jail alone, in this process: every engine in every tier it has."""
         async with jails() as probes:
             await self._jailed("jails", probes, crowded=tuple(probes))
+
+    async def loops(self) -> None:
+        """Calls of one run that share a jail."""
+        await loops(self.report)
 
     async def _jailed(self, heading: str, probes: dict[str, Probe], crowded: tuple[str, ...]) -> None:
         """At idle rate, with pauses in which jails are started ahead; and from several callers, without.

@@ -186,8 +186,8 @@ class Header(Common):
     """The header of a code file; `exports`, when given, names the functions that are actions.
 
     `engine` is what runs it, of those that its language has; `libraries` what it imports besides its language's own;
-    `isolation: strict` asks for a jail of its own for every call, `run` lets the calls of one run share one. `calls` are the actions of other capabilities that it
-    calls, as `capability.action`.
+    `isolation: strict` asks for a jail of its own for every call, `run` lets the calls of one run share it. `calls`
+    are the actions of other capabilities that it calls, as `capability.action`.
     """
 
     actions: Annotated[list[HeaderAction], Field(min_length=1, max_length=200)]

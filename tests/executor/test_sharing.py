@@ -128,9 +128,7 @@ return {{'n': builtins.n}}"""
     executor = make()
     key = Requirement("KEY", True, hosts=frozenset({HOST}))
     world.lease("lease", {"KEY": "the-secret-value"})
-    execution = world.add(
-        "a", python(body), sharing=GOES_ON, authority=WIDE, requirements=(key,), lease_token="lease"
-    )
+    execution = world.add("a", python(body), sharing=GOES_ON, authority=WIDE, requirements=(key,), lease_token="lease")
     assert (await ran(executor, execution)).output == {"n": 1}
     assert (await ran(executor, execution)).output == {"n": 2}
     first, second = (seen.header("authorization") for seen in make.seen)

@@ -58,7 +58,8 @@ def test_code_and_flows_may_let_the_calls_of_a_run_share_a_jail() -> None:
         checked = check(document)
         assert (checked.ok, checked.manifest and checked.manifest.isolation) == (True, "run")
         assert "isolation-without-effect" not in rules(checked.findings)
-    assert told(check(analyzer(isolation="run")), "isolation-without-effect")[2] == "choose quickjs, or remove `isolation`"
+    fix = told(check(analyzer(isolation="run")), "isolation-without-effect")[2]
+    assert fix == "choose quickjs, or remove `isolation`"
     graph = {"nodes": [{"id": "start", "type": "input"}, {"id": "end", "type": "output"}], "isolation": "run"}
     drawn = report(http(flow={**graph, "edges": [{"from": "start", "to": "end"}]}, actions=None, integration=None))
     assert drawn.ok, drawn.findings

@@ -1,4 +1,4 @@
-"""Owns what calls have in common that may share a jail, one after the other; who differs in any of it has another one."""
+"""Owns what calls have in common that may share a jail, one after the other; who differs in it has another one."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -217,7 +217,7 @@ class Child:
         return True
 
     async def rests(self) -> bool:
-        """Whether nothing of its call is left, once it was stopped: no thread, no message, and time for another call."""
+        """Whether nothing of its call is left, once it was stopped: no thread, no message; and time for another."""
         transport = self._transport
         if transport.is_closing():
             return False

@@ -79,7 +79,7 @@ class Slots(Supply[Slot, Child]):
         return await super().take(org, capability, depth, shared)
 
     def discard(self, child: Child, well: bool, rests: bool = False) -> None:
-        """Kill a child that was taken, unless it `rests`, and let its slot serve another call if this one ended `well`."""
+        """Kill a child that was taken, unless it `rests`; its slot serves another call if this one ended `well`."""
         slot = child.slot
         rests = rests and time.monotonic() - slot.child_since < _CHILD_SECONDS
         if not rests:

@@ -52,8 +52,8 @@ _FIXES = {
 class CodeRunner:
     """Runs code in a jail, never anywhere else.
 
-    Every call of the organisations in `strict_orgs` (`*`: of all) has a jail that serves no other; the calls of a run of
-    those in `sharing_orgs` may share one.
+    Every call of the organisations in `strict_orgs` (`*`: of all) has a jail that serves no other; those of one run
+    of those in `sharing_orgs` may share one.
     """
 
     def __init__(self, jail: Jail, strict_orgs: Iterable[str] = (), sharing_orgs: Iterable[str] = ()) -> None:

@@ -21,8 +21,8 @@ class Engines:
 class Offer:
     """What one jail has for whom.
 
-    Organisations in `strict_orgs` (`*`: all) have a jail for every call; of those in `sharing_orgs` the calls of one run
-    may share a jail, where the release asks for it.
+    Organisations in `strict_orgs` (`*`: all) have a jail for every call; of those in `sharing_orgs` the calls of one
+    run may share a jail, where the release asks for it.
     """
 
     def __init__(self, jail: Jail, strict_orgs: Iterable[str], sharing_orgs: Iterable[str] = ()) -> None:
