@@ -87,9 +87,12 @@ export function prepared(carry) {
     begin(frame, loaded, done) {
       const words = parse(frame);
       filename = (words.call ?? words.describe).filename;
+      if (answered) {
+        // What an earlier call of the run did not wait for ended with it.
+        open.clear();
+        clock.clear();
+      }
       answered = done;
-      open.clear();
-      clock.clear();
       answer(words, loaded).then((value) => done(stringify(value))).catch((error) => done(failure(error)));
     },
     /** Settle the ask that a reply belongs to. */
