@@ -169,6 +169,7 @@ async def _deployed(topology: str, postgres: EmbeddedPostgres) -> AsyncIterator[
             topology == "many",
             otlp_endpoint=receiver.endpoint,
             executor_host_aliases=aliases,
+            executor_shared_run_orgs=["*"],
             config_host_aliases={"slack.com": identity.server.address},
         )
         try:

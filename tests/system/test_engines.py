@@ -18,6 +18,21 @@ async def look(self, input):
 """
 
 
+COUNTER = """
+from hardpoint_sdk import action, capability
+
+capability(id="counter", name="Counter", version="1.0.0", description="Counts its calls in a jail", isolation="run")
+calls = 0
+
+
+@action(inputs=[{"name": "seen", "type": "array", "required": True}], effect="read")
+async def count(self, input):
+    global calls
+    calls += 1
+    return {"seen": [*input["seen"], calls]}
+"""
+
+
 @pytest.mark.jail
 async def test_typescript_is_pushed_and_called_like_javascript(add, agent):
     await add("loan-calculator.ts")
@@ -62,6 +77,22 @@ async def test_strict_calls_share_no_layout_of_their_memory(client, agent):
         seen[id] = [(await agent.execute(f"{id}.look")).data["at"] for _ in range(4)]
     assert len(set(seen["usual"])) < 4
     assert len(set(seen["alone"])) == 4
+
+
+@pytest.mark.jail
+async def test_steps_of_a_run_share_a_jail_and_those_of_another_have_their_own(client, agent, add):
+    await add_file(client, agent, COUNTER.encode(), "counter.py")
+    assert [(await agent.execute("counter.count", {"seen": []})).data["seen"] for _ in range(2)] == [[1], [1]]
+    seen = ["${[]}", *(f"${{steps.s{number}.seen}}" for number in range(4))]
+    steps = [{"id": f"s{n}", "action": "counter.count", "input": {"seen": before}} for n, before in enumerate(seen)]
+    header = {"id": "counted", "name": "Counted", "version": "1.0.0", "type": "workflow"}
+    await add({**header, "workflow": {"steps": steps}})
+    for _ in range(2):
+        counted = await agent.execute("counted.run", {})
+        assert counted.error is None, counted.error
+        first, *others = counted.data["seen"]
+        assert first == 1
+        assert max(others) > 1
 
 
 @pytest.mark.jail
