@@ -60,14 +60,14 @@ def files_of(words: Sequence[str], schema: Mapping[str, Any]) -> tuple[list[str]
     return others, files
 
 
-def whole(text: str) -> dict[str, Any]:
-    """The input given as one JSON object, `-` meaning what comes on stdin."""
+def whole(text: str, option: str = "--input") -> dict[str, Any]:
+    """What an option gives as one JSON object, `-` meaning what comes on stdin."""
     try:
         value = json.loads(piped() if text == "-" else text, parse_constant=_no_constant)
     except ValueError as error:
-        raise typer.BadParameter(f"--input is not JSON: {error}") from None
+        raise typer.BadParameter(f"{option} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise typer.BadParameter("--input must be a JSON object")
+        raise typer.BadParameter(f"{option} must be a JSON object")
     return value
 
 

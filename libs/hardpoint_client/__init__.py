@@ -2,6 +2,7 @@
 
 from hardpoint_client.agent import Agent, AgentResponse
 from hardpoint_client.client import Hardpoint
+from hardpoint_client.context import CallContext
 from hardpoint_client.login import Login
 
-__all__ = ["Agent", "AgentResponse", "Hardpoint", "Login"]
+__all__ = ["Agent", "AgentResponse", "CallContext", "Hardpoint", "Login"]

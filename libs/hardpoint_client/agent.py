@@ -8,6 +8,7 @@ from typing import Any
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_client.client import Hardpoint, new_request_id, output_of
+from hardpoint_client.context import CallContext
 from hardpoint_kit.errors import ActionFailed, AlreadyExists, Conflict, HardpointError, NotFound
 
 OwnAction = Callable[..., Any] | Callable[..., Awaitable[Any]]
@@ -56,8 +57,12 @@ class Agent:
         """Give the agent an action of its own: a function of keyword arguments, plain or async."""
         self._own[name] = function
 
-    async def execute(self, action: str, params: Mapping[str, Any] | None = None) -> AgentResponse:
+    async def execute(
+        self, action: str, params: Mapping[str, Any] | None = None, *, context: CallContext | None = None
+    ) -> AgentResponse:
         """Run "capability.action" if it is attached, else the agent's own action of that name.
+
+        `context` is what the agent knows, and the capability may be shown.
 
         An error of the action is an answer, not an exception: a model can read it and do better. What an own action
         raised is the `__cause__` of the answer's error.
@@ -66,7 +71,9 @@ class Agent:
         try:
             if "." in action:
                 try:
-                    response = await self._client.call(self.id, action, params, oversize_to_file=self._oversize_to_file)
+                    response = await self._client.call(
+                        self.id, action, params, oversize_to_file=self._oversize_to_file, context=context
+                    )
                     if response.state:
                         raise _not_ended(response)
                     return AgentResponse(True, output_of(response), run=response.run, in_file=response.output_in_file)

@@ -33,6 +33,7 @@ from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
 from hardpoint.runtime.v1.trigger_pb2_grpc import TriggerServiceStub
 from hardpoint_client import files as stored
+from hardpoint_client.context import CallContext
 from hardpoint_client.login import UNITS, Login
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.errors import AlreadyExists, OutOfRange
@@ -251,13 +252,18 @@ class Hardpoint:
         *,
         seconds: float = CALL_SECONDS,
         oversize_to_file: bool = False,
+        context: CallContext | None = None,
     ) -> agent_pb2.CallActionResponse:
-        """Call "{capability}.{action}" as an agent; an output that is too large is stored with `oversize_to_file`."""
+        """Call "{capability}.{action}" as an agent; an output that is too large is stored with `oversize_to_file`.
+
+        `context` is what the agent knows and gives along.
+        """
         request = agent_pb2.CallActionRequest(
             agent=self.named("agents", agent),
             action=action,
             input=to_struct(params or {}),
             oversize=agent_pb2.OVERSIZE_FILE if oversize_to_file else agent_pb2.OVERSIZE_UNSPECIFIED,
+            context=context.message(lambda file: self.named("files", file)) if context else None,
         )
         return await self.agents.CallAction(request, timeout=seconds)
 

@@ -42,8 +42,8 @@ PERMISSIONS: Final = MappingProxyType(
     }
 )
 
-_UNSERVED = ("integration.calendar", "integration.crm", "context.")
-SERVED: Final = frozenset(name for name in PERMISSIONS if not name.startswith(_UNSERVED))
+_UNSERVED = frozenset({"integration.calendar", "integration.crm"})
+SERVED: Final = frozenset(PERMISSIONS) - _UNSERVED
 """The permissions that open something in this version; the others can be asked for and granted ahead of it."""
 
 HTTP_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")

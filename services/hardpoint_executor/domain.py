@@ -14,6 +14,7 @@ from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority, within
 from hardpoint_manifest.inputs import InputSchema
 
 DEFAULT_COMPUTE = "light"
+CONTEXT_FILES = "context.files"
 
 
 class Outcome(StrEnum):
@@ -166,6 +167,10 @@ class Lent:
         """What is lent to a callee: of what its caller has, the files that are in its input."""
         return replace(self, handles=tuple(handles_in(value)), alone=True)
 
+    def with_known(self, handles: tuple[Handle, ...]) -> "Lent":
+        """What is lent to whoever may know of these files too."""
+        return replace(self, handles=(*self.handles, *handles))
+
     def with_those_in(self, value: Any) -> "Lent":
         """What a step of the same release has: those in its input besides."""
         return replace(self, handles=(*self.handles, *handles_in(value)))
@@ -178,6 +183,18 @@ class Sharing:
     run: str
     installation: str
     goes_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the calling agent knows, unproved: each part where it was given, the files as their handles."""
+
+    user: Mapping[str, Any] | None = None
+    conversation: Mapping[str, Any] | None = None
+    files: tuple[Handle, ...] = ()
+
+
+UNKNOWN = Known()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +239,8 @@ class Execution:
     step: str = ""
     """The one step of a flow to run, as if those before it had given what is `pinned`; all when empty."""
     pinned: Mapping[str, Any] = field(default_factory=dict)
+    known: Known = UNKNOWN
+    """What the calling agent knows; what of it is seen, its authority decides."""
     sharing: Sharing | None = None
     """What others have in common that may have used its jail before; None where it wants one to itself."""
 
@@ -253,6 +272,11 @@ class Execution:
             granted=granted if callers else None,
             authority=within(granted, (caller.authority for caller in callers)),
         )
+
+    @property
+    def lent(self) -> Lent:
+        """What it may do with stored files, those that its agent knows of among them where they are granted."""
+        return self.files.with_known(self.known.files) if CONTEXT_FILES in self.authority.permissions else self.files
 
     @property
     def who(self) -> dict[str, str]:

@@ -125,6 +125,7 @@ class Inside:
             input=value,
             depth=whole.depth + self._in_jail,
             files=whole.files.handed(value),
+            known=whole.known,
             idempotency_key=key,
         )
         return self._bounded(execution.on_behalf((*whole.callers, whole.calling)), seconds)

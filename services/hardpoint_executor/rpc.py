@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 from hardpoint.executor.v1 import executor_pb2, executor_pb2_grpc
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_executor.domain import (
+    UNKNOWN,
     Artifact,
     Callee,
     Calling,
@@ -19,6 +20,7 @@ from hardpoint_executor.domain import (
     Execution,
     Finished,
     InnerStep,
+    Known,
     Lent,
     Limits,
     Log,
@@ -123,6 +125,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         step=request.step,
         pinned=from_struct(request.pinned),
         sharing=_sharing(request.sharing) if request.HasField("sharing") else None,
+        known=_known(request) if request.HasField("context") or request.context_files else UNKNOWN,
     )
     return execution.on_behalf(callers) if callers else execution
 
@@ -149,6 +152,18 @@ def _requirement(r: manifest_pb2.Requirement) -> Requirement:
 
 def _authority(authority: manifest_pb2.Authority) -> Authority:
     return Authority(frozenset(authority.permissions), frozenset(authority.hosts))
+
+
+def _known(request: executor_pb2.ExecuteRequest) -> Known:
+    given = request.context
+    messages = [{"role": message.role, "text": message.text} for message in given.conversation.messages]
+    return Known(
+        {field.name: value for field, value in given.user.ListFields()} or None,
+        {**({"id": given.conversation.id} if given.conversation.id else {}), "messages": messages}
+        if given.HasField("conversation")
+        else None,
+        tuple(map(_handle, request.context_files)),
+    )
 
 
 @lru_cache(KEPT_SCHEMAS)

@@ -92,6 +92,17 @@ def test_a_call_uploads_what_stands_at_a_path(cli: Run, reading: World, invoice:
     assert from_struct(request.input) == {"file": HANDLE, "note": "@home"}, "where no file is declared, @ is a letter"
 
 
+def test_a_call_gives_along_what_the_agent_knows(cli: Run, reading: World, invoice: Path) -> None:
+    said = '{"id": "c-1", "messages": [{"role": "user", "text": "hello"}]}'
+    user, files = ("--user", "name=Ada", "--user", "locale=en-GB"), ("--file", f"@{invoice}", "--file", "f9")
+    assert cli("call", "helper", "get-weather", "note=x", *user, "--conversation", said, *files).code == 0
+    known = reading.asked["CallAction"][0].context
+    assert (known.user.name, known.user.locale, known.conversation.messages[0].text) == ("Ada", "en-GB", "hello")
+    assert list(known.files) == [FILE, "orgs/acme/files/f9"]
+    for wrong in (("--user", "age=7"), ("--conversation", "[]"), ("--conversation", '{"said": "x"}')):
+        assert cli("call", "helper", "get-weather", "note=x", *wrong).code != 0
+
+
 def test_a_call_names_a_stored_file_by_its_id(cli: Run, reading: World) -> None:
     for given in ("f1", FILE, f'{{"id": "{FILE}"}}'):
         assert cli("call", "helper", "get-weather", f"file={given}").code == 0

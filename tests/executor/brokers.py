@@ -20,7 +20,7 @@ from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secret, Secrets, password_in
-from hardpoint_executor.domain import Lent
+from hardpoint_executor.domain import Known, Lent
 from hardpoint_kit.dial import Resolve, parse_aliases
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 
@@ -75,6 +75,7 @@ def broker_of(
     owner: Owner = ACME,
     kept: Kept | None = None,
     lent: Lent | None = None,
+    known: Known | None = None,
     settings: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
     databases: Databases | None = None,
@@ -98,6 +99,7 @@ def broker_of(
         context=context,
         stored=kept or Kept(),
         lent=lent or (kept.lent() if kept else None),
+        known=known,
         settings=settings,
         idempotency_key=idempotency_key,
         databases=databases or Databases(client.dialler, client.tls),

@@ -10,7 +10,7 @@ import pytest
 from executor.brokers import Place, client_of
 from executor.kept import Kept
 from executor.upstream import Upstream
-from hardpoint_executor.domain import Artifact, Event, Execution, Lent, Limits, Requirement
+from hardpoint_executor.domain import Artifact, Event, Execution, Known, Lent, Limits, Requirement
 from hardpoint_executor.jail import Jails
 from hardpoint_executor.peers import Values
 from hardpoint_executor.service import Executor
@@ -58,6 +58,7 @@ def run(jails: Jails) -> Run:  # noqa: F811
         kept: Kept | None = None,
         engine: str = "",
         oversize: bool = False,
+        known: Known | None = None,
     ) -> list[Event]:
         if isinstance(body, dict):
             data, filename, action = json.dumps({"capability": body}).encode(), "probe.json", "get"
@@ -83,6 +84,7 @@ def run(jails: Jails) -> Run:  # noqa: F811
             files=kept.lent() if kept else Lent(),
             engine=engine,
             oversize_to_file=oversize,
+            known=known or Known(),
         )
         async with client_of(upstreams) as http:
             executor = Executor(Registry(data), Config(), jails, http, SystemClock(), Limits(), files=kept or Kept())

@@ -149,6 +149,7 @@ def test_what_is_served_is_requests_services_files_and_time():
     assert {
         *map(http_permission, HTTP_METHODS),
         "network.websocket",
+        *(f"context.{part}" for part in ("user", "conversation", "files")),
         *(f"data.{what}" for what in ("read", "write", "delete")),
         *(f"ai.{what}" for what in ("call", "embedding", "vision")),
         "integration.email",

@@ -1,10 +1,13 @@
 """Workflows walked by DBOS over real PostgreSQL, one process; the executor is a fake that does as told."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from hardpoint.manifest.v1 import context_pb2
+from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.clock import SystemClock
@@ -12,6 +15,8 @@ from hardpoint_kit.database import Database
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, Unavailable
 from hardpoint_kit.rpc.server import Server
+from hardpoint_manifest.authority import Authority
+from hardpoint_runtime.domain.context import CallContext
 from hardpoint_runtime.server import Options, assemble
 from hardpoint_runtime.store.workflows import forget_contents
 from runtime.conftest import AGENT, Client, Dial, Fakes, Query
@@ -390,3 +395,40 @@ async def test_contents_are_forgotten_and_the_record_stays(
     with pytest.raises(Conflict) as gone:
         await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="put"))
     assert gone.value.reason == "CONTENTS_FORGOTTEN"
+
+
+async def test_steps_see_what_the_agent_knew_as_far_as_all_were_granted(
+    client: Client, fakes: Fakes, shop: Shop, url: str, query: Query
+) -> None:
+    """Kept with the run's input, less what the workflow does not ask for; a fork has it, and it is forgotten."""
+    asked = {"shop": ("context.user", "context.conversation"), "orders": ("context.user", "context.files")}
+    made = workflow({"id": "put"}, {"id": "look", "after": after("put")})
+    for one in (shop_release(), made):
+        asks = Authority.of(asked[one.name.capability])
+        fakes.registry.add(replace(one, asks=asks))
+    fakes.files.add("orgs/acme/files/notes")
+    await client.create_agent()
+    for capability, permissions in asked.items():
+        await client.install(f"orgs/acme/capabilities/{capability}", Grants(permissions=permissions))
+        await client.attach(f"orgs/acme/installations/{capability}")
+    said = [context_pb2.ConversationMessage(role="user", text="hello-77f0")]
+    known = context_pb2.CallContext(
+        user=context_pb2.User(name="ada-8c21"),
+        conversation=context_pb2.Conversation(messages=said),
+        files=["orgs/acme/files/notes"],
+    )
+    request = run_pb2.StartRunRequest(agent=AGENT, action=TOOL, context=known, request_id="once")
+    run = await until(client, (await client.runs.StartRun(request)).name)
+    fork = await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="look"))
+    assert (await until(client, fork.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    seen = [(execution.action.id, execution.context) for execution in fakes.executor.executions]
+    assert seen == [(step, CallContext({"name": "ada-8c21"})) for step in ("put", "look", "look")]
+    assert fakes.files.tickets == []
+    kept = [row for (row,) in await query("SELECT t::text FROM workflows t")]
+    assert all("8c21" in row and "77f0" not in row for row in kept)
+    database = Database(url)
+    async with database.transaction(ANY_ORG) as connection:
+        assert await forget_contents(connection, SystemClock().now() + timedelta(seconds=1), 10) == 2
+    await database.close()
+    for (row,) in await query("SELECT t::text FROM workflows t"):
+        assert "8c21" not in row

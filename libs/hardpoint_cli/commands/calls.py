@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hardpoint_cli import completion
 from hardpoint_cli.arguments import Agent
-from hardpoint_cli.inputs import by_schema, files_of, whole
+from hardpoint_cli.inputs import by_schema, files_of, pairs, whole
 from hardpoint_cli.panels import AGENTS
 from hardpoint_cli.screen import note, working
 from hardpoint_cli.shell import Answer, command
@@ -31,6 +31,7 @@ def add(app: typer.Typer) -> None:
             "hardpoint call helper reader.read file=@invoice.pdf",
             "hardpoint call helper cleaner.clean --input - < rows.json",
             "hardpoint call helper get-weather location=Rome --json | jq .output",
+            "hardpoint call helper letters.write --user name=Ada --user locale=en-GB --file @notes.txt",
         ],
     )(call)
 
@@ -53,25 +54,39 @@ async def call(
     oversize_to_file: Annotated[
         bool, typer.Option("--oversize-to-file", help="Store an output that is too large, and show what is in it.")
     ] = False,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Whom the agent acts for: id, name, email, locale, time_zone."),
+    ] = None,
+    conversation: Annotated[
+        str, typer.Option(metavar="JSON|-", help='What was said: {"messages": [{"role": "user", "text": ".."}]}.')
+    ] = "",
+    file: Annotated[
+        list[str] | None, typer.Option(metavar="@PATH|FILE", help="A file that was shared in the conversation.")
+    ] = None,
 ) -> Answer:
     """Call an action as an agent would: the same checks, grants, limits and record."""
     from hardpoint_cli.documents import document, duration, word
     from hardpoint_cli.names import short
     from hardpoint_cli.session import connect
     from hardpoint_client.client import output_of
+    from hardpoint_client.context import CallContext
     from hardpoint_kit.errors import InvalidArgument
 
     if values and input:
         raise typer.BadParameter("give the input as key=value or with --input, not both")
+    said = whole(conversation, "--conversation") if conversation else None
     async with connect() as client:
         params = whole(input) if input else {}
         if values or "." not in action:
             action, schema = await _tool(client, agent, action)
             words, files = files_of(values or [], schema)
             params = params or {**by_schema(words, schema), **await _stored(client, files)}
+        shared = await _stored(client, {text: text for text in file or []})
+        known = CallContext(pairs(user or []), said, [shared[text] for text in file or []])
         try:
             with working(f"calling {action}"):
-                response = await client.call(agent, action, params, oversize_to_file=oversize_to_file)
+                response = await client.call(agent, action, params, oversize_to_file=oversize_to_file, context=known)
         except InvalidArgument as error:
             error.fix = f"`hardpoint tools {agent}` shows the actions and what they take"
             raise

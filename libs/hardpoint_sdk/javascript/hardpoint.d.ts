@@ -101,8 +101,46 @@ export interface Files {
   delete(name: string): Promise<void>;
 }
 
+/** What the calling agent says of its user: nobody proved it. */
+export interface User {
+  id?: string;
+  name?: string;
+  email?: string;
+  /** BCP 47, e.g. de-CH. */
+  locale?: string;
+  /** IANA, e.g. Europe/Zurich. */
+  time_zone?: string;
+}
+
+export interface Conversation {
+  id?: string;
+  /** The last ones, the oldest first. */
+  messages: { role: 'user' | 'assistant' | 'system' | 'tool'; text: string }[];
+}
+
+/** What is known of the call, each where there is one; user, conversation and files where they are granted. */
+export interface Call {
+  org: string;
+  capability: string;
+  release: string;
+  action: string;
+  agent?: string;
+  run?: string;
+  execution: string;
+  idempotency_key?: string;
+  user?: User;
+  conversation?: Conversation;
+  files?: FileHandle[];
+}
+
 export interface Context {
-  get(): Promise<Record<string, any>>;
+  get(): Promise<Call>;
+  /** Who the agent acts for. Needs `context.user`. */
+  user(): Promise<User | null>;
+  /** The conversation that the call comes from. Needs `context.conversation`. */
+  conversation(): Promise<Conversation | null>;
+  /** Files that were shared with the agent, for `file.open`. Needs `context.files`. */
+  files(): Promise<FileHandle[]>;
 }
 
 /** Statements are one at a time, with $1, $2 ... for values, which are never part of the text. */

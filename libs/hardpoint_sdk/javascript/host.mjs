@@ -53,7 +53,16 @@ export function offered(door, send) {
     return ask('call', 'run', { action: String(action), input });
   }
 
-  const context = { get: () => ask('context', 'get', {}) };
+  const context = {
+    /** Whose call it is; user, conversation and files too, each where it was given and is granted. */
+    get: async () => ask('context', 'get', {}),
+    /** Who the agent acts for: {id, name, email, locale, time_zone}, or null. Needs context.user. */
+    user: async () => ask('context', 'user', {}),
+    /** {id, messages: [{role, text}]}, the last messages, oldest first, or null. Needs context.conversation. */
+    conversation: async () => ask('context', 'conversation', {}),
+    /** Handles of files that were shared with the agent, for file.open. Needs context.files. */
+    files: async () => ask('context', 'files', {}),
+  };
   const services = { db: database(ask), ai: ai(ask), email: email(ask) };
   return { call, fetch, websocket, file: files(ask), context, log, progress, ...services };
 }

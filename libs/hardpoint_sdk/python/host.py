@@ -141,12 +141,30 @@ class Files:
 
 
 class Context:
-    """What is known of the call."""
+    """What is known of the call, and what the calling agent says it knows: nobody proved that."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
-    async def get(self) -> dict[str, str]:
-        """org, capability, release, action, agent, run, execution: each where there is one."""
-        known: dict[str, str] = await self._ask("context", "get", {})
+    async def get(self) -> dict[str, Any]:
+        """org, capability, release, action, agent, run, execution, idempotency_key: each where there is one.
+
+        user, conversation and files too, each where it was given and is granted.
+        """
+        known: dict[str, Any] = await self._ask("context", "get", {})
         return known
+
+    async def user(self) -> dict[str, str] | None:
+        """Who the agent acts for: id, name, email, locale, time_zone, each where it was given. Needs `context.user`."""
+        user: dict[str, str] | None = await self._ask("context", "user", {})
+        return user
+
+    async def conversation(self) -> dict[str, Any] | None:
+        """`{"id", "messages": [{"role", "text"}]}`, the last messages, oldest first. Needs `context.conversation`."""
+        conversation: dict[str, Any] | None = await self._ask("context", "conversation", {})
+        return conversation
+
+    async def files(self) -> list[dict[str, Any]]:
+        """Handles of files that were shared with the agent, for `file.open`. Needs `context.files`."""
+        files: list[dict[str, Any]] = await self._ask("context", "files", {})
+        return files

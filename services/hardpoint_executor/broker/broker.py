@@ -15,6 +15,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from hardpoint_executor import security
 from hardpoint_executor.broker.ai import Ai
+from hardpoint_executor.broker.context import Context
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.db import Database
 from hardpoint_executor.broker.declared import Declared
@@ -33,7 +34,7 @@ from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_executor.broker.sockets import Sockets
 from hardpoint_executor.broker.stored import Door as FilesDoor
 from hardpoint_executor.broker.stored import StoredFiles
-from hardpoint_executor.domain import Lent
+from hardpoint_executor.domain import UNKNOWN, Known, Lent
 from hardpoint_manifest.authority import Authority
 
 tracer = trace.get_tracer(__name__)
@@ -48,7 +49,8 @@ Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 _METHODS = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get", "open", "save"}
-    | {"query", "execute", "insert", "chat", "embed", "send", "run", "receive", "close"}
+    | {"query", "execute", "insert", "chat", "embed", "send", "run"}
+    | {"receive", "close", "user", "conversation", "files"}
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
@@ -56,8 +58,8 @@ _METHODS = frozenset(
 class Broker:
     """Acts for one execution of one capability, with that execution's permissions, hosts, secrets and limits.
 
-    `context` is what the capability may know of its call, `settings` are its plain values, `call` calls other
-    capabilities.
+    `context` is whose call it is, `known` what the calling agent knows, `settings` are its plain values, `call` calls
+    other capabilities.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Broker:
         context: Mapping[str, str] | None = None,
         stored: FilesDoor,
         lent: Lent | None = None,
+        known: Known | None = None,
         settings: Mapping[str, Any] | None = None,
         databases: Databases,
         idempotency_key: str = "",
@@ -83,7 +86,6 @@ class Broker:
         self.limits = limits or BrokerLimits()
         self.idempotency_key = idempotency_key
         self.outlet = Outlet(watched)
-        self._context: dict[str, Any] = dict(context or {})
         self._who = {"org": owner.org, "capability": owner.capability, **(context or {})}
         self._policy = FetchPolicy(authority.permissions, authority.hosts, declared or Declared())
         self._files = Files(self.limits)
@@ -99,13 +101,14 @@ class Broker:
             self.usage,
             time.monotonic() + self.limits.wall_seconds,
             idempotency_key,
-            self._context,
+            dict(context or {}),
         )
+        self._context = Context(means, known or UNKNOWN)
         self._sockets = Sockets(means, http)
         self._services: dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Any]]] = {
             "fetch": self._fetch,
             "file": self._file,
-            "context": self._get_context,
+            "context": self._ask_context,
             "db": Database(means, databases).ask,
             "ai": Ai(means, http).ask,
             "email": Mail(means, http, self.stored).ask,
@@ -169,11 +172,9 @@ class Broker:
 
         return run
 
-    async def _get_context(self, method: str, _arguments: Mapping[str, Any]) -> Any:
+    async def _ask_context(self, method: str, _arguments: Mapping[str, Any]) -> Any:
         self._operate()
-        if method != "get":
-            raise BrokerDenied(DenialCode.SERVICE_UNKNOWN, "the context has no such method", "use get")
-        return self._context
+        return self._context.ask(method)
 
     def _operate(self) -> None:
         if self.usage.operations >= self.limits.operations:

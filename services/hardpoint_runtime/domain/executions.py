@@ -9,6 +9,7 @@ from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import RunName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Callee, Calling, Refused
+from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import Inner, RunState, Usage
 
@@ -35,10 +36,14 @@ class SaveLimits:
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """What an execution may do with stored files: the ticket, empty for nothing, and the handles of its input."""
+    """What an execution may do with stored files: the ticket, empty for nothing, and the handles of its input.
+
+    `known` are those that its agent knows of.
+    """
 
     ticket: str = ""
     handles: tuple[Handle, ...] = ()
+    known: tuple[Handle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Execution:
     """The uid of the installation, where there is one."""
     goes_on: bool = False
     """Whether other executions of the run may follow."""
+    context: CallContext = NOTHING
+    """What it may see of what the agent knows; the handles of its files are in `files`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hardpoint_kit.errors import Conflict, InvalidArgument, PermissionDenied
 from hardpoint_kit.names import InstallationName, RunName
+from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage
 
@@ -74,6 +75,8 @@ class Workflow:
     run_sequence: int = 1
     attempts: int = 0
     """How often its steps were begun so far."""
+    context: CallContext = NOTHING
+    """What the agent knew that began it."""
 
     @property
     def name(self) -> RunName:

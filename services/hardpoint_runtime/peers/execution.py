@@ -5,13 +5,14 @@ from datetime import UTC
 from functools import lru_cache
 
 from hardpoint.executor.v1 import executor_pb2
-from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.manifest.v1 import context_pb2, manifest_pb2
 from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.names import OrgName, ReleaseName
 from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Refused
+from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
@@ -58,6 +59,9 @@ def request_of(execution: Execution) -> executor_pb2.ExecuteRequest:
     if execution.alone is not None:
         request.step = execution.alone.step
         request.pinned.CopyFrom(to_struct(execution.alone.pinned))
+    if execution.context is not NOTHING:
+        request.context.CopyFrom(_context(execution.context))
+        request.context_files.extend(executor_pb2.FileHandle(**handle) for handle in execution.files.known)
     standing = _Standing(release.name, release.digest, action.id, execution.authority, False, release, action)
     request.MergeFrom(_standing(standing))
     request.callees.extend(_callee(callee, request, execution.goes_on) for callee in execution.callees)
@@ -72,6 +76,20 @@ def request_of(execution: Execution) -> executor_pb2.ExecuteRequest:
     except ValueError as error:
         raise InvalidArgument({"input": str(error)}, reason="INPUT_INVALID") from None
     return request
+
+
+def _context(known: CallContext) -> context_pb2.CallContext:
+    """What the agent knows, less its files."""
+    user, conversation = known.user, known.conversation
+    return context_pb2.CallContext(
+        user=None if user is None else context_pb2.User(**user),
+        conversation=None
+        if conversation is None
+        else context_pb2.Conversation(
+            id=conversation.get("id", ""),
+            messages=[context_pb2.ConversationMessage(**message) for message in conversation["messages"]],
+        ),
+    )
 
 
 def _lent(lent: Lent) -> executor_pb2.FilesTicket:

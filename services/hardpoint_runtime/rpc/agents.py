@@ -10,7 +10,14 @@ from hardpoint_runtime.domain.attachments import AttachmentView
 from hardpoint_runtime.domain.executions import Alone
 from hardpoint_runtime.domain.runs import Run
 from hardpoint_runtime.domain.snapshot import Offer
-from hardpoint_runtime.rpc.shared import Context, authority_to_proto, counters_to_proto, usage_to_proto, window
+from hardpoint_runtime.rpc.shared import (
+    Context,
+    authority_to_proto,
+    context_from_proto,
+    counters_to_proto,
+    usage_to_proto,
+    window,
+)
 from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.calls import Answer, Calls
 
@@ -142,6 +149,7 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             context.time_remaining(),
             request.oversize == agent_pb2.OVERSIZE_FILE,
             RunName.parse(request.run, "run") if request.run else None,
+            context_from_proto(request.context),
         )
         return waiting_to_proto(answer) if isinstance(answer, Run) else answer_to_proto(answer)
 

@@ -7,11 +7,12 @@ from typing import Any, Protocol, TypeAlias
 import grpc.aio
 from google.protobuf.message import Message
 
-from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.manifest.v1 import context_pb2, manifest_pb2
 from hardpoint.runtime.v1 import counters_pb2
 from hardpoint_kit.documents import to_value
 from hardpoint_kit.paging import query_fingerprint
 from hardpoint_manifest.authority import Authority
+from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.counters import Counters
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.domain.releases import Requirement
@@ -68,6 +69,20 @@ def requirements_to_proto(requirements: Iterable[Requirement]) -> list[manifest_
         )
         for requirement in requirements
     ]
+
+
+def context_from_proto(given: context_pb2.CallContext) -> CallContext:
+    """Read what an agent knows: of each part what was said, nothing where nothing was."""
+    if not given.ByteSize():
+        return NOTHING
+    messages = [{"role": message.role, "text": message.text} for message in given.conversation.messages]
+    return CallContext(
+        {field.name: value for field, value in given.user.ListFields()} or None,
+        {**({"id": given.conversation.id} if given.conversation.id else {}), "messages": messages}
+        if given.HasField("conversation")
+        else None,
+        tuple(given.files),
+    )
 
 
 def usage_to_proto(usage: Usage) -> manifest_pb2.Usage:

@@ -9,7 +9,7 @@ from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, RunName, StepName
 from hardpoint_runtime.domain.workflows import Verdict
 from hardpoint_runtime.rpc.runs import RunRpc, may_approve, run_to_proto, step_run_to_proto
-from hardpoint_runtime.rpc.shared import Context
+from hardpoint_runtime.rpc.shared import Context, context_from_proto
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.workflows import Workflows
 
@@ -36,6 +36,7 @@ class WorkflowRpc(RunRpc):
             request.action,
             from_struct(request.input),
             from_struct(request.trigger) if request.HasField("trigger") else None,
+            context_from_proto(request.context),
             request_fingerprint(request),
         )
         return run_to_proto(run)

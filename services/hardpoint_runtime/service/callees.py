@@ -29,7 +29,7 @@ def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step
     authority = release.asks.intersect(own.grants)
     if step.does is Does.CALL:
         callee = snapshot.directory.resolve(release, step.action)
-        plan = Plan.called(agent, callee, (Calling(release.name, authority, release.asks),))
+        plan = Plan.called(agent, callee, (Calling(release.name, authority, release.asks),), workflow.context)
         return plan, callee.action.id in callee.installed.approvals
     action = release.action(step.action)
     settings = own.installed.settings
@@ -43,6 +43,7 @@ def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step
         own.counted_for,
         own.grants,
         snapshot.directory.callees(release),
+        context=workflow.context,
     )
     return plan, action.id in own.approvals
 

@@ -18,9 +18,10 @@ from hardpoint_kit.documents import to_value
 from hardpoint_kit.errors import Cancelled, HardpointError, InvalidArgument, NotFound, Unauthenticated
 from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
-from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.authority import Authority, within
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.callees import Callee, Callees, Calling, Installed
+from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.executions import Alone, Ended, Execution
 from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.releases import Action, Release
@@ -88,9 +89,20 @@ class Plan:
     callers: tuple[Calling, ...] = ()
     alone: Alone | None = None
     oversize_to_file: bool = False
+    context: CallContext = NOTHING
+
+    @property
+    def known(self) -> CallContext:
+        """What it may see of what the agent knows."""
+        if self.context is NOTHING:
+            return NOTHING
+        reached = within(self.authority, (caller.authority for caller in self.callers))
+        return self.context.within(reached.permissions)
 
     @classmethod
-    def called(cls, agent: AgentName | None, callee: Callee, callers: tuple[Calling, ...]) -> Self:
+    def called(
+        cls, agent: AgentName | None, callee: Callee, callers: tuple[Calling, ...], context: CallContext
+    ) -> Self:
         """A call that somebody else's release makes, on behalf of its callers, the outermost first."""
         installed = callee.installed
         return cls(
@@ -104,6 +116,7 @@ class Plan:
             installed.grants,
             callee.callees,
             callers,
+            context=context,
         )
 
 
@@ -152,6 +165,7 @@ class Calls:
         remaining: float | None,
         oversize_to_file: bool = False,
         run: RunName | None = None,
+        context: CallContext = NOTHING,
     ) -> Answer | Run:
         """Run an action for an agent; its run is on disk when this returns or raises what the action raised.
 
@@ -165,8 +179,8 @@ class Calls:
         attached = offer.attached
         if attached.release.kind == WORKFLOW or name.action in attached.approvals or run is not None:
             patience = None if remaining is None else max(0.0, remaining - ANSWER_SECONDS)
-            return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run))
-        return await self._run(caller, _plan(agent, offer, oversize_to_file), value, remaining)
+            return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run, context))
+        return await self._run(caller, _plan(agent, offer, oversize_to_file, context.check()), value, remaining)
 
     async def offered(self, agent: AgentName, action: str, release: ReleaseName | None = None) -> Offer:
         """What a run that no agent asks for would run: what is attached, or of another release what would be.
@@ -318,7 +332,10 @@ class Calls:
         if remaining is not None:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
             limit = min(limit, timeout)
-        files, value = await self._lending.lend(run, plan.action, plan.authority, value, saves=plan.oversize_to_file)
+        known = plan.known
+        files, value = await self._lending.lend(
+            run, plan.action, plan.authority, value, known.files, saves=plan.oversize_to_file
+        )
         execution = Execution(
             run=run,
             agent=str(plan.agent or ""),
@@ -336,6 +353,7 @@ class Calls:
             alone=plan.alone,
             oversize_to_file=plan.oversize_to_file,
             installation=plan.counted_for.installation if plan.counted_for else "",
+            context=known,
         )
         return await self._with_tickets(plan, execution)
 
@@ -353,7 +371,9 @@ def _answer_of(workflow: Workflow) -> Answer | Run:
     return run
 
 
-def _plan(agent: AgentName, offer: Offer, oversize_to_file: bool = False) -> Plan:
+def _plan(
+    agent: AgentName, offer: Offer, oversize_to_file: bool = False, context: CallContext = NOTHING
+) -> Plan:
     attached, release = offer.attached, offer.attached.release
     installation = attached.installation
     settings = SettingsName(installation.org, installation.installation) if release.requirements else None
@@ -368,6 +388,7 @@ def _plan(agent: AgentName, offer: Offer, oversize_to_file: bool = False) -> Pla
         attached.grants,
         offer.callees,
         oversize_to_file=oversize_to_file,
+        context=context,
     )
 
 

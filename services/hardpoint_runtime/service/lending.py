@@ -1,6 +1,6 @@
 """Owns the stored files of a call: those of its input, as they really are, and the ticket that lets it open them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from hardpoint_kit.errors import InvalidArgument, NotFound
@@ -24,32 +24,45 @@ class Lending:
         self._files = files
 
     async def lend(
-        self, run: RunName, action: Action, authority: Authority, value: Mapping[str, Any], *, saves: bool = False
+        self,
+        run: RunName,
+        action: Action,
+        authority: Authority,
+        value: Mapping[str, Any],
+        known: Sequence[str] = (),
+        *,
+        saves: bool = False,
     ) -> tuple[Lent, Mapping[str, Any]]:
         """The ticket of a call, and its input with every handle as its file is, whatever the input says of it.
 
-        Raises InvalidArgument FILE_UNKNOWN with every handle that names no file of the org.
+        `known` are files that the agent gave along beside the input. Raises InvalidArgument FILE_UNKNOWN with every
+        handle that names no file of the org.
         """
         found = dict(handles(action.input_schema, value))
         saves = saves or "file.write" in authority.permissions
-        if not found and not saves:
+        if not found and not known and not saves:
             return Lent(), value
-        named = _named(run.org, found)
-        names = sorted(set(named.values()), key=str)
+        named = _named(run.org, found, path_of)
+        beside = _named(run.org, {(at,): {"id": name} for at, name in enumerate(known)}, _beside)
+        names = sorted({*named.values(), *beside.values()}, key=str)
         try:
             lent = await self._files.ticket(run, names, SAVE if saves else NOTHING)
         except NotFound as error:
-            gone = [place for place, name in named.items() if str(name) == error.metadata.get("resource")]
-            if not gone:
+            gone = error.metadata.get("resource")
+            paths = [path_of(place) for place, name in named.items() if str(name) == gone]
+            paths += [_beside(place) for place, name in beside.items() if str(name) == gone]
+            if not paths:
                 raise
-            raise _unknown(gone) from None
+            raise _unknown(paths) from None
+        real: dict[str, Handle] = {str(handle["id"]): handle for handle in lent.handles}
+        inside = [real[str(name)] for name in sorted(set(named.values()), key=str)]
+        lent = Lent(lent.ticket, tuple(inside), tuple(real[str(name)] for name in dict.fromkeys(beside.values())))
         if not found:
             return lent, value
-        real: dict[str, Handle] = {str(handle["id"]): handle for handle in lent.handles}
         return lent, with_handles(value, {place: real[str(name)] for place, name in named.items()})
 
 
-def _named(org: str, found: Mapping[Place, Mapping[str, Any]]) -> dict[Place, FileName]:
+def _named(org: str, found: Mapping[Place, Mapping[str, Any]], path: Callable[[Place], str]) -> dict[Place, FileName]:
     """The names that handles stand for; what is another org's is told like what is not there."""
     if len(found) > MOST_FILES:
         raise InvalidArgument(
@@ -63,14 +76,18 @@ def _named(org: str, found: Mapping[Place, Mapping[str, Any]]) -> dict[Place, Fi
             continue
         if name.org == org:
             named[place] = name
-    if unknown := [place for place in found if place not in named]:
+    if unknown := [path(place) for place in found if place not in named]:
         raise _unknown(unknown)
     return named
 
 
-def _unknown(places: list[Place]) -> InvalidArgument:
+def _beside(place: Place) -> str:
+    return f"context.files[{place[0]}]"
+
+
+def _unknown(paths: list[str]) -> InvalidArgument:
     return InvalidArgument(
-        {path_of(place): "names no file of this org" for place in places},
+        dict.fromkeys(paths, "names no file of this org"),
         reason="FILE_UNKNOWN",
         fix="upload it (hardpoint file upload PATH) and pass the handle that this gives",
     )

@@ -12,6 +12,7 @@ from hardpoint_kit.names import AgentName, RunName, SettingsName, StepName
 from hardpoint_kit.telemetry import inject, trace_id
 from hardpoint_manifest.plan import After, Does, Plan, Step
 from hardpoint_runtime.domain.actions import ActionName
+from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
 from hardpoint_runtime.domain.snapshot import Offer
@@ -52,6 +53,7 @@ class Workflows:
         action: str,
         value: Mapping[str, Any],
         trigger: Mapping[str, Any] | None,
+        context: CallContext,
         fingerprint: str,
     ) -> Run:
         """Begin a run of a workflow that is attached to the agent, once for each request id.
@@ -61,7 +63,7 @@ class Workflows:
         name = ActionName.parse(action)
         offer = (await self._snapshots.get(agent)).admit(name)
         value = offer.input.admit(name, value)
-        workflow = await self.prepare(caller, agent, offer, value, trigger)
+        workflow = await self.prepare(caller, agent, offer, value, trigger, context)
         return await self.begin(caller, workflow, fingerprint)
 
     async def prepare(
@@ -71,6 +73,7 @@ class Workflows:
         offer: Offer,
         value: Mapping[str, Any],
         trigger: Mapping[str, Any] | None = None,
+        context: CallContext = NOTHING,
     ) -> Workflow:
         """A run that is ready to begin: of a workflow, or of an action that somebody has to approve."""
         release = offer.attached.release
@@ -105,7 +108,9 @@ class Workflows:
             "trigger": dict(value if trigger is None else trigger),
             "settings": await self._settings(offer),
         }
-        return Workflow(run, offer.attached.installation, release, given, carrier=inject())
+        # What the release does not ask for no step can be shown, so it is not kept.
+        known = context.check().within(release.asks.permissions)
+        return Workflow(run, offer.attached.installation, release, given, carrier=inject(), context=known)
 
     async def begin(self, caller: Caller, workflow: Workflow, fingerprint: str) -> Run:
         """Write a run down and have it walked; the first answer again for a request that was answered."""
@@ -222,6 +227,7 @@ class Workflows:
                 workflow.given,
                 settled={place: output for place, output in done.items() if place.partition("/")[0] not in again},
                 carrier=inject(),
+                context=workflow.context,
             )
             await tx.workflows.add(forked)
             await tx.audit("run.fork", run.name, forked=name, step=step_id)
@@ -251,13 +257,14 @@ class Workflows:
         value: Mapping[str, Any],
         patience: float | None,
         run: RunName | None,
+        context: CallContext,
     ) -> Workflow:
         """Begin a run, or find the one that an earlier call began, and wait for it as `settled` does.
 
         Raises Conflict CALL_ALTERED when that one was called otherwise: who approved it approved something else.
         """
         if run is None:
-            workflow = await self.prepare(caller, agent, offer, value)
+            workflow = await self.prepare(caller, agent, offer, value, context=context)
             run = (await self.begin(caller, workflow, "")).name
         else:
             workflow = await self.get(caller, run)

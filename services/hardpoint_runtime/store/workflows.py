@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import InstallationName, RunName
+from hardpoint_runtime.domain.context import CallContext
 from hardpoint_runtime.domain.runs import Failure, Run, RunState
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Waits, Workflow
 from hardpoint_runtime.durable.stretches import Stretch, Stretches
@@ -23,6 +24,7 @@ from hardpoint_runtime.store.runs import run_columns, run_of
 
 RUN_CHANGES = "hardpoint_runtime_runs"
 
+_CONTEXT = TypeAdapter(CallContext)
 _DECISION: TypeAdapter[Decision | None] = TypeAdapter(Decision | None)
 _INSERT_RUN = text("""
     INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
@@ -31,14 +33,14 @@ _INSERT_RUN = text("""
         :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject)
 """)
 _INSERT = text("""
-    INSERT INTO workflows (org, run, installation, release, given, forked, carrier)
+    INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context)
     VALUES (:org, :run, :installation, CAST(:pinned AS jsonb), CAST(:given AS json), CAST(:forked AS json),
-        CAST(:carrier AS jsonb))
+        CAST(:carrier AS jsonb), CAST(:context AS json))
 """)
 _SELECT = """
     SELECT r.*, CAST(r.usage AS text) AS usage_json, w.installation, CAST(w.release AS text) AS pinned,
         CAST(w.given AS text) AS given, CAST(w.forked AS text) AS forked, w.stretch, w.carrier, w.attempts,
-        CAST(w.output AS text) AS output, w.sequence, w.run_sequence
+        CAST(w.output AS text) AS output, w.sequence, w.run_sequence, CAST(w.context AS text) AS context
     FROM workflows w JOIN runs r USING (org, run)
 """
 _GET = text(f"{_SELECT} WHERE org = :org AND run = :run")
@@ -110,7 +112,8 @@ _FORGET = text("""
             json_build_object('verdict', decision ->> 'verdict', 'subject', decision ->> 'subject', 'output', NULL) END
         FROM old WHERE s.org = old.org AND s.run = old.run
     )
-    UPDATE workflows w SET output = NULL, given = '{}', forked = '{}' FROM old WHERE w.org = old.org AND w.run = old.run
+    UPDATE workflows w SET output = NULL, given = '{}', forked = '{}', context = '{}'
+    FROM old WHERE w.org = old.org AND w.run = old.run
 """)
 
 
@@ -134,6 +137,7 @@ class Workflows:
                 "given": _json(workflow.given),
                 "forked": _json(workflow.settled),
                 "carrier": _json(workflow.carrier),
+                "context": _CONTEXT.dump_json(workflow.context).decode(),
             },
         )
         await self.queue(Stretch(workflow.name, workflow.stretch))
@@ -251,6 +255,7 @@ def _workflow(row: Row[Any]) -> Workflow:
         row.sequence,
         row.run_sequence,
         row.attempts,
+        _CONTEXT.validate_json(row.context),
     )
 
 
