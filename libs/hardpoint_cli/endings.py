@@ -107,6 +107,11 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "RESPONSE_TOO_LARGE": Ending("the upstream's answer is too large", "ask for less at once"),
     "TOO_MANY_REDIRECTS": Ending("the upstream redirects too often"),
     "REDIRECT_REFUSED": Ending("a redirect was refused", fix_for=FixFor.CALLER),
+    "WEBSOCKET_CLOSED": Ending(
+        "a message was sent over a WebSocket that was closed",
+        _REPEAT,
+        "look at `closed` after the last message, and open another one",
+    ),
     # --- what was asked for, declared and granted ---
     "HOST_NOT_GRANTED": Ending(
         "a host that is not granted", "grant the host to the installation", "declare the host", FixFor.CALLER
