@@ -4,6 +4,7 @@ What comes is kept in a file without a name, which is gone with this process: a 
 connection to the database, and an upload that breaks off leaves nothing behind.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from tempfile import SpooledTemporaryFile
@@ -15,6 +16,8 @@ from hardpoint_files.kinds import HEAD_BYTES
 from hardpoint_kit.errors import InvalidArgument, OutOfRange
 
 IN_MEMORY = 512 * 1024
+HEADER_SECONDS = 10.0
+"""How long a stream may say nothing: who saves by a ticket shows no token before it."""
 
 Header = TypeVar("Header")
 
@@ -92,11 +95,12 @@ class Incoming(Generic[Header]):
         self._parts = parts
 
     async def header(self) -> Header:
-        """What stands first."""
-        async for part in self._parts:
-            if isinstance(part, bytes):
-                raise _out_of_order("a chunk came before the header")
-            return part
+        """What stands first; raises TimeoutError when it does not come."""
+        async with asyncio.timeout(HEADER_SECONDS):
+            async for part in self._parts:
+                if isinstance(part, bytes):
+                    raise _out_of_order("a chunk came before the header")
+                return part
         raise _out_of_order("nothing came")
 
     async def fill(self, upload: Upload) -> None:

@@ -12,11 +12,13 @@ from sqlalchemy import text
 from files.client import PDF, Client, announced
 from files.conftest import Dial, MakeUnit
 from hardpoint.files.v1 import files_pb2 as pb
+from hardpoint_files import upload
 from hardpoint_files.domain import MOST_BYTES
 from hardpoint_files.store import PART_BYTES
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import (
+    DeadlineExceeded,
     HardpointError,
     InvalidArgument,
     NotFound,
@@ -51,6 +53,18 @@ async def test_a_file_is_read_as_it_was_uploaded(operator: Client) -> None:
         assert await operator.read(file.name, offset, length) == LARGE[offset:end]
     assert await operator.read(file.name, len(LARGE), 5) == b""
     assert await operator.read((await operator.upload(b"")).name) == b""
+
+
+@pytest.mark.parametrize("rpc", ["UploadFile", "SaveFile"])
+async def test_a_stream_that_says_nothing_ends(operator: Client, monkeypatch: pytest.MonkeyPatch, rpc: str) -> None:
+    async def silent() -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr(upload, "HEADER_SECONDS", 0.1)
+    service = operator.files if rpc == "UploadFile" else operator.executions
+    with pytest.raises(DeadlineExceeded, match="longer than it may"):
+        await getattr(service, rpc)(silent(), timeout=10)
 
 
 async def test_a_name_cannot_be_guessed(operator: Client) -> None:
