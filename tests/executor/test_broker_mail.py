@@ -190,6 +190,16 @@ async def test_a_mail_has_a_size() -> None:
         assert post.logins == []
 
 
+async def test_of_files_that_are_too_much_for_a_mail_no_more_is_fetched_than_tells_it() -> None:
+    async with server() as (post, maker):
+        kept = Kept(**{f"f{n}": bytes(1500) for n in range(3)})
+        broker = maker(kept=kept, limits=BrokerLimits(mail_bytes=2000))
+        denied = await refused(broker, attachments=[dict(handle) for handle in kept.lent().handles])
+        assert (denied.code, denied.facts["limit"]) == (DenialCode.REQUEST_TOO_LARGE, "2000")
+        assert [length for _, _, length in kept.opened] == [2001, 501]
+        assert post.logins == []
+
+
 @pytest.mark.parametrize(
     ("url", "code"),
     [

@@ -94,18 +94,13 @@ class Mail:
         means.permit(PERMISSION, "a mail")
         sender = _address(means.setting(FROM, "a mail"), FROM)
         message, recipients = self._written(arguments, sender)
+        room = means.limits.mail_bytes
         for attachment in _list(arguments, "attachments", MOST_ATTACHMENTS):
-            await self._attach(message, attachment)
+            room -= await self._attach(message, attachment, room)
         message["Message-ID"] = self._message_id(sender)
         data = message.as_bytes(policy=_POLICY)
         if len(data) > means.limits.mail_bytes:
-            most = means.limits.mail_bytes
-            raise BrokerDenied(
-                DenialCode.REQUEST_TOO_LARGE,
-                f"the mail is larger than {most} bytes",
-                "attach less, or send where it can be fetched",
-                limit=str(most),
-            )
+            raise _too_large(means.limits.mail_bytes)
         means.spend_call(PERMISSION)
         await self._send(self._server(), sender.addr_spec, recipients, data)
         return {"message_id": message["Message-ID"]}
@@ -135,7 +130,8 @@ class Mail:
             raise invalid("the mail holds a character that no text may have", "remove lone surrogates") from None
         return message, recipients
 
-    async def _attach(self, message: EmailMessage, attachment: Any) -> None:
+    async def _attach(self, message: EmailMessage, attachment: Any, room: int) -> int:
+        """Attach what has at most `room` bytes; how many it has."""
         if not isinstance(attachment, Mapping):
             raise invalid("an attachment is not an object", "use {name, data, type} or the handle of a stored file")
         name = _line(text_of(attachment, "name"), "the name of an attachment")
@@ -147,9 +143,12 @@ class Mail:
         else:
             self._means.permit(READ, "a stored file")
             self._means.usage.permissions.add(READ)
-            data = await self._stored.content(attachment)
+            data = await self._stored.content(attachment, room)
+        if len(data) > room:
+            raise _too_large(self._means.limits.mail_bytes)
         main, _, sub = kind.partition("/")
         message.add_attachment(data, maintype=main, subtype=sub, filename=name)
+        return len(data)
 
     def _message_id(self, sender: Address) -> str:
         key, owner = self._means.idempotency_key, self._means.owner
@@ -254,6 +253,15 @@ class Mail:
                 f"look at {URL}: smtp:// begins in the clear and turns to TLS, smtps:// begins with it",
                 setting=URL,
             ) from None
+
+
+def _too_large(most: int) -> BrokerDenied:
+    return BrokerDenied(
+        DenialCode.REQUEST_TOO_LARGE,
+        f"the mail is larger than {most} bytes",
+        "attach less, or send where it can be fetched",
+        limit=str(most),
+    )
 
 
 def _list(arguments: Mapping[str, Any], name: str, most: int, *, alone: bool = False) -> list[Any]:

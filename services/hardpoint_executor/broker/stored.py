@@ -79,9 +79,12 @@ class StoredFiles:
             case _:
                 return await self._save(arguments)
 
-    async def content(self, file: Any) -> bytes:
-        """All bytes of a stored file that is named by its handle, or by the handle's id; raises BrokerDenied."""
-        return (await self._opened(_id(file), 0, 0))[0]
+    async def content(self, file: Any, most: int) -> bytes:
+        """All bytes of a stored file that is named by its handle, or by the handle's id; raises BrokerDenied.
+
+        Of a larger one `most` and one more, which is enough to know.
+        """
+        return (await self._opened(_id(file), 0, most + 1))[0]
 
     async def keep(self, name: str, declared_type: str, data: bytes) -> Handle:
         """Save what the platform itself makes of an execution, without any permission; raises BrokerDenied."""
@@ -97,8 +100,7 @@ class StoredFiles:
 
     async def _open_into(self, name: str, into: Any) -> Any:
         room = self._temporary.room(into if isinstance(into, str) else "")
-        # One byte more than there is room for is enough to know, and a large file is not fetched to be refused.
-        data, _ = await self._opened(name, 0, room + 1)
+        data = await self.content(name, room)
         self._temporary.keep(into, data)
         return self._temporary.described(into)
 
