@@ -121,6 +121,11 @@ async def test_without_the_permission_nothing_is_sent() -> None:
         {"subject": "a\x00b"},
         {"subject": "a\x85b"},
         {"subject": "a\u2028b"},
+        {"subject": "=?utf-8?q?a=0D=0AX:_y?="},
+        {"subject": "Re: =?UTF-8*en?B?YQ0KWDogeQ==?= b"},
+        {"to": "=?utf-8?q?a=0D=0AX:_y?= <bob@example.org>"},
+        {"reply_to": "=?utf-8?q?a=0AX:_y?= <bob@example.org>"},
+        {"attachments": [{"name": "=?utf-8?q?a=0AX:_y?=", "data": "AA=="}]},
         {"subject": "x" * 1001},
         {"subject": "\ud800"},
         {"body": "\ud800"},
@@ -164,6 +169,15 @@ async def test_a_name_is_quoted_where_it_must_be() -> None:
         await send(maker(), to='"Bob, Eve" <bob@example.org>')
         assert post.kept[0].rcpt_tos == ["bob@example.org"]
         assert [address.display_name for address in post.last()["To"].addresses] == ["Bob, Eve"]
+
+
+@pytest.mark.parametrize("text", ["1+1=? No: 2?=", "=?x", "a?q?b?=", "=?utf-8?x?YQ==?=", "%0D%0AX: y", "\\r\\nX: y"])
+async def test_a_line_arrives_as_it_is(text: str) -> None:
+    async with server() as (post, maker):
+        await send(maker(), subject=text, attachments=[{"name": text, "data": "AA=="}])
+        mail = post.last()
+        [attached] = mail.iter_attachments()
+        assert (mail["Subject"], attached.get_filename(), mail["X"]) == (text, text, None)
 
 
 async def test_a_refused_recipient_keeps_the_mail_from_all() -> None:

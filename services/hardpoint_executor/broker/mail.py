@@ -47,6 +47,9 @@ _SPEC: Final = re.compile(
 _TYPE: Final = re.compile(r"(?!message/|multipart/)[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
+_ENCODED: Final = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
+"""Where an encoded word begins (RFC 2047), which the library would decode before it writes the header: with line breaks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -292,6 +295,8 @@ def _line(text: str, place: str) -> str:
     """A text for a header: a line break in it would begin another."""
     if _CONTROL.search(text) or len(text) > 1000:
         raise invalid(f"{place} holds a line break or is too long", "use one line of at most 1000 characters")
+    if _ENCODED.search(text):
+        raise invalid(f"{place} holds a word that is encoded for mail", "pass the text itself, in any letters")
     try:
         text.encode()
     except UnicodeEncodeError:
