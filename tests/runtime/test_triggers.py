@@ -507,20 +507,25 @@ async def test_one_org_that_sends_much_keeps_nobody_waiting(attached, deliver, d
 async def test_a_flood_is_shed_and_what_was_accepted_runs(url, clock, fakes, serve, dial, weather, keys):
     from hardpoint_runtime.server import Options, assemble
 
-    options = Options(runtime_database_url=url, runtime_trigger_deliveries_per_minute=0.001)
+    rates = {"runtime_trigger_deliveries_per_minute": 0.001, "runtime_org_deliveries_per_minute": 150}
+    options = Options(runtime_database_url=url, **rates)
     server = await serve(assemble(options, clock, fakes.peers()))
     client, door = dial(server), dial(server, "hardpoint", "door")
     await client.create_agent()
     await client.install()
     await client.attach()
-    token = (await create(client)).url.rpartition("/")[2]
-    answers = []
-    for number in range(30):
+    flooded, other = await create(client), await create(client, "other")
+
+    async def sent(to: trigger_pb2.Trigger, number: int) -> trigger_pb2.DeliverResponse:
+        token = to.url.rpartition("/")[2]
         request = trigger_pb2.DeliverRequest(token=token, body=slack_event(event_id=f"Ev{number}"))
         request.receive_time.FromDatetime(clock.now())
-        answers.append(await door.triggers.Deliver(request))
-    assert [answer.status for answer in answers] == [200] * 10 + [429] * 20
+        return await door.triggers.Deliver(request)
+
+    answers = [await sent(flooded, number) for number in range(60)]
+    assert [answer.status for answer in answers] == [200] * 10 + [429] * 50
     assert all(answer.retry_after > 0 for answer in answers[10:])
+    assert (await sent(other, 1)).status == 200, "what is shed of one takes nothing from another"
     await settled(client, *["DELIVERED"] * 10)
 
 
