@@ -178,3 +178,14 @@ async def test_every_effect_is_a_span_and_a_reading(
     told = repr(found) + "".join(span.to_json() for span in finished)
     assert "hidden" not in told
     assert "hunter2" not in told
+
+
+async def test_a_span_names_the_models_of_the_settings_and_no_other(spans: InMemorySpanExporter) -> None:
+    settings = {"AI_URL": URL, "AI_MODEL": "model-1"}
+    answered = {"choices": [{"message": {"content": "hello"}}]}
+    async with Upstream(lambda _: json_answer(answered)) as api, client_of({"api.example.com": api}) as client:
+        broker = broker_of(client, secrets={"AI_KEY": "k-123456"}, settings=settings)
+        await broker.ask("ai", "chat", {"prompt": "a"})
+        await broker.ask("ai", "chat", {"prompt": "a", "model": "what the customer said"})
+    asked = [span.attributes or {} for span in spans.get_finished_spans() if span.name == "broker ai"]
+    assert [attributes["gen_ai.request.model"] for attributes in asked] == ["model-1", "_OTHER"]

@@ -107,7 +107,7 @@ class Ai:
         self._check_tokens()
         means.spend_call(*permissions)
         span = trace.get_current_span()
-        span.set_attributes({"gen_ai.operation.name": operation, "gen_ai.request.model": str(asked["model"])[:100]})
+        span.set_attributes({"gen_ai.operation.name": operation, "gen_ai.request.model": self._named(asked["model"])})
         means.usage.bytes_sent += len(body)
         async with means.within(means.limits.model_seconds, f"host {target.host}", "ask for less, or try again later"):
             answer = await self._http.send(means.owner, "POST", target, headers, body, means.limits.model_bytes)
@@ -167,6 +167,10 @@ class Ai:
 
     def _model(self, arguments: Mapping[str, Any], setting: str) -> str:
         return text_of(arguments, "model", "") or self._means.setting(setting, "a model")
+
+    def _named(self, model: str) -> str:
+        """A model as a span may say it: a jail may call the one that it asks for anything."""
+        return model[:100] if model in map(self._means.settings.get, (MODEL, EMBEDDING_MODEL)) else "_OTHER"
 
     def _check_tokens(self) -> None:
         usage, most = self._means.usage, self._means.limits.model_tokens
