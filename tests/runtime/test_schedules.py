@@ -11,8 +11,10 @@ from hardpoint.manifest.v1.manifest_pb2 import Verifier
 from hardpoint.runtime.v1 import trigger_pb2
 from hardpoint_kit.database import Database
 from hardpoint_runtime.domain.schedules import Schedule
+from hardpoint_runtime.service import scheduler
 from hardpoint_runtime.service.scheduler import Scheduler
 from hardpoint_runtime.store import Store
+from runtime.fakes import Gate
 from runtime.test_triggers import create, history, settled
 
 NAME = "orgs/acme/agents/helper/triggers/daily"
@@ -116,6 +118,19 @@ async def test_many_that_look_at_the_same_moment_write_it_once(attached, url, cl
     await asyncio.gather(*(looker.tick() for looker in lookers))
     await database.close()
     assert await query("SELECT count(*) FROM deliveries") == [(1,)]
+
+
+async def test_schedules_of_an_org_that_has_enough_waiting_are_refused(attached, clock, fakes, monkeypatch):
+    monkeypatch.setattr(scheduler, "MOST_WAITING", 1)
+    fakes.executor.behave = gate = Gate()
+    await daily(attached)
+    for days in (["RUNNING"], ["RUNNING", "REFUSED"]):
+        clock.move(days=1)
+        await settled(attached, *days, name=NAME)
+    (_, late) = await history(attached, NAME)
+    assert (late.reason, late.message) == ("RESOURCE_EXHAUSTED", "1 deliveries of the org wait already")
+    gate.released.set()
+    await settled(attached, "DELIVERED", "REFUSED", name=NAME)
 
 
 async def test_a_schedule_that_cannot_be_planned_any_more_holds_up_no_other(attached, clock, query):

@@ -17,6 +17,7 @@ from hardpoint_kit.errors import HardpointError
 from hardpoint_runtime.domain.deliveries import Delivery
 from hardpoint_runtime.domain.triggers import Trigger
 from hardpoint_runtime.service.dispatcher import Dispatcher
+from hardpoint_runtime.service.inbox import MOST_WAITING
 from hardpoint_runtime.store import Store
 
 LOOK_SECONDS = 1.0
@@ -51,7 +52,8 @@ class Scheduler:
         async with self._store.transaction(SYSTEM()) as tx:
             due = await tx.triggers.due(now, BATCH)
             for trigger in due:
-                await tx.deliveries.add(_delivery(trigger))
+                waiting = await tx.deliveries.waiting(trigger.name.org, MOST_WAITING)
+                await tx.deliveries.add(_delivery(trigger, has_room=waiting < MOST_WAITING))
                 await tx.triggers.plan(_planned(trigger, now))
         if due:
             self._dispatcher.wake()
@@ -78,8 +80,9 @@ def _planned(trigger: Trigger, now: datetime) -> Trigger:
         return replace(trigger, next_at=None)
 
 
-def _delivery(trigger: Trigger) -> Delivery:
+def _delivery(trigger: Trigger, *, has_room: bool) -> Delivery:
     assert trigger.next_at is not None
     time = trigger.next_at.isoformat().replace("+00:00", "Z")
     body = json.dumps({"time": time, "schedule": trigger.schedule}).encode()
-    return Delivery.of(trigger.name, body, {}, trigger.next_at, provider_id=time)
+    due = Delivery.of(trigger.name, body, {}, trigger.next_at, provider_id=time)
+    return due if has_room else due.refused("RESOURCE_EXHAUSTED", f"{MOST_WAITING} deliveries of the org wait already")
