@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from executor.brokers import Place, client_of
+from executor.databases import org  # noqa: F401 - a fixture
 from executor.kept import Kept
 from executor.upstream import Upstream
 from hardpoint_executor.domain import Artifact, Event, Execution, Known, Lent, Limits, Requirement

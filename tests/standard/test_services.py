@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from executor.brokers import Place, broker_of, client_of
+from executor.databases import Org, connected
 from executor.kept import Kept
 from executor.post import mail_server
-from executor.test_broker_db import Org, connected
 from hardpoint_manifest.authority import PERMISSIONS
 from standard import documents
 from standard.conftest import Standard
