@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from hardpoint.audit.v1.audit_pb2 import ListEventsRequest
 from hardpoint.audit.v1.audit_pb2_grpc import AuditServiceStub
 from hardpoint.manifest.v1.manifest_pb2 import Authority
-from hardpoint.runtime.v1 import agent_pb2, installation_pb2
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2, trigger_pb2
 from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
 from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
@@ -181,3 +181,22 @@ def query(url: str) -> Query:
             return await cursor.fetchall() if cursor.description else []
 
     return query
+
+
+Deliver = Callable[..., Awaitable[trigger_pb2.DeliverResponse]]
+
+
+@pytest.fixture
+async def deliver(server, dial, clock) -> Deliver:
+    """`await deliver(trigger, body)` is what the door asks of the runtime."""
+    door = dial(server, "hardpoint", "door")
+
+    async def deliver(trigger: Any, body: bytes = b"{}", **headers: str) -> trigger_pb2.DeliverResponse:
+        token = trigger if isinstance(trigger, str) else trigger.url.rpartition("/")[2]
+        given = {"content-type": "application/json", **{name.replace("_", "-"): text for name, text in headers.items()}}
+        request = trigger_pb2.DeliverRequest(token=token, body=body, headers=given)
+        clock.move(milliseconds=5)  # names of deliveries sort by the millisecond
+        request.receive_time.FromDatetime(clock.now())
+        return await door.triggers.Deliver(request)
+
+    return deliver

@@ -15,7 +15,7 @@ from hardpoint_runtime.service import scheduler
 from hardpoint_runtime.service.scheduler import Scheduler
 from hardpoint_runtime.store import Store
 from runtime.fakes import Gate
-from runtime.test_triggers import create, history, settled
+from runtime.triggers import create, history, settled
 
 NAME = "orgs/acme/agents/helper/triggers/daily"
 BERLIN = "Europe/Berlin"

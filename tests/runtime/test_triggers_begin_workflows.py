@@ -9,7 +9,7 @@ from hardpoint_kit.documents import from_value
 from hardpoint_kit.rpc.server import Server
 from hardpoint_runtime.server import Options, assemble
 from runtime.conftest import Client, Fakes
-from runtime.test_triggers import create, history, settled
+from runtime.triggers import create, history, settled
 from runtime.workflows import Shop, install, until, workflow
 from serving import Serve
 
