@@ -76,10 +76,9 @@ class _Door:
         host, _, port = self._listen.rpartition(":")
         try:
             self._socket = socket.create_server((host.strip("[]"), int(port)), backlog=BACKLOG)
-        except OSError as error:
-            raise Conflict(
-                f"cannot listen on {self._listen}", fix="stop what uses the port, or set HARDPOINT_DOOR_LISTEN"
-            ) from error
+        except (OSError, ValueError, OverflowError) as error:  # a port that is none is one of the last two
+            fix = "stop what uses the port, or set HARDPOINT_DOOR_LISTEN to host:port"
+            raise Conflict(f"cannot listen on {self._listen}", fix=fix) from error
         self._serving = asyncio.create_task(self._http.serve([self._socket]))
 
     async def stop(self) -> None:

@@ -109,10 +109,11 @@ async def test_a_request_of_two_lengths_reaches_nobody(door, runtime):
     assert runtime.came == []
 
 
-async def test_a_port_that_is_taken_is_said(door, runtime, clock):
-    taken = assemble(Options(door_listen=f"127.0.0.1:{door.base_url.port}"), clock, runtime)
+@pytest.mark.parametrize("listen", ["127.0.0.1:{taken}", "127.0.0.1:99999", "127.0.0.1", "no-such-host.invalid:80"])
+async def test_a_port_that_cannot_be_had_is_said(door, runtime, clock, listen):
+    unit = assemble(Options(door_listen=listen.format(taken=door.base_url.port)), clock, runtime)
     with pytest.raises(Conflict) as refused:
-        await taken.start()
+        await unit.start()
     assert "HARDPOINT_DOOR_LISTEN" in refused.value.fix
 
 
