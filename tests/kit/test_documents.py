@@ -88,7 +88,8 @@ def test_values_are_counted_however_they_are_laid_out():
 
 
 @pytest.mark.parametrize(
-    "text", ["NaN", "-Infinity", "1e999", "1" + "0" * 400, '"\\ud800"', '{"\\udc00": 1}', "[" * 100_000, "[" * 40 + "]" * 40]
+    "text",
+    ["NaN", "-Infinity", "1e999", "1" + "0" * 400, '"\\ud800"', '{"\\udc00": 1}', "[" * 100_000, "[" * 40 + "]" * 40],
 )
 def test_json_that_the_wire_does_not_carry_is_not_read(text):
     with pytest.raises(ValueError, match=r"."):
