@@ -48,7 +48,7 @@ _TYPE: Final = re.compile(r"(?!message/|multipart/)[a-z0-9][a-z0-9.+-]*/[a-z0-9]
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 _ENCODED: Final = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
-"""Where an encoded word begins (RFC 2047): the library would decode it, line breaks too, before it writes the header."""
+"""Where an encoded word begins (RFC 2047): the library would decode it, breaks and all, before it writes the header."""
 
 
 @dataclass(frozen=True, slots=True)
