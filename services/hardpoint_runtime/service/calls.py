@@ -371,9 +371,7 @@ def _answer_of(workflow: Workflow) -> Answer | Run:
     return run
 
 
-def _plan(
-    agent: AgentName, offer: Offer, oversize_to_file: bool = False, context: CallContext = NOTHING
-) -> Plan:
+def _plan(agent: AgentName, offer: Offer, oversize_to_file: bool = False, context: CallContext = NOTHING) -> Plan:
     attached, release = offer.attached, offer.attached.release
     installation = attached.installation
     settings = SettingsName(installation.org, installation.installation) if release.requirements else None
