@@ -201,6 +201,7 @@ def test_every_refusal_ends_an_execution_in_a_way_that_was_chosen() -> None:
         DenialCode.FILES_UNAVAILABLE: Outcome.USER_ERROR,
         DenialCode.UPSTREAM_UNREACHABLE: Outcome.USER_ERROR,
         DenialCode.UPSTREAM_ERROR: Outcome.USER_ERROR,
+        DenialCode.WEBSOCKET_CLOSED: Outcome.USER_ERROR,
         DenialCode.NOT_JSON: Outcome.USER_ERROR,
         DenialCode.SETTING_MISSING: Outcome.USER_ERROR,
         DenialCode.SETTING_INVALID: Outcome.USER_ERROR,
