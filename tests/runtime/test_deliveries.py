@@ -1,7 +1,9 @@
 """What becomes of what was accepted: run, tried again, dead, replayed, taken up from the dead."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,10 +12,13 @@ from hardpoint_kit.errors import (
     ActionFailed,
     Conflict,
     InvalidArgument,
+    NotFound,
     Unavailable,
 )
+from hardpoint_kit.names import ReleaseName
 from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.releases import Effect
+from hardpoint_runtime.service.dispatcher import LIVES
 from runtime.conftest import AGENT, eventually
 from runtime.factories import action, release
 from runtime.fakes import Gate, failing, raising, succeed
@@ -191,3 +196,30 @@ async def test_what_a_dead_process_had_is_taken_up(client, fakes, deliver, query
     (one,) = await history(client)
     assert one.reason == ("OUTCOME_UNKNOWN" if state == "DEAD" else "")
     assert len(fakes.executor.executions) == (0 if state == "DEAD" else 1)
+
+
+async def test_who_looks_after_the_dead_says_first_that_it_lives(attached, deliver, fakes, query, clock):
+    hook = await create(attached)
+    await deliver(hook, slack_event())
+    await settled(attached, "DELIVERED")
+    gate, asked, answered = Gate(), asyncio.Event(), asyncio.Event()
+    fakes.executor.behave = gate
+
+    async def slow(name: ReleaseName) -> Any:
+        asked.set()
+        await answered.wait()
+        raise NotFound("release", name)
+
+    fakes.registry.release = slow
+    await deliver(hook, slack_event(event_id="Ev2"))
+    await asyncio.wait_for(gate.begun.wait(), 10)
+    clock.move(seconds=5)
+    past, run = (clock.now() - timedelta(seconds=1)).isoformat(), "orgs/acme/runs/0123456789ab-000000000000"
+    other = "orgs/acme/capabilities/weather/releases/2.0.0"
+    of_the_dead = f"owner = 'dead', run = '{run}', release = '{other}', claimed_until = '{past}'"
+    await query(f"UPDATE deliveries SET state = 'RUNNING', {of_the_dead} WHERE provider_id = 'Ev1'")
+    await asyncio.wait_for(asked.wait(), 10)
+    [(until,)] = await query("SELECT claimed_until FROM deliveries WHERE provider_id = 'Ev2'")
+    gate.released.set()
+    answered.set()
+    assert until == clock.now() + LIVES
