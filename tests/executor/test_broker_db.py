@@ -129,7 +129,8 @@ async def test_an_answer_has_bounds(org) -> None:
 async def test_a_statement_has_a_deadline_there_and_here(org) -> None:
     maker, look = org
     await look.execute("CREATE VIEW kinds AS SELECT pg_sleep(60)::text AS n")
-    running = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'hardpoint' AND state = 'active'"
+    ours = "application_name = 'hardpoint' AND datname = current_database()"
+    running = f"SELECT 1 FROM pg_stat_activity WHERE {ours} AND state = 'active'"
     denied = await refused(maker(limits=BrokerLimits(call_seconds=0.3)), "SELECT * FROM kinds")
     assert denied.code == DenialCode.UPSTREAM_TIMEOUT
     async with asyncio.timeout(10):
@@ -180,6 +181,7 @@ async def test_what_the_database_says_is_told_apart(org) -> None:
         ("postgresql://u:canary-pw@127.0.0.1/x", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@localhost/x", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com:99999/x", DenialCode.SETTING_INVALID),
+        ("postgresql://u@corp:canary-pw/x@db.example.com/x", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?sslmode=prefer", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?host=10.0.0.1", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?options=-crole%3Dx", DenialCode.SETTING_INVALID),

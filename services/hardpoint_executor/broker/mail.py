@@ -27,7 +27,7 @@ from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
-from hardpoint_executor.broker.policy import parse_url
+from hardpoint_executor.broker.policy import service_of
 from hardpoint_executor.broker.relay import Relay
 from hardpoint_executor.broker.stored import READ, StoredFiles
 
@@ -71,10 +71,7 @@ class Server:
             raise ValueError("it names no host")
         if parts.query or parts.path.strip("/"):
             raise ValueError("it has more than a user, a password, a host and a port")
-        try:
-            target = parse_url(f"https://{parts.hostname}:{parts.port or (465 if parts.scheme == 'smtps' else 587)}/")
-        except BrokerDenied as denied:
-            raise ValueError("its host is not a DNS name") from denied
+        target = service_of(parts, 465 if parts.scheme == "smtps" else 587)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(target.host, target.port, parts.scheme == "smtps", user, password)
 

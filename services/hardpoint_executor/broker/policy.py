@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
+from urllib.parse import SplitResult
 
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -162,6 +163,22 @@ def parse_url(url: str) -> Target:
         _refuse_url(f"the port of {host} is not a number from 1 to 65535", "leave the port out, or correct it")
     path = match["path"] or "/"
     return Target(scheme, host, int(port) if colon else PORTS[scheme], path + (match["query"] or ""))
+
+
+def service_of(parts: SplitResult, port: int) -> Target:
+    """Where a service is whose URL is a secret; `port` where it names none.
+
+    The host is what it is for every request. Raises ValueError saying what is wrong, without repeating any of it.
+    """
+    try:
+        named = parts.port or port
+    except ValueError:  # what a password holds may have ended up here
+        fix = "in a user or a password write / as %2F, # as %23, @ as %40"
+        raise ValueError(f"its port is not a number from 1 to 65535; {fix}") from None
+    try:
+        return parse_url(f"https://{parts.hostname}:{named}/")
+    except BrokerDenied:
+        raise ValueError("its host is not a DNS name") from None
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from psycopg.pq.abc import PGresult
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.dial import GuardedDialler
-from hardpoint_executor.broker.policy import parse_url
+from hardpoint_executor.broker.policy import service_of
 from hardpoint_executor.broker.relay import Relay
 
 GREETING_BYTES: Final = 64 * 1024
@@ -68,11 +68,7 @@ class Address:
             raise ValueError("its sslmode is none of disable, require, verify-full")
         if unknown := sorted(options.keys() - _IGNORED):
             raise ValueError(f"it has the option {unknown[0][:40]!r}, which is not supported")
-        try:
-            # A host is what it is for every request: a name, and no address in any spelling.
-            target = parse_url(f"https://{parts.hostname}:{parts.port or 5432}/")
-        except BrokerDenied as denied:
-            raise ValueError("its host is not a DNS name") from denied
+        target = service_of(parts, 5432)
         user, password = unquote(parts.username), unquote(parts.password or "")
         # Bound to the channel means that nobody is in the middle; a certificate for the host says that too.
         verified = mode in ("verify-ca", "verify-full") or binding == "require"
