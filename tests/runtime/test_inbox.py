@@ -205,3 +205,7 @@ async def test_the_proof_of_a_delivery_is_not_kept(attached, deliver, query):
     await deliver(hook, slack_event(), x_slack_signature="v0=abc", x_slack_request_timestamp="5", x_slack_retry_num="1")
     ((kept,),) = await query("SELECT headers FROM deliveries")
     assert kept == {"content-type": "application/json", "x-slack-request-timestamp": "5", "x-slack-retry-num": "1"}
+    other = await create(attached, "other", verifier=Verifier(kind="hmac", secret="SIGNING_SECRET", header="x-proof"))
+    await deliver(other, slack_event(), x_proof="abc")
+    ((kept,),) = await query("SELECT headers FROM deliveries WHERE trigger = 'other'")
+    assert kept == {"content-type": "application/json"}

@@ -74,7 +74,8 @@ class Inbox:
         if wait := self._of_triggers.take(str(trigger.name)) or self._of_orgs.take(trigger.name.org):
             return Said(429, retry_after=math.ceil(wait))
         at = min(posted.at, self._clock.now())  # the door's clock may be ahead, and what came is due at once
-        delivery = Delivery.of(trigger.name, posted.body, posted.headers, at)
+        unsigned = {name: text for name, text in posted.headers.items() if name != trigger.verifier.header}
+        delivery = Delivery.of(trigger.name, posted.body, unsigned, at)
         reason = await self._unproved(trigger, posted)
         if reason:
             await self._refuse(trigger, delivery, reason)
