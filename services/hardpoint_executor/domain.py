@@ -336,9 +336,14 @@ class Usage:
 
     def with_inner(self, inner: "Usage") -> "Usage":
         """With what ran inside: its wall time is part of this one's, its memory that of another process."""
+        if inner == _NOTHING:
+            return self
         sums = {f.name: getattr(self, f.name) + getattr(inner, f.name) for f in fields(self)}
         peak = max(self.peak_memory_bytes, inner.peak_memory_bytes)
         return Usage(**{**sums, "wall_ms": self.wall_ms, "peak_memory_bytes": peak})
+
+
+_NOTHING = Usage()
 
 
 @dataclass(frozen=True, slots=True)

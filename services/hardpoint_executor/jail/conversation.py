@@ -238,6 +238,8 @@ class Conversation:
     async def _pass_on_printed(self) -> None:
         """Give what was printed to the listener, for as long as it takes it."""
         self._printed += drain(self._process.output)
+        if not self._printed:
+            return
         printed = self._printed[: self._limits.output_bytes].decode(errors="replace")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PRINTED_SECONDS):

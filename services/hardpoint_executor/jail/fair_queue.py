@@ -40,6 +40,9 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return sum(len(items) for items in self._turns.values())
 
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
     def put(self, org: str, item: T, *, first: bool = False) -> T | None:
         """Let an item wait, before all others of its organisation when it goes `first`.
 

@@ -54,6 +54,8 @@ class Line(FairQueue[Caller[P]]):
         if (evicted := self.put(caller.org, caller, first=depth > 0)) and not evicted.given.done():
             evicted.given.set_exception(self.full())
         serve()
+        if caller.given.done():
+            return caller.given.result()
         try:
             async with asyncio.timeout(self._seconds):
                 return await caller.given

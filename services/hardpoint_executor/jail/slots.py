@@ -160,11 +160,14 @@ class Slots(Supply[Slot, Child]):
 
     def _clear_for_others(self) -> None:
         """Have children that wait for the next call of a run make room for other calls of their capability."""
+        resting = [slot for slot in self._ready if slot.shared is not None]
+        if not resting:
+            return
         waiting = Counter(caller.owner for caller in self._line if self._may_have_a_place(caller, self._options.most))
-        for owner, calls in waiting.items():
-            coming = sum(slot.owner == owner for slot in self._renewing)
-            resting = [slot for slot in self._ready if slot.owner == owner and slot.shared is not None]
-            for slot in resting[: max(0, calls - coming)]:
+        waiting.subtract(slot.owner for slot in self._renewing if slot.owner is not None)
+        for slot in resting:
+            if slot.owner is not None and waiting[slot.owner] > 0:
+                waiting[slot.owner] -= 1
                 self._clear(slot)
 
     def _wait_no_longer(self, slot: Slot, calls: int) -> None:
