@@ -1,5 +1,9 @@
-"""The files that `hardpoint new` writes: each passes `hardpoint check` as it stands and says what to change."""
+"""The files that `hardpoint new` writes: each passes `hardpoint check` as it stands and says what to change.
 
+Beside code stand the types of what it is offered, for editors.
+"""
+
+from importlib.resources import files
 from typing import Final, Literal
 
 Kind = Literal["http", "flow", "workflow", "javascript", "typescript", "python"]
@@ -176,7 +180,8 @@ _JAVASCRIPT: Final = """\
 //   this.utils       parseCSV, mean, median, standardDeviation, findOutliers, correlation, ...
 //   this.log, this.progress
 //
-// Change the lines marked EDIT.
+// Change the lines marked EDIT. Types for editors are in hardpoint.d.ts.
+/** @type {import('./hardpoint').Capability} */
 export default {
   id: 'my-capability',
   name: 'My Capability',
@@ -206,15 +211,9 @@ export default {
 };
 """
 
-_THIS: Final = """\
+_TYPES: Final = """\
 // Types are taken out before it runs and nothing is compiled: no enums, namespaces or parameter properties.
-interface This {
-  config: Record<string, string>;
-  fetch(url: string, options?: object): Promise<{ status: number; ok: boolean; json(): Promise<unknown> }>;
-  utils: Record<string, (...values: any[]) => any>;
-  log(message: unknown, level?: 'debug' | 'info' | 'warning' | 'error'): void;
-  progress(fraction: number, message?: string): void;
-}
+import type { This } from './hardpoint';
 
 export default {
 """
@@ -222,7 +221,7 @@ export default {
 _TYPESCRIPT: Final = (
     _JAVASCRIPT.replace("in JavaScript", "in TypeScript")
     .replace("my-capability.js ", "my-capability.ts ")
-    .replace("export default {\n", _THIS)
+    .replace("/** @type {import('./hardpoint').Capability} */\nexport default {\n", _TYPES)
     .replace(
         "async run({ name }) {                                  // EDIT",
         "async run(this: This, { name }: { name: string }) {    // EDIT",
@@ -242,10 +241,10 @@ It runs in a jail without files and network. What it may use is on `self`:
     self.utils       parse_csv, mean, median, standard_deviation, find_outliers, correlation, ...
     self.log, self.progress
 
-Change the lines marked EDIT.
+Change the lines marked EDIT. Types for editors are in hardpoint_sdk.pyi.
 """
 
-from hardpoint_sdk import action, capability
+from hardpoint_sdk import Plugin, action, capability
 
 
 @capability(
@@ -257,7 +256,7 @@ from hardpoint_sdk import action, capability
     examples=[{"action": "greet", "input": {"name": "Ada"}, "expected_output": {"text": "Hello, Ada!"}}],
     permissions=["compute.light"],
 )
-class Actions:
+class Actions(Plugin):
     @action(
         description="Greet somebody by name",  # EDIT: a model chooses the action by this sentence
         inputs={"name": {"type": "string", "required": True, "description": "Whom to greet"}},
@@ -275,6 +274,21 @@ _TEMPLATES: Final = {
     "typescript": _TYPESCRIPT,
     "python": _PYTHON,
 }
+
+
+_TYPINGS: Final = {
+    "javascript": "javascript/hardpoint.d.ts",
+    "typescript": "javascript/hardpoint.d.ts",
+    "python": "python/hardpoint_sdk.pyi",
+}
+
+
+def typings(kind: Kind) -> tuple[str, str]:
+    """The name and the text of the types that editors want beside a file of this kind; nothing where they want none."""
+    if kind not in _TYPINGS:
+        return "", ""
+    path = files("hardpoint_sdk").joinpath(_TYPINGS[kind])
+    return path.name, path.read_text()
 
 
 def scaffold(kind: Kind, capability: str) -> str:

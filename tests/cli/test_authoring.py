@@ -90,6 +90,19 @@ async def test_a_new_code_capability_passes_the_check(kind: Any, id: str) -> Non
     assert report.manifest.examples
 
 
+def test_new_code_has_its_types_beside_it_and_no_older_ones(run: Run) -> None:
+    named = {"python": "hardpoint_sdk.pyi", "javascript": "hardpoint.d.ts", "typescript": "hardpoint.d.ts"}
+    for kind, types in named.items():
+        assert run("new", kind, f"a-{kind}", "--json").json["types"] == types
+        assert Path(types).read_text().startswith(("# What", "// What"))
+    fresh = Path("hardpoint.d.ts").read_text()
+    Path("hardpoint.d.ts").write_text(fresh.partition("\n")[0] + "\nolder")
+    Path("hardpoint_sdk.pyi").write_text("mine")
+    run("new", "javascript", "b")
+    run("new", "python", "c")
+    assert (Path("hardpoint.d.ts").read_text(), Path("hardpoint_sdk.pyi").read_text()) == (fresh, "mine")
+
+
 def test_new_never_overwrites_unless_told(run: Run) -> None:
     Path("weather.yaml").write_text("mine")
     said = run("new", "http", "weather")

@@ -1,10 +1,12 @@
 """What authors write and what `this` and `self` offer them, in both languages."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from hardpoint_cli.scaffolds import ENDINGS, scaffold
 from hardpoint_executor.jail import Frame, JailCall, Jails, OutcomeKind
 from jail.conftest import RecordedDoor
 from jail.programs import javascript, python
@@ -235,3 +237,11 @@ def test_the_sdk_can_be_imported_by_authors_tools() -> None:
     exec("from hardpoint_sdk import BrokerError, Plugin, Response, action, capability", namespace)
     page = namespace["Response"]({"status": 404, "headers": {}, "body": "/w==", "encoding": "base64"})
     assert (page.ok, page.body, page.text) == (False, b"\xff", "\ufffd")
+
+
+@pytest.mark.parametrize("kind", ["python", "javascript"])
+async def test_what_new_writes_runs(jails: Jails, door: RecordedDoor, kind: Literal["python", "javascript"]) -> None:
+    """Its class says that it is a Plugin, so that editors know `self`; what it is offered comes all the same."""
+    call = JailCall(kind, scaffold(kind, "greeter"), f"greeter{ENDINGS[kind]}", "greet", {"name": "Ada"})
+    outcome = await jails.run(replace(call, settings={"GREETING": "Hi"}), door)
+    assert (outcome.value, outcome.message) == ({"text": "Hi, Ada!"}, "")

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hardpoint_cli.arguments import File
 from hardpoint_cli.panels import WRITE
-from hardpoint_cli.scaffolds import ENDINGS, Kind, scaffold
+from hardpoint_cli.scaffolds import ENDINGS, Kind, scaffold, typings
 from hardpoint_cli.screen import done, fields, next_steps, working
 from hardpoint_cli.shell import Answer, command
 
@@ -53,8 +53,13 @@ async def new(
     file = Path(f"{id}{ENDINGS[kind]}")
     if not _written(file, scaffold(kind, id), force):
         raise AlreadyExists(f"{file} exists", fix="choose another id, or overwrite it with --force")
+    name, types = typings(kind)
+    if name:
+        _renew(Path(name), types)
     steps = next_steps(f"hardpoint check {file}", f"hardpoint test {file}", f"hardpoint push {file} --publish")
-    return Answer({"file": str(file), "kind": kind, "id": id}, Group(done(f"wrote {file}"), steps))
+    wrote = f"wrote {file}, and the types of what it is offered: {name}" if name else f"wrote {file}"
+    named = {"types": name} if name else {}
+    return Answer({"file": str(file), "kind": kind, "id": id, **named}, Group(done(wrote), steps))
 
 
 async def check(file: File) -> Answer:
@@ -169,6 +174,13 @@ def _written(file: Path, text: str, force: bool) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _renew(file: Path, text: str) -> None:
+    """Write a file that is ours, also in the place of an older one; what somebody else wrote stays."""
+    begins = text.partition("\n")[0]
+    if not file.exists() or file.read_text(encoding="utf-8", errors="replace").partition("\n")[0] == begins:
+        file.write_text(text, encoding="utf-8")
 
 
 async def _tried(

@@ -1,8 +1,10 @@
-// What `this` offers an action, for editors. In a capability file, above its `export default`:
+// What `this` offers an action, for editors; `hardpoint new` writes it beside the capability. In its file, above the
+// `export default`:
 //
 //   /** @type {import('./hardpoint').Capability} */
 //
-// Nothing here runs; a test holds it to what the SDK really offers. In Python the class `Plugin` says the same.
+// In TypeScript: import type { This } from './hardpoint'. Nothing here runs; a test holds it to what the SDK really
+// offers.
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 type Row = Record<string, any>;
@@ -235,9 +237,11 @@ interface DescribedAction {
   inputs?: object;
   outputs?: object;
   effect?: 'read' | 'write';
-  run(input?: any): any;
+  run(this: Self, input?: any): any;
 }
-type Action = ((input?: any) => any) | DescribedAction;
+/** What an action calls `this`: the platform's, and the capability's own functions. */
+type Self = This & Record<string, any>;
+type Action = ((this: Self, input?: any) => any) | DescribedAction;
 
 /** What a capability file exports. */
 export interface Capability {
@@ -252,6 +256,6 @@ export interface Capability {
   exports?: string[];
   engine?: 'node' | 'quickjs';
   isolation?: 'strict' | 'run';
-  actions: Record<string, Action> & ThisType<This & Record<string, any>>;
+  actions: Record<string, Action>;
   [word: string]: any;
 }
