@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,7 +36,9 @@ async def echo(connection: ServerConnection, message: str | bytes) -> None:
 
 
 @asynccontextmanager
-async def talking(answers: Answers = echo, *, subprotocols: list[str] | None = None) -> AsyncIterator[Talk]:
+async def talking(
+    answers: Answers = echo, *, subprotocols: list[str] | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Talk]:
     """Serve on a free loopback port; every message is given to `answers`."""
     talk = Talk()
 
@@ -53,7 +56,7 @@ async def talking(answers: Answers = echo, *, subprotocols: list[str] | None = N
             if not talk.open:
                 talk.ended.set()
 
-    async with serve(handle, "127.0.0.1", 0, subprotocols=subprotocols) as server:  # type: ignore[arg-type]
+    async with serve(handle, "127.0.0.1", 0, subprotocols=subprotocols, ssl=tls) as server:  # type: ignore[arg-type]
         talk.place = f"127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         yield talk
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from websockets.asyncio.server import ServerConnection
 from executor.brokers import Place, broker_of, client_of, resolving
 from executor.sockets import Bytes, accepting, hostile, talking
 from executor.spellings import ENCODINGS
+from executor.test_broker_dial import certificate_of
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.limits import BrokerLimits
@@ -365,3 +368,27 @@ async def test_no_server_makes_us_wait() -> None:
         assert denied.value.code == DenialCode.UPSTREAM_TIMEOUT
         # What was not taken would lie in memory, so nothing more is sent over it.
         assert (await refused(broker, "send", {"socket": second, "data": "x"})).code == DenialCode.WEBSOCKET_CLOSED
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_tls_is_checked_against_the_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: bool) -> None:
+    certificate, key = certificate_of("api.example.com", tmp_path)
+    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_tls.load_cert_chain(certificate, key)
+    monkeypatch.setattr("hardpoint_kit.dial.public_address", lambda address: address == "127.0.0.1")
+    async with talking(tls=server_tls) as talk, client_of({}, resolving(["127.0.0.1"])) as client:
+        port = talk.place.rpartition(":")[2]
+        broker = broker_of(client, hosts=(f"api.example.com:{port}",))
+        if trusted:
+            client.tls.load_verify_locations(certificate)
+            socket = await opened(broker, f"wss://api.example.com:{port}/")
+            await said(broker, socket, "hello")
+            assert (await heard(broker, socket))["data"] == "hello"
+            request = talk.connections[0].request
+            assert request is not None
+            assert request.headers["host"] == f"api.example.com:{port}"
+            await broker.ask("websocket", "close", {"socket": socket})
+        else:
+            denied = await refused(broker, "open", {"url": f"wss://api.example.com:{port}/"})
+            assert (denied.code, "certificate" in denied.message) == (DenialCode.UPSTREAM_UNREACHABLE, True)
+            assert talk.connections == []
