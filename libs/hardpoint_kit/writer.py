@@ -27,8 +27,8 @@ class Writer:
         self._cursor: psycopg.AsyncCursor[Any] | None = None
         self._turn = asyncio.Lock()
 
-    async def write(self, statement: LiteralString, parameters: Mapping[str, Any]) -> None:
-        """Run a statement; it is on disk when this returns.
+    async def write(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run a statement; it is on disk when this returns, with what it gives back.
 
         The statement must be one that may run twice: it is repeated when the connection turns out to be dead. Raises
         Unavailable while the database cannot be reached, DeadlineExceeded for a statement that takes too long.
@@ -37,11 +37,11 @@ class Writer:
             async with self._turn:
                 try:
                     try:
-                        await self._execute(statement, parameters)
+                        return await self._execute(statement, parameters)
                     except psycopg.OperationalError:
                         if self._connection is not None and not self._connection.broken:
                             raise
-                        await self._execute(statement, parameters)
+                        return await self._execute(statement, parameters)
                 except psycopg.errors.QueryCanceled as error:
                     raise DeadlineExceeded(f"a statement took longer than {STATEMENT_SECONDS} seconds") from error
                 except psycopg.OperationalError as error:
@@ -56,7 +56,7 @@ class Writer:
                 await self._connection.close()
                 self._connection = None
 
-    async def _execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> None:
+    async def _execute(self, statement: LiteralString, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         if self._cursor is None or self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(
                 self._conninfo,
@@ -67,3 +67,4 @@ class Writer:
             )
             self._cursor = self._connection.cursor()
         await self._cursor.execute(statement, parameters)
+        return await self._cursor.fetchall() if self._cursor.description else []

@@ -32,6 +32,7 @@ from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.inbox import Inbox
 from hardpoint_runtime.service.installations import Installations
+from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.runs import Runs
@@ -46,6 +47,7 @@ from hardpoint_runtime.service.workflows import Workflows
 from hardpoint_runtime.store import RunLog, Store
 from hardpoint_runtime.store.deliveries import forget_deliveries
 from hardpoint_runtime.store.listener import Listener
+from hardpoint_runtime.store.steps import StepLog
 from hardpoint_runtime.store.workflows import forget_contents
 from hardpoint_standard import Shipped, shipped
 
@@ -136,12 +138,13 @@ def assemble(
     installations = Installations(store, peers.registry, peers.config, everywhere, announcer, clock)
 
     engine = Engine(url, database, lambda: walker.mend())
-    means = Means(store, snapshots, calls, changes, clock, engine.worker)
+    ledger = Ledger(StepLog(url, engine.worker))
+    means = Means(store, snapshots, calls, ledger, changes, clock, engine.worker)
     walker = Walker(means, stretches)
 
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")
-        for part in (recorder, listener, tickets, announcer, dispatcher, scheduler, uploads):
+        for part in (recorder, ledger, listener, tickets, announcer, dispatcher, scheduler, uploads):
             await part.start()
         if walks:
             await engine.start(walker.walk)
@@ -159,7 +162,7 @@ def assemble(
         if walks:
             await walker.stop()
             await engine.stop()
-        for other in (announcer, tickets, listener, recorder):
+        for other in (ledger, announcer, tickets, listener, recorder):
             await other.stop()
         await asyncio.to_thread(stretches.close)
         await database.close()

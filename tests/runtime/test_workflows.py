@@ -12,14 +12,19 @@ from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.database import Database
-from hardpoint_kit.documents import from_value, to_struct
+from hardpoint_kit.documents import from_value, to_struct, to_value
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, Unavailable
+from hardpoint_kit.names import ReleaseName
 from hardpoint_kit.rpc.server import Server
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.context import CallContext
+from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
+from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
 from hardpoint_runtime.server import Options, assemble
+from hardpoint_runtime.service import steps as stepping
 from hardpoint_runtime.store.workflows import forget_contents
 from runtime.conftest import AGENT, Client, Dial, Fakes, Query
+from runtime.fakes import succeed
 from runtime.workflows import TOOL, Shop, after, install, output, start, steps, until, workflow
 from runtime.workflows import shop as shop_release
 from serving import Serve, eventually
@@ -364,6 +369,82 @@ async def test_no_workflow_goes_around_an_approval(client: Client, fakes: Fakes,
 
 async def _is_there(client: Client, run: str, place: str) -> bool:
     return place in await steps(client, run)
+
+
+async def test_the_end_of_a_branch_is_seen_while_another_one_runs(client: Client, fakes: Fakes, shop: Shop) -> None:
+    held = asyncio.Event()
+
+    async def hold(execution: Execution) -> Ended:
+        await held.wait()
+        return await succeed(execution)
+
+    shop.answers["put"] = [hold]
+    await install(client, fakes, workflow({"id": "look"}, {"id": "put"}))
+    run = await start(client)
+
+    async def looked() -> bool:
+        found = await steps(client, run.name)
+        return "look" in found and found["look"].state == run_pb2.RUN_STATE_SUCCEEDED
+
+    await eventually(looked)
+    held.set()
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+
+
+async def test_nothing_is_begun_by_who_was_silent_when_another_one_took_over(
+    client: Client, fakes: Fakes, shop: Shop, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stalled between the step's row and its execution: the row is there, and so may the other one's effect be."""
+    monkeypatch.setattr(stepping, "STALLED_SECONDS", 0.0)
+    await install(client, fakes, workflow({"id": "store"}))
+    ticket = fakes.registry.artifact_ticket
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(name: ReleaseName) -> Ticket:
+        asked.set()
+        await go.wait()
+        return await ticket(name)
+
+    monkeypatch.setattr(fakes.registry, "artifact_ticket", slow)
+    run = await start(client)
+    await asked.wait()
+    assert (await steps(client, run.name))["store"].attempts == 1
+    await query("UPDATE workflows SET walk = walk + 1")
+    go.set()
+
+    async def is_left() -> bool:
+        return await query("SELECT status FROM dbos.workflow_status") == [("SUCCESS",)]
+
+    await eventually(is_left)
+    assert shop.asked == []
+
+
+async def test_what_steps_use_and_what_ran_inside_of_them_is_counted(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """As of a plain call: executions and grants of the workflow and of what it calls, and the calls inside."""
+    used = Authority(frozenset({"network.http.get"}), frozenset({"api.shop.com"}))
+    deep = ReleaseName("acme", "deep", "1.0.0")
+
+    async def use(execution: Execution) -> Ended:
+        inner = Inner("0", "deep.er", deep, RunState.SUCCEEDED, Failure(), SystemClock().now(), 5, Usage())
+        return Ended(RunState.SUCCEEDED, to_value({}), None, Usage(), used, (inner,))
+
+    shop.answers["put"] = [ActionFailed("no"), use]
+    await install(client, fakes, workflow({"id": "put", "retry": {"attempts": 2, "seconds": 0}}))
+    run = await until(client, (await start(client)).name)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED
+    counted = {}
+    for capability in ("orders", "shop"):
+        name = f"orgs/acme/installations/{capability}"
+        found = await client.installations.GetInstallation(installation_pb2.GetInstallationRequest(name=name))
+        grants = {use.grant: use.execution_count for use in found.grant_uses}
+        counted[capability] = (found.counters.execution_count, found.counters.error_count, grants)
+    uses = {"network.http.get": 1, "api.shop.com": 1}
+    assert counted == {"orders": (1, 0, uses), "shop": (2, 1, uses)}
+    listed = await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run.name))
+    assert [(step.path, step.action, step.name.rpartition("/")[2]) for step in listed.steps] == [
+        ("put", "shop.put", "1"),
+        ("put/0", "deep.er", "2"),
+    ]
 
 
 async def test_a_process_walks_for_one_runtime(

@@ -56,11 +56,20 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Who may write what becomes of a run: the walker of its newest stretch that took it up last."""
+
+    run: RunName
+    stretch: int
+    walk: int
+
+
+@dataclass(frozen=True, slots=True)
 class Workflow:
     """A run of a workflow: `release` is the one it began with, `given` what its plan knows besides its steps.
 
     `settled` are the outputs of steps that a fork has from the run it was forked from, by place. `stretch` is the
-    newest piece of its way: what an older one still wants to write is refused.
+    newest piece of its way, and `walk` counts who took it up: what an older one still wants to write is refused.
     """
 
     run: Run
@@ -73,8 +82,9 @@ class Workflow:
     output: Any = None
     sequence: int = 1
     run_sequence: int = 1
-    attempts: int = 0
-    """How often its steps were begun so far."""
+    walk: int = 0
+    begun: int = 0
+    """The number of the step that began last."""
     context: CallContext = NOTHING
     """What the agent knew that began it."""
 
@@ -82,6 +92,11 @@ class Workflow:
     def name(self) -> RunName:
         """Its run's name."""
         return self.run.name
+
+    @property
+    def turn(self) -> Turn:
+        """Whose it was to write when it was read."""
+        return Turn(self.run.name, self.stretch, self.walk)
 
     @property
     def ended(self) -> bool:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import sqlalchemy.exc
 from dbos import DBOSClient, EnqueueOptions
 from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_kit.errors import Unavailable
 from hardpoint_kit.names import RunName
 from hardpoint_runtime.durable.serializer import JsonSerializer, refuse_pickles
 
@@ -50,7 +52,10 @@ class Stretches:
         )
 
     async def put(self, connection: AsyncConnection, stretch: Stretch, delay_seconds: float = 0.0) -> None:
-        """Have a stretch walked once the transaction of `connection` is committed, and the delay is over."""
+        """Have a stretch walked once the transaction of `connection` is committed, and the delay is over.
+
+        Raises Unavailable while the queue's tables are not there.
+        """
         options = EnqueueOptions(
             workflow_name=STRETCH,
             queue_name=QUEUE,
@@ -64,7 +69,13 @@ class Stretches:
         def put(sync: Connection) -> None:
             self._client.enqueue_in_transaction(sync, options, stretch.run.org, stretch.run.run, stretch.number)
 
-        await connection.run_sync(put)
+        try:
+            await connection.run_sync(put)
+        except sqlalchemy.exc.ProgrammingError as error:
+            # They were lost, and are being made again: the transaction is rolled back, so nothing was begun.
+            raise Unavailable(
+                "the tables of workflows are not ready", fix="try again shortly", retry_after=1.0
+            ) from error
 
     async def unfinished(self, stretches: Sequence[Stretch]) -> set[str]:
         """The ids of those that are queued or walked; the others have ended, or were never put here."""

@@ -6,7 +6,7 @@ artifact ticket are remembered.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority, within
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
-from hardpoint_runtime.domain.callees import Callee, Callees, Calling, Installed
+from hardpoint_runtime.domain.callees import Callee, Callees, Calling
 from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.executions import Alone, Ended, Execution
 from hardpoint_runtime.domain.grants import exercised
@@ -28,11 +28,9 @@ from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import (
     CountedFor,
     Failure,
-    Inner,
     Record,
     Run,
     RunState,
-    Share,
     Usage,
     new_run_name,
 )
@@ -42,6 +40,7 @@ from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.lending import Lending
 from hardpoint_runtime.service.recorder import Recorder
+from hardpoint_runtime.service.shares import inside
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
 from hardpoint_runtime.service.workflows import WORKFLOW, Workflows
@@ -118,6 +117,9 @@ class Plan:
             callers,
             context=context,
         )
+
+
+Check = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,18 +239,30 @@ class Calls:
         return await self._run(caller, plan, value, remaining)
 
     async def attempt(
-        self, plan: Plan, run: RunName, value: Mapping[str, Any], *, id: str, key: str, seconds: float | None
+        self,
+        plan: Plan,
+        run: RunName,
+        value: Mapping[str, Any],
+        check: Check,
+        *,
+        id: str,
+        key: str,
+        seconds: float | None,
     ) -> Ended:
         """Run one attempt of a step, which `id` names, for so many seconds; nothing is recorded.
 
-        Raises only for one that did not begin.
+        `check` raises, at the last moment, when it is not to begin. Raises only for one that did not begin.
         """
         execution = await self.execution(plan, run, value, None)
+        await check()
         limit = execution.wall_seconds if seconds is None else min(seconds, execution.wall_seconds)
         timeout = limit + QUEUE_SECONDS
-        return await self._attempt(
+        began = time.perf_counter()
+        ended = await self._attempt(
             plan, replace(execution, id=id, idempotency_key=key, wall_seconds=limit, timeout=timeout, goes_on=True)
         )
+        _duration.record(time.perf_counter() - began, _measured(plan, ended))
+        return ended
 
     async def _run(
         self,
@@ -295,7 +309,7 @@ class Calls:
                 plan.counted_for,
                 exercised(plan.grants, ended.used),
                 ended.steps,
-                _shares(plan.callees, ended.steps) if plan.counted_for else (),
+                inside(plan.callees, ended.steps) if plan.counted_for else (),
             )
 
         try:
@@ -397,23 +411,6 @@ def _answer(span: Span, run: Run, ended: Ended) -> Answer:
         error.metadata["run"] = str(run.name)
         raise error
     return Answer(ended.output, run.name, run.release, run.usage, ended.used, ended.output_in_file)
-
-
-def _shares(callees: Callees, steps: tuple[Inner, ...]) -> tuple[Share, ...]:
-    """What the calls inside add to the counters of the installations that were called."""
-    installed = {str(one.name): one for one in _installed(callees)} if steps else {}
-    return tuple(
-        Share(one.counted_for, step.counted, exercised(one.grants, step.used))
-        for step in steps
-        if (one := installed.get(step.installation))
-    )
-
-
-def _installed(callees: Callees) -> Iterator[Installed]:
-    for callee in callees:
-        if isinstance(callee, Callee):
-            yield callee.installed
-            yield from _installed(callee.callees)
 
 
 def attributes(plan: Plan, run: RunName) -> dict[str, str]:

@@ -7,12 +7,9 @@ from hardpoint_kit.clock import Clock
 from hardpoint_runtime.domain.workflows import Workflow
 from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.changes import Changes
+from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store
-
-
-class Replaced(Exception):
-    """Another stretch goes on with this run, or nobody does."""
 
 
 @dataclass
@@ -22,6 +19,7 @@ class Means:
     store: Store
     snapshots: Snapshots
     calls: Calls
+    ledger: Ledger
     changes: Changes
     clock: Clock
     worker: str

@@ -36,12 +36,17 @@ class Runs:
     async def list_steps(self, caller: Caller, run: RunName) -> Sequence[Step | StepRun]:
         """Return the steps of a run in the order in which they started; raises NotFound for the run.
 
-        A run that nothing ran inside of is its own only step.
+        What ran inside of a workflow's step comes when that has ended. A run that nothing ran inside of is its own only
+        step.
         """
         async with self._store.transaction(caller) as tx:
             whole = await tx.runs.get(run)
-            newest, _ = await tx.workflows.pulse(run)
-            if newest:
-                return await tx.workflows.steps(run)
+            turn, _ = await tx.workflows.pulse(run)
             inner = await tx.runs.steps(run)
+            if turn:
+                return sorted([*await tx.workflows.steps(run), *inner], key=_number)
         return inner or [whole.only_step()]
+
+
+def _number(step: Step | StepRun) -> int:
+    return step.number if isinstance(step, StepRun) else int(step.name.step)

@@ -11,9 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-import structlog
-from dbos import DBOS, StepOptions
-
 from hardpoint_kit.documents import from_value
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, Unavailable
 from hardpoint_kit.names import AgentName
@@ -26,16 +23,17 @@ from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
 from hardpoint_runtime.service.callees import plan_of, repeatable
-from hardpoint_runtime.service.calls import Plan, attributes
-from hardpoint_runtime.service.means import Replaced
+from hardpoint_runtime.service.calls import Check, Plan, attributes
 from hardpoint_runtime.service.outcomes import Next, after, pause_seconds
+from hardpoint_runtime.service.shares import of_step
 
 if TYPE_CHECKING:
     from hardpoint_runtime.service.stretch import Way
 
 LONGEST_WAIT = timedelta(days=366)
+STALLED_SECONDS = 1.0
+"""Who is silent for longer may be taken for dead soon, and looks again whether a step is still theirs to begin."""
 _PLAIN = re.compile(r"[!-~]{1,200}", re.ASCII)
-_log = structlog.stdlib.get_logger(__name__)
 _ASKS = {Does.APPROVAL: Waits.APPROVAL, Does.EVENT: Waits.EVENT}
 
 
@@ -87,24 +85,24 @@ class Stepper:
                     due = min(_until(value, now), now + LONGEST_WAIT)
                 except (TypeError, ValueError, OverflowError):
                     wrong = "a wait is for a number of seconds, or until a time such as 2030-01-31T08:00:00Z"
-                    return await self._failed(row, ActionFailed(wrong, reason="TYPE_MISMATCH"), fresh=True)
+                    return self._failed(row, ActionFailed(wrong, reason="TYPE_MISMATCH"))
             waits = _ASKS.get(step.does, Waits.TIME)
-            row = await way.put(replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due), fresh=True)
+            row = await way.pages.put(replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due))
         decision = row.decision
         if decision is not None:
             if decision.verdict is Verdict.APPROVE:
-                return await self._done(row, {"approved": True, "by": decision.subject}, fresh=True)
+                return self._done(row, {"approved": True, "by": decision.subject})
             if decision.verdict is Verdict.EVENT:
-                return await self._done(row, decision.output, fresh=True)
+                return self._done(row, decision.output)
             refused = decision.verdict is Verdict.REFUSE
             text = f"{decision.subject} {'refused' if refused else 'ended'} it"
             reason = "REFUSED" if refused else "USER_ERROR"
-            return await self._failed(row, ActionFailed(text, reason=reason), fresh=True)
+            return self._failed(row, ActionFailed(text, reason=reason))
         if row.due_at is not None and row.due_at <= now:
             if row.waits is Waits.TIME:
-                return await self._done(row, None, fresh=True)
+                return self._done(row, None)
             late = DeadlineExceeded("nobody answered in time", reason="TIMEOUT")
-            return await self._failed(row, late, fresh=True)
+            return self._failed(row, late)
         if row.due_at is not None:
             way.wake_at(row.due_at)
         return None
@@ -117,20 +115,20 @@ class Stepper:
         except Unavailable:
             raise
         except HardpointError as error:
-            return await self._failed(row, error, fresh=True)
+            return self._failed(row, error)
         again = repeatable(step, plan.action)
         if row.state is RunState.RUNNING and row.attempts and not again:
             lost = Unavailable("the process that ran it ended", fix="look whether it had its effect, then decide")
-            row = await self._doubt(row, lost, fresh=True)
+            row = await self._doubt(row, lost)
         if row.waits is Waits.DOUBT:
             decision = row.decision
             if decision is None:
                 return None
             if decision.verdict is Verdict.SKIP:
-                return await self._done(row, decision.output, fresh=True)
+                return self._done(row, decision.output)
             if decision.verdict is Verdict.FAIL:
                 failure = replace(row.failure, reason="MAY_HAVE_HAPPENED")
-                row = await way.put(_over(row, RunState.FAILED, failure), fresh=True)
+                row = await way.pages.put(_over(row, RunState.FAILED, failure))
                 return _settled(row)
         if asked_first and row.attempts == 0:
             approved = await self._approved(row, plan, given)
@@ -150,7 +148,7 @@ class Stepper:
             decision=None,
             due_at=None,
         )
-        row = await way.put(row, fresh=True)
+        row = await way.pages.put(row)
         return await self._attempt(step, row, plan, given, _key(row, key))
 
     async def _approved(self, row: StepRun, plan: Plan, given: dict[str, Any]) -> Settled | Literal[True] | None:
@@ -159,13 +157,13 @@ class Stepper:
         decision = row.decision
         if row.waits is not Waits.APPROVAL or row.shown != shown:
             asking = replace(row, action=str(plan.name), state=RunState.WAITING, waits=Waits.APPROVAL, shown=shown)
-            await self._way.put(replace(asking, decision=None), fresh=True)
+            await self._way.pages.put(replace(asking, decision=None))
             return None
         if decision is None:
             return None
         if decision.verdict is Verdict.APPROVE:
             return True
-        return await self._failed(row, ActionFailed(f"{decision.subject} refused it", reason="REFUSED"), fresh=True)
+        return self._failed(row, ActionFailed(f"{decision.subject} refused it", reason="REFUSED"))
 
     async def _plan(self, step: Step) -> tuple[Plan, bool]:
         workflow = self._way.workflow
@@ -173,40 +171,26 @@ class Stepper:
         return plan_of(await self._way.means.snapshots.get(agent), agent, workflow, step)
 
     async def _attempt(self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str) -> Settled | None:
-        """Attempt it once, as a step of DBOS: whose stretch was taken over learns there that it is not its any more."""
-        settled: list[Settled | None] = []
-        wrong: list[BaseException] = []
+        """Attempt it once, whose row says so by now."""
+        begun = time.perf_counter()
 
-        async def attempt() -> str:
-            try:
-                return await once()
-            except BaseException as error:
-                wrong.append(error)
-                raise
+        async def check() -> None:
+            if time.perf_counter() - begun > STALLED_SECONDS:
+                await self._way.check()
 
-        async def once() -> str:
-            begun = time.perf_counter()
-            ended, began = await self._execute(step, row, plan, value, key)
-            spent = round((time.perf_counter() - begun) * 1_000_000)
-            now = replace(row, duration_us=row.duration_us + spent, usage=ended.usage)
-            if ended.error is None:
-                settled.append(await self._done(now, from_value(ended.output), fresh=False))
-            else:
-                settled.append(await self._again(step, now, plan, ended.error, began))
-            return ended.state
-
-        try:
-            await DBOS.run_step_async(StepOptions(name=row.step), attempt)
-        except Exception as error:
-            if wrong:
-                raise
-            # The stretch is not in the tables of DBOS any more, or they cannot be used: what was done is in our rows.
-            _log.warning("a stretch is left", run=str(row.run), step=row.step, problem=str(error)[:200])
-            raise Replaced from error
-        return settled[0]
+        ended, began = await self._execute(step, row, plan, value, key, check)
+        spent = round((time.perf_counter() - begun) * 1_000_000)
+        row = replace(row, duration_us=row.duration_us + spent, usage=ended.usage)
+        if began:
+            own = await self._way.own()
+            at = self._way.means.clock.now()
+            self._way.pages.record(row, ended.steps, () if own is None else of_step(own, plan, ended, spent, at))
+        if ended.error is None:
+            return self._done(row, from_value(ended.output))
+        return await self._again(step, row, plan, ended.error, began)
 
     async def _execute(
-        self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str
+        self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str, check: Check
     ) -> tuple[Ended, bool]:
         id = f"{row.run.run}.{row.number}.{row.attempts}"
         with tracer.start_as_current_span(f"execute_tool {plan.name}") as span:
@@ -214,7 +198,7 @@ class Stepper:
                 span.set_attributes({**attributes(plan, row.run), "hardpoint.step": row.step})
             try:
                 ended = await self._way.means.calls.attempt(
-                    plan, row.run, value, id=id, key=key, seconds=step.timeout_seconds
+                    plan, row.run, value, check, id=id, key=key, seconds=step.timeout_seconds
                 )
                 return ended, True
             except HardpointError as error:
@@ -231,30 +215,30 @@ class Stepper:
             allowed=allowed,
         )
         if what is Next.FAIL:
-            return await self._failed(row, error, fresh=False)
+            return self._failed(row, error)
         if what is Next.DOUBT:
-            await self._doubt(row, error, fresh=False)
+            await self._doubt(row, error)
             return None
         lost = not began or error.reason == "UNAVAILABLE"
         seconds = pause_seconds(lost, row.attempts, step.retry.seconds, step.retry.backoff)
         due = way.means.clock.now() + timedelta(seconds=seconds)
         failure = Failure.of(error)
         row = replace(row, state=RunState.WAITING, waits=Waits.TIME, due_at=due, failure=failure)
-        await way.put(row, fresh=False)
+        await way.pages.put(row)
         way.wake_at(due)
         return None
 
-    async def _doubt(self, row: StepRun, error: HardpointError, *, fresh: bool) -> StepRun:
+    async def _doubt(self, row: StepRun, error: HardpointError) -> StepRun:
         fix = "look whether it happened, then: hardpoint resume RUN repeat, skip or fail"
         failure = replace(Failure.of(error), fix=fix)
         waiting = replace(row, state=RunState.WAITING, waits=Waits.DOUBT, decision=None, due_at=None, failure=failure)
-        return await self._way.put(waiting, fresh=fresh)
+        return await self._way.pages.put(waiting)
 
-    async def _done(self, row: StepRun, output: Any, *, fresh: bool) -> Settled:
-        return _settled(await self._way.put(replace(_over(row, RunState.SUCCEEDED), output=output), fresh=fresh))
+    def _done(self, row: StepRun, output: Any) -> Settled:
+        return _settled(self._way.pages.note(replace(_over(row, RunState.SUCCEEDED), output=output)))
 
-    async def _failed(self, row: StepRun, error: HardpointError, *, fresh: bool) -> Settled:
-        return _settled(await self._way.put(_over(row, RunState.FAILED, Failure.of(error)), fresh=fresh))
+    def _failed(self, row: StepRun, error: HardpointError) -> Settled:
+        return _settled(self._way.pages.note(_over(row, RunState.FAILED, Failure.of(error))))
 
 
 def _key(row: StepRun, named: str) -> str:

@@ -14,14 +14,18 @@ import structlog
 from opentelemetry import trace
 
 from hardpoint_kit.errors import ActionFailed, HardpointError
+from hardpoint_kit.names import AgentName
 from hardpoint_manifest.expression import ExpressionError
 from hardpoint_manifest.plan import Does, Plan, Step
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
-from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage
+from hardpoint_runtime.domain.runs import Failure, RunState, Usage
+from hardpoint_runtime.domain.snapshot import Attached
 from hardpoint_runtime.domain.workflows import StepRun, Waits, Workflow
 from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service.changes import Signal
-from hardpoint_runtime.service.means import Means, Replaced
+from hardpoint_runtime.service.ledger import Pages, Replaced
+from hardpoint_runtime.service.means import Means
+from hardpoint_runtime.service.shares import of_run
 from hardpoint_runtime.service.steps import Stepper
 
 ITEMS_AT_ONCE = 8
@@ -49,7 +53,7 @@ class Way:
         self.means = means
         self.workflow = workflow
         self.stretch = Stretch(workflow.name, workflow.stretch)
-        self.rows = {row.step: row for row in rows}
+        self.pages = Pages(means.ledger, workflow, rows)
         self._steps = Stepper(self)
         self._due: datetime | None = None
         self._wakes = 0
@@ -60,18 +64,19 @@ class Way:
 
     async def walk(self) -> None:
         """Go on until the run has ended or waits."""
-        if self.workflow.run.state is not RunState.RUNNING:
-            await self._move(replace(self.workflow.run, state=RunState.RUNNING), self.workflow.stretch)
         with self.means.changes.of(self.workflow.name, self.means.worker) as signal:
             walking = asyncio.create_task(self._walk())
             listening = asyncio.create_task(self._listen(signal))
             try:
-                await asyncio.wait({walking, listening}, return_when=asyncio.FIRST_COMPLETED)
-                await (walking if walking.done() else listening)
+                first, _ = await asyncio.wait(
+                    {walking, listening, self.pages.broken}, return_when=asyncio.FIRST_COMPLETED
+                )
+                await (walking if walking in first else first.pop())
             finally:
                 for task in (walking, listening):
                     task.cancel()
                 await asyncio.gather(walking, listening, return_exceptions=True)
+                await self.pages.close()
                 for alarm in self._alarms:
                     alarm.cancel()
 
@@ -88,14 +93,25 @@ class Way:
         seconds = (due - self.means.clock.now()).total_seconds()
         self._alarms.append(asyncio.get_running_loop().call_later(min(max(seconds, 0.0), 3600.0), self.wake))
 
-    async def put(self, row: StepRun, *, fresh: bool) -> StepRun:
-        """Write a step; raises Replaced when somebody else has it."""
+    @property
+    def rows(self) -> dict[str, StepRun]:
+        """The steps by place, as they are or will be written."""
+        return self.pages.rows
+
+    async def own(self) -> Attached | None:
+        """What the run is of as it is attached now, whose counters it adds to; None when it is not any more."""
+        try:
+            agent = AgentName(self.workflow.name.org, self.workflow.run.agent)
+            return (await self.means.snapshots.get(agent)).attached(self.workflow.installation)
+        except HardpointError:
+            return None
+
+    async def check(self) -> None:
+        """Raise Replaced when somebody else walks this run by now."""
         async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
-            written = await tx.workflows.put_step(self.stretch, row, self.means.worker, fresh=fresh)
-        if written is None:
+            turn, _ = await tx.workflows.pulse(self.workflow.name)
+        if turn != self.workflow.turn:
             raise Replaced
-        self.rows[row.step] = written
-        return written
 
     async def _listen(self, signal: Signal) -> None:
         """Hear of decisions, and of a run that is cancelled or walked elsewhere: raises Replaced."""
@@ -103,8 +119,8 @@ class Way:
         while True:
             await signal.wait()
             async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
-                newest, sequence = await tx.workflows.pulse(self.workflow.name)
-                if newest != self.workflow.stretch:
+                turn, sequence = await tx.workflows.pulse(self.workflow.name)
+                if turn != self.workflow.turn:
                     raise Replaced
                 changed = await tx.workflows.steps(self.workflow.name, seen) if sequence > seen else []
             seen = max(seen, sequence)
@@ -253,14 +269,15 @@ class Way:
                 await asyncio.wait({self._woken}, timeout=seconds)
             self._due = None
             return False
+        await self.pages.settle()
         async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
             now = await tx.workflows.get(self.workflow.name, lock=True)
-            if now.stretch != self.workflow.stretch:
+            if now.turn != self.workflow.turn:
                 raise Replaced
             rows = {row.step: row for row in await tx.workflows.steps(self.workflow.name)}
             decided = any(r.state is RunState.WAITING and r.decision is not None for r in rows.values())
             if decided and not self.means.draining:
-                self.rows, self._due = rows, None
+                self.pages.rows, self._due = rows, None
                 return False
             state = RunState.QUEUED if self.means.draining else RunState.WAITING
             later = self.means.draining or seconds is not None
@@ -283,16 +300,13 @@ class Way:
             duration_us=max(0, spent // timedelta(microseconds=1)),
             usage=_sum([row.usage for row in self.rows.values()]),
         )
-        await self._move(run, self.workflow.stretch, output, ended=True)
+        for row in [row for row in self.rows.values() if not row.ended]:
+            self.pages.note(replace(row, state=RunState.CANCELLED, waits=Waits.NOTHING))
+        own = await self.own()
+        worked = sum(row.duration_us for row in self.rows.values())
+        await self.pages.end(run, output, () if own is None else (of_run(own, run, worked),))
         trace.get_current_span().set_attribute("hardpoint.state", state)
         _log.info("run ended", run=str(run.name), state=state, reason=failure.reason)
-
-    async def _move(self, run: Run, following: int, output: Any = None, *, ended: bool = False) -> None:
-        async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
-            if not await tx.workflows.move(self.workflow, run, following, output):
-                raise Replaced
-            if ended:
-                await tx.workflows.cancel_steps(run.name)
 
 
 def failure_of(error: Exception, place: str) -> Failure:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import sqlalchemy.exc
 import structlog
-from dbos import DBOS
 from opentelemetry import context as otel
 
 from hardpoint_kit.caller import ANY_ORG, SYSTEM, acting_as
@@ -16,7 +15,8 @@ from hardpoint_kit.names import RunName
 from hardpoint_kit.telemetry import extract, tracer
 from hardpoint_runtime.domain.runs import Failure, RunState
 from hardpoint_runtime.durable.stretches import Stretch, Stretches
-from hardpoint_runtime.service.means import Means, Replaced
+from hardpoint_runtime.service.ledger import Replaced
+from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.stretch import Way
 
 AGAIN_SECONDS = 1.0
@@ -75,13 +75,10 @@ class Walker:
         while not self._means.draining:
             try:
                 async with self._store.transaction(SYSTEM(stretch.run.org)) as tx:
-                    workflow = await tx.workflows.get(stretch.run)
+                    workflow = await tx.workflows.take(stretch)
                     rows = await tx.workflows.steps(stretch.run)
-                if workflow.stretch != stretch.number or workflow.ended:
+                if workflow is None:
                     return
-                # DBOS numbers the steps of a stretch and keeps each number's end: those of an earlier try are not ours.
-                for _ in range(workflow.attempts):
-                    DBOS.reserve_step()
                 with (
                     acting_as(self._means.caller(workflow)),
                     _within(workflow.carrier),

@@ -12,8 +12,8 @@ import structlog
 from psycopg import sql
 from sqlalchemy import make_url
 
+from hardpoint_runtime.store.steps import RUN_CHANGES
 from hardpoint_runtime.store.store import CHANGES
-from hardpoint_runtime.store.workflows import RUN_CHANGES
 
 CONNECT_SECONDS = 2
 BEAT_SECONDS = 1.0

@@ -99,7 +99,7 @@ class RunLog:
             for use in uses
         ]
         given = {"runs": _json(runs), "counters": _json(counters), "grants": _json(grants)}
-        steps = [_step_columns(record.run.name, *placed) for record in records for placed in enumerate(record.steps, 1)]
+        steps = [inner_columns(record.run.name, *placed) for record in records for placed in enumerate(record.steps, 1)]
         if steps:
             given["steps"] = _json(steps)
         await self._writer.write(_WRITE_STEPS if steps else _WRITE_RUNS, {**given, "writer": self._process})
@@ -161,7 +161,8 @@ def run_columns(run: Run) -> dict[str, Any]:
     }
 
 
-def _step_columns(run: RunName, position: int, step: Inner) -> dict[str, Any]:
+def inner_columns(run: RunName, position: int, step: Inner) -> dict[str, Any]:
+    """Write what ran inside of a run."""
     return {
         "org": run.org,
         "run": run.run,

@@ -1,10 +1,9 @@
 """Owns the tables of workflows: their runs from the first moment on, their steps, and word of each change.
 
 Every change counts the run's `sequence` up, in the statement that makes it, so whoever saw one number misses nothing
-after it. What a stretch writes names itself: one that was replaced changes nothing.
+after it. Whoever walks a run takes it up first, and what is written out of turn changes nothing.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,16 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import InstallationName, RunName
 from hardpoint_runtime.domain.context import CallContext
-from hardpoint_runtime.domain.runs import Failure, Run, RunState
-from hardpoint_runtime.domain.workflows import Decision, StepRun, Waits, Workflow
+from hardpoint_runtime.domain.runs import Run
+from hardpoint_runtime.domain.workflows import Decision, StepRun, Turn, Workflow
 from hardpoint_runtime.durable.stretches import Stretch, Stretches
-from hardpoint_runtime.store.rows import RELEASE, USAGE
+from hardpoint_runtime.store.rows import RELEASE
 from hardpoint_runtime.store.runs import run_columns, run_of
-
-RUN_CHANGES = "hardpoint_runtime_runs"
+from hardpoint_runtime.store.steps import DECISION, RUN_CHANGES, steps_since
 
 _CONTEXT = TypeAdapter(CallContext)
-_DECISION: TypeAdapter[Decision | None] = TypeAdapter(Decision | None)
+
 _INSERT_RUN = text("""
     INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
         started_at, duration_us, usage, trace_id, subject)
@@ -39,7 +37,7 @@ _INSERT = text("""
 """)
 _SELECT = """
     SELECT r.*, CAST(r.usage AS text) AS usage_json, w.installation, CAST(w.release AS text) AS pinned,
-        CAST(w.given AS text) AS given, CAST(w.forked AS text) AS forked, w.stretch, w.carrier, w.attempts,
+        CAST(w.given AS text) AS given, CAST(w.forked AS text) AS forked, w.stretch, w.carrier, w.walk, w.begun,
         CAST(w.output AS text) AS output, w.sequence, w.run_sequence, CAST(w.context AS text) AS context
     FROM workflows w JOIN runs r USING (org, run)
 """
@@ -49,33 +47,21 @@ _MOVE = text("""
     WITH moved AS (
         UPDATE workflows SET sequence = sequence + 1, run_sequence = sequence + 1, stretch = :next,
             output = coalesce(CAST(:output AS json), output)
-        WHERE org = :org AND run = :run AND stretch = :stretch RETURNING run
+        WHERE org = :org AND run = :run AND stretch = :stretch AND walk = :walk RETURNING run
     ), told AS (SELECT pg_notify(:channel, :name) FROM moved)
     UPDATE runs SET state = :state, reason = :reason, message = :message, place = :place, fix = :fix,
         facts = CAST(:facts AS jsonb), usage = CAST(:usage AS jsonb), duration_us = :duration_us
     FROM moved, told WHERE runs.org = :org AND runs.run = :run RETURNING true
 """)
-_PUT_STEP = text("""
-    WITH bumped AS (
-        UPDATE workflows SET sequence = sequence + 1,
-            begun = begun + CASE WHEN :fresh AND NOT EXISTS (
-                SELECT FROM steps WHERE org = :org AND run = :run AND step = :step) THEN 1 ELSE 0 END,
-            attempts = attempts + CASE WHEN :fresh THEN 1 ELSE 0 END
-        WHERE org = :org AND run = :run AND stretch = :stretch RETURNING sequence, begun
-    ), told AS (SELECT pg_notify(:channel, :name) FROM bumped)
-    INSERT INTO steps AS s (org, run, step, number, sequence, action, release, state, attempts, worker, waits, shown,
-        decision, due_at, output, reason, message, place, fix, facts, started_at, duration_us, usage)
-    SELECT :org, :run, :step, b.begun, b.sequence, :action, :release, :state, :attempts, :worker, :waits,
-        CAST(:shown AS json), CAST(:decision AS json), :due_at, CAST(:output AS json), :reason, :message, :place, :fix,
-        CAST(:facts AS jsonb), :started_at, :duration_us, CAST(:usage AS jsonb)
-    FROM bumped b, told
-    ON CONFLICT (org, run, step) DO UPDATE SET sequence = EXCLUDED.sequence, action = EXCLUDED.action,
-        release = EXCLUDED.release, state = EXCLUDED.state, attempts = EXCLUDED.attempts, worker = EXCLUDED.worker,
-        waits = EXCLUDED.waits, shown = EXCLUDED.shown, decision = EXCLUDED.decision, due_at = EXCLUDED.due_at,
-        output = EXCLUDED.output, reason = EXCLUDED.reason, message = EXCLUDED.message, place = EXCLUDED.place,
-        fix = EXCLUDED.fix, facts = EXCLUDED.facts, duration_us = EXCLUDED.duration_us, usage = EXCLUDED.usage
-    WHERE :fresh OR s.worker = :worker
-    RETURNING number, sequence
+_TAKE = text("""
+    WITH taken AS (
+        UPDATE workflows SET walk = walk + 1, page = 0, sequence = sequence + 1, run_sequence = sequence + 1
+        WHERE org = :org AND run = :run AND stretch = :stretch AND EXISTS (
+            SELECT FROM runs WHERE org = :org AND run = :run AND state IN ('QUEUED', 'RUNNING', 'WAITING'))
+        RETURNING run
+    ), told AS (SELECT pg_notify(:channel, :name) FROM taken)
+    UPDATE runs SET state = 'RUNNING', reason = '', message = '', place = '', fix = '', facts = '{}'
+    FROM taken, told WHERE runs.org = :org AND runs.run = :run
 """)
 _DECIDE = text("""
     WITH bumped AS (
@@ -84,12 +70,7 @@ _DECIDE = text("""
     UPDATE steps SET decision = CAST(:decision AS json), sequence = bumped.sequence FROM bumped, told
     WHERE org = :org AND run = :run AND step = :step
 """)
-_STEPS = text("""
-    SELECT s.*, CAST(shown AS text) AS shown_json, CAST(decision AS text) AS decision_json,
-        CAST(output AS text) AS output_json, CAST(usage AS text) AS usage_json
-    FROM steps s WHERE org = :org AND run = :run AND sequence > :since ORDER BY number
-""")
-_PULSE = text("SELECT stretch, sequence FROM workflows WHERE org = :org AND run = :run")
+_PULSE = text("SELECT stretch, walk, sequence FROM workflows WHERE org = :org AND run = :run")
 _CANCEL_STEPS = text("""
     UPDATE steps SET state = 'CANCELLED', waits = '', sequence = w.sequence FROM workflows w
     WHERE w.org = :org AND w.run = :run AND steps.org = w.org AND steps.run = w.run
@@ -156,8 +137,17 @@ class Workflows:
             raise NotFound("run", name)
         return _workflow(row)
 
+    async def take(self, stretch: Stretch) -> Workflow | None:
+        """Take up a run in this stretch, which nobody else may write then; None when that is over.
+
+        Raises NotFound.
+        """
+        await self._connection.execute(_TAKE, {**_key(stretch.run), "stretch": stretch.number, **_told(stretch.run)})
+        workflow = await self.get(stretch.run)
+        return None if workflow.stretch != stretch.number or workflow.ended else workflow
+
     async def move(self, workflow: Workflow, run: Run, next_stretch: int, output: Any = None) -> bool:
-        """Write where the run is now and its next stretch; false, and nothing, when its stretch was replaced."""
+        """Write where the run is now and its next stretch; false, and nothing, when it is another's turn."""
         columns = run_columns(run)
         moved = await self._connection.scalar(
             _MOVE,
@@ -167,32 +157,13 @@ class Workflows:
                 "usage": _json(columns["usage"]),
                 "duration_us": run.duration_us,
                 "stretch": workflow.stretch,
+                "walk": workflow.walk,
                 "next": next_stretch,
                 "output": None if output is None else _json(output),
                 **_told(run.name),
             },
         )
         return bool(moved)
-
-    async def put_step(self, stretch: Stretch, step: StepRun, worker: str, *, fresh: bool) -> StepRun | None:
-        """Write a step; `fresh` takes it over from whoever had it, else it must be this worker's still.
-
-        None, and nothing is written, when another stretch or another worker has it.
-        """
-        row = (
-            await self._connection.execute(
-                _PUT_STEP,
-                {
-                    **_key(step.run),
-                    "stretch": stretch.number,
-                    "fresh": fresh,
-                    "worker": worker,
-                    **_step_columns(step),
-                    **_told(step.run, worker),
-                },
-            )
-        ).one_or_none()
-        return None if row is None else replace(step, number=row.number, sequence=row.sequence)
 
     async def decide(self, step: StepRun, decision: Decision) -> None:
         """Write what was decided about a step of a run that was read with a lock."""
@@ -201,7 +172,7 @@ class Workflows:
             {
                 **_key(step.run),
                 "step": step.step,
-                "decision": _DECISION.dump_json(decision).decode(),
+                "decision": DECISION.dump_json(decision).decode(),
                 **_told(step.run),
             },
         )
@@ -212,12 +183,12 @@ class Workflows:
 
     async def steps(self, name: RunName, since: int = 0) -> list[StepRun]:
         """Read the steps that changed after a sequence, in the order in which they began."""
-        return [_step(row) for row in await self._connection.execute(_STEPS, {**_key(name), "since": since})]
+        return await steps_since(self._connection, name, since)
 
-    async def pulse(self, name: RunName) -> tuple[int, int]:
-        """Read a run's newest stretch and last sequence, (0, 0) for one that is gone."""
+    async def pulse(self, name: RunName) -> tuple[Turn | None, int]:
+        """Read whose turn a run is and its last sequence, None and 0 for one that is no workflow's."""
         row = (await self._connection.execute(_PULSE, _key(name))).one_or_none()
-        return (row.stretch, row.sequence) if row else (0, 0)
+        return (Turn(name, row.stretch, row.walk), row.sequence) if row else (None, 0)
 
     async def active(self, after: RunName | None, limit: int) -> list[Stretch]:
         """Read runs that a stretch should be there for."""
@@ -234,8 +205,8 @@ def _key(name: RunName) -> dict[str, str]:
     return {"org": name.org, "run": name.run}
 
 
-def _told(name: RunName, worker: str = "") -> dict[str, str]:
-    return {"channel": RUN_CHANGES, "name": f"{name} {worker}"}
+def _told(name: RunName) -> dict[str, str]:
+    return {"channel": RUN_CHANGES, "name": f"{name} "}
 
 
 def _json(value: Any) -> str:
@@ -254,51 +225,7 @@ def _workflow(row: Row[Any]) -> Workflow:
         None if row.output is None else from_json(row.output),
         row.sequence,
         row.run_sequence,
-        row.attempts,
+        row.walk,
+        row.begun,
         _CONTEXT.validate_json(row.context),
-    )
-
-
-def _step_columns(step: StepRun) -> dict[str, Any]:
-    return {
-        "step": step.step,
-        "action": step.action,
-        "release": step.release,
-        "state": step.state,
-        "attempts": step.attempts,
-        "waits": step.waits,
-        "shown": _json(step.shown),
-        "decision": None if step.decision is None else _DECISION.dump_json(step.decision).decode(),
-        "due_at": step.due_at,
-        "output": _json(step.output),
-        "reason": step.failure.reason,
-        "message": step.failure.message,
-        "place": step.failure.place,
-        "fix": step.failure.fix,
-        "facts": _json(step.failure.facts),
-        "started_at": step.started_at,
-        "duration_us": step.duration_us,
-        "usage": USAGE.dump_json(step.usage).decode(),
-    }
-
-
-def _step(row: Row[Any]) -> StepRun:
-    return StepRun(
-        RunName(row.org, row.run),
-        row.step,
-        row.number,
-        row.sequence,
-        row.action,
-        row.release,
-        RunState(row.state),
-        row.attempts,
-        Waits(row.waits),
-        None if row.shown_json is None else from_json(row.shown_json),
-        None if row.decision_json is None else _DECISION.validate_json(row.decision_json),
-        row.due_at,
-        None if row.output_json is None else from_json(row.output_json),
-        Failure(row.reason, row.message, row.place, row.fix, row.facts),
-        row.started_at,
-        row.duration_us,
-        USAGE.validate_json(row.usage_json),
     )
