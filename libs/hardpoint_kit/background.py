@@ -12,6 +12,11 @@ class Background:
         self._work = work
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was started."""
+        return self._task is not None
+
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._work())

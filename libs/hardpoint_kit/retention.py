@@ -4,7 +4,6 @@ Each process that serves a unit sweeps; what another one is deleting is left to 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.audit import forget_events
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.database import Database
@@ -50,18 +50,15 @@ class Retention:
         self._database = database
         self._clock = clock
         self._terms = terms
-        self._sweeping: asyncio.Task[None] | None = None
+        self._sweeping = Background(self._sweep_forever)
 
     async def start(self) -> None:
         """Begin to sweep."""
-        self._sweeping = asyncio.create_task(self._sweep_forever())
+        self._sweeping.start()
 
     async def stop(self) -> None:
         """Stop; a batch that was begun is rolled back."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeping
+        await self._sweeping.stop()
 
     async def sweep(self) -> None:
         """Delete all that is over now; what cannot be deleted is logged, and left to the next sweep."""

@@ -16,6 +16,7 @@ import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import text
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import Conflict, HardpointError
@@ -75,7 +76,7 @@ class Engine:
         self._database = database
         self._mend = mend
         self._client: DBOSClient | None = None
-        self._caring: asyncio.Task[None] | None = None
+        self._caring = Background(self._care_forever)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="durable")
         self._reason = ""
         self._owns = False
@@ -117,15 +118,12 @@ class Engine:
         )
         await self._register()
         await self._mend()
-        self._caring = asyncio.create_task(self._care_forever())
+        self._caring.start()
 
     async def stop(self) -> None:
         """Leave what is not over to other processes, who hear of it at once, and stop DBOS."""
         global _walk
-        if self._caring is not None:
-            self._caring.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._caring
+        await self._caring.stop()
         if self._owns:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, DBOS.destroy)

@@ -5,6 +5,7 @@ import contextlib
 
 import structlog
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import SYSTEM, acting_as
 from hardpoint_kit.errors import HardpointError
 from hardpoint_runtime.peers import Marketplace
@@ -28,18 +29,15 @@ class Announcer:
         self._store = store
         self._marketplace = marketplace
         self._woken = asyncio.Event()
-        self._saying: asyncio.Task[None] | None = None
+        self._saying = Background(self._say_forever)
 
     async def start(self) -> None:
         """Say what is still unsaid, and listen for more."""
-        self._saying = asyncio.create_task(self._say_forever())
+        self._saying.start()
 
     async def stop(self) -> None:
         """Stop; what is unsaid stays written down."""
-        if self._saying is not None:
-            self._saying.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._saying
+        await self._saying.stop()
 
     def wake(self) -> None:
         """There is something new to say."""

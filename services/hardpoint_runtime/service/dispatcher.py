@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import SYSTEM, acting_as
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError, NotFound
@@ -50,20 +51,20 @@ class Dispatcher:
         self._owner = secrets.token_hex(8)
         self._woken = asyncio.Event()
         self._running: dict[asyncio.Task[None], Delivery] = {}
-        self._taking: asyncio.Task[None] | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._taking = Background(lambda: self._for_ever(self._take, self._news))
+        self._beating = Background(lambda: self._for_ever(self._beat, lambda: asyncio.sleep(BEAT_SECONDS)))
 
     async def start(self) -> None:
         """Run what waits, and what comes from now on."""
-        self._taking = asyncio.create_task(self._for_ever(self._take, self._news))
-        self._beating = asyncio.create_task(self._for_ever(self._beat, lambda: asyncio.sleep(BEAT_SECONDS)))
+        self._taking.start()
+        self._beating.start()
 
     async def stop(self) -> None:
         """Take nothing more, let what runs end, and leave what does not to others."""
-        await _end(self._taking)
+        await self._taking.stop()
         if self._running:
             await asyncio.wait(self._running)
-        await _end(self._beating)
+        await self._beating.stop()
 
     def wake(self) -> None:
         """There is something new to run."""
@@ -203,10 +204,3 @@ def _repeatable(offer: Offer) -> bool:
 def _brought(event: Any) -> dict[str, Any]:
     """What a plan finds in `trigger` of the event itself: `trigger.file` of an upload."""
     return {"file": event["file"]} if isinstance(event, Mapping) and "file" in event else {}
-
-
-async def _end(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -1,11 +1,11 @@
 """Owns the group commit: runs that end at the same time are written in one transaction, before any is answered."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 
 import structlog
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.errors import HardpointError, Unavailable
 from hardpoint_runtime.domain.runs import Record
 from hardpoint_runtime.store import RunLog
@@ -33,19 +33,17 @@ class Recorder:
     def __init__(self, log: RunLog) -> None:
         self._log = log
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(CAPACITY)
-        self._writing: asyncio.Task[None] | None = None
+        self._writing = Background(self._write_forever)
 
     async def start(self) -> None:
         """Write from now on."""
-        self._writing = asyncio.create_task(self._write_forever())
+        self._writing.start()
 
     async def stop(self) -> None:
         """Write what waits, then stop."""
-        if self._writing is not None:
+        if self._writing.begun:
             await self._queue.join()
-            self._writing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._writing
+        await self._writing.stop()
         await self._log.close()
 
     async def record(self, record: Record) -> None:

@@ -4,13 +4,13 @@ What was missed while nobody ran is made up for once, however often it was misse
 """
 
 import asyncio
-import contextlib
 import json
 from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError
@@ -33,18 +33,15 @@ class Scheduler:
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
-        self._ticking: asyncio.Task[None] | None = None
+        self._ticking = Background(self._tick_forever)
 
     async def start(self) -> None:
         """Look once a second from now on."""
-        self._ticking = asyncio.create_task(self._tick_forever())
+        self._ticking.start()
 
     async def stop(self) -> None:
         """Stop; what comes meanwhile is made up for later."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticking
+        await self._ticking.stop()
 
     async def tick(self) -> int:
         """Write what is due now; how much it was."""

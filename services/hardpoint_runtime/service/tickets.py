@@ -1,11 +1,11 @@
 """Owns what the executor is shown: leases of settings and tickets to artifacts, each used for many calls."""
 
 import asyncio
-import contextlib
 from datetime import timedelta
 
 import structlog
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.names import ReleaseName, SettingsName
@@ -33,20 +33,17 @@ class Tickets:
         self._config = config
         self._clock = clock
         self._watched = False
-        self._watching: asyncio.Task[None] | None = None
+        self._watching = Background(self._watch_forever)
         self._leases: Memory[SettingsName, Ticket] = Memory(lambda t: self._watched and self._fresh(t), CAPACITY)
         self._artifacts: Memory[tuple[str, ReleaseName], Ticket] = Memory(self._fresh, CAPACITY)
 
     async def start(self) -> None:
         """Watch config's changes from now on."""
-        self._watching = asyncio.create_task(self._watch_forever())
+        self._watching.start()
 
     async def stop(self) -> None:
         """Stop watching."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+        await self._watching.stop()
 
     async def artifact(self, org: str, release: ReleaseName) -> str:
         """A ticket to the release's artifact for an org that may see it."""

@@ -4,11 +4,11 @@ Where the news was heard up to is kept with what was written for it; what two pr
 """
 
 import asyncio
-import contextlib
 import json
 
 import structlog
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError
@@ -31,18 +31,15 @@ class Uploads:
         self._files = files
         self._dispatcher = dispatcher
         self._clock = clock
-        self._listening: asyncio.Task[None] | None = None
+        self._listening = Background(self._listen_forever)
 
     async def start(self) -> None:
         """Listen from now on, and from where listening ended before."""
-        self._listening = asyncio.create_task(self._listen_forever())
+        self._listening.start()
 
     async def stop(self) -> None:
         """Stop; what is uploaded meanwhile is heard of later."""
-        if self._listening is not None:
-            self._listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listening
+        await self._listening.stop()
 
     async def _listen_forever(self) -> None:
         while True:

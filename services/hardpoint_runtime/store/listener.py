@@ -4,7 +4,6 @@ The connection must reach the server itself: a pooler that shares it out per tra
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import psycopg
@@ -12,6 +11,7 @@ import structlog
 from psycopg import sql
 from sqlalchemy import make_url
 
+from hardpoint_kit.background import Background
 from hardpoint_runtime.store.steps import RUN_CHANGES
 from hardpoint_runtime.store.store import CHANGES
 
@@ -41,18 +41,15 @@ class Listener:
         self._on_listening = on_listening
         self._on_run = on_run
         self._hears = False
-        self._listening: asyncio.Task[None] | None = None
+        self._listening = Background(self._listen_forever)
 
     async def start(self) -> None:
         """Listen from now on, again after every loss of the connection."""
-        self._listening = asyncio.create_task(self._listen_forever())
+        self._listening.start()
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._listening is not None:
-            self._listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listening
+        await self._listening.stop()
 
     async def _listen_forever(self) -> None:
         while True:
