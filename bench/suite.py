@@ -23,6 +23,7 @@ from bench.measure import Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
 from bench.recovery import recovery
 from bench.report import Report
+from bench.rest import rest
 from bench.servers import ECHO, Servers, servers
 from bench.soak import soak
 from bench.steps import steps
@@ -93,6 +94,7 @@ class Suite:
             self.publishing,
             self.soak,
             self.recovery,
+            self.rest,
             self.takeover,
             self.hostile,
             self.waiting,
@@ -281,6 +283,10 @@ class Suite:
     async def takeover(self) -> None:
         """Runs whose process is killed."""
         await takeover(self._run, self.report)
+
+    async def rest(self) -> None:
+        """What the daemon does while nobody asks anything of it."""
+        await rest(self._run, self.report)
 
     async def waiting(self) -> None:
         """Runs that wait; they are there until the end."""

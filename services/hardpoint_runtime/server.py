@@ -18,7 +18,7 @@ from hardpoint_kit.platform import Platform
 from hardpoint_kit.retention import Retention, Term, common_terms
 from hardpoint_kit.unit import Unit
 from hardpoint_runtime.durable.engine import Engine
-from hardpoint_runtime.durable.stretches import Stretches
+from hardpoint_runtime.durable.stretches import QUEUED, Stretches
 from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcFiles, GrpcMarketplace, GrpcRegistry, Peers
 from hardpoint_runtime.rpc.agents import AgentRpc
 from hardpoint_runtime.rpc.installations import InstallationRpc
@@ -46,8 +46,10 @@ from hardpoint_runtime.service.walker import Walker
 from hardpoint_runtime.service.workflows import Workflows
 from hardpoint_runtime.store import RunLog, Store
 from hardpoint_runtime.store.deliveries import forget_deliveries
+from hardpoint_runtime.store.events import forget_events
 from hardpoint_runtime.store.listener import Listener
-from hardpoint_runtime.store.steps import StepLog
+from hardpoint_runtime.store.steps import RUN_CHANGES, StepLog
+from hardpoint_runtime.store.store import CHANGES
 from hardpoint_runtime.store.workflows import forget_contents
 from hardpoint_standard import Shipped, shipped
 
@@ -105,13 +107,13 @@ def assemble(
     snapshots = Snapshots(store, clock)
     store.on_change = snapshots.hear
     changes = Changes()
-    listener = Listener(url, snapshots.hear, snapshots.listen, changes.hear)
     tickets = Tickets(peers.registry, peers.config, clock)
     recorder = Recorder(RunLog(url))
     announcer = Announcer(store, peers.marketplace)
     terms = (
         *common_terms(options),
         Term("contents of runs", options.runtime_run_days, forget_contents),
+        Term("events of runs", options.runtime_run_days, forget_events),
         Term("deliveries", options.runtime_delivery_days, forget_deliveries),
         *((Term("stretches", STRETCH_DAYS, stretches.forget),) if walks else ()),
     )
@@ -139,6 +141,8 @@ def assemble(
 
     engine = Engine(url, database, lambda: walker.mend())
     ledger = Ledger(StepLog(url, engine.worker))
+    ears = {CHANGES: snapshots.hear, RUN_CHANGES: changes.hear, QUEUED: lambda _payload: engine.wake()}
+    listener = Listener(url, ears, snapshots.listen)
     means = Means(store, snapshots, calls, ledger, changes, clock, engine.worker)
     walker = Walker(means, stretches)
 

@@ -1,6 +1,7 @@
 """Workflows walked by DBOS over real PostgreSQL, one process; the executor is a fake that does as told."""
 
 import asyncio
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.database import Database
 from hardpoint_kit.documents import from_value, to_struct, to_value
-from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, Unavailable
+from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, ResourceExhausted, Unavailable
 from hardpoint_kit.names import ReleaseName
 from hardpoint_kit.rpc.server import Server
 from hardpoint_manifest.authority import Authority
@@ -22,6 +23,8 @@ from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
 from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
 from hardpoint_runtime.server import Options, assemble
 from hardpoint_runtime.service import steps as stepping
+from hardpoint_runtime.service.workflows import MOST_EARLY_EVENTS
+from hardpoint_runtime.store.events import forget_events
 from hardpoint_runtime.store.workflows import forget_contents
 from runtime.conftest import AGENT, Client, Dial, Fakes, Query
 from runtime.fakes import succeed
@@ -240,13 +243,70 @@ async def test_events_and_waits(client: Client, fakes: Fakes, shop: Shop) -> Non
 
     await asyncio.wait_for(awaited(), 20)
     event = run_pb2.SendEventRequest(run=run.name, event="unpaid")
-    with pytest.raises(Conflict) as nobody:
-        await client.runs.SendEvent(event)
-    assert nobody.value.reason == "STEP_NOT_WAITING"
+    await client.runs.SendEvent(event)
     event.event = "paid"
     event.payload.struct_value.CopyFrom(to_struct({"by": "card"}))
     await client.runs.SendEvent(event)
     assert await output(client, await until(client, run.name)) == "card"
+
+
+async def test_an_event_that_comes_early_is_kept_for_its_step(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """The first of a name for the first step; and no more than a run can use."""
+    held = asyncio.Event()
+
+    async def hold(execution: Execution) -> Ended:
+        await held.wait()
+        return await succeed(execution)
+
+    shop.answers["look"] = [hold]
+    await install(
+        client,
+        fakes,
+        workflow(
+            {"id": "look"},
+            {"id": "one", "does": "event", "action": "", "input": "paid", "after": after("look")},
+            {"id": "two", "does": "event", "action": "", "input": "paid", "after": after("one")},
+            output="${[steps.one, steps.two]}",
+        ),
+    )
+    run = await start(client)
+
+    async def send(event: str, payload: str = "") -> run_pb2.Run:
+        request = run_pb2.SendEventRequest(run=run.name, event=event, request_id=uuid.uuid4().hex)
+        request.payload.string_value = payload
+        return await client.runs.SendEvent(request)
+
+    for payload in ("first", "second"):
+        await send("paid", payload)
+    for number in range(MOST_EARLY_EVENTS - 2):
+        await send(f"other-{number}")
+    with pytest.raises(ResourceExhausted) as full:
+        await send("paid", "third")
+    assert full.value.reason == "TOO_MANY_EVENTS"
+    held.set()
+    assert await output(client, await until(client, run.name)) == ["first", "second"]
+    with pytest.raises(Conflict) as over:
+        await send("paid")
+    assert over.value.reason == "RUN_ENDED"
+
+
+async def test_a_run_that_never_waits_for_events_is_sent_none(
+    client: Client, fakes: Fakes, shop: Shop, url: str, query: Query
+) -> None:
+    await install(client, fakes, workflow({"id": "ask", "does": "approval", "action": "", "input": "?"}))
+    run = await until(client, (await start(client)).name, run_pb2.RUN_STATE_WAITING)
+    with pytest.raises(Conflict) as never:
+        await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="paid"))
+    assert never.value.reason == "STEP_NOT_WAITING"
+    await query(
+        "INSERT INTO early_events (org, run, event, subject, payload, sent_at) SELECT org, run, 'e', '', '1',"
+        " now() - interval '31 days' FROM workflows"
+    )
+    database = Database(url)
+    async with database.transaction(ANY_ORG) as connection:
+        assert await forget_events(connection, SystemClock().now() - timedelta(days=32), 10) == 0
+        assert await forget_events(connection, SystemClock().now() - timedelta(days=30), 10) == 1
+    await database.close()
 
 
 async def test_a_cancelled_run_stops_what_it_executes(client: Client, fakes: Fakes, shop: Shop) -> None:

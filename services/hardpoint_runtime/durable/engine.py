@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,8 @@ from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import Conflict, HardpointError
 from hardpoint_kit.names import RunName
+from hardpoint_kit.writer import Writer
+from hardpoint_runtime.durable.looks import Looks
 from hardpoint_runtime.durable.serializer import JsonSerializer, refuse_pickles
 from hardpoint_runtime.durable.stretches import (
     APPLICATION,
@@ -36,7 +39,10 @@ AT_ONCE = 64
 """Stretches that this process walks at once."""
 AT_ONCE_OF_ORG = 8
 """Of them and of those of all other processes, those of one org."""
-POLL_SECONDS = 0.15
+REST_SECONDS = 0.5
+"""Between two looks into the queue while nothing happens; what is put there says so."""
+LINGER_SECONDS = 1.0
+"""How long a process looks often after something came or ended: DBOS makes room when it has written the end."""
 BEAT_SECONDS = 0.5
 DEAD_SECONDS = 2.5
 """A process that has been silent for so long is taken for dead; if it lives, what it still writes is refused."""
@@ -45,13 +51,17 @@ MEND_BEATS = 40
 
 Walk = Callable[[Stretch], Awaitable[None]]
 
-_BEAT = text(
-    "INSERT INTO workers (worker, beat_at) VALUES (:worker, clock_timestamp())"
-    " ON CONFLICT (worker) DO UPDATE SET beat_at = clock_timestamp()"
-)
-_DEAD = text("SELECT worker FROM workers WHERE beat_at < clock_timestamp() - make_interval(secs => :seconds)")
+# One statement, since it is all that a process at rest does here.
+_BEAT = """
+    WITH beat AS (
+        INSERT INTO workers (worker, beat_at) VALUES (%(worker)s, clock_timestamp())
+        ON CONFLICT (worker) DO UPDATE SET beat_at = clock_timestamp()
+    )
+    SELECT to_regclass('dbos.workflow_status') IS NOT NULL, array(
+        SELECT worker FROM workers
+        WHERE worker <> %(worker)s AND beat_at < clock_timestamp() - make_interval(secs => %(dead)s))
+"""
 _GONE = text("DELETE FROM workers WHERE worker = :worker")
-_THERE = text("SELECT to_regclass('dbos.workflow_status') IS NOT NULL")
 
 _log = structlog.stdlib.get_logger(__name__)
 _walk: Walk | None = None
@@ -80,18 +90,21 @@ class Engine:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="durable")
         self._reason = ""
         self._owns = False
+        self._writer = Writer(url)
+        self._looks = Looks(self._is_busy)
+        self._busy_until = 0.0
 
     async def start(self, walk: Walk) -> None:
         """Make the tables of DBOS, launch it and take what is queued; raises Conflict when this process has one."""
         global _walk
         if _walk is not None:
             raise Conflict("this process walks workflows already", fix="serve one runtime in each process")
-        _walk = walk
+        _walk = self._walked(walk)
         self._owns = True
         refuse_pickles()
         await self._make_tables()
         await self._beat()
-        DBOS(
+        dbos = DBOS(
             config=DBOSConfig(
                 name=APPLICATION,
                 system_database_url=self._url,
@@ -103,9 +116,9 @@ class Engine:
                 enable_otlp=False,
                 log_level="WARNING",
                 sys_db_pool_size=DATABASE_CONNECTIONS,
-                notification_listener_polling_interval_sec=POLL_SECONDS,
             )
         )
+        DBOS.listen_queues([])  # we look ourselves
         # Not in a thread: it adopts the loop that it is launched on, and stretches use what belongs to this one.
         DBOS.launch()
         self._client = DBOSClient(
@@ -117,6 +130,9 @@ class Engine:
             retry_connection_errors=False,
         )
         await self._register()
+        queue = await DBOS.retrieve_queue_async(QUEUE)
+        assert queue is not None
+        self._looks.start(dbos, queue)
         await self._mend()
         self._caring.start()
 
@@ -126,6 +142,7 @@ class Engine:
         await self._caring.stop()
         if self._owns:
             loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, self._looks.stop)
             await loop.run_in_executor(self._threads, DBOS.destroy)
             # DBOS had made its threads those of this loop, and they are gone.
             loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
@@ -134,11 +151,29 @@ class Engine:
             with contextlib.suppress(HardpointError, sqlalchemy.exc.SQLAlchemyError):
                 await self._hand_over(self.worker)
             await asyncio.get_running_loop().run_in_executor(self._threads, self._client.destroy)
+        await self._writer.close()
         self._threads.shutdown(wait=False)
+
+    def wake(self) -> None:
+        """Something was put into the queue."""
+        self._busy_until = time.monotonic() + LINGER_SECONDS
+        self._looks.wake()
 
     async def reasons_not_ready(self) -> list[str]:
         """Why no workflow can go on now, nothing when it can."""
         return [self._reason] if self._reason else []
+
+    def _walked(self, walk: Walk) -> Walk:
+        async def walked(stretch: Stretch) -> None:
+            try:
+                await walk(stretch)
+            finally:
+                self._busy_until = time.monotonic() + LINGER_SECONDS
+
+        return walked
+
+    def _is_busy(self) -> bool:
+        return time.monotonic() < self._busy_until
 
     async def _make_tables(self) -> None:
         loop = asyncio.get_running_loop()
@@ -153,7 +188,7 @@ class Engine:
             QUEUE,
             worker_concurrency=AT_ONCE,
             partition_concurrency=AT_ONCE_OF_ORG,
-            polling_interval_sec=POLL_SECONDS,
+            polling_interval_sec=REST_SECONDS,
             application_name=APPLICATION,
         )
 
@@ -175,10 +210,7 @@ class Engine:
                 _log.exception("no care is taken of workflows")
 
     async def _care(self) -> None:
-        async with self._database.transaction(ANY_ORG) as connection:
-            await connection.execute(_BEAT, {"worker": self.worker})
-            there = await connection.scalar(_THERE)
-            dead = list((await connection.scalars(_DEAD, {"seconds": DEAD_SECONDS})).all())
+        there, dead = await self._beat()
         if not there:
             self._reason = "the tables of workflows were gone and are made again"
             _log.warning("workflows do not go on", reason=self._reason)
@@ -188,9 +220,10 @@ class Engine:
         for worker in dead:
             await self._hand_over(worker)
 
-    async def _beat(self) -> None:
-        async with self._database.transaction(ANY_ORG) as connection:
-            await connection.execute(_BEAT, {"worker": self.worker})
+    async def _beat(self) -> tuple[bool, list[str]]:
+        """Say that this process lives; whether the queue's tables are there, and which processes are dead."""
+        ((there, dead),) = await self._writer.write(_BEAT, {"worker": self.worker, "dead": DEAD_SECONDS})
+        return there, dead
 
     async def _hand_over(self, worker: str) -> None:
         """Queue again what a process had begun; of two that do it, the later one changes nothing."""
@@ -201,6 +234,7 @@ class Engine:
         if begun:
             ids = [one.workflow_id for one in begun]
             await self._client.resume_workflows_async(ids, queue_name=QUEUE)
+            self.wake()
             _log.info("stretches of another process are taken over", worker=worker, stretches=len(ids))
         async with self._database.transaction(ANY_ORG) as connection:
             await connection.execute(_GONE, {"worker": worker})

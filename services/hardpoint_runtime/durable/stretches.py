@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy.exc
 from dbos import DBOSClient, EnqueueOptions
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import Unavailable
@@ -20,7 +20,11 @@ INTERPRETER = "interpreter-1"
 """What walks plans. The state of a stretch is in rows, so a newer interpreter goes on where this one stopped."""
 STRETCH = "stretch"
 QUEUE = "stretches"
+QUEUED = "hardpoint_runtime_queued"
+"""Where processes hear that there is something to walk now."""
 UNFINISHED = ("ENQUEUED", "DELAYED", "PENDING")
+
+_TELL = text("SELECT pg_notify(:channel, '')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Stretches:
 
         try:
             await connection.run_sync(put)
+            if delay_seconds <= 0:
+                await connection.execute(_TELL, {"channel": QUEUED})
         except sqlalchemy.exc.ProgrammingError as error:
             # They were lost, and are being made again: the transaction is rolled back, so nothing was begun.
             raise Unavailable(

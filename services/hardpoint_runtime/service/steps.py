@@ -88,6 +88,8 @@ class Stepper:
                     return self._failed(row, ActionFailed(wrong, reason="TYPE_MISMATCH"))
             waits = _ASKS.get(step.does, Waits.TIME)
             row = await way.pages.put(replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due))
+            if waits is Waits.EVENT:
+                row = await way.came_early(row)
         decision = row.decision
         if decision is not None:
             if decision.verdict is Verdict.APPROVE:

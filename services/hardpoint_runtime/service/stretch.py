@@ -106,6 +106,17 @@ class Way:
         except HardpointError:
             return None
 
+    async def came_early(self, row: StepRun) -> StepRun:
+        """A step that waits for an event, with the decision that is one which came before; raises Replaced."""
+        async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
+            if (await tx.workflows.get(self.workflow.name, lock=True)).turn != self.workflow.turn:
+                raise Replaced
+            decision = await tx.early_events.take(row.run, str(row.shown))
+            if decision is None:
+                return row
+            await tx.workflows.decide(row, decision)
+        return replace(row, decision=decision)
+
     async def check(self) -> None:
         """Raise Replaced when somebody else walks this run by now."""
         async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:

@@ -1,13 +1,13 @@
 """Owns what people and agents do with runs of workflows: start, watch, decide, cancel, fork."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
-from hardpoint_kit.errors import Conflict, NotFound
+from hardpoint_kit.errors import Conflict, NotFound, ResourceExhausted
 from hardpoint_kit.names import AgentName, RunName, SettingsName, StepName
 from hardpoint_kit.telemetry import inject, trace_id
 from hardpoint_manifest.plan import After, Does, Plan, Step
@@ -24,6 +24,8 @@ from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store, Transaction
 
 WORKFLOW = "WORKFLOW"
+MOST_EARLY_EVENTS = 64
+"""Kept for a run, of all names, until steps wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,22 +175,18 @@ class Workflows:
         return await self._store.once(caller, "DecideStep", fingerprint, Run, decide)
 
     async def send_event(self, caller: Caller, name: RunName, event: str, payload: Any, fingerprint: str) -> Run:
-        """Give a run the event that a step of it waits for; raises NotFound, Conflict RUN_ENDED, STEP_NOT_WAITING."""
+        """Give a run the event that a step of it waits for, or will.
+
+        Raises NotFound, Conflict RUN_ENDED, STEP_NOT_WAITING for a run without such steps, and ResourceExhausted
+        TOO_MANY_EVENTS when many are kept for it already.
+        """
 
         async def send(tx: Transaction) -> Run:
             workflow = await tx.workflows.get(name, lock=True)
             workflow.check_alive()
-            for step in await tx.workflows.steps(name):
-                if step.waits is Waits.EVENT and step.shown == event and step.decision is None:
-                    run = await self._decided(tx, workflow, step, Decision(Verdict.EVENT, caller.subject, payload))
-                    await tx.audit("run.event", name, event=event)
-                    return run
-            raise Conflict(
-                f"no step of run {name} waits for {event!r}",
-                reason="STEP_NOT_WAITING",
-                fix="send it when the run waits for it",
-                resource=name,
-            )
+            run = await self._sent(tx, workflow, event, Decision(Verdict.EVENT, caller.subject, payload))
+            await tx.audit("run.event", name, event=event)
+            return run
 
         return await self._store.once(caller, "SendEvent", fingerprint, Run, send)
 
@@ -297,6 +295,26 @@ class Workflows:
         self._draining = True
         self._changes.wake()
 
+    async def _sent(self, tx: Transaction, workflow: Workflow, event: str, decision: Decision) -> Run:
+        for step in await tx.workflows.steps(workflow.name):
+            if step.waits is Waits.EVENT and step.shown == event and step.decision is None:
+                return await self._decided(tx, workflow, step, decision)
+        if not _awaits_events(Plan.model_validate(workflow.release.plan).steps):
+            raise Conflict(
+                f"no step of run {workflow.name} waits for an event",
+                reason="STEP_NOT_WAITING",
+                fix="send it to a run whose workflow has a step of the kind event",
+                resource=workflow.name,
+            )
+        if not await tx.early_events.keep(workflow.name, event, decision, self._clock.now(), MOST_EARLY_EVENTS):
+            raise ResourceExhausted(
+                f"run {workflow.name} keeps {MOST_EARLY_EVENTS} events that no step waited for yet",
+                reason="TOO_MANY_EVENTS",
+                fix="send it when the run waits for it",
+                resource=workflow.name,
+            )
+        return workflow.run
+
     async def _decided(self, tx: Transaction, workflow: Workflow, step: StepRun, decision: Decision) -> Run:
         await tx.workflows.decide(step, decision)
         if workflow.run.state is not RunState.WAITING:
@@ -341,3 +359,7 @@ def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:
         if any(edge.step in again for edge in step.after):
             again.add(step.id)
     return again
+
+
+def _awaits_events(steps: Sequence[Step]) -> bool:
+    return any(step.does is Does.EVENT or _awaits_events(step.steps) for step in steps)

@@ -4,7 +4,7 @@ The connection must reach the server itself: a pooler that shares it out per tra
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 import structlog
@@ -12,8 +12,6 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from hardpoint_kit.background import Background
-from hardpoint_runtime.store.steps import RUN_CHANGES
-from hardpoint_runtime.store.store import CHANGES
 
 CONNECT_SECONDS = 2
 BEAT_SECONDS = 1.0
@@ -24,7 +22,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class Listener:
-    """Tells `on_change` what changed, by name, `on_run` which runs did, and `on_listening` whether it hears.
+    """Tells each channel's ear what is said there, and `on_listening` whether it hears.
 
     It asks the server for a sign of life every second, so a connection that died in silence counts as lost soon.
     """
@@ -32,14 +30,12 @@ class Listener:
     def __init__(
         self,
         url: str,
-        on_change: Callable[[str], None],
+        ears: Mapping[str, Callable[[str], None]],
         on_listening: Callable[[bool], None],
-        on_run: Callable[[str], None] = lambda _payload: None,
     ) -> None:
         self._conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._on_change = on_change
+        self._ears = ears
         self._on_listening = on_listening
-        self._on_run = on_run
         self._hears = False
         self._listening = Background(self._listen_forever)
 
@@ -71,13 +67,12 @@ class Listener:
             tcp_user_timeout=UNACKNOWLEDGED_MILLISECONDS,
         )
         async with connection:
-            for channel in (RUN_CHANGES, CHANGES):
+            for channel in self._ears:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             self._set_hears(True)
             while True:
                 async for notification in connection.notifies(timeout=BEAT_SECONDS):
-                    hear = self._on_change if notification.channel == CHANGES else self._on_run
-                    hear(notification.payload)
+                    self._ears[notification.channel](notification.payload)
                 await connection.execute("SELECT 1")
 
     def _set_hears(self, hears: bool) -> None:

@@ -16,6 +16,7 @@ from hardpoint_runtime.store.agents import Agents
 from hardpoint_runtime.store.announcements import Announcements
 from hardpoint_runtime.store.attachments import Attachments
 from hardpoint_runtime.store.deliveries import Deliveries
+from hardpoint_runtime.store.events import EarlyEvents
 from hardpoint_runtime.store.installations import Installations
 from hardpoint_runtime.store.runs import Runs
 from hardpoint_runtime.store.snapshots import Snapshots
@@ -38,6 +39,7 @@ class Transaction:
         self.attachments = Attachments(connection)
         self.runs = Runs(connection)
         self.workflows = Workflows(connection, stretches)
+        self.early_events = EarlyEvents(connection)
         self.snapshots = Snapshots(connection)
         self.standard = Standard(connection)
         self.announcements = Announcements(connection)
