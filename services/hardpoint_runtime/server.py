@@ -18,7 +18,7 @@ from hardpoint_kit.platform import Platform
 from hardpoint_kit.retention import Retention, Term, common_terms
 from hardpoint_kit.unit import Unit
 from hardpoint_runtime.durable.engine import Engine
-from hardpoint_runtime.durable.stretches import QUEUED, Stretches
+from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcFiles, GrpcMarketplace, GrpcRegistry, Peers
 from hardpoint_runtime.rpc.agents import AgentRpc
 from hardpoint_runtime.rpc.installations import InstallationRpc
@@ -107,6 +107,7 @@ def assemble(
     snapshots = Snapshots(store, clock)
     store.on_change = snapshots.hear
     changes = Changes()
+    listener = Listener(url, {CHANGES: snapshots.hear, RUN_CHANGES: changes.hear}, snapshots.listen)
     tickets = Tickets(peers.registry, peers.config, clock)
     recorder = Recorder(RunLog(url))
     announcer = Announcer(store, peers.marketplace)
@@ -140,11 +141,10 @@ def assemble(
     installations = Installations(store, peers.registry, peers.config, everywhere, announcer, clock)
 
     engine = Engine(url, database, lambda: walker.mend())
+    store.on_queued = engine.wake
     ledger = Ledger(StepLog(url, engine.worker))
-    ears = {CHANGES: snapshots.hear, RUN_CHANGES: changes.hear, QUEUED: lambda _payload: engine.wake()}
-    listener = Listener(url, ears, snapshots.listen)
     means = Means(store, snapshots, calls, ledger, changes, clock, engine.worker)
-    walker = Walker(means, stretches)
+    walker = Walker(means)
 
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")
@@ -156,6 +156,8 @@ def assemble(
 
     async def drain() -> None:
         workflows.drain()
+        # First, or it would take what its own walkers leave to others.
+        await engine.drain()
         await walker.drain()
 
     async def stop() -> None:

@@ -116,6 +116,7 @@ class Engine:
                 enable_otlp=False,
                 log_level="WARNING",
                 sys_db_pool_size=DATABASE_CONNECTIONS,
+                notification_coalesce_sec=REST_SECONDS,  # of events of its own, which nothing here has
             )
         )
         DBOS.listen_queues([])  # we look ourselves
@@ -136,13 +137,17 @@ class Engine:
         await self._mend()
         self._caring.start()
 
+    async def drain(self) -> None:
+        """Take nothing from the queue any more."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._looks.stop)
+
     async def stop(self) -> None:
         """Leave what is not over to other processes, who hear of it at once, and stop DBOS."""
         global _walk
         await self._caring.stop()
         if self._owns:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, self._looks.stop)
+            await self.drain()
             await loop.run_in_executor(self._threads, DBOS.destroy)
             # DBOS had made its threads those of this loop, and they are gone.
             loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))

@@ -1,13 +1,12 @@
 """Owns the queue of stretches: they are put there in the transaction that says why, by any process."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy.exc
 from dbos import DBOSClient, EnqueueOptions
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import Unavailable
@@ -20,11 +19,6 @@ INTERPRETER = "interpreter-1"
 """What walks plans. The state of a stretch is in rows, so a newer interpreter goes on where this one stopped."""
 STRETCH = "stretch"
 QUEUE = "stretches"
-QUEUED = "hardpoint_runtime_queued"
-"""Where processes hear that there is something to walk now."""
-UNFINISHED = ("ENQUEUED", "DELAYED", "PENDING")
-
-_TELL = text("SELECT pg_notify(:channel, '')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +69,11 @@ class Stretches:
 
         try:
             await connection.run_sync(put)
-            if delay_seconds <= 0:
-                await connection.execute(_TELL, {"channel": QUEUED})
         except sqlalchemy.exc.ProgrammingError as error:
             # They were lost, and are being made again: the transaction is rolled back, so nothing was begun.
             raise Unavailable(
                 "the tables of workflows are not ready", fix="try again shortly", retry_after=1.0
             ) from error
-
-    async def unfinished(self, stretches: Sequence[Stretch]) -> set[str]:
-        """The ids of those that are queued or walked; the others have ended, or were never put here."""
-        found = await self._client.list_workflows_async(
-            workflow_ids=[stretch.id for stretch in stretches],
-            status=list(UNFINISHED),
-            load_input=False,
-            load_output=False,
-        )
-        return {one.workflow_id for one in found}
 
     async def forget(self, _connection: AsyncConnection, before: datetime, most: int) -> int:
         """Delete at most so many stretches that ended before a moment; return how many."""

@@ -108,6 +108,8 @@ class Pages:
         loop = asyncio.get_running_loop()
         self.rows = {row.step: row for row in rows}
         self.broken: asyncio.Future[None] = loop.create_future()
+        self.sequence = workflow.sequence
+        """Of the run when it was read or written here last: at a later one somebody decided something."""
         self._ledger = ledger
         self._turn = workflow.turn
         self._begun = workflow.begun
@@ -179,6 +181,8 @@ class Pages:
         if sequence is None:
             self.break_off(Replaced())
             return
+        if sequence == self.sequence + 1:
+            self.sequence = sequence
         for row in page.rows:
             # It may have been written again meanwhile, or be decided about.
             if self.rows[row.step] is row:

@@ -109,7 +109,7 @@ class Way:
     async def came_early(self, row: StepRun) -> StepRun:
         """A step that waits for an event, with the decision that is one which came before; raises Replaced."""
         async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
-            if (await tx.workflows.get(self.workflow.name, lock=True)).turn != self.workflow.turn:
+            if await tx.workflows.lock(self.workflow.turn) is None:
                 raise Replaced
             decision = await tx.early_events.take(row.run, str(row.shown))
             if decision is None:
@@ -282,10 +282,12 @@ class Way:
             return False
         await self.pages.settle()
         async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
-            now = await tx.workflows.get(self.workflow.name, lock=True)
-            if now.turn != self.workflow.turn:
+            sequence = await tx.workflows.lock(self.workflow.turn)
+            if sequence is None:
                 raise Replaced
-            rows = {row.step: row for row in await tx.workflows.steps(self.workflow.name)}
+            rows = self.rows
+            if sequence > self.pages.sequence:
+                rows = {row.step: row for row in await tx.workflows.steps(self.workflow.name)}
             decided = any(r.state is RunState.WAITING and r.decision is not None for r in rows.values())
             if decided and not self.means.draining:
                 self.pages.rows, self._due = rows, None
@@ -295,7 +297,8 @@ class Way:
             following = self.workflow.stretch + 1 if later else self.workflow.stretch
             asks = next((r for r in rows.values() if r.state is RunState.WAITING and r.waits is not Waits.TIME), None)
             failure = Failure() if asks is None else waiting_for(asks)
-            await tx.workflows.move(now, replace(now.run, state=state, failure=failure), following)
+            run = replace(self.workflow.run, state=state, failure=failure)
+            await tx.workflows.move(self.workflow, run, following)
             if later:
                 delay = 0.0 if self.means.draining else seconds or 0.0
                 await tx.workflows.queue(Stretch(self.workflow.name, following), delay)

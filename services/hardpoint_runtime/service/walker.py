@@ -11,10 +11,9 @@ from opentelemetry import context as otel
 
 from hardpoint_kit.caller import ANY_ORG, SYSTEM, acting_as
 from hardpoint_kit.errors import DeadlineExceeded, NotFound, Unavailable
-from hardpoint_kit.names import RunName
 from hardpoint_kit.telemetry import extract, tracer
 from hardpoint_runtime.domain.runs import Failure, RunState
-from hardpoint_runtime.durable.stretches import Stretch, Stretches
+from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service.ledger import Replaced
 from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.stretch import Way
@@ -28,10 +27,9 @@ _log = structlog.stdlib.get_logger(__name__)
 class Walker:
     """Walks what the engine takes from the queue."""
 
-    def __init__(self, means: Means, stretches: Stretches) -> None:
+    def __init__(self, means: Means) -> None:
         self._means = means
         self._store = means.store
-        self._stretches = stretches
         self._walking: set[asyncio.Task[None]] = set()
 
     async def walk(self, stretch: Stretch) -> None:
@@ -59,17 +57,13 @@ class Walker:
 
     async def mend(self) -> None:
         """Queue the stretches that runs are waiting for and that are in no queue: it was lost, or is an older one."""
-        after: RunName | None = None
         while True:
             async with self._store.transaction(SYSTEM(ANY_ORG)) as tx:
-                active = await tx.workflows.active(after, MEND_BATCH)
-            if not active:
+                lost = await tx.workflows.lost(MEND_BATCH)
+            for stretch in lost:
+                await self._continue(stretch)
+            if len(lost) < MEND_BATCH:
                 return
-            after = active[-1].run
-            there = await self._stretches.unfinished(active)
-            for stretch in active:
-                if stretch.id not in there:
-                    await self._continue(stretch)
 
     async def _walk(self, stretch: Stretch) -> None:
         while not self._means.draining:

@@ -66,9 +66,9 @@ _WRITE = f"""
             {", ".join(f"%({name})s::{type}[]" for name, type in _COLUMNS.items())})
             AS g(org, run, {", ".join(_COLUMNS)})
     ), written AS (
-        INSERT INTO steps AS s (org, run, sequence, {", ".join(_COLUMNS)})
-        SELECT org, run, sequence, {", ".join(_COLUMNS)} FROM given JOIN moved USING (org, run)
-        ON CONFLICT (org, run, step) DO UPDATE SET sequence = EXCLUDED.sequence,
+        INSERT INTO steps AS s (org, run, sequence, worker, {", ".join(_COLUMNS)})
+        SELECT org, run, sequence, %(worker)s, {", ".join(_COLUMNS)} FROM given JOIN moved USING (org, run)
+        ON CONFLICT (org, run, step) DO UPDATE SET sequence = EXCLUDED.sequence, worker = EXCLUDED.worker,
             {", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name not in _FIXED)}
     ){{more}}
     SELECT org, run, sequence FROM moved, told
@@ -86,7 +86,7 @@ _MORE = """, ended AS (
     ), counted AS (
         INSERT INTO usage_counters AS c (org, attachment, installation, writer, executions, errors, usages, total_us,
             last_used)
-        SELECT org, attachment, installation, %(writer)s, sum(executions), sum(errors), sum(usages), sum(total_us),
+        SELECT org, attachment, installation, %(worker)s, sum(executions), sum(errors), sum(usages), sum(total_us),
             max(last_used)
         FROM jsonb_to_recordset(%(counters)s) AS u(org text, run text, attachment text, installation text,
             executions bigint, errors bigint, usages bigint, total_us bigint, last_used timestamptz)
@@ -96,7 +96,7 @@ _MORE = """, ended AS (
             total_us = c.total_us + EXCLUDED.total_us, last_used = greatest(c.last_used, EXCLUDED.last_used)
     ), used AS (
         INSERT INTO grant_uses AS g (org, installation, granted, writer, executions, last_used)
-        SELECT org, installation, granted, %(writer)s, count(*), max(last_used)
+        SELECT org, installation, granted, %(worker)s, count(*), max(last_used)
         FROM jsonb_to_recordset(%(grants)s) AS u(org text, run text, installation text, granted text,
             last_used timestamptz)
         JOIN moved USING (org, run) GROUP BY org, installation, granted
@@ -159,11 +159,12 @@ class StepLog:
             # Who waits for the run alone hears of what names no worker.
             "news": [f"{page.turn.run} {'' if page.end else self._worker}" for page in pages],
             "channel": RUN_CHANGES,
+            "worker": self._worker,
         }
         statement = _WRITE_STEPS
         if any(page.end or page.inner or page.shares for page in pages):
             statement = _WRITE_ALL
-            given |= _more(pages) | {"writer": self._worker}
+            given |= _more(pages)
         found = await self._writer.write(statement, given)
         return {RunName(org, run): sequence for org, run, sequence in found}
 

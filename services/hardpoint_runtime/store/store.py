@@ -70,13 +70,14 @@ class Transaction:
 class Store:
     """The runtime's database. `on_change` hears of this process's own changes as soon as they are committed.
 
-    `stretches` is where runs of workflows are put to be walked.
+    `stretches` is where runs of workflows are put to be walked, and `on_queued` hears when one of them can be.
     """
 
     def __init__(self, database: Database, stretches: Stretches | None = None) -> None:
         self._database = database
         self._stretches = stretches
         self.on_change: Callable[[str], None] = lambda _name: None
+        self.on_queued: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def transaction(self, caller: Caller) -> AsyncIterator[Transaction]:
@@ -86,6 +87,8 @@ class Store:
             yield tx
         for name in tx.changed:
             self.on_change(name)
+        if tx.workflows.queued:
+            self.on_queued()
 
     async def once(
         self,

@@ -42,7 +42,7 @@ _SELECT = """
     FROM workflows w JOIN runs r USING (org, run)
 """
 _GET = text(f"{_SELECT} WHERE org = :org AND run = :run")
-_LOCK = text("SELECT FROM workflows WHERE org = :org AND run = :run FOR UPDATE")
+_LOCK = text("SELECT stretch, walk, sequence FROM workflows WHERE org = :org AND run = :run FOR UPDATE")
 _MOVE = text("""
     WITH moved AS (
         UPDATE workflows SET sequence = sequence + 1, run_sequence = sequence + 1, stretch = :next,
@@ -76,10 +76,14 @@ _CANCEL_STEPS = text("""
     WHERE w.org = :org AND w.run = :run AND steps.org = w.org AND steps.run = w.run
         AND steps.state IN ('RUNNING', 'WAITING')
 """)
-_ACTIVE = text("""
+# Of the queue's table nothing is asked but which ids are there: see Stretch.id.
+_LOST = text("""
     SELECT org, run, stretch FROM workflows w JOIN runs r USING (org, run)
-    WHERE (org, run) > (:org, :run) AND (state IN ('QUEUED', 'RUNNING') OR state = 'WAITING' AND EXISTS (
+    WHERE (state IN ('QUEUED', 'RUNNING') OR state = 'WAITING' AND EXISTS (
         SELECT FROM steps s WHERE s.org = w.org AND s.run = w.run AND s.state = 'WAITING' AND s.due_at IS NOT NULL))
+    AND NOT EXISTS (
+        SELECT FROM dbos.workflow_status d WHERE d.workflow_uuid = org || '/' || run || '/' || w.stretch
+            AND d.status IN ('ENQUEUED', 'DELAYED', 'PENDING'))
     ORDER BY org, run LIMIT :limit
 """)
 _FORGET = text("""
@@ -104,6 +108,8 @@ class Workflows:
     def __init__(self, connection: AsyncConnection, stretches: Stretches | None) -> None:
         self._connection = connection
         self._stretches = stretches
+        self.queued = False
+        """Whether there is something to walk as soon as this is committed."""
 
     async def add(self, workflow: Workflow) -> None:
         """Write a new run and have its first stretch walked."""
@@ -127,6 +133,7 @@ class Workflows:
         """Have a stretch walked after this transaction, and after the delay."""
         assert self._stretches is not None
         await self._stretches.put(self._connection, stretch, delay_seconds)
+        self.queued |= delay_seconds <= 0
 
     async def get(self, name: RunName, *, lock: bool = False) -> Workflow:
         """Read a run, and with `lock` keep others from moving it; raises NotFound for one that is no workflow's."""
@@ -136,6 +143,11 @@ class Workflows:
         if row is None:
             raise NotFound("run", name)
         return _workflow(row)
+
+    async def lock(self, turn: Turn) -> int | None:
+        """Keep others from writing of a run; its last sequence, None when it is another's turn."""
+        row = (await self._connection.execute(_LOCK, _key(turn.run))).one_or_none()
+        return row.sequence if row and turn == Turn(turn.run, row.stretch, row.walk) else None
 
     async def take(self, stretch: Stretch) -> Workflow | None:
         """Take up a run in this stretch, which nobody else may write then; None when that is over.
@@ -190,10 +202,10 @@ class Workflows:
         row = (await self._connection.execute(_PULSE, _key(name))).one_or_none()
         return (Turn(name, row.stretch, row.walk), row.sequence) if row else (None, 0)
 
-    async def active(self, after: RunName | None, limit: int) -> list[Stretch]:
-        """Read runs that a stretch should be there for."""
-        key = {"org": after.org if after else "", "run": after.run if after else "", "limit": limit}
-        return [Stretch(RunName(row.org, row.run), row.stretch) for row in await self._connection.execute(_ACTIVE, key)]
+    async def lost(self, limit: int) -> list[Stretch]:
+        """Read the stretches that runs are waiting for and that are in no queue."""
+        rows = await self._connection.execute(_LOST, {"limit": limit})
+        return [Stretch(RunName(row.org, row.run), row.stretch) for row in rows]
 
 
 async def forget_contents(connection: AsyncConnection, before: datetime, most: int) -> int:

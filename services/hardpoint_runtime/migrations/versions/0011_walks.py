@@ -1,6 +1,6 @@
 """Whose turn a run is: each process that takes it up counts `walk` up, and what an earlier one writes is refused.
 
-`workflows.attempts` and `steps.worker` are of processes of before, and not read any more.
+`workflows.attempts` is of processes of before, and not read any more; `steps.worker` says who wrote a step last.
 """
 
 from alembic import op
