@@ -31,17 +31,28 @@ class Provider:
     access_tokens: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=lambda: [CLIENT_SECRET])
     renewals: int = 0
+    revoked: list[str] = field(default_factory=list)
+    revoking: Said = (200, b"")
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, asked: Asked) -> Said:
         with self._lock:
             if asked.path.endswith("/authorize"):
                 return self._authorize(asked.query)
+        if asked.path.endswith("/revoke"):
+            return self._revoke(asked)
         return self.instead(asked) if self.instead else self.token(asked)
 
     def revoke(self) -> None:
         """Take back what was given."""
         self.refresh_tokens.clear()
+
+    def _revoke(self, asked: Asked) -> Said:
+        shown = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+        if asked.method != "POST" or asked.headers.get("authorization") != f"Basic {shown}":
+            return 401, {"error": "invalid_client"}
+        self.revoked.append(parse_qs(asked.body.decode())["token"][0])
+        return self.revoking
 
     def _authorize(self, query: dict[str, str]) -> Said:
         wanted = {"response_type": "code", "client_id": CLIENT_ID, "redirect_uri": self.redirect_uri}

@@ -40,14 +40,18 @@ _READ = frozenset(
 _OWN_FILES = frozenset({"files.files.write", "files.files.read"})
 """What one needs to give files to actions and to take theirs; an id cannot be guessed, and is not listed."""
 
+_OWN_CONNECTIONS = frozenset({"config.connections.own"})
+"""What one needs to sign in with an account of one's own, which is used for nobody else."""
+
 PERMISSIONS_BY_ROLE: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"*"}),
     "builder": _READ
     | _OWN_FILES
+    | _OWN_CONNECTIONS
     | {"registry.*", "marketplace.listings.*", "executor.headers.*", "runtime.actions.test"},
     "operator": _READ | {"config.*", "runtime.*", "files.files.*"},
-    "agent": _OWN_FILES | {"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"},
-    "viewer": _READ,
+    "agent": _OWN_FILES | _OWN_CONNECTIONS | {"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"},
+    "viewer": _READ | _OWN_CONNECTIONS,
     SERVICE_ROLE: frozenset({"*"}),
     DOOR_ROLE: frozenset({"door.deliveries.deliver"}),
 }

@@ -91,6 +91,7 @@ def oauth2(capability: written.Capability) -> OAuth2 | None:
         token_url=known.token_url if known else auth.token_url,
         scopes=tuple(auth.scopes),
         pkce=auth.pkce,
+        revocation_url=auth.revocation_url,
     )
 
 

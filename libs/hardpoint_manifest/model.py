@@ -115,6 +115,7 @@ class OAuth2(Value):
     token_url: str = ""
     scopes: tuple[str, ...] = ()
     pkce: bool = True
+    revocation_url: str = ""
 
 
 class Pagination(Value):

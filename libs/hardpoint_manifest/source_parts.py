@@ -93,6 +93,7 @@ class Auth(Source):
     token_url: Text = ""
     scopes: Annotated[list[Label], Field(max_length=100)] = []
     pkce: bool = True
+    revocation_url: Text = ""
 
 
 class Idempotency(Source):

@@ -50,10 +50,16 @@ class Provider:
     authorization_url: str
     token_url: str
     scopes: tuple[str, ...]
+    revocation_url: str = ""
+    """Where tokens are given back; they travel to no other host than the one that gave them."""
 
     def check(self) -> None:
-        """Raise InvalidArgument for an address that is no https URL of a host's name."""
+        """Raise InvalidArgument for an address that is no https URL of a host's name, or of another host."""
         _check_url("provider.token_url", self.token_url)
+        if self.revocation_url:
+            _check_url("provider.revocation_url", self.revocation_url)
+            if urlsplit(self.revocation_url).netloc != urlsplit(self.token_url).netloc:
+                raise InvalidArgument({"provider.revocation_url": f"is not at {self.host}, where tokens come from"})
         if self.grant is Grant.AUTHORIZATION_CODE:
             _check_url("provider.authorization_url", self.authorization_url)
             asked = {name for name, _ in parse_qsl(urlsplit(self.authorization_url).query, keep_blank_values=True)}
@@ -66,8 +72,11 @@ class Provider:
         return urlsplit(self.token_url).hostname or ""
 
     def same_as(self, other: "Provider") -> bool:
-        """Whether what was given for one may be used at the other: only scopes and the setting's key may differ."""
-        return replace(self, scopes=(), setting="") == replace(other, scopes=(), setting="")
+        """Whether what was given for one may be used at the other: they are one host's, as `check` sees to."""
+        return self._place() == other._place()
+
+    def _place(self) -> "Provider":
+        return replace(self, scopes=(), setting="", revocation_url="")
 
     def issued(self, iss: str) -> bool:
         """Whether a code may come from this issuer: it says nothing, or is at home where people gave their consent."""
@@ -120,7 +129,11 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What is known of an account at a provider; `version` rises with everything that is sealed for it."""
+    """What is known of an account at a provider; `version` rises with everything that is sealed for it.
+
+    With `per_user` it holds the org's client alone, and each person's account is one more, whose `owner` they are;
+    `redirect_uri` is then where links lead back to.
+    """
 
     name: ConnectionName
     provider: Provider
@@ -133,9 +146,37 @@ class Connection:
     expires_at: datetime | None = None
     connected_at: datetime | None = None
     subject: str = ""
+    per_user: bool = False
+    redirect_uri: str = ""
+    owner: str = ""
+
+    @property
+    def key(self) -> tuple[ConnectionName, str]:
+        """What tells it from all others."""
+        return self.name, self.owner
+
+    def for_users(self, client: Client, redirect_uri: str, subject: str, at: datetime) -> Self:
+        """The connection from when on each person signs in; raises Conflict for a grant that asks nobody."""
+        self.check_grant(Grant.AUTHORIZATION_CODE)
+        return type(self)(
+            self.name,
+            self.provider,
+            version=self.version + 1,
+            client_id=client.id,
+            has_client_secret=client.secret is not None,
+            connected_at=at,
+            subject=subject,
+            per_user=True,
+            redirect_uri=redirect_uri,
+        )
+
+    def of(self, owner: str, version: int) -> Self:
+        """The connection of a person who signs in for the first time."""
+        own = replace(self, owner=owner, version=version, state=ConnectionState.PENDING, connected_at=None)
+        return replace(own, renewable=False, expires_at=None, scopes=(), subject=owner)
 
     def offered(self, provider: Provider) -> Self:
-        """The connection at a provider, which starts anew where it is another one."""
+        """The connection at a provider, which starts anew where it is another one; nothing is everybody's by that."""
         if self.provider.same_as(provider):
             return replace(self, provider=provider)
         return type(self)(self.name, provider, version=self.version + 1)
@@ -182,6 +223,30 @@ class Connection:
             installation=self.name.connection,
             host=self.provider.host,
         )
+
+    def needs_user(self, user: str, link: str) -> Conflict:
+        """The error of a call for somebody who has to sign in, with a link that is theirs alone, where there is one."""
+        return Conflict(
+            f"{user} has to sign in at {self.provider.host} for {self.name.connection}",
+            reason="CONNECTION_NEEDS_REAUTH",
+            fix=f"have {user} sign in: hardpoint connect {self.name.connection} --me",
+            connection=self.name,
+            installation=self.name.connection,
+            host=self.provider.host,
+            user=user,
+            **({"link": link} if link else {}),
+        )
+
+    def check_mode(self, *, per_user: bool) -> None:
+        """Raise Conflict CONNECTION_PER_USER where it is not the org, or not the person, who signs in."""
+        if self.per_user is per_user:
+            return
+        command = f"hardpoint connect {self.name.connection}"
+        if self.per_user:
+            said, fix = "each person signs in for themselves", f"{command} --me; hardpoint disconnect ends that"
+        else:
+            said, fix = "the org itself signs in", f"an operator lets people sign in: {command} --each-user"
+        raise Conflict(f"{self.name}: {said}", reason="CONNECTION_PER_USER", fix=fix, connection=self.name)
 
     def check_grant(self, grant: Grant) -> None:
         """Raise Conflict where one signs in another way."""

@@ -33,12 +33,13 @@ from hardpoint_kit.caller import SYSTEM, Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound, Unavailable
 from hardpoint_kit.idempotency import once
-from hardpoint_kit.names import ConnectionName, SettingsName
+from hardpoint_kit.names import ConnectionName
 
 WAIT_SECONDS = 8.0
 """What a lease may wait for a renewal: longer than a token endpoint may take, shorter than who asks for the lease."""
 POLL_SECONDS = 0.1
 STORE_ATTEMPTS = 3
+FIRST_VERSIONS = 1 << 30
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -51,7 +52,7 @@ class Connections:
         self._sealing = Sealing(keyring)
         self._providers = providers
         self._clock = clock
-        self._renewing: dict[ConnectionName, asyncio.Task[None]] = {}
+        self._renewing: dict[tuple[ConnectionName, str], asyncio.Task[None]] = {}
 
     async def close(self) -> None:
         """Wait for the renewals under way: a refresh token that was replaced meanwhile would be lost."""
@@ -65,12 +66,14 @@ class Connections:
             fresh = Connection(name, provider)
             if await tx.connections.add(fresh):
                 return fresh
-            found, sealed = await _existing(tx, name, lock=True)
+            found, sealed = await existing(tx, name, lock=True)
             offered = found.offered(provider)
             if offered == found:
                 return found
             if not found.provider.same_as(provider):
                 sealed = None
+                await tx.revocations.add_all(name)
+                await tx.connections.delete_own(name)
                 await tx.connections.end_sign_ins(name)
                 await record(tx.connection, caller, "connection.reset", name, host=provider.host)
             await tx.connections.save(offered, sealed)
@@ -78,31 +81,37 @@ class Connections:
             return offered
 
     async def begin(
-        self, caller: Caller, name: ConnectionName, client: Client | None, redirect_uri: str
+        self, caller: Caller, name: ConnectionName, client: Client | None, redirect_uri: str, *, own: bool = False
     ) -> tuple[str, datetime]:
         """Return where a person signs in, and until when; the kept client signs in when none is given.
 
-        Raises NotFound, Conflict for another grant, InvalidArgument where no client is kept.
+        With `own` for the caller alone. Raises NotFound, Conflict for another grant or CONNECTION_PER_USER,
+        InvalidArgument where no client is kept.
         """
         state = randomness.token_urlsafe(32)
         async with self._store.transaction(caller.org) as tx:
-            found, sealed = await _existing(tx, name, lock=True)
+            found, sealed = await existing(tx, name, lock=True)
+            found.check_mode(per_user=own)
             found.check_grant(Grant.AUTHORIZATION_CODE)
             verifier = SecretValue(randomness.token_urlsafe(48).encode())
-            sign_in = SignIn(redirect_uri, client or self._kept_client(found, sealed), verifier)
+            sign_in = SignIn(redirect_uri, client or self.kept_client(found, sealed), verifier)
+            found = replace(found, owner=caller.subject if own else "")
             stored = self._sealing.seal_sign_in(found, state, sign_in)
             now = self._clock.now()
-            await tx.connections.add_sign_in(name, state_hash(state), caller.subject, stored, now + SIGN_IN_TIME)
+            hashed = state_hash(state, own=own)
+            await tx.connections.add_sign_in(name, hashed, caller.subject, stored, now + SIGN_IN_TIME)
             await record(tx.connection, caller, "connection.begin", name, host=found.provider.host)
         return self._providers.authorization_url(found.provider, sign_in, state), now + SIGN_IN_TIME
 
     async def complete(
-        self, caller: Caller, name: ConnectionName, code: SecretValue, state: str, iss: str
+        self, caller: Caller, name: ConnectionName, code: SecretValue, state: str, iss: str, *, own: bool = False
     ) -> Connection:
         """Exchange the code of a sign-in that the caller began, once; raises NotFound, Conflict, Unavailable."""
         async with self._store.transaction(caller.org) as tx:
-            found, _ = await _existing(tx, name)
-            stored = await tx.connections.take_sign_in(name, state_hash(state), caller.subject, self._clock.now())
+            found, _ = await existing(tx, name)
+            found = replace(found, owner=caller.subject if own else "")
+            hashed = state_hash(state, own=own)
+            stored = await tx.connections.take_sign_in(name, hashed, caller.subject, self._clock.now())
         if stored is None:
             raise _invalid(name, "this sign-in is not yours, was used before, or is older than ten minutes")
         sign_in = self._sealing.open_sign_in(found, state, stored)
@@ -114,22 +123,24 @@ class Connections:
     async def connect_client(self, caller: Caller, name: ConnectionName, client: Client | None) -> Connection:
         """Connect by the client's own id and secret; raises NotFound, Conflict, Unavailable."""
         async with self._store.transaction(caller.org) as tx:
-            found, sealed = await _existing(tx, name)
+            found, sealed = await existing(tx, name)
+        found.check_mode(per_user=False)
         found.check_grant(Grant.CLIENT_CREDENTIALS)
-        client = client or self._kept_client(found, sealed)
+        client = client or self.kept_client(found, sealed)
         tokens = await self._providers.connect(found.provider, client)
         return await self._connected(caller, found, client, tokens)
 
     async def get(self, caller: Caller, name: ConnectionName) -> Connection:
         """Return what is known of a connection; raises NotFound."""
         async with self._store.transaction(caller.org) as tx:
-            return (await _existing(tx, name))[0]
+            return (await existing(tx, name))[0]
 
     async def delete(self, caller: Caller, name: ConnectionName, fingerprint: str) -> None:
-        """Forget a connection; raises NotFound."""
+        """Forget a connection, people's of it too; raises NotFound."""
         async with self._store.transaction(caller.org) as tx:
 
             async def delete() -> None:
+                await tx.revocations.add_all(name)
                 if not await tx.connections.delete(name):
                     raise NotFound("connection", name)
                 await record(tx.connection, caller, "connection.delete", name)
@@ -137,18 +148,17 @@ class Connections:
 
             await once(tx.connection, caller, "DeleteConnection", fingerprint, type(None), delete)
 
-    async def ready(self, settings: SettingsName) -> Connection | None:
-        """Return the connection of a document with an access token that lasts, renewed where it must be.
+    async def ready(self, name: ConnectionName, owner: str = "") -> Connection | None:
+        """Return a connection, the org's or a person's, with an access token that lasts, renewed where it must be.
 
         None where nobody signed in. Raises Conflict CONNECTION_NEEDS_REAUTH, Unavailable.
         """
-        name = ConnectionName(settings.org, settings.installation)
         first = None
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while True:
                     async with self._store.transaction(name.org) as tx:
-                        read = await tx.connections.read(name)
+                        read = await tx.connections.read(name, owner)
                     if read is None or read[0].state is ConnectionState.PENDING:
                         return None
                     found = read[0]
@@ -182,20 +192,21 @@ class Connections:
 
     def _renewal(self, found: Connection) -> asyncio.Task[None]:
         """The one renewal of this process; it goes on when who asked for it goes away."""
-        task = self._renewing.get(found.name)
+        task = self._renewing.get(found.key)
         if task is None:
-            task = self._renewing[found.name] = asyncio.create_task(self._renew(found))
-            task.add_done_callback(lambda done: (self._renewing.pop(found.name), done.cancelled() or done.exception()))
+            task = self._renewing[found.key] = asyncio.create_task(self._renew(found))
+            task.add_done_callback(lambda done: (self._renewing.pop(found.key), done.cancelled() or done.exception()))
         return task
 
     async def _renew(self, found: Connection) -> None:
         async with self._store.transaction(found.name.org) as tx:
             claimed = await tx.connections.claim(found)
-            read = await tx.connections.read(found.name)
-        if not claimed or read is None or read[1] is None:
+            read = await tx.connections.read(*found.key)
+            org = await tx.connections.read(found.name) if found.owner else read
+        if not claimed or read is None or read[1] is None or org is None or org[1] is None:
             await asyncio.sleep(POLL_SECONDS)  # another process does it
             return
-        kept = self._sealing.open(found, read[1])
+        kept = replace(self._sealing.open(found, read[1]), client_secret=self._sealing.open(*_held(org)).client_secret)
         try:
             tokens = await self._next_tokens(found, kept)
         except Unavailable:
@@ -223,11 +234,11 @@ class Connections:
         for attempt in range(1, STORE_ATTEMPTS + 1):
             try:
                 async with self._store.transaction(found.name.org) as tx:
-                    read = await tx.connections.read(found.name, lock=True)
+                    read = await tx.connections.read(*found.key, lock=True)
                     if read is None or read[0].version != found.version:
                         return  # somebody signed in, or it is gone
                     renewed = read[0].renewed(tokens)
-                    await tx.connections.save(renewed, self._sealing.seal(renewed, secret, tokens))
+                    await tx.connections.save(renewed, self.sealed(renewed, secret, tokens))
                     await announce(tx.connection, [found.name.settings])
                 return
             except Unavailable:
@@ -237,14 +248,15 @@ class Connections:
 
     async def _lose(self, found: Connection, error: str) -> None:
         async with self._store.transaction(found.name.org) as tx:
-            read = await tx.connections.read(found.name, lock=True)
+            read = await tx.connections.read(*found.key, lock=True)
             if read is None or read[0].version != found.version or read[1] is None:
                 return
             lost = read[0].lost()
             secret = self._sealing.open(found, read[1]).client_secret
-            await tx.connections.save(lost, self._sealing.seal(lost, secret, None))
+            await tx.connections.save(lost, self.sealed(lost, secret, None))
             who = SYSTEM(found.name.org)
-            await record(tx.connection, who, "connection.needs_reauth", found.name, error=error)
+            of = {"user": found.owner} if found.owner else {}
+            await record(tx.connection, who, "connection.needs_reauth", found.name, error=error, **of)
             await announce(tx.connection, [found.name.settings])
         _log.warning(
             "a connection needs somebody to sign in again",
@@ -256,11 +268,17 @@ class Connections:
     async def _connected(self, caller: Caller, found: Connection, client: Client, tokens: Tokens) -> Connection:
         async with self._store.transaction(caller.org) as tx:
             # It may have been renewed meanwhile; a person who signs in goes before that.
-            current, _ = await _existing(tx, found.name, lock=True)
-            if not current.provider.same_as(found.provider):
-                raise _invalid(found.name, "the provider was changed during the sign-in")
+            current, _ = await existing(tx, found.name, lock=True)
+            if not current.provider.same_as(found.provider) or current.per_user is not bool(found.owner):
+                raise _invalid(found.name, "the provider, or who signs in, was changed during the sign-in")
+            if found.owner:
+                if current.client_id != client.id:
+                    raise _invalid(found.name, "the org's client was changed during the sign-in")
+                own = await tx.connections.read(*found.key, lock=True)
+                # Whoever still renews what was there before, and was deleted, must not take this one for it.
+                current = own[0] if own else current.of(found.owner, randomness.randbelow(FIRST_VERSIONS))
             connected = current.connected(client, tokens, caller.subject, self._clock.now())
-            await tx.connections.save(connected, self._sealing.seal(connected, client.secret, tokens))
+            await tx.connections.save(connected, self.sealed(connected, client.secret, tokens))
             scopes = " ".join(connected.scopes)
             await record(
                 tx.connection, caller, "connection.connect", found.name, host=found.provider.host, scopes=scopes
@@ -268,7 +286,12 @@ class Connections:
             await announce(tx.connection, [found.name.settings])
         return connected
 
-    def _kept_client(self, found: Connection, sealed: Sealed | None) -> Client:
+    def sealed(self, connection: Connection, secret: SecretValue | None, tokens: Tokens | None) -> Sealed:
+        """What is kept: the client's secret only with the org's own connection."""
+        return self._sealing.seal(connection, None if connection.owner else secret, tokens)
+
+    def kept_client(self, found: Connection, sealed: Sealed | None) -> Client:
+        """The org's client that is kept; raises InvalidArgument where there is none."""
         if not found.client_id or sealed is None:
             raise InvalidArgument(
                 {"client_id": "is needed the first time"},
@@ -277,11 +300,18 @@ class Connections:
         return Client(found.client_id, self._sealing.open(found, sealed).client_secret)
 
 
-async def _existing(tx: Transaction, name: ConnectionName, *, lock: bool = False) -> tuple[Connection, Sealed | None]:
+async def existing(tx: Transaction, name: ConnectionName, *, lock: bool = False) -> tuple[Connection, Sealed | None]:
+    """Read a connection; raises NotFound."""
     found = await tx.connections.read(name, lock=lock)
     if found is None:
         raise NotFound("connection", name, fix=f"hardpoint connect {name.connection}")
     return found
+
+
+def _held(read: tuple[Connection, Sealed | None]) -> tuple[Connection, Sealed]:
+    connection, sealed = read
+    assert sealed is not None
+    return connection, sealed
 
 
 def _invalid(name: ConnectionName, message: str) -> Conflict:

@@ -159,6 +159,8 @@ class Lease:
 
     token: str = field(repr=False)
     expire_time: datetime
+    per_user: bool = False
+    """Whether it opens the account of one person, or, made for nobody, none of them."""
 
 
 @dataclass(frozen=True, slots=True)

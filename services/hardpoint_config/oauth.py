@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -30,6 +30,8 @@ TOKEN_SECONDS = 5.0
 LARGEST_ANSWER = 64 * 1024
 LARGEST_TOKEN = 16 * 1024
 LONGEST_LIFE: Final = timedelta(days=3650)
+
+T = TypeVar("T")
 
 _log = structlog.stdlib.get_logger(__name__)
 _CODE: Final = re.compile(r"[a-z]+(_[a-z]+){0,5}")
@@ -72,8 +74,10 @@ class Providers:
         return await self._asked(
             provider,
             sign_in.client,
-            lambda client: client.fetch_token(
-                provider.token_url, grant_type="authorization_code", redirect_uri=sign_in.redirect_uri, **sent
+            lambda client: self._given(
+                client.fetch_token(
+                    provider.token_url, grant_type="authorization_code", redirect_uri=sign_in.redirect_uri, **sent
+                )
             ),
             *sent.values(),
         )
@@ -82,7 +86,10 @@ class Providers:
         """Have the next access token; raises Conflict SIGN_IN_REFUSED, Unavailable."""
         token = refresh.reveal().decode()
         return await self._asked(
-            provider, client, lambda asking: asking.refresh_token(provider.token_url, refresh_token=token), token
+            provider,
+            client,
+            lambda asking: self._given(asking.refresh_token(provider.token_url, refresh_token=token)),
+            token,
         )
 
     async def connect(self, provider: Provider, client: Client) -> Tokens:
@@ -91,16 +98,24 @@ class Providers:
         return await self._asked(
             provider,
             client,
-            lambda asking: asking.fetch_token(provider.token_url, grant_type="client_credentials", **scopes),
+            lambda asking: self._given(
+                asking.fetch_token(provider.token_url, grant_type="client_credentials", **scopes)
+            ),
+        )
+
+    async def revoke(self, provider: Provider, client: Client, token: SecretValue) -> None:
+        """Give a token back (RFC 7009); raises Conflict SIGN_IN_REFUSED, Unavailable."""
+        sent = token.reveal().decode()
+        await self._asked(
+            provider, client, lambda asking: asking.revoke_token(provider.revocation_url, token=sent), sent
         )
 
     async def _asked(
-        self, provider: Provider, client: Client, ask: Callable[["_Client"], Awaitable[Any]], *sent: str
-    ) -> Tokens:
+        self, provider: Provider, client: Client, ask: Callable[["_Client"], Awaitable[T]], *sent: str
+    ) -> T:
         try:
             async with asyncio.timeout(TOKEN_SECONDS):
-                given = await ask(self._client(client))
-            return self._tokens(given)
+                return await ask(self._client(client))
         except OAuth2Error as error:
             said = _said(error.error, [*sent, client.id, client.secret.reveal().decode() if client.secret else ""])
         except TimeoutError:
@@ -126,7 +141,8 @@ class Providers:
     def _client(self, client: Client) -> "_Client":
         return _Client(self._post, client.id, client.secret.reveal().decode() if client.secret else None)
 
-    def _tokens(self, given: Mapping[str, Any]) -> Tokens:
+    async def _given(self, asked: Awaitable[Mapping[str, Any]]) -> Tokens:
+        given = await asked
         life = given.get("expires_in")
         seconds = int(life) if isinstance(life, int | str) and not isinstance(life, bool) else 0
         expires_at = self._clock.now() + min(timedelta(seconds=seconds), LONGEST_LIFE) if seconds > 0 else None
@@ -190,6 +206,14 @@ class _Client(OAuth2Client):  # type: ignore[misc]
     async def _fetch_token(self, url: str, *, body: str, headers: Any, auth: Any, **_: Any) -> Any:
         uri, signed, text = auth.prepare("POST", url, dict(headers), body)
         return self.parse_response_token(await self._post(uri, signed, text))
+
+    async def _http_post(self, url: str, body: str, *, auth: Any, headers: Any, **_: Any) -> None:
+        """Have a token taken back: success has nothing to say (RFC 7009, 2.2)."""
+        uri, signed, text = auth.prepare("POST", url, dict(headers), body)
+        answer = await self._post(uri, signed, text)
+        if answer.status_code != 200:
+            self.parse_response_token(answer)
+            raise _Unusable
 
     async def _refresh_token(self, url: str, *, body: str, headers: Any, auth: Any, **_: Any) -> Any:
         return await self._fetch_token(url, body=body, headers=headers, auth=auth)

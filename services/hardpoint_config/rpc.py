@@ -10,6 +10,7 @@ from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint_config.connection import Client, Connection, Grant, Provider
 from hardpoint_config.connections import Connections
 from hardpoint_config.domain import LeasedValues, Secret, SecretValue, Settings, SettingsChange
+from hardpoint_config.people import People
 from hardpoint_config.service import ConfigService
 from hardpoint_config.signatures import Scheme, Signed
 from hardpoint_kit.caller import caller
@@ -24,9 +25,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
     """Serves hardpoint.config.v1.ConfigService."""
 
-    def __init__(self, service: ConfigService, connections: Connections) -> None:
+    def __init__(self, service: ConfigService, connections: Connections, people: People) -> None:
         self._service = service
         self._connections = connections
+        self._people = people
 
     async def GetSettings(self, request: config_pb2.GetSettingsRequest, context: Context) -> config_pb2.Settings:
         settings = await self._service.get_settings(caller(context), SettingsName.parse(request.name))
@@ -132,9 +134,78 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         )
         return config_pb2.DeleteConnectionResponse()
 
+    async def ConnectUsers(self, request: config_pb2.ConnectUsersRequest, context: Context) -> config_pb2.Connection:
+        name, client = ConnectionName.parse(request.name), client_from_proto(request)
+        changed = await self._people.connect_users(caller(context), name, client, request.redirect_uri)
+        return connection_to_proto(changed)
+
+    async def ListUserConnections(
+        self, request: config_pb2.ListUserConnectionsRequest, context: Context
+    ) -> config_pb2.ListUserConnectionsResponse:
+        page = await self._people.of_users(
+            caller(context),
+            ConnectionName.parse(request.name),
+            request.page_size,
+            request.page_token,
+            query_fingerprint(request),
+        )
+        return config_pb2.ListUserConnectionsResponse(
+            connections=map(connection_to_proto, page.items), next_page_token=page.next_page_token
+        )
+
+    async def DeleteUserConnection(
+        self, request: config_pb2.DeleteUserConnectionRequest, context: Context
+    ) -> config_pb2.DeleteUserConnectionResponse:
+        await self._people.delete(
+            caller(context), ConnectionName.parse(request.name), request.user, request_fingerprint(request)
+        )
+        return config_pb2.DeleteUserConnectionResponse()
+
+    async def ListOwnConnections(
+        self, request: config_pb2.ListOwnConnectionsRequest, context: Context
+    ) -> config_pb2.ListOwnConnectionsResponse:
+        page = await self._people.own(
+            caller(context),
+            OrgName.parse(request.parent, "parent"),
+            request.page_size,
+            request.page_token,
+            query_fingerprint(request),
+        )
+        return config_pb2.ListOwnConnectionsResponse(
+            connections=map(connection_to_proto, page.items), next_page_token=page.next_page_token
+        )
+
+    async def BeginOwnConnection(
+        self, request: config_pb2.BeginOwnConnectionRequest, context: Context
+    ) -> config_pb2.BeginConnectionResponse:
+        name = ConnectionName.parse(request.name)
+        url, expire_time = await self._connections.begin(caller(context), name, None, request.redirect_uri, own=True)
+        return config_pb2.BeginConnectionResponse(authorization_url=url, expire_time=expire_time)
+
+    async def CompleteOwnConnection(
+        self, request: config_pb2.CompleteConnectionRequest, context: Context
+    ) -> config_pb2.Connection:
+        connection = await self._connections.complete(
+            caller(context),
+            ConnectionName.parse(request.name),
+            SecretValue(request.code.encode()),
+            request.state,
+            request.iss,
+            own=True,
+        )
+        return connection_to_proto(connection)
+
+    async def DeleteOwnConnection(
+        self, request: config_pb2.DeleteConnectionRequest, context: Context
+    ) -> config_pb2.DeleteConnectionResponse:
+        who = caller(context)
+        await self._people.delete(who, ConnectionName.parse(request.name), who.subject, request_fingerprint(request))
+        return config_pb2.DeleteConnectionResponse()
+
     async def CreateLease(self, request: config_pb2.CreateLeaseRequest, context: Context) -> config_pb2.Lease:
-        lease = await self._service.create_lease(caller(context), SettingsName.parse(request.settings, "settings"))
-        return config_pb2.Lease(token=lease.token, expire_time=lease.expire_time)
+        settings = SettingsName.parse(request.settings, "settings")
+        lease = await self._service.create_lease(caller(context), settings, request.user)
+        return config_pb2.Lease(token=lease.token, expire_time=lease.expire_time, per_user=lease.per_user)
 
     async def RedeemLease(self, request: config_pb2.RedeemLeaseRequest, _context: Context) -> config_pb2.LeasedValues:
         return leased_to_proto(await self._service.redeem_lease(request.token))
@@ -184,10 +255,13 @@ def provider_from_proto(provider: config_pb2.Provider) -> Provider:
         provider.authorization_url,
         provider.token_url,
         tuple(provider.scopes),
+        provider.revocation_url,
     )
 
 
-def client_from_proto(request: config_pb2.BeginConnectionRequest | config_pb2.ConnectClientRequest) -> Client | None:
+def client_from_proto(
+    request: config_pb2.BeginConnectionRequest | config_pb2.ConnectClientRequest | config_pb2.ConnectUsersRequest,
+) -> Client | None:
     """Read a client that is given; None for the one that is kept."""
     for field, value in (("client_id", request.client_id.encode()), ("client_secret", request.client_secret)):
         if not value.isascii() or not value.decode("latin-1").isprintable():
@@ -209,6 +283,7 @@ def connection_to_proto(connection: Connection) -> config_pb2.Connection:
             authorization_url=provider.authorization_url,
             token_url=provider.token_url,
             scopes=provider.scopes,
+            revocation_url=provider.revocation_url,
         ),
         client_id=connection.client_id,
         has_client_secret=connection.has_client_secret,
@@ -216,6 +291,8 @@ def connection_to_proto(connection: Connection) -> config_pb2.Connection:
         expire_time=connection.expires_at,
         connect_time=connection.connected_at,
         subject=connection.subject,
+        per_user=connection.per_user,
+        user=connection.owner,
     )
 
 

@@ -33,28 +33,39 @@ class Sealing:
         kept = {"client_secret": secret}
         if tokens:
             kept |= {"access_token": tokens.access, "refresh_token": tokens.refresh}
-        return self._keyring.seal(_held(connection, "tokens"), connection.version, _packed(kept))
+        return self._keyring.seal(_held(connection, _tokens(connection)), connection.version, _packed(kept))
 
     def open(self, connection: Connection, sealed: Sealed) -> Kept:
         """Open what is kept of a connection."""
-        kept = _unpacked(self._keyring.open(_held(connection, "tokens"), connection.version, sealed))
+        kept = _unpacked(self._keyring.open(_held(connection, _tokens(connection)), connection.version, sealed))
         return Kept(kept.get("client_secret"), kept.get("access_token"), kept.get("refresh_token"))
 
     def seal_sign_in(self, connection: Connection, state: str, sign_in: SignIn) -> SealedSignIn:
         """Seal what the end of a sign-in needs, for whoever comes back with its state."""
         kept = {"verifier": sign_in.verifier, "client_secret": sign_in.client.secret}
-        sealed = self._keyring.seal(_held(connection, state_hash(state).hex()), 1, _packed(kept))
+        sealed = self._keyring.seal(_held(connection, _of_state(connection, state)), 1, _packed(kept))
         return SealedSignIn(sign_in.redirect_uri, sign_in.client.id, sealed)
 
     def open_sign_in(self, connection: Connection, state: str, stored: SealedSignIn) -> SignIn:
         """Open a sign-in that was begun."""
-        kept = _unpacked(self._keyring.open(_held(connection, state_hash(state).hex()), 1, stored.sealed))
+        kept = _unpacked(self._keyring.open(_held(connection, _of_state(connection, state)), 1, stored.sealed))
         return SignIn(stored.redirect_uri, Client(stored.client_id, kept.get("client_secret")), kept["verifier"])
 
 
-def state_hash(state: str) -> bytes:
-    """What is stored of a state: who reads the table cannot come back with it."""
-    return hashlib.sha256(state.encode()).digest()
+def state_hash(state: str, *, own: bool = False) -> bytes:
+    """What is stored of a state: who reads the table cannot come back with it.
+
+    What a person began for themselves is never found as what was begun for the org, nor the other way round.
+    """
+    return hashlib.sha256(f"{'own ' if own else ''}{state}".encode()).digest()
+
+
+def _of_state(connection: Connection, state: str) -> str:
+    return state_hash(state, own=bool(connection.owner)).hex()
+
+
+def _tokens(connection: Connection) -> str:
+    return f"tokens of {connection.owner}" if connection.owner else "tokens"
 
 
 def _held(connection: Connection, what: str) -> Held:

@@ -13,7 +13,10 @@ from hardpoint_config.connection_rows import forget_sign_ins
 from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring, load_keyring
 from hardpoint_config.oauth import Providers
+from hardpoint_config.people import People
+from hardpoint_config.revoking import Revoking
 from hardpoint_config.rpc import ConfigRpc
+from hardpoint_config.sealing import Sealing
 from hardpoint_config.service import ConfigService
 from hardpoint_config.store import Store
 from hardpoint_kit import options
@@ -49,6 +52,8 @@ def build(options: Options, platform: Platform) -> Unit:
     changes = Changes(options.config_database_url)
     providers = Providers(platform.clock, parse_aliases(options.config_host_aliases))
     connections = Connections(store, keyring, providers, platform.clock)
+    people = People(store, connections, platform.clock)
+    revoking = Revoking(store, Sealing(keyring), providers, platform.clock)
     service = ConfigService(
         store=store,
         keyring=keyring,
@@ -56,14 +61,15 @@ def build(options: Options, platform: Platform) -> Unit:
         clock=platform.clock,
         lease_time=timedelta(seconds=options.config_lease_seconds),
         connections=connections,
+        people=people,
     )
     abandoned = Term("sign-ins that nobody ended", 0, forget_sign_ins)
     retention = Retention(database, platform.clock, (*common_terms(options), abandoned))
-    life = _Life(options.config_database_url, database, store, keyring, changes, retention, connections)
+    life = _Life(options.config_database_url, database, store, keyring, changes, retention, connections, revoking)
     return Unit(
         name="config",
         services=[
-            (add_ConfigServiceServicer_to_server, ConfigRpc(service, connections)),
+            (add_ConfigServiceServicer_to_server, ConfigRpc(service, connections, people)),
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],
         start=life.start,
@@ -84,6 +90,7 @@ class _Life:
     changes: Changes
     retention: Retention
     connections: Connections
+    revoking: Revoking
     problems: tuple[str, ...] = ()
 
     async def start(self) -> None:
@@ -91,11 +98,13 @@ class _Life:
         self.problems = await self._problems_with_keys()
         await self.changes.start()
         await self.retention.start()
+        await self.revoking.start()
 
     async def drain(self) -> None:
         await self.changes.stop()
 
     async def stop(self) -> None:
+        await self.revoking.stop()
         await self.retention.stop()
         await self.changes.stop()
         await self.connections.close()

@@ -13,6 +13,7 @@ from hardpoint_config.changes import Changes, announce
 from hardpoint_config.connection import ConnectionState
 from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring
+from hardpoint_config.people import People
 from hardpoint_config.domain import Lease, LeasedValues, Secret, SecretValue, Settings, SettingsChange
 from hardpoint_config.signatures import Signed, Verdict
 from hardpoint_config.store import Store, Transaction
@@ -38,6 +39,7 @@ class ConfigService:
     clock: Clock
     lease_time: timedelta
     connections: Connections
+    people: People
 
     async def get_settings(self, caller: Caller, name: SettingsName) -> Settings:
         """Return a settings document, an empty one when nothing was ever set."""
@@ -76,6 +78,7 @@ class ConfigService:
         async with self.store.transaction(caller.org) as tx:
 
             async def delete() -> None:
+                await tx.revocations.add_all(_connection_of(name))
                 connected = await tx.connections.delete(_connection_of(name))
                 if await tx.delete_settings(name) or connected:
                     await record(tx.connection, caller, "settings.delete", name)
@@ -149,19 +152,28 @@ class ConfigService:
 
             await once(tx.connection, caller, "DeleteSecret", fingerprint, type(None), delete)
 
-    async def create_lease(self, caller: Caller, settings: SettingsName) -> Lease:
+    async def create_lease(self, caller: Caller, settings: SettingsName, user: str) -> Lease:
         """Make a ticket to the values of one settings document, which ends with the access token that it opens.
 
+        Where each person signs in for themselves that is the token of `user`, and nobody's for an empty one.
         Raises Conflict CONNECTION_NEEDS_REAUTH, Unavailable while the provider does not answer.
         """
-        connection = await self.connections.ready(settings)
+        name = _connection_of(settings)
+        async with self.store.transaction(settings.org) as tx:
+            read = await tx.connections.read(name)
+        per_user = read is not None and read[0].per_user
+        if per_user:
+            connection = await self.people.ready(name, user) if user else None
+        else:
+            connection = await self.connections.ready(name)
         now = self.clock.now()
         ends = [now + self.lease_time, *([connection.expires_at] if connection and connection.expires_at else [])]
-        lease = Lease(randomness.token_urlsafe(TOKEN_BYTES), min(ends))
+        lease = Lease(randomness.token_urlsafe(TOKEN_BYTES), min(ends), per_user)
+        owner = user if per_user else ""
         async with self.store.transaction(caller.org) as tx:
             await tx.delete_expired_leases(settings.org, now)
-            await tx.add_lease(_hash(lease.token), settings, lease.expire_time)
-            await record(tx.connection, caller, "lease.create", settings)
+            await tx.add_lease(_hash(lease.token), settings, lease.expire_time, owner)
+            await record(tx.connection, caller, "lease.create", settings, **({"user": owner} if owner else {}))
         return lease
 
     async def redeem_lease(self, token: str) -> LeasedValues:
@@ -172,15 +184,18 @@ class ConfigService:
             raise Unauthenticated(
                 "the lease is unknown or has expired", reason="TICKET_INVALID", fix="create a new lease"
             )
-        name, expire_time = lease
+        name, expire_time, owner = lease
         async with self.store.transaction(name.org) as tx:
             settings = await tx.settings(name)
             bound = await tx.bound_secrets(name)
             connected = await tx.connections.read(_connection_of(name))
+            if connected is not None and connected[0].per_user:
+                own = await tx.connections.read(_connection_of(name), owner) if owner else None
+                connected = own or (connected[0], None)
         secrets = {key: self.keyring.open(secret, version, sealed) for key, secret, version, sealed in bound}
         if connected is not None:
             connection, kept = connected
-            if connection.state is not ConnectionState.PENDING:
+            if connection.per_user or connection.state is not ConnectionState.PENDING:
                 secrets.pop(connection.provider.setting, None)
             if connection.state is ConnectionState.ACTIVE and kept is not None and connection.lasts(self.clock.now()):
                 secrets[connection.provider.setting] = self.connections.access_token(connection, kept)

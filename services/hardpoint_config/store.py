@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hardpoint_config.connection_rows import ConnectionRows
 from hardpoint_config.crypto import Sealed
 from hardpoint_config.domain import Secret, Settings
+from hardpoint_config.revocation_rows import RevocationRows
 from hardpoint_kit.database import Database
 from hardpoint_kit.names import SecretName, SettingsName
 
@@ -58,8 +59,10 @@ _BOUND_SECRETS = text(
 )
 _KEY_IDS = text("SELECT DISTINCT key_id FROM secrets")
 
-_ADD_LEASE = text("INSERT INTO leases (hash, org, settings, expires_at) VALUES (:hash, :org, :settings, :expires_at)")
-_LEASE = text("SELECT org, settings, expires_at FROM leases WHERE hash = :hash AND expires_at > :now")
+_ADD_LEASE = text(
+    "INSERT INTO leases (hash, org, settings, expires_at, owner) VALUES (:hash, :org, :settings, :expires_at, :owner)"
+)
+_LEASE = text("SELECT org, settings, expires_at, owner FROM leases WHERE hash = :hash AND expires_at > :now")
 _DELETE_EXPIRED = text(
     "DELETE FROM leases WHERE hash IN ("
     "SELECT hash FROM leases WHERE org = :org AND expires_at <= :now LIMIT :most FOR UPDATE SKIP LOCKED)"
@@ -85,6 +88,7 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self.connections = ConnectionRows(connection)
+        self.revocations = RevocationRows(connection)
 
     async def settings(self, name: SettingsName) -> Settings:
         """Return a settings document, an empty one when nothing was ever set."""
@@ -171,17 +175,16 @@ class Transaction:
         """Return the ids of the keys that what is visible is sealed with."""
         return {*(await self.connection.scalars(_KEY_IDS)).all(), *await self.connections.key_ids()}
 
-    async def add_lease(self, token_hash: bytes, settings: SettingsName, expires_at: datetime) -> None:
-        """Write down that whoever holds the token may read a document until then."""
-        await self.connection.execute(
-            _ADD_LEASE,
-            {"hash": token_hash, "org": settings.org, "settings": settings.installation, "expires_at": expires_at},
-        )
+    async def add_lease(self, token_hash: bytes, settings: SettingsName, expires_at: datetime, owner: str) -> None:
+        """Write down that whoever holds the token may read a document until then, with an account of `owner` or none."""
+        key = {"org": settings.org, "settings": settings.installation}
+        given = {**key, "hash": token_hash, "expires_at": expires_at, "owner": owner}
+        await self.connection.execute(_ADD_LEASE, given)
 
-    async def lease(self, token_hash: bytes, now: datetime) -> tuple[SettingsName, datetime] | None:
-        """Return the document that a token is for and when that ends; None for an unknown or expired one."""
+    async def lease(self, token_hash: bytes, now: datetime) -> tuple[SettingsName, datetime, str] | None:
+        """Return what a token is for, when that ends, and whose account it opens; None for an unknown or expired one."""
         row = (await self.connection.execute(_LEASE, {"hash": token_hash, "now": now})).one_or_none()
-        return (SettingsName(row.org, row.settings), row.expires_at.astimezone(UTC)) if row else None
+        return (SettingsName(row.org, row.settings), row.expires_at.astimezone(UTC), row.owner) if row else None
 
     async def delete_expired_leases(self, org: str, now: datetime) -> None:
         """Remove some of an org's leases that are over."""

@@ -106,6 +106,7 @@ def oauth2_to_proto(oauth2: OAuth2) -> manifest_pb2.OAuth2:
         token_url=oauth2.token_url,
         scopes=oauth2.scopes,
         pkce=oauth2.pkce,
+        revocation_url=oauth2.revocation_url,
     )
 
 

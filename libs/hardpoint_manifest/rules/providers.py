@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from hardpoint_manifest import connector
 from hardpoint_manifest import source as written
@@ -16,7 +17,7 @@ _FIELDS: Final = {
     "bearer": {"token"},
     "basic": {"username", "password"},
     "api_key": {"name", "location", "value"},
-    "oauth2": {"token", "grant", "authorization_url", "token_url", "scopes", "pkce"},
+    "oauth2": {"token", "grant", "authorization_url", "token_url", "scopes", "pkce", "revocation_url"},
 }
 
 
@@ -95,10 +96,15 @@ def _basic(subject: Subject, path: Path, auth: written.Auth) -> Iterator[Finding
 
 def _oauth(subject: Subject, path: Path, auth: written.Auth, provider: Provider | None) -> Iterator[Finding]:
     """What signing in needs. A token can be pasted instead, so nothing of it stops a release but a wrong address."""
-    for field, url in (("authorization_url", auth.authorization_url), ("token_url", auth.token_url)):
+    for field in ("authorization_url", "token_url", "revocation_url"):
+        url = getattr(auth, field)
         if url and not _is_https(url):
             message = f"`{field}` is no https URL of a public host; codes and tokens travel there"
             yield subject.error("invalid-url", (*path, field), message)
+    signs_in = subject.manifest.oauth2
+    if auth.revocation_url and signs_in is not None and _place(auth.revocation_url) != _place(signs_in.token_url):
+        message = "`revocation_url` is not where tokens come from, and they travel nowhere else"
+        yield subject.error("oauth-revocation-url", (*path, "revocation_url"), message, "remove it")
     taken = connector.signs_in_at(auth, provider) is not None
     if not auth.authorization_url and auth.grant == "authorization_code":
         place = (*path, "authorization_url")
@@ -123,6 +129,13 @@ def _oauth(subject: Subject, path: Path, auth: written.Auth, provider: Provider 
         if not scope.isascii() or not scope.isprintable() or " " in scope:
             message = f"{scope!r} is no scope: one has no spaces"
             yield subject.error("oauth-scope", (*path, "scopes", index), message, "write each scope by itself")
+
+
+def _place(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _is_https(url: str) -> bool:

@@ -66,6 +66,7 @@ class OAuth2:
     token_url: str
     scopes: tuple[str, ...]
     pkce: bool = True
+    revocation_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class GrpcConfig:
             authorization_url=oauth2.authorization_url,
             token_url=oauth2.token_url,
             scopes=oauth2.scopes,
+            revocation_url=oauth2.revocation_url,
         )
         await self._stub.OfferConnection(config_pb2.OfferConnectionRequest(name=str(connection), provider=provider))
 

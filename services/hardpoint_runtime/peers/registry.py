@@ -118,4 +118,5 @@ def _oauth2(declared: manifest_pb2.OAuth2) -> OAuth2:
         declared.token_url,
         tuple(declared.scopes),
         declared.pkce,
+        declared.revocation_url,
     )

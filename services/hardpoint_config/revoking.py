@@ -1,0 +1,98 @@
+"""Owns that deleted tokens are given back at their provider (RFC 7009): afterwards, a few times, and never waited for."""
+
+import asyncio
+import contextlib
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from hardpoint_config.connection import Client
+from hardpoint_config.oauth import Providers
+from hardpoint_config.revocation_rows import Revocation
+from hardpoint_config.sealing import Sealing
+from hardpoint_config.store import Store
+from hardpoint_kit.audit import record
+from hardpoint_kit.caller import ANY_ORG, SYSTEM
+from hardpoint_kit.clock import Clock
+from hardpoint_kit.errors import Conflict, HardpointError
+
+LOOK_SECONDS = 1.0
+AT_ONCE = 8
+MOST_ATTEMPTS: Final = 5
+FIRST_PAUSE: Final = timedelta(seconds=15)
+PAUSE_FACTOR: Final = 8
+"""Five attempts over some two and a half hours."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Revoking:
+    """Gives back what is due, in one process or another."""
+
+    def __init__(self, store: Store, sealing: Sealing, providers: Providers, clock: Clock) -> None:
+        self._store = store
+        self._sealing = sealing
+        self._providers = providers
+        self._clock = clock
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Look once a second from now on."""
+        self._looking = asyncio.create_task(self._look_forever())
+
+    async def stop(self) -> None:
+        """Stop; what is under way is tried again by whoever comes next."""
+        if self._looking is not None:
+            self._looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._looking
+
+    async def look(self) -> int:
+        """Try what is due now; how much it was."""
+        now = self._clock.now()
+        async with self._store.transaction(ANY_ORG) as tx:
+            due = await tx.revocations.take(now, now + FIRST_PAUSE, AT_ONCE)
+        await asyncio.gather(*(self._revoke(revocation, now) for revocation in due))
+        return len(due)
+
+    async def _look_forever(self) -> None:
+        while True:
+            try:
+                while await self.look() == AT_ONCE:
+                    pass
+            except HardpointError as error:
+                _log.warning("revocations wait", reason=error.reason, problem=error.message)
+            except Exception:
+                _log.exception("revocations wait")  # a defect, which must not end the loop
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _revoke(self, revocation: Revocation, now: datetime) -> None:
+        connection = revocation.connection
+        try:
+            kept = self._sealing.open(connection, revocation.tokens)
+            secret = self._sealing.open(revocation.client, revocation.client_secret).client_secret
+            # The one that gives others goes first.
+            for token in filter(None, (kept.refresh, kept.access)):
+                await self._providers.revoke(connection.provider, Client(connection.client_id, secret), token)
+            said = ""
+        except Conflict as refused:
+            said = refused.metadata.get("said", refused.reason)
+        except HardpointError as error:
+            said = error.reason
+            if revocation.attempts < MOST_ATTEMPTS:
+                pause = FIRST_PAUSE * PAUSE_FACTOR ** (revocation.attempts - 1)
+                async with self._store.transaction(connection.name.org) as tx:
+                    await tx.revocations.put_off(revocation.number, now + pause)
+                return
+        await self._settle(revocation, said)
+
+    async def _settle(self, revocation: Revocation, error: str) -> None:
+        """Forget the tokens and say in the audit log what came of it."""
+        connection = revocation.connection
+        facts = {"host": connection.provider.host, **({"user": connection.owner} if connection.owner else {})}
+        action = "connection.not_revoked" if error else "connection.revoke"
+        facts |= {"error": error} if error else {}
+        async with self._store.transaction(connection.name.org) as tx:
+            await tx.revocations.done(revocation.number)
+            await record(tx.connection, SYSTEM(connection.name.org), action, connection.name, **facts)
