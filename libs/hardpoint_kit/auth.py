@@ -24,7 +24,7 @@ from joserfc.jwk import ECKey, KeySet
 from joserfc.jws import extract_compact
 
 from hardpoint.auth.v1 import rule_pb2
-from hardpoint_kit.caller import DOOR_ROLE, SERVICE_ROLE, Caller
+from hardpoint_kit.caller import DELEGATE_ROLE, DOOR_ROLE, SERVICE_ROLE, Caller
 from hardpoint_kit.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from hardpoint_kit.names import PRODUCT_ORG, is_id, kind_of, org_of
 from hardpoint_kit.rpc.wire import ORG_METADATA, SUBJECT_METADATA
@@ -50,9 +50,12 @@ PERMISSIONS_BY_ROLE: Mapping[str, frozenset[str]] = {
     | _OWN_CONNECTIONS
     | {"registry.*", "marketplace.listings.*", "executor.headers.*", "runtime.actions.test"},
     "operator": _READ | {"config.*", "runtime.*", "files.files.*"},
-    "agent": _OWN_FILES | _OWN_CONNECTIONS | {"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"},
+    "agent": _OWN_FILES
+    | _OWN_CONNECTIONS
+    | {"registry.*.read", "marketplace.*.read", "runtime.actions.call", "runtime.tools.list"},
     "viewer": _READ | _OWN_CONNECTIONS,
     SERVICE_ROLE: frozenset({"*"}),
+    DELEGATE_ROLE: frozenset(),
     DOOR_ROLE: frozenset({"door.deliveries.deliver"}),
 }
 """What each role allows, as patterns over the permissions named in the protos."""

@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from hardpoint_kit.errors import PermissionDenied
 
 ANY_ORG = "*"
 SERVICE_ROLE = "service"
+DELEGATE_ROLE = "delegate"
+"""Of a program that people talk to: it may say whom of its org a call is for. It allows nothing else, and no other
+role allows this: not even an admin is somebody else."""
 DOOR_ROLE = "door"
 """Of the unit that strangers reach: it may hand deliveries over, and nothing else."""
 
@@ -16,7 +21,8 @@ class Caller:
     """Who asks, verified.
 
     `org` is the tenant, `request_id` the request's own (empty when it has none), `via` the unit of ours that asks on
-    the subject's behalf (empty when the subject itself asks).
+    the subject's behalf (empty when the subject itself asks). `on_behalf_of` is the person whom it is for, where that
+    is somebody else.
     """
 
     subject: str
@@ -24,6 +30,25 @@ class Caller:
     roles: frozenset[str]
     request_id: str = ""
     via: str = ""
+    on_behalf_of: str = ""
+
+    @property
+    def user(self) -> str:
+        """The subject whose accounts may be used."""
+        return self.on_behalf_of or self.subject
+
+    def acting_for(self, subject: str) -> "Caller":
+        """The caller with whom it acts for; raises PermissionDenied NOT_A_DELEGATE for who may not say that."""
+        if not subject or subject == self.subject:
+            return self
+        if not self.is_service and DELEGATE_ROLE not in self.roles:
+            raise PermissionDenied(
+                f"{self.subject} may not act for anybody else",
+                reason="NOT_A_DELEGATE",
+                fix=f"leave on_behalf_of out, or have your org's issuer give the program the role {DELEGATE_ROLE}",
+                roles=",".join(sorted(self.roles)),
+            )
+        return replace(self, on_behalf_of=subject)
 
     @property
     def is_service(self) -> bool:

@@ -225,7 +225,7 @@ class Connection:
         )
 
     def needs_user(self, user: str, link: str) -> Conflict:
-        """The error of a call for somebody who has to sign in, with a link that is theirs alone, where there is one."""
+        """The error of a call for somebody who has to sign in, with a link that is theirs alone."""
         return Conflict(
             f"{user} has to sign in at {self.provider.host} for {self.name.connection}",
             reason="CONNECTION_NEEDS_REAUTH",
@@ -234,7 +234,7 @@ class Connection:
             installation=self.name.connection,
             host=self.provider.host,
             user=user,
-            **({"link": link} if link else {}),
+            link=link,
         )
 
     def check_mode(self, *, per_user: bool) -> None:

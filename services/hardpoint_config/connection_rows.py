@@ -66,8 +66,9 @@ _DELETE_OWN = text(
     "DELETE FROM user_connections WHERE org = :org AND id = :id AND (owner = :owner OR :owner = '') RETURNING true"
 )
 _DELETE = text("DELETE FROM connections WHERE org = :org AND id = :id RETURNING true")
-_KEY = text("SELECT provider->>'setting' FROM connections WHERE org = :org AND id = :id"
-    " AND (state <> 'PENDING' OR per_user)")
+_KEY = text(
+    "SELECT provider->>'setting' FROM connections WHERE org = :org AND id = :id AND (state <> 'PENDING' OR per_user)"
+)
 _KEY_IDS = text(
     "SELECT key_id FROM connections WHERE key_id IS NOT NULL UNION SELECT key_id FROM sign_ins"
     " UNION SELECT key_id FROM user_connections WHERE key_id IS NOT NULL"

@@ -117,5 +117,3 @@ class People:
             if len(self._links) > MOST_LINKS:
                 self._links.popitem(last=False)
         return link
-
-

@@ -1,4 +1,4 @@
-"""Owns that deleted tokens are given back at their provider (RFC 7009): afterwards, a few times, and never waited for."""
+"""Owns that deleted tokens are given back at their provider (RFC 7009): afterwards, a few times, awaited by nobody."""
 
 import asyncio
 import contextlib

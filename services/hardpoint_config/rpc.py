@@ -183,7 +183,7 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         return config_pb2.BeginConnectionResponse(authorization_url=url, expire_time=expire_time)
 
     async def CompleteOwnConnection(
-        self, request: config_pb2.CompleteConnectionRequest, context: Context
+        self, request: config_pb2.CompleteOwnConnectionRequest, context: Context
     ) -> config_pb2.Connection:
         connection = await self._connections.complete(
             caller(context),
@@ -196,7 +196,7 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         return connection_to_proto(connection)
 
     async def DeleteOwnConnection(
-        self, request: config_pb2.DeleteConnectionRequest, context: Context
+        self, request: config_pb2.DeleteOwnConnectionRequest, context: Context
     ) -> config_pb2.DeleteConnectionResponse:
         who = caller(context)
         await self._people.delete(who, ConnectionName.parse(request.name), who.subject, request_fingerprint(request))

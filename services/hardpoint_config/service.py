@@ -13,8 +13,8 @@ from hardpoint_config.changes import Changes, announce
 from hardpoint_config.connection import ConnectionState
 from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring
-from hardpoint_config.people import People
 from hardpoint_config.domain import Lease, LeasedValues, Secret, SecretValue, Settings, SettingsChange
+from hardpoint_config.people import People
 from hardpoint_config.signatures import Signed, Verdict
 from hardpoint_config.store import Store, Transaction
 from hardpoint_kit.audit import record

@@ -176,13 +176,13 @@ class Transaction:
         return {*(await self.connection.scalars(_KEY_IDS)).all(), *await self.connections.key_ids()}
 
     async def add_lease(self, token_hash: bytes, settings: SettingsName, expires_at: datetime, owner: str) -> None:
-        """Write down that whoever holds the token may read a document until then, with an account of `owner` or none."""
+        """Write down that whoever holds the token may read a document until then, with the token of `owner`."""
         key = {"org": settings.org, "settings": settings.installation}
         given = {**key, "hash": token_hash, "expires_at": expires_at, "owner": owner}
         await self.connection.execute(_ADD_LEASE, given)
 
     async def lease(self, token_hash: bytes, now: datetime) -> tuple[SettingsName, datetime, str] | None:
-        """Return what a token is for, when that ends, and whose account it opens; None for an unknown or expired one."""
+        """Return what a token is for, when that ends, and whose token it opens; None for an unknown or expired one."""
         row = (await self.connection.execute(_LEASE, {"hash": token_hash, "now": now})).one_or_none()
         return (SettingsName(row.org, row.settings), row.expires_at.astimezone(UTC), row.owner) if row else None
 

@@ -48,7 +48,8 @@ def test_every_write_can_be_repeated_safely(method):
     never_repeated = {"CallAction", "TestAction", "CreateLease", "WatchChanges", "WatchFiles"}
     never_repeated |= {"Execute", "ExecuteToEnd", "CancelExecution"}
     # A link and a state are good once; the answer that is kept would be what makes them so.
-    never_repeated |= {"BeginConnection", "CompleteConnection", "ConnectClient"}
+    never_repeated |= {"BeginConnection", "CompleteConnection", "ConnectClient", "ConnectUsers"}
+    never_repeated |= {"BeginOwnConnection", "CompleteOwnConnection"}
     # A ticket is for one execution, and what an execution saves is asked for by it alone.
     never_repeated |= {"CreateFileTicket", "SaveFile"}
     # The sender repeats it, under its own name for it.

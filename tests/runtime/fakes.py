@@ -7,7 +7,7 @@ from typing import Any
 
 from hardpoint_kit.caller import current_caller
 from hardpoint_kit.documents import to_value
-from hardpoint_kit.errors import HardpointError, NotFound, Unavailable
+from hardpoint_kit.errors import Conflict, HardpointError, NotFound, Unavailable
 from hardpoint_kit.names import (
     CapabilityName,
     ConnectionName,
@@ -69,6 +69,8 @@ class FakeConfig:
         self.settings: dict[str, dict[str, Any]] = {}
         self.leased: list[str] = []
         self.expires = FAR
+        self.per_user = False
+        self.not_connected: set[str] = set()
         self.watchers: list[asyncio.Queue[tuple[SettingsName, ...] | HardpointError]] = []
         self.watch_refused = False
         self.deleted: list[str] = []
@@ -83,9 +85,11 @@ class FakeConfig:
     async def values(self, settings: SettingsName) -> Mapping[str, Any]:
         return self.settings.get(str(settings), {})
 
-    async def lease(self, settings: SettingsName) -> Ticket:
-        self.leased.append(str(settings))
-        return Ticket(f"lease-{len(self.leased)}", self.expires)
+    async def lease(self, settings: SettingsName, user: str) -> Ticket:
+        self.leased.append(f"{settings} {user}".strip())
+        if user and user in self.not_connected:
+            raise Conflict(f"{user} has to sign in", reason="CONNECTION_NEEDS_REAUTH", user=user)
+        return Ticket(f"lease-{len(self.leased)}", self.expires, self.per_user)
 
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         self.offered.append((str(connection), oauth2))

@@ -113,10 +113,10 @@ class System:
             await process.kill()
             await process.start()
 
-    def cli_environment(self, org: str, roles: Sequence[str] = ("admin",)) -> dict[str, str]:
+    def cli_environment(self, org: str, roles: Sequence[str] = ("admin",), subject: str = "tester") -> dict[str, str]:
         """What the command line needs to reach the deployment."""
         addresses = {f"HARDPOINT_{unit.upper()}_ADDRESS": place for unit, place in self.deployment.addresses().items()}
-        login = {"HARDPOINT_ADDRESS": self.deployment.address, "HARDPOINT_TOKEN": self.token(org, roles)}
+        login = {"HARDPOINT_ADDRESS": self.deployment.address, "HARDPOINT_TOKEN": self.token(org, roles, subject)}
         return {**addresses, **login}
 
 

@@ -4,16 +4,23 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pytest
 from demo.daemon import free_port
 
+from hardpoint.config.v1 import config_pb2
 from hardpoint.registry.v1 import registry_pb2
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2
+from hardpoint_client import Hardpoint
+from hardpoint_kit.errors import Conflict, PermissionDenied
 from hardpoint_manifest.check import check
 from hardpoint_manifest.load import load
 from providers import CLIENT_ID, CLIENT_SECRET
+from serving import eventually
 
 from .conftest import EXAMPLES, System
 
@@ -31,13 +38,15 @@ def slack_as_checked() -> bytes:
     return json.dumps(document).encode()
 
 
-async def sign_in(system: System, org: str, *arguments: str) -> Any:
+async def sign_in(
+    system: System, org: str, *arguments: str, roles: Sequence[str] = ("admin",), subject: str = "tester"
+) -> Any:
     """`hardpoint connect` in a terminal, and a person who consents in a browser; what the command answered."""
     system.identity.redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "hardpoint_cli.main", "connect", "slack-integration", *arguments,
         "--redirect", system.identity.redirect_uri, "--json",
-        env={**os.environ, **system.cli_environment(org), "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, **system.cli_environment(org, roles, subject), "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None
@@ -93,6 +102,76 @@ async def test_slack_by_signing_in(system, client, agent, org):
     log = system.deployment.log()
     for secret in system.identity.secrets:
         assert secret not in log
+
+
+async def test_each_person_by_signing_in(system, client, agent, org):
+    system.identity.expires_in = 3600
+    pushed = await client.push(slack_as_checked(), FILE)
+    release = await client.publish(pushed.release.name)
+    await client.install(release.name.partition("/releases/")[0], grants=release.manifest.authority)
+    offered = await client.installations.OfferConnection(
+        installation_pb2.OfferConnectionRequest(name=f"orgs/{org}/installations/slack-integration")
+    )
+    users = config_pb2.ConnectUsersRequest(
+        name=offered.connection,
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET.encode(),
+        redirect_uri=system.identity.redirect_uri,
+    )
+    await client.config.ConnectUsers(users)
+    await client.attach(agent.id, "slack-integration")
+
+    tokens = {}
+    for user in ("anna", "bob"):
+        connected = await sign_in(system, org, "--me", roles=("viewer",), subject=user)
+        assert (connected["state"], connected["user"]) == ("CONNECTION_STATE_ACTIVE", user)
+        tokens[user] = system.identity.access_tokens[-1]
+    bot = system.client(org, ("agent", "delegate"), "bot")
+    for user in ("anna", "bob", "anna"):
+        await system.client(org, ("agent",), user).call(agent.id, TOOL)
+        assert shown(system) == tokens[user]
+        await called_for(bot, f"orgs/{org}/agents/{agent.id}", user)
+        assert shown(system) == tokens[user]
+
+    before = len(system.slack.asked)
+    with pytest.raises(Conflict) as refused:
+        await called_for(bot, f"orgs/{org}/agents/{agent.id}", "eve")
+    assert (refused.value.reason, refused.value.metadata["user"]) == ("CONNECTION_NEEDS_REAUTH", "eve")
+    with pytest.raises(PermissionDenied):
+        await called_for(client, f"orgs/{org}/agents/{agent.id}", "anna")
+    assert len(system.slack.asked) == before
+
+    # What a call answered with leads eve to her own account, and nobody else.
+    system.identity.redirect_uri = users.redirect_uri
+    link = urlsplit(refused.value.metadata["link"])
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        page = await browser.get(f"http://{system.identity.server.address}{link.path}?{link.query}")
+    ended = {key: values[0] for key, values in parse_qs(urlsplit(page.headers["location"]).query).items()}
+    completed = config_pb2.CompleteOwnConnectionRequest(name=offered.connection, **ended)
+    with pytest.raises(Conflict):
+        await system.client(org, ("admin",), "mallory").config.CompleteOwnConnection(completed)
+    await system.client(org, ("viewer",), "eve").config.CompleteOwnConnection(completed)
+    await called_for(bot, f"orgs/{org}/agents/{agent.id}", "eve")
+    assert shown(system) == system.identity.access_tokens[-1]
+
+    await client.config.DeleteUserConnection(
+        config_pb2.DeleteUserConnectionRequest(name=offered.connection, user="anna")
+    )
+
+    async def refused_now() -> bool:
+        try:
+            await called_for(bot, f"orgs/{org}/agents/{agent.id}", "anna")
+        except Conflict as error:
+            return error.reason == "CONNECTION_NEEDS_REAUTH"
+        return False
+
+    await eventually(refused_now)
+    await called_for(bot, f"orgs/{org}/agents/{agent.id}", "bob")
+    assert shown(system) == tokens["bob"]
+
+
+async def called_for(client: Hardpoint, agent: str, user: str) -> None:
+    await client.agents.CallAction(agent_pb2.CallActionRequest(agent=agent, action=TOOL, on_behalf_of=user))
 
 
 def shown(system: System) -> str:

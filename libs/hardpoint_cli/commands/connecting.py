@@ -1,4 +1,4 @@
-"""Signing in at a provider for an installation: `connect`, `connection`, `disconnect`."""
+"""Signing in at a provider for an installation: `connect`, `connection`, `connections`, `disconnect`."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +14,12 @@ from hardpoint_cli.screen import done, note, show, table
 from hardpoint_cli.shell import Answer, command
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hardpoint.config.v1 import config_pb2
     from hardpoint_client import Hardpoint
+
+    Complete = Callable[[str, dict[str, str]], Awaitable[config_pb2.Connection]]
 
 REDIRECT = "http://127.0.0.1:8976/callback"
 SIGN_IN_SECONDS = 600.0
@@ -30,10 +34,20 @@ def add(app: typer.Typer) -> None:
         examples=[
             "hardpoint connect slack-integration",
             "hardpoint connect slack-integration --client-id 123.456 --paste",
+            "hardpoint connect slack-integration --each-user",
+            "hardpoint connect slack-integration --me",
         ],
     )(connect_installation)
     command(app, "connection", panel=SET, examples=["hardpoint connection slack-integration"])(connection)
-    command(app, "disconnect", panel=SET, examples=["hardpoint disconnect slack-integration"])(disconnect)
+    command(
+        app, "connections", panel=SET, examples=["hardpoint connections", "hardpoint connections slack-integration"]
+    )(connections)
+    command(
+        app,
+        "disconnect",
+        panel=SET,
+        examples=["hardpoint disconnect slack-integration", "hardpoint disconnect slack-integration --me"],
+    )(disconnect)
 
 
 async def connect_installation(
@@ -47,6 +61,13 @@ async def connect_installation(
     paste: Annotated[
         bool, typer.Option("--paste", help="Listen nowhere: paste the address that the browser ends at.")
     ] = False,
+    each_user: Annotated[
+        bool, typer.Option("--each-user", help="Have each person sign in for themselves, by your OAuth app.")
+    ] = False,
+    me: Annotated[bool, typer.Option("--me", help="Sign in for yourself alone, where each person does.")] = False,
+    answer: Annotated[
+        str, typer.Option(metavar="URL", help="With --me: the address that a call's link ended at.")
+    ] = "",
 ) -> Answer:
     """Sign in at the provider of an API, so that agents can call it in your name; its tokens are renewed by themselves.
 
@@ -59,13 +80,26 @@ async def connect_installation(
     from hardpoint_cli.documents import document
     from hardpoint_cli.session import connect
 
+    if (me and each_user) or (answer and not me):
+        raise typer.BadParameter("say --each-user, or --me, and --answer with --me alone")
     async with connect() as client:
+        if me:
+            name = client.named("connections", installation)
+            made = await _signed_in_alone(client, name, redirect, paste, answer)
+            return Answer({"connection": document(made)}, done(f"you are connected to {_host(made)}"))
         name = client.named("installations", installation)
         offered = await client.installations.OfferConnection(installation_pb2.OfferConnectionRequest(name=name))
         known = await client.config.GetConnection(config_pb2.GetConnectionRequest(name=offered.connection))
         secret = b""
         if client_id or not known.client_id:
             client_id, secret = _client(known, client_id, redirect)
+        if each_user:
+            users = config_pb2.ConnectUsersRequest(
+                name=known.name, client_id=client_id, client_secret=secret, redirect_uri=redirect
+            )
+            made = await client.config.ConnectUsers(users)
+            said = f"each person signs in to {_host(made)} now: hardpoint connect {installation} --me"
+            return Answer({"connection": document(made)}, done(said))
         if known.provider.grant == "client_credentials":
             request = config_pb2.ConnectClientRequest(name=known.name, client_id=client_id, client_secret=secret)
             made = await client.config.ConnectClient(request)
@@ -73,7 +107,15 @@ async def connect_installation(
             begin = config_pb2.BeginConnectionRequest(
                 name=known.name, client_id=client_id, client_secret=secret, redirect_uri=redirect
             )
-            made = await _signed_in(client, begin, paste or urlsplit(redirect).scheme == "https")
+            begun = await client.config.BeginConnection(begin)
+
+            async def complete(state: str, told: dict[str, str]) -> config_pb2.Connection:
+                request = config_pb2.CompleteConnectionRequest(
+                    name=known.name, code=told["code"], state=state, iss=told.get("iss", "")
+                )
+                return await client.config.CompleteConnection(request)
+
+            made = await _signed_in(begun, redirect, paste, complete)
         scopes = f", with {', '.join(made.scopes)}" if made.scopes else ""
         return Answer({"connection": document(made)}, done(f"{installation} is connected to {_host(made)}{scopes}"))
 
@@ -99,16 +141,54 @@ async def connection(installation: Installation) -> Answer:
         return Answer({"connection": document(found)}, table(["", ""], rows, ""))
 
 
-async def disconnect(installation: Installation) -> Answer:
-    """Forget an installation's connection: client, tokens, everything. The provider is not told: revoke it there."""
+async def connections(
+    installation: Annotated[
+        str, typer.Argument(metavar="[INSTALLATION]", help="Show who signed in for this one; yours when left out.")
+    ] = "",
+) -> Answer:
+    """Show what you signed in to for yourself, or who did for an installation; tokens are shown to nobody."""
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.documents import document, moment, word
+    from hardpoint_cli.session import collect, connect
+
+    async with connect() as client:
+        if installation:
+            of_users = config_pb2.ListUserConnectionsRequest(name=client.named("connections", installation))
+            found = await collect(client.config.ListUserConnections, of_users, "connections")
+        else:
+            own = config_pb2.ListOwnConnectionsRequest(parent=client.org)
+            found = await collect(client.config.ListOwnConnections, own, "connections")
+        rows = [(one.name.rpartition("/")[2], one.user, word(one, "state"), moment(one.connect_time)) for one in found]
+        head = ["installation", "person", "state", "since"]
+        return Answer({"connections": [document(one) for one in found]}, table(head, rows, "Nobody has signed in."))
+
+
+async def disconnect(
+    installation: Installation,
+    me: Annotated[bool, typer.Option("--me", help="Only what you signed in with yourself.")] = False,
+    user: Annotated[str, typer.Option(metavar="SUBJECT", help="Only what this person signed in with.")] = "",
+) -> Answer:
+    """Forget an installation's connection: client, tokens, everything, of people too.
+
+    Where the provider has a revocation URL, the tokens are given back there afterwards; else revoke them yourself.
+    """
     from hardpoint.config.v1 import config_pb2
     from hardpoint_cli.session import connect
     from hardpoint_client.client import new_request_id
 
+    if me and user:
+        raise typer.BadParameter("say --me or --user")
     async with connect() as client:
-        name = client.named("connections", installation)
-        await client.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=name, request_id=new_request_id()))
-        return Answer({"connection": name}, done(f"{installation} is not connected now; revoke it at the provider"))
+        name, id = client.named("connections", installation), new_request_id()
+        if me:
+            await client.config.DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=name, request_id=id))
+        elif user:
+            request = config_pb2.DeleteUserConnectionRequest(name=name, user=user, request_id=id)
+            await client.config.DeleteUserConnection(request)
+        else:
+            await client.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=name, request_id=id))
+        who = "your account" if me else f"the account of {user}" if user else installation
+        return Answer({"connection": name}, done(f"{who} is not connected now"))
 
 
 def _client(known: "config_pb2.Connection", client_id: str, redirect: str) -> tuple[str, bytes]:
@@ -124,38 +204,56 @@ def _client(known: "config_pb2.Connection", client_id: str, redirect: str) -> tu
     return client_id, secret.encode()
 
 
+async def _signed_in_alone(
+    client: "Hardpoint", name: str, redirect: str, paste: bool, answer: str
+) -> "config_pb2.Connection":
+    """What a person signed in with for themselves: from the beginning, or by the link that a call answered with."""
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.redirect import answer_of
+
+    async def complete(state: str, told: dict[str, str]) -> config_pb2.Connection:
+        request = config_pb2.CompleteOwnConnectionRequest(
+            name=name, code=told["code"], state=state, iss=told.get("iss", "")
+        )
+        return await client.config.CompleteOwnConnection(request)
+
+    if answer:
+        told = answer_of(answer)
+        return await _completed(complete, told.get("state", ""), told)
+    begin = config_pb2.BeginOwnConnectionRequest(name=name, redirect_uri=redirect)
+    return await _signed_in(await client.config.BeginOwnConnection(begin), redirect, paste, complete)
+
+
 async def _signed_in(
-    client: "Hardpoint", begin: "config_pb2.BeginConnectionRequest", paste: bool
+    begun: "config_pb2.BeginConnectionResponse", redirect_uri: str, paste: bool, complete: "Complete"
 ) -> "config_pb2.Connection":
     from hardpoint_cli.redirect import answer_of, listening
     from hardpoint_kit.errors import DeadlineExceeded, Unavailable
 
-    begun = await client.config.BeginConnection(begin)
     state = answer_of(begun.authorization_url).get("state", "")
-    if paste:
+    if paste or urlsplit(redirect_uri).scheme == "https":
         _show_link(begun.authorization_url, open_it=False)
         told = answer_of(asked("The address that the browser ends at"))
-        return await _completed(client, begin.name, state, told)
+        return await _completed(complete, state, told)
     try:
-        async with listening(begin.redirect_uri, state) as redirect:
+        async with listening(redirect_uri, state) as redirect:
             _show_link(begun.authorization_url, open_it=on_terminal())
             try:
                 async with asyncio.timeout(SIGN_IN_SECONDS):
                     told = await redirect.answered
             except TimeoutError:
                 raise DeadlineExceeded("nobody signed in within ten minutes", fix="connect again") from None
-            made = await _completed(client, begin.name, state, told)
+            made = await _completed(complete, state, told)
             redirect.tell("Connected", "You can close this page and go back to your terminal.")
             return made
     except OSError as error:
         raise Unavailable(
-            f"{urlsplit(begin.redirect_uri).netloc} cannot be listened on: {error.strerror}",
+            f"{urlsplit(redirect_uri).netloc} cannot be listened on: {error.strerror}",
             fix="say --paste, or another port with --redirect, which your OAuth app must have in its list",
         ) from error
 
 
-async def _completed(client: "Hardpoint", name: str, state: str, told: dict[str, str]) -> "config_pb2.Connection":
-    from hardpoint.config.v1 import config_pb2
+async def _completed(complete: "Complete", state: str, told: dict[str, str]) -> "config_pb2.Connection":
     from hardpoint_kit.errors import Conflict
 
     if told.get("state") != state or not (told.get("code") or told.get("error")):
@@ -164,8 +262,7 @@ async def _completed(client: "Hardpoint", name: str, state: str, told: dict[str,
         )
     if error := told.get("error"):
         raise Conflict(f"the provider says {error}", reason="SIGN_IN_REFUSED", fix="connect again, and consent")
-    request = config_pb2.CompleteConnectionRequest(name=name, code=told["code"], state=state, iss=told.get("iss", ""))
-    return await client.config.CompleteConnection(request)
+    return await complete(state, told)
 
 
 def _show_link(url: str, open_it: bool) -> None:

@@ -20,6 +20,8 @@ class Ticket:
 
     token: str
     expires_at: datetime
+    per_user: bool = False
+    """Whether it is good for the calls of one person alone."""
 
 
 Handle = Mapping[str, Any]
@@ -96,6 +98,8 @@ class Execution:
     """Whether other executions of the run may follow."""
     context: CallContext = NOTHING
     """What it may see of what the agent knows; the handles of its files are in `files`."""
+    user: str = ""
+    """Whose accounts it uses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,12 @@ class Run:
     usage: Usage
     trace_id: str
     subject: str
+    on_behalf_of: str = ""
+
+    @property
+    def user(self) -> str:
+        """Whose accounts it uses."""
+        return self.on_behalf_of or self.subject
 
     @property
     def ended_at(self) -> datetime:

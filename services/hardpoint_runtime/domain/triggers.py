@@ -97,9 +97,13 @@ class Trigger:
     event: str
     installation: str
     revision: Revision
+    made_by: str = ""
+    """Who made or changed it last: whoever says what it does answers for it with their own accounts."""
 
     @classmethod
-    def new(cls, name: TriggerName, asked: Asked, installation: InstallationName, at: datetime) -> Self:
+    def new(
+        cls, name: TriggerName, asked: Asked, installation: InstallationName, at: datetime, made_by: str = ""
+    ) -> Self:
         """A trigger that accepts events; raises InvalidArgument for what is written wrongly."""
         kind = asked.type
         if kind is None:
@@ -122,10 +126,11 @@ class Trigger:
             event=asked.event,
             installation=installation.installation,
             revision=Revision.first(at),
+            made_by=made_by,
         )
         return made.checked().planned(at)
 
-    def changed(self, asked: Asked, mask: Iterable[str], at: datetime) -> Self:
+    def changed(self, asked: Asked, mask: Iterable[str], at: datetime, made_by: str) -> Self:
         """The trigger with what the mask names; raises InvalidArgument for any other path, and as `new` does."""
         patch = replace(
             self,
@@ -137,7 +142,8 @@ class Trigger:
             schedule=asked.schedule,
             time_zone=asked.time_zone,
         )
-        changed = replace(apply_mask(self, patch, mask, _UPDATABLE), revision=self.revision.next(at)).checked()
+        masked = apply_mask(self, patch, mask, _UPDATABLE)
+        changed = replace(masked, revision=self.revision.next(at), made_by=made_by).checked()
         return (
             changed.planned(at) if (self.schedule, self.time_zone) != (changed.schedule, changed.time_zone) else changed
         )
@@ -188,7 +194,8 @@ class Trigger:
     @property
     def caller(self) -> Caller:
         """Who asks for the runs that it starts."""
-        return Caller(subject=str(self.name), org=self.name.org, roles=frozenset({"agent"}), via="units/runtime")
+        who = Caller(subject=str(self.name), org=self.name.org, roles=frozenset({"agent"}), via="units/runtime")
+        return replace(who, on_behalf_of=self.made_by)
 
     def admits(self, variables: Mapping[str, Any]) -> bool:
         """Whether an event fulfils the filter; raises ExpressionError where it cannot be told."""

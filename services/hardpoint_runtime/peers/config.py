@@ -36,8 +36,8 @@ class Config(Protocol):
     async def values(self, settings: SettingsName) -> Mapping[str, Any]:
         """The values that are no secrets, by key."""
 
-    async def lease(self, settings: SettingsName) -> Ticket:
-        """A ticket to the values of a settings document."""
+    async def lease(self, settings: SettingsName, user: str) -> Ticket:
+        """A ticket to the values of a settings document, with a person's token where each signs in for themselves."""
 
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         """Say where one signs in for a settings document; raises InvalidArgument for a place that is not public."""
@@ -70,10 +70,10 @@ class GrpcConfig:
         found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
         return {key: value for key, value in from_struct(found.values).items() if value is not None}
 
-    async def lease(self, settings: SettingsName) -> Ticket:
+    async def lease(self, settings: SettingsName, user: str) -> Ticket:
         """See Config."""
-        lease = await self._stub.CreateLease(config_pb2.CreateLeaseRequest(settings=str(settings)))
-        return Ticket(lease.token, lease.expire_time.ToDatetime(tzinfo=UTC))
+        lease = await self._stub.CreateLease(config_pb2.CreateLeaseRequest(settings=str(settings), user=user))
+        return Ticket(lease.token, lease.expire_time.ToDatetime(tzinfo=UTC), lease.per_user)
 
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         """See Config."""

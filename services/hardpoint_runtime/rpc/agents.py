@@ -142,7 +142,7 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
     async def CallAction(self, request: agent_pb2.CallActionRequest, context: Context) -> agent_pb2.CallActionResponse:
         """Run an action for an agent."""
         answer = await self._calls.call_action(
-            caller(context),
+            caller(context).acting_for(request.on_behalf_of),
             AgentName.parse(request.agent, "agent"),
             request.action,
             from_struct(request.input),

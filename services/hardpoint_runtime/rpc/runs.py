@@ -63,6 +63,7 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         usage=usage_to_proto(run.usage),
         trace_id=run.trace_id,
         subject=run.subject,
+        on_behalf_of=run.on_behalf_of,
     )
 
 

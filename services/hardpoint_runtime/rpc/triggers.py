@@ -155,6 +155,7 @@ def trigger_to_proto(trigger: Trigger, url: str) -> trigger_pb2.Trigger:
         create_time=trigger.revision.created_at,
         update_time=trigger.revision.updated_at,
         etag=trigger.revision.etag,
+        made_by=trigger.made_by,
     )
 
 

@@ -31,7 +31,7 @@ class WorkflowRpc(RunRpc):
     async def StartRun(self, request: run_pb2.StartRunRequest, context: Context) -> run_pb2.Run:
         """Begin a run."""
         run = await self._workflows.start(
-            caller(context),
+            caller(context).acting_for(request.on_behalf_of),
             AgentName.parse(request.agent, "agent"),
             request.action,
             from_struct(request.input),

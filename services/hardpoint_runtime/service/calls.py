@@ -248,12 +248,15 @@ class Calls:
         id: str,
         key: str,
         seconds: float | None,
+        user: str,
     ) -> Ended:
-        """Run one attempt of a step, which `id` names, for so many seconds; nothing is recorded.
+        """Run one attempt of a step, which `id` names, for so many seconds, with a person's accounts.
+
+        Nothing is recorded.
 
         `check` raises, at the last moment, when it is not to begin. Raises only for one that did not begin.
         """
-        execution = await self.execution(plan, run, value, None)
+        execution = await self.execution(plan, run, value, None, user)
         await check()
         limit = execution.wall_seconds if seconds is None else min(seconds, execution.wall_seconds)
         timeout = limit + QUEUE_SECONDS
@@ -284,7 +287,7 @@ class Calls:
         self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None, key: str
     ) -> tuple[Record, Ended]:
         """Execute and say what is to be recorded; what the caller cancels is recorded here."""
-        execution = await self.execution(plan, run, value, remaining)
+        execution = await self.execution(plan, run, value, remaining, caller.user)
         if key:
             execution = replace(execution, idempotency_key=key)
         started_at, started = self._clock.now(), time.perf_counter()
@@ -305,6 +308,7 @@ class Calls:
                     usage=ended.usage,
                     trace_id=trace_id(),
                     subject=caller.subject,
+                    on_behalf_of=caller.on_behalf_of,
                 ),
                 plan.counted_for,
                 exercised(plan.grants, ended.used),
@@ -336,12 +340,16 @@ class Calls:
         return replace(
             execution,
             artifact_ticket=await self._tickets.artifact(execution.run.org, plan.release.name),
-            lease_token=await self._tickets.lease(plan.settings) if plan.settings else "",
-            callees=await self._composition.allowed(execution.run.org, plan.callees) if plan.callees else (),
+            lease_token=await self._tickets.lease(plan.settings, execution.user) if plan.settings else "",
+            callees=await self._composition.allowed(execution.run.org, plan.callees, execution.user)
+            if plan.callees
+            else (),
         )
 
-    async def execution(self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None) -> Execution:
-        """What the executor is asked to do, with its tickets; raises as Tickets does."""
+    async def execution(
+        self, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None, user: str
+    ) -> Execution:
+        """What the executor is asked to do for somebody, with its tickets; raises as Tickets does."""
         limit, timeout = self._limit_seconds, self._limit_seconds + QUEUE_SECONDS
         if remaining is not None:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
@@ -368,6 +376,7 @@ class Calls:
             oversize_to_file=plan.oversize_to_file,
             installation=plan.counted_for.installation if plan.counted_for else "",
             context=known,
+            user=user,
         )
         return await self._with_tickets(plan, execution)
 

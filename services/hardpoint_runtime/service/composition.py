@@ -35,9 +35,9 @@ class Composition:
         async with self._store.transaction(SYSTEM(org)) as tx:
             return (await tx.snapshots.directory(org, release)).callees(release)
 
-    async def allowed(self, org: str, callees: Callees) -> tuple[Allowed | Refused, ...]:
-        """Callees with their tickets; one whose tickets cannot be had is refused when it is called."""
-        return tuple(await asyncio.gather(*(self._allowed(org, callee) for callee in callees)))
+    async def allowed(self, org: str, callees: Callees, user: str) -> tuple[Allowed | Refused, ...]:
+        """Callees with their tickets, for somebody; one whose tickets cannot be had is refused when it is called."""
+        return tuple(await asyncio.gather(*(self._allowed(org, callee, user) for callee in callees)))
 
     def drop(self, org: str, callees: Callees) -> None:
         """Forget the tickets of callees."""
@@ -46,14 +46,14 @@ class Composition:
                 self._tickets.drop(org, callee.installed.release.name, callee.installed.settings)
                 self.drop(org, callee.callees)
 
-    async def _allowed(self, org: str, callee: Callee | Refused) -> Allowed | Refused:
+    async def _allowed(self, org: str, callee: Callee | Refused, user: str) -> Allowed | Refused:
         if isinstance(callee, Refused):
             return callee
         installed = callee.installed
         try:
             artifact = await self._tickets.artifact(org, installed.release.name)
-            lease = await self._tickets.lease(installed.settings) if installed.settings else ""
+            lease = await self._tickets.lease(installed.settings, user) if installed.settings else ""
         except HardpointError as error:
             facts = {**error.metadata, "installation": str(installed.name)}
             return Refused(callee.name, error.reason, error.message, error.fix, facts)
-        return Allowed(callee, artifact, lease, await self.allowed(org, callee.callees))
+        return Allowed(callee, artifact, lease, await self.allowed(org, callee.callees, user))

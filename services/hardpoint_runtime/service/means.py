@@ -27,4 +27,5 @@ class Means:
 
     def caller(self, workflow: Workflow) -> Caller:
         """Who acts in a run: this unit, for whoever started it."""
-        return Caller(workflow.run.subject, workflow.name.org, frozenset({SERVICE_ROLE}))
+        run = workflow.run
+        return Caller(run.subject, run.name.org, frozenset({SERVICE_ROLE}), on_behalf_of=run.on_behalf_of)

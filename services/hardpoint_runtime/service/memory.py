@@ -45,6 +45,11 @@ class Memory(Generic[K, V]):
             if not task.done() or not self._good(task) or stale(task.result()):
                 del self._making[key]
 
+    def drop_keys(self, which: Callable[[K], bool]) -> None:
+        """Forget the values of some keys."""
+        for key in [key for key in self._making if which(key)]:
+            del self._making[key]
+
     def clear(self) -> None:
         """Forget everything."""
         self._making.clear()

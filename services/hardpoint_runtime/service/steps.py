@@ -200,7 +200,14 @@ class Stepper:
                 span.set_attributes({**attributes(plan, row.run), "hardpoint.step": row.step})
             try:
                 ended = await self._way.means.calls.attempt(
-                    plan, row.run, value, check, id=id, key=key, seconds=step.timeout_seconds
+                    plan,
+                    row.run,
+                    value,
+                    check,
+                    id=id,
+                    key=key,
+                    seconds=step.timeout_seconds,
+                    user=self._way.workflow.run.user,
                 )
                 return ended, True
             except HardpointError as error:

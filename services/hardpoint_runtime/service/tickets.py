@@ -34,7 +34,9 @@ class Tickets:
         self._clock = clock
         self._watched = False
         self._watching = Background(self._watch_forever)
-        self._leases: Memory[SettingsName, Ticket] = Memory(lambda t: self._watched and self._fresh(t), CAPACITY)
+        self._leases: Memory[tuple[SettingsName, str], Ticket] = Memory(
+            lambda t: self._watched and self._fresh(t), CAPACITY
+        )
         self._artifacts: Memory[tuple[str, ReleaseName], Ticket] = Memory(self._fresh, CAPACITY)
 
     async def start(self) -> None:
@@ -50,15 +52,26 @@ class Tickets:
         ticket = await self._artifacts.get((org, release), lambda: self._registry.artifact_ticket(release))
         return ticket.token
 
-    async def lease(self, settings: SettingsName) -> str:
-        """A lease of a settings document."""
-        return (await self._leases.get(settings, lambda: self._config.lease(settings))).token
+    async def lease(self, settings: SettingsName, user: str) -> str:
+        """A lease of a settings document for a person's calls.
+
+        One that was made for nobody is everybody's, unless config says that each person signs in for themselves: then
+        it opens no token, and theirs is made and remembered for them alone.
+        """
+        shared = await self._leases.get((settings, ""), lambda: self._config.lease(settings, ""))
+        if not shared.per_user or not user:
+            return shared.token
+        return (await self._leases.get((settings, user), lambda: self._config.lease(settings, user))).token
 
     def drop(self, org: str, release: ReleaseName, settings: SettingsName | None) -> None:
         """Forget what an executor refused."""
         self._artifacts.drop((org, release))
         if settings is not None:
-            self._leases.drop(settings)
+            self._forget({settings})
+
+    def _forget(self, settings: set[SettingsName]) -> None:
+        if settings:
+            self._leases.drop_keys(lambda key: key[0] in settings)
 
     def _fresh(self, ticket: Ticket) -> bool:
         return ticket.expires_at - self._clock.now() > LAST_USE
@@ -71,8 +84,7 @@ class Tickets:
                         # What was leased before the watch began may have changed before it, too.
                         self._leases.clear()
                         self._watched = True
-                    for settings in changed:
-                        self._leases.drop(settings)
+                    self._forget(set(changed))
             except HardpointError as error:
                 log = _log.warning if self._watched else _log.debug
                 log("changes of settings are not heard", reason=error.reason, problem=error.message)

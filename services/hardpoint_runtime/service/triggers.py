@@ -36,7 +36,7 @@ class Triggers:
         offer = snapshot.admit(ActionName.parse(asked.action))
 
         async def create(tx: Transaction) -> Trigger:
-            trigger = Trigger.new(name, asked, offer.attached.installation, self._clock.now())
+            trigger = Trigger.new(name, asked, offer.attached.installation, self._clock.now(), caller.subject)
             await tx.agents.get(name.agent_name, lock=True)
             await tx.triggers.add(trigger)
             facts = {"type": trigger.type, "runs": trigger.action, "verifier": trigger.verifier.kind}
@@ -64,7 +64,7 @@ class Triggers:
         async def update(tx: Transaction) -> Trigger:
             trigger = await tx.triggers.get(name, lock=True)
             check_etag(etag, trigger.revision.etag)
-            trigger = trigger.changed(asked, mask, self._clock.now())
+            trigger = trigger.changed(asked, mask, self._clock.now(), caller.subject)
             await tx.triggers.save(trigger)
             await tx.audit("trigger.update", name, verifier=trigger.verifier.kind, unsigned=trigger.allow_unsigned)
             return trigger

@@ -104,6 +104,7 @@ class Workflows:
             usage=Usage(),
             trace_id=trace_id(),
             subject=caller.subject,
+            on_behalf_of=caller.on_behalf_of,
         )
         given = {
             "input": dict(value),
@@ -217,6 +218,7 @@ class Workflows:
                 usage=Usage(),
                 trace_id=trace_id(),
                 subject=caller.subject,
+                on_behalf_of=caller.on_behalf_of,
             )
             forked = Workflow(
                 run,
@@ -259,7 +261,8 @@ class Workflows:
     ) -> Workflow:
         """Begin a run, or find the one that an earlier call began, and wait for it as `settled` does.
 
-        Raises Conflict CALL_ALTERED when that one was called otherwise: who approved it approved something else.
+        Raises Conflict CALL_ALTERED when that one was called otherwise, or for somebody else: who approved it approved
+        something else, and what it gave is whose accounts it used.
         """
         if run is None:
             workflow = await self.prepare(caller, agent, offer, value, context=context)
@@ -267,7 +270,8 @@ class Workflows:
         else:
             workflow = await self.get(caller, run)
             given = workflow.given.get("input")
-            if (workflow.run.agent, workflow.run.action, given) != (agent.agent, str(offer.name), dict(value)):
+            called = (workflow.run.user, workflow.run.agent, workflow.run.action, given)
+            if called != (caller.user, agent.agent, str(offer.name), dict(value)):
                 raise Conflict(
                     f"run {run} is of another call",
                     reason="CALL_ALTERED",

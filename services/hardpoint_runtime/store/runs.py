@@ -28,9 +28,9 @@ from hardpoint_runtime.store.rows import USAGE
 _WRITE = """
     WITH written AS (
         INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject)
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of)
         SELECT org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of
         FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING org, run
     ), used AS (
         INSERT INTO grant_uses AS g (org, installation, granted, writer, executions, last_used)
@@ -158,6 +158,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "usage": run.usage,
         "trace_id": run.trace_id,
         "subject": run.subject,
+        "on_behalf_of": run.on_behalf_of,
     }
 
 
@@ -207,4 +208,5 @@ def run_of(row: Row[Any]) -> Run:
         USAGE.validate_json(row.usage_json),
         row.trace_id,
         row.subject,
+        row.on_behalf_of,
     )

@@ -26,9 +26,9 @@ _CONTEXT = TypeAdapter(CallContext)
 
 _INSERT_RUN = text("""
     INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
-        started_at, duration_us, usage, trace_id, subject)
+        started_at, duration_us, usage, trace_id, subject, on_behalf_of)
     VALUES (:org, :run, :agent, :action, :release, :state, :reason, :message, :place, :fix, CAST(:facts AS jsonb),
-        :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject)
+        :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject, :on_behalf_of)
 """)
 _INSERT = text("""
     INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context)

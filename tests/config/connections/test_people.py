@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from config.calls import NAME, TOKEN, create, leased, read_settings, redeem, update
 from config.connections.conftest import CONNECTION, HOST, Held, Parties, refused
 from hardpoint.config.v1 import config_pb2
@@ -49,7 +50,7 @@ async def begin_own(config: Any, parties: Parties) -> str:
 
 
 async def complete_own(config: Any, **answer: str) -> Any:
-    return await config.CompleteOwnConnection(config_pb2.CompleteConnectionRequest(name=CONNECTION, **answer))
+    return await config.CompleteOwnConnection(config_pb2.CompleteOwnConnectionRequest(name=CONNECTION, **answer))
 
 
 async def connect_own(config: Any, parties: Parties) -> str:
@@ -120,9 +121,9 @@ async def test_one_sees_ones_own_and_an_operator_that_there_are_some(
     await parties.config.DeleteUserConnection(delete)
     await refused(lease_for(parties.runtime, "anna"), "CONNECTION_NEEDS_REAUTH")
     assert await token_for(parties.runtime, "bob") == parties.provider.access_tokens[-1]
-    await bob.DeleteOwnConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION, request_id="d1"))
+    await bob.DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=CONNECTION, request_id="d1"))
     with pytest.raises(NotFound):
-        await as_subject("eve").DeleteOwnConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION))
+        await as_subject("eve").DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=CONNECTION))
     deleted = [event for event in await audit() if event.action == "connection.delete"]
     assert [event.facts["user"] for event in deleted] == ["bob", "anna"]
 
@@ -187,7 +188,7 @@ async def test_a_renewal_that_comes_late_does_not_undo_a_new_sign_in(
     held = Held(parties.provider, b"refresh_token")
     waiting = asyncio.create_task(token_for(parties.runtime, "anna"))
     await held.asked()
-    await anna.DeleteOwnConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION))
+    await anna.DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=CONNECTION))
     fresh = await connect_own(anna, parties)
     held.end.set()
     assert await waiting == fresh

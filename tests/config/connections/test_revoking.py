@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from config.calls import delete_settings
 from config.conftest import KEYS
 from config.connections.conftest import CONNECTION, HOST, Parties, refused
 from config.connections.test_people import as_subject, connect_own, each_user, lease_for
-from config.calls import delete_settings
 from hardpoint.config.v1 import config_pb2
 from hardpoint_config.crypto import load_keyring
 from hardpoint_config.oauth import Providers
@@ -60,9 +60,7 @@ async def test_a_deleted_connection_is_given_back(parties: Parties, audit: Audit
     assert parties.provider.revoked == tokens
 
 
-async def test_everybodys_tokens_are_given_back_with_the_settings_document(
-    parties: Parties, as_subject: Any
-) -> None:
+async def test_everybodys_tokens_are_given_back_with_the_settings_document(parties: Parties, as_subject: Any) -> None:
     await each_user(parties, revocation_url=REVOKE)
     tokens = {await connect_own(as_subject(user), parties) for user in ("anna", "bob")}
     await delete_settings(parties.config, "orgs/acme/settings/weather")
@@ -78,7 +76,7 @@ async def test_one_persons_tokens_alone_are_given_back(parties: Parties, as_subj
     anna = as_subject("anna")
     token = await connect_own(anna, parties)
     kept = await connect_own(as_subject("bob"), parties)
-    await anna.DeleteOwnConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION))
+    await anna.DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=CONNECTION))
 
     async def given_back() -> bool:
         return token in parties.provider.revoked

@@ -1,0 +1,127 @@
+"""Whom a call is for: nobody says that of somebody else but who may, and nobody has a lease that is another's."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hardpoint.runtime.v1 import agent_pb2, run_pb2, trigger_pb2
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.documents import to_struct
+from hardpoint_kit.errors import HardpointError, NotFound, PermissionDenied
+from hardpoint_kit.names import SettingsName
+from hardpoint_kit.rpc.client import channel
+from runtime.conftest import AGENT, TOOL, Client, Dial, Fakes
+from runtime.factories import API_KEY, release
+from runtime.test_calls import watched
+from runtime.test_triggers import create, deliver, settled, slack_event
+
+SETTINGS = "orgs/acme/settings/weather"
+__all__ = ["deliver"]
+
+
+@pytest.fixture
+async def connected(client: Client, fakes: Fakes) -> Client:
+    """An admin of acme whose agent calls what each person signs in to."""
+    fakes.registry.add(release(requirements=(API_KEY,)))
+    fakes.config.keys[SETTINGS] = {"API_KEY"}
+    fakes.config.per_user = True
+    await client.create_agent()
+    await client.install()
+    await client.attach()
+    await watched(fakes)
+    return client
+
+
+async def call(client: Client, on_behalf_of: str = "") -> agent_pb2.CallActionResponse:
+    request = agent_pb2.CallActionRequest(
+        agent=AGENT, action=TOOL, input=to_struct({"location": "Oslo"}), on_behalf_of=on_behalf_of
+    )
+    return await client.agents.CallAction(request, timeout=30)
+
+
+def lent(fakes: Fakes) -> dict[str, set[str]]:
+    """The leases that executions had, by whom they were for."""
+    found: dict[str, set[str]] = {}
+    for execution in fakes.executor.executions:
+        made_for = fakes.config.leased[int(execution.lease_token.removeprefix("lease-")) - 1].removeprefix(SETTINGS)
+        found.setdefault(execution.user, set()).add(made_for.strip())
+    return found
+
+
+async def test_many_peoples_calls_at_once_have_each_their_own_lease(
+    connected: Client, server: Any, dial: Dial, fakes: Fakes
+) -> None:
+    people = {name: dial(server, role="agent", subject=name) for name in ("anna", "bob", "eve")}
+    fakes.config.not_connected = {"eve"}
+    found = await asyncio.gather(*(call(client) for client in [*people.values()] * 5), return_exceptions=True)
+    refused = [one for one in found if isinstance(one, HardpointError)]
+    assert [(one.reason, one.metadata["user"]) for one in refused] == [("CONNECTION_NEEDS_REAUTH", "eve")] * 5
+    assert lent(fakes) == {"anna": {"anna"}, "bob": {"bob"}}
+    assert fakes.config.leased.count(f"{SETTINGS} anna") == 1, "a warm call asks nobody"
+    fakes.config.tell((SettingsName("acme", "weather"),))
+    await watched(fakes)
+    await call(people["anna"])
+    assert fakes.config.leased.count(f"{SETTINGS} anna") == 2
+
+
+@pytest.mark.parametrize("role", ["agent", "operator", "admin"])
+async def test_nobody_is_somebody_else(connected: Client, server: Any, dial: Dial, fakes: Fakes, role: str) -> None:
+    eve = dial(server, role=role, subject="eve")
+    with pytest.raises(PermissionDenied) as refused:
+        await call(eve, "anna")
+    assert refused.value.reason == "NOT_A_DELEGATE"
+    with pytest.raises(PermissionDenied):
+        await eve.runs.StartRun(run_pb2.StartRunRequest(agent=AGENT, action=TOOL, on_behalf_of="anna"))
+    assert fakes.executor.executions == []
+    await call(eve, "eve")
+    assert lent(fakes) == {"eve": {"eve"}}
+
+
+async def test_a_delegate_says_whom_it_calls_for(
+    connected: Client, server: Any, keys: Any, cleanup: Any, fakes: Fakes
+) -> None:
+    def as_bot(org: str) -> Client:
+        opened = channel(f"127.0.0.1:{server.port}", token=keys.mint("bot", org, {"agent", "delegate"}))
+        cleanup.push_async_callback(opened.close)
+        return Client(opened)
+
+    bot = as_bot("acme")
+    for user in ("anna", "", "bob"):
+        answer = await call(bot, user)
+    assert lent(fakes) == {"anna": {"anna"}, "bot": {"bot"}, "bob": {"bob"}}
+    run = await connected.runs.GetRun(run_pb2.GetRunRequest(name=answer.run))
+    assert (run.subject, run.on_behalf_of) == ("bot", "bob")
+    with pytest.raises(NotFound):
+        await call(as_bot("other"), "anna")
+
+
+async def test_a_trigger_runs_as_who_made_it_until_somebody_changes_it(
+    connected: Client, server: Any, dial: Dial, fakes: Fakes, deliver: Callable[..., Any]
+) -> None:
+    anna = dial(server, role="operator", subject="anna")
+    made = await create(anna)
+    assert made.made_by == "anna"
+    await deliver(made, slack_event(event_id="Ev1"))
+    await settled(connected, "DELIVERED")
+    bob = dial(server, role="operator", subject="bob")
+    changed = await bob.triggers.UpdateTrigger(
+        trigger_pb2.UpdateTriggerRequest(
+            trigger=trigger_pb2.Trigger(name=made.name, display_name="mine"), update_mask={"paths": ["display_name"]}
+        )
+    )
+    assert changed.made_by == "bob"
+    await deliver(made, slack_event(event_id="Ev2"))
+    await settled(connected, "DELIVERED", "DELIVERED")
+    assert [execution.user for execution in fakes.executor.executions] == ["anna", "bob"]
+    assert lent(fakes) == {"anna": {"anna"}, "bob": {"bob"}}
+
+
+def test_only_a_delegate_or_a_unit_acts_for_others() -> None:
+    for roles in ({"agent"}, {"admin"}, {"operator", "builder"}, {"door"}):
+        with pytest.raises(PermissionDenied):
+            Caller("eve", "acme", frozenset(roles)).acting_for("anna")
+    assert Caller("bot", "acme", frozenset({"delegate"})).acting_for("anna").user == "anna"
+    assert Caller("units/runtime", "acme", frozenset({"service"})).acting_for("anna").user == "anna"
+    assert Caller("eve", "acme", frozenset({"agent"})).acting_for("").user == "eve"
