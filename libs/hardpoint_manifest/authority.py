@@ -33,8 +33,8 @@ PERMISSIONS: Final = MappingProxyType(
         "compute.light": "Light computation (< 1s)",
         "compute.moderate": "Moderate computation (< 10s)",
         "compute.heavy": "Heavy computation (< 60s)",
-        "integration.email": "Send emails",
-        "integration.calendar": "Access calendar",
+        "integration.email": "Send emails, and read those of a mailbox that is set",
+        "integration.calendar": "Read and change the calendars",
         "integration.crm": "Access CRM",
         "context.user": "Access user information",
         "context.conversation": "Access conversation history",
@@ -42,7 +42,7 @@ PERMISSIONS: Final = MappingProxyType(
     }
 )
 
-_UNSERVED = frozenset({"integration.calendar", "integration.crm"})
+_UNSERVED = frozenset({"integration.crm"})
 SERVED: Final = frozenset(PERMISSIONS) - _UNSERVED
 """The permissions that open something in this version; the others can be asked for and granted ahead of it."""
 

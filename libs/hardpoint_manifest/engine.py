@@ -37,6 +37,7 @@ class Library:
 
 LIBRARIES: Final = MappingProxyType(
     {
+        "icalendar": Library("Calendars and events as iCalendar writes them", ("icalendar",)),
         "jsonschema": Library("Check values against a JSON Schema", ("jsonschema",)),
         "numpy": Library("Arrays and linear algebra", ("numpy",)),
         "pandas": Library("Tables: group, join, aggregate", ("pandas",), slow=True),

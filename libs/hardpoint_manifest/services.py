@@ -1,4 +1,4 @@
-"""Services of the organisation that code asks for by permission: its database, its model, its mail.
+"""Services of the organisation that code asks for by permission: its database, its model, its mail, its calendar.
 
 What they need is nobody's to write down: a permission for one makes its settings and secrets requirements of the
 release, where the document does not declare them itself. None has to be set before the capability is used, since code
@@ -35,6 +35,10 @@ _CHAT: Final = (*_MODEL, Need("AI_MODEL", "string", "Model", "What the endpoint 
 _MAIL: Final = (
     Need("SMTP_URL", "secret", "Mail server", "smtp://user:password@host:587, or smtps:// for TLS from the start"),
     Need("EMAIL_FROM", "string", "Sender", "Ada <ada@example.com>"),
+    Need("IMAP_URL", "secret", "Mailbox", "imaps://user:password@host:993; where it is set, its mails can be read"),
+)
+_CALENDAR: Final = (
+    Need("CALDAV_URL", "secret", "Calendars", "https://user:password@host/path/, the path where the calendars are"),
 )
 
 NEEDS: Final = MappingProxyType(
@@ -49,6 +53,7 @@ NEEDS: Final = MappingProxyType(
             Need("AI_EMBEDDING_MODEL", "string", "Embedding model", "What the endpoint calls it"),
         ),
         "integration.email": _MAIL,
+        "integration.calendar": _CALENDAR,
     }
 )
 """What each permission needs."""

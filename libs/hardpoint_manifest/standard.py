@@ -67,6 +67,33 @@ _PASSAGE = _of(
     _required("text", "string"),
     _required("rank", "number"),
 )
+_RANGE = (
+    _required("calendar", "string"),
+    _required("start", "string"),
+    _required("end", "string"),
+    _optional("time_zone", "string", default="UTC"),
+)
+_FIELDS = (_optional("description", "string"), _optional("location", "string"), _optional("repeats", "string"))
+_WRITTEN = (_required("event", "string"), _required("etag", "string"))
+_EVENT = _of(
+    "object",
+    *_WRITTEN,
+    _required("uid", "string"),
+    _required("summary", "string"),
+    _required("start", "string"),
+    _required("end", "string"),
+    _required("all_day", "boolean"),
+    _required("recurring", "boolean"),
+    _required("busy", "boolean"),
+    _required("location", "string"),
+    _required("description", "string"),
+)
+_MAIL = tuple(_required(name, "string") for name in ("message", "from", "to", "cc", "subject", "date", "message_id"))
+_HEADER = (*_MAIL, _required("size", "integer"))
+_ONE_MAIL = (_required("message", "string"), _optional("folder", "string", default="INBOX"))
+_ATTACHED = _of("object", _required("name", "string"), _required("type", "string"), _required("size", "integer"))
+_LEFT_OUT = _required("left_out", "array", items=_of("string"))
+_CALENDAR = ("integration.calendar", "compute.moderate")
 _MODEL = _optional("model", "string")
 _ENCODING = _optional("encoding", "string", enum=("utf-8", "base64"), default="utf-8")
 _MESSAGE_ID = (_required("message_id", "string"),)
@@ -106,6 +133,61 @@ _ACTIONS = (
         idempotent=True,
     ),
     StandardAction(
+        "calendar.busy",
+        _CALENDAR,
+        _RANGE,
+        (
+            _required("busy", "array", items=_of("object", _required("start", "string"), _required("end", "string"))),
+            _LEFT_OUT,
+        ),
+        idempotent=True,
+    ),
+    StandardAction(
+        "calendar.calendars",
+        _CALENDAR,
+        (),
+        (
+            _required(
+                "calendars", "array", items=_of("object", _required("calendar", "string"), _required("name", "string"))
+            ),
+        ),
+        idempotent=True,
+    ),
+    StandardAction(
+        "calendar.create",
+        _CALENDAR,
+        (
+            _required("calendar", "string"),
+            _required("summary", "string"),
+            _required("start", "string"),
+            _optional("end", "string"),
+            _optional("time_zone", "string", default="UTC"),
+            *_FIELDS,
+        ),
+        _WRITTEN,
+        effect="write",
+        idempotent=True,
+    ),
+    StandardAction("calendar.delete", _CALENDAR, _WRITTEN, effect="write"),
+    StandardAction(
+        "calendar.events",
+        _CALENDAR,
+        (*_RANGE, _optional("limit", "integer", default=100)),
+        (_required("events", "array", items=_EVENT), _required("more", "boolean"), _LEFT_OUT),
+        idempotent=True,
+    ),
+    StandardAction(
+        "calendar.update",
+        _CALENDAR,
+        (
+            *_WRITTEN,
+            *(_optional(name, "string") for name in ("summary", "start", "end", "time_zone")),
+            *_FIELDS,
+        ),
+        _WRITTEN,
+        effect="write",
+    ),
+    StandardAction(
         "database.insert",
         ("data.write", "compute.moderate"),
         (_required("table", "string"), _required("data", "any")),
@@ -118,6 +200,41 @@ _ACTIONS = (
         ("data.read", "compute.moderate"),
         (_required("sql", "string"), _optional("params", "array")),
         (_required("rows", "array", items=_of("object")),),
+        idempotent=True,
+    ),
+    StandardAction(
+        "email.attachments",
+        ("integration.email", "file.write", "compute.moderate"),
+        _ONE_MAIL,
+        (_required("files", "array", items=_of("file")),),
+        effect="write",
+    ),
+    StandardAction(
+        "email.list",
+        ("integration.email", "compute.moderate"),
+        (
+            _optional("folder", "string", default="INBOX"),
+            *(_optional(name, "string") for name in ("from", "subject", "text", "since", "before")),
+            _optional("unseen", "boolean"),
+            _optional("limit", "integer", default=20),
+        ),
+        (
+            _required("messages", "array", items=_of("object", *_HEADER, _required("seen", "boolean"))),
+            _required("more", "boolean"),
+        ),
+        idempotent=True,
+    ),
+    StandardAction(
+        "email.read",
+        ("integration.email", "compute.moderate"),
+        _ONE_MAIL,
+        (
+            *_HEADER,
+            _required("text", "string"),
+            _required("html", "string"),
+            _required("truncated", "boolean"),
+            _required("attachments", "array", items=_ATTACHED),
+        ),
         idempotent=True,
     ),
     StandardAction(

@@ -15,7 +15,7 @@ from hardpoint_manifest.check import check
 from hardpoint_manifest.load import load_code
 from hardpoint_manifest.model import Manifest
 
-NAMES = ("ai", "database", "email", "files", "knowledge", "notify", "ocr", "validate")
+NAMES = ("ai", "calendar", "database", "email", "files", "knowledge", "notify", "ocr", "validate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,7 @@ def test_what_is_served_is_requests_services_files_and_time():
         *(f"data.{what}" for what in ("read", "write", "delete")),
         *(f"ai.{what}" for what in ("call", "embedding", "vision")),
         "integration.email",
+        "integration.calendar",
         *(f"compute.{tier}" for tier in COMPUTE_SECONDS),
         *(f"file.{what}" for what in ("read", "write", "temporary")),
     } == SERVED

@@ -264,7 +264,11 @@ ERRORS: dict[str, tuple[tuple[dict[str, Any], ...], list[str] | None, tuple[str,
     "an unknown action": (
         ({"id": "a", "type": "call", "action": "email.snd"},),
         None,
-        ("unknown-action", "nodes[1].action", "email has no action snd; it has email.send"),
+        (
+            "unknown-action",
+            "nodes[1].action",
+            "email has no action snd; it has email.attachments, email.list, email.read, email.send",
+        ),
     ),
     "a wrong type": (
         (transform("a"), parse()),

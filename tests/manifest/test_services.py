@@ -23,7 +23,8 @@ def checked(*permissions: str, **header: Any) -> Report:
         (["data.read", "data.delete"], {"DATABASE_URL": "secret", "DATABASE_TABLES": "string"}),
         (["ai.call"], {"AI_URL": "string", "AI_KEY": "secret", "AI_MODEL": "string"}),
         (["ai.embedding"], {"AI_URL": "string", "AI_KEY": "secret", "AI_EMBEDDING_MODEL": "string"}),
-        (["integration.email"], {"SMTP_URL": "secret", "EMAIL_FROM": "string"}),
+        (["integration.email"], {"SMTP_URL": "secret", "EMAIL_FROM": "string", "IMAP_URL": "secret"}),
+        (["integration.calendar"], {"CALDAV_URL": "secret"}),
         (["network.http.get", "file.read", "compute.heavy"], {}),
     ],
 )

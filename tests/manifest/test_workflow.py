@@ -269,7 +269,7 @@ ERRORS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], tuple[str, str, st
         (
             "unknown-action",
             "steps[0].action",
-            "email has no action sent; it has email.send",
+            "email has no action sent; it has email.attachments, email.list, email.read, email.send",
             "did you mean email.send?",
         ),
     ),

@@ -33,8 +33,10 @@ export interface This {
   db: Database;
   /** The organisation's model: AI_URL, AI_KEY, AI_MODEL. */
   ai: Ai;
-  /** The organisation's mail: the secret SMTP_URL, and EMAIL_FROM. */
+  /** The organisation's mail: the secrets SMTP_URL and IMAP_URL, and EMAIL_FROM. */
   email: Email;
+  /** The organisation's calendars: the secret CALDAV_URL. */
+  calendar: Calendar;
   /** Log a line. */
   log(message: unknown, level?: 'debug' | 'info' | 'warning' | 'error'): void;
   /** Say how far the action is, from 0 to 1. */
@@ -208,9 +210,42 @@ export interface Mail {
   attachments?: ({ name: string; data: string | Uint8Array; type?: string } | FileHandle)[];
 }
 
+export interface MailWanted {
+  folder?: string;
+  from?: string;
+  to?: string;
+  subject?: string;
+  text?: string;
+  since?: string;
+  before?: string;
+  unseen?: boolean;
+  limit?: number;
+}
+
+export interface MailFound {
+  message: string;
+  size: number;
+  seen: boolean;
+  header: string;
+}
+
 export interface Email {
-  /** Send a mail. Needs `integration.email`. */
+  /** Send a mail. All need `integration.email`. */
   send(mail: Mail): Promise<{ message_id: string }>;
+  /** The newest mails that fit; a header is the text of some lines of it, as the sender wrote them. */
+  search(wanted?: MailWanted): Promise<{ messages: MailFound[]; more: boolean }>;
+  /** A whole mail, as the bytes that it is. */
+  fetch(message: string, options?: { folder?: string }): Promise<Uint8Array>;
+}
+
+/** CalDAV as it stands, below the path of CALDAV_URL. All need `integration.calendar`. */
+export interface Calendar {
+  propfind(path: string, body: string, options?: { depth?: 0 | 1 }): Promise<string>;
+  report(path: string, body: string): Promise<string>;
+  get(path: string): Promise<{ text: string; etag: string }>;
+  /** Without an etag it has to be new. */
+  put(path: string, body: string, options?: { etag?: string }): Promise<{ etag: string }>;
+  delete(path: string, options?: { etag?: string }): Promise<void>;
 }
 
 /** Options of most: `column` where the data are rows. */

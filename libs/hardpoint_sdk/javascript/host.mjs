@@ -3,7 +3,7 @@
 // All asks the broker. The Python SDK offers the same in `host.py`. Nothing here is Node's own, so that it runs in other engines too.
 
 import { fromBase64, fromUtf8, joined, toBase64, toUtf8 } from './bytes.mjs';
-import { ai, database, email } from './services.mjs';
+import { ai, calendar, database, email } from './services.mjs';
 import { WebSocket } from './websocket.mjs';
 
 /** Of a stored file, in one frame. */
@@ -63,7 +63,7 @@ export function offered(door, send) {
     /** Handles of files that were shared with the agent, for file.open. Needs context.files. */
     files: async () => ask('context', 'files', {}),
   };
-  const services = { db: database(ask), ai: ai(ask), email: email(ask) };
+  const services = { db: database(ask), ai: ai(ask), email: email(ask), calendar: calendar(ask) };
   return { call, fetch, websocket, file: files(ask), context, log, progress, ...services };
 }
 

@@ -1,8 +1,8 @@
-// Owns what `this` offers of services that the organisation set up: its database, its model, its mail.
+// Owns what `this` offers of services that the organisation set up: database, model, mail, calendar.
 //
 // The Python SDK offers the same in `services.py`. Addresses and passwords stay outside: the broker knows them.
 
-import { toBase64, toUtf8 } from './bytes.mjs';
+import { fromBase64, joined, toBase64, toUtf8 } from './bytes.mjs';
 
 /**
  * The organisation's PostgreSQL: the secret DATABASE_URL, or another that the option `connection` names. Statements are
@@ -36,13 +36,12 @@ export function ai(ask) {
   };
 }
 
-/** The organisation's mail server: the secret SMTP_URL, and EMAIL_FROM as the sender. */
+/** The organisation's mail: SMTP_URL and EMAIL_FROM to send, IMAP_URL to read. All need integration.email. */
 export function email(ask) {
   return {
     /**
-     * Send a mail, {to, subject, body, html?, cc?, bcc?, reply_to?, attachments?}: {message_id}. Needs
-     * integration.email. An attachment is {name, data, type?}, its data text or bytes, or the handle of a stored file
-     * (file.read).
+     * Send a mail, {to, subject, body, html?, cc?, bcc?, reply_to?, attachments?}: {message_id}. An attachment is
+     * {name, data, type?}, its data text or bytes, or the handle of a stored file (file.read).
      */
     async send(mail) {
       const attachments = mail.attachments?.map((each) => {
@@ -52,5 +51,42 @@ export function email(ask) {
       });
       return ask('email', 'send', { ...mail, attachments });
     },
+    /**
+     * The newest mails that fit, {messages: [{message, size, seen, header}], more}. What is wanted: folder (INBOX), from,
+     * to, subject, text, since, before (days), unseen, limit (20, and 50 at most).
+     */
+    search: async (wanted = {}) => ask('email', 'search', wanted),
+    /** A whole mail, as the bytes that it is; `message` is what a search of that folder gave. */
+    async fetch(message, { folder = 'INBOX' } = {}) {
+      const parts = [];
+      let [offset, size] = [0, 1];
+      while (offset < size) {
+        const part = await ask('email', 'fetch', { message, folder, offset });
+        parts.push(fromBase64(part.data));
+        offset += parts.at(-1).length;
+        ({ size } = part);
+      }
+      return joined(parts, offset);
+    },
+  };
+}
+
+/**
+ * The organisation's calendars, by CalDAV: what is below the path of the secret CALDAV_URL. All need
+ * integration.calendar. A path is one that the server gave, and where it is empty that of CALDAV_URL. Bodies and answers
+ * are XML and iCalendar as they stand.
+ */
+export function calendar(ask) {
+  return {
+    /** The answer, XML, to a PROPFIND: properties of a collection (0), and of what is in it (1). */
+    propfind: async (path, body, { depth = 1 } = {}) => (await ask('calendar', 'propfind', { path, body, depth })).text,
+    /** The answer, XML, to a REPORT such as a calendar-query. */
+    report: async (path, body) => (await ask('calendar', 'report', { path, body })).text,
+    /** An event as iCalendar: {text, etag}. */
+    get: async (path) => ask('calendar', 'get', { path }),
+    /** Write an event: {etag}. Without an etag it has to be new, else as it was then: EVENT_CHANGED. */
+    put: async (path, body, { etag } = {}) => ({ etag: (await ask('calendar', 'put', { path, body, etag })).etag }),
+    /** Remove an event, with an etag only as it was then: EVENT_CHANGED. */
+    delete: async (path, { etag } = {}) => void (await ask('calendar', 'delete', { path, etag })),
   };
 }

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from .response import Response
-from .services import Ai, Database, Email
+from .services import Ai, Calendar, Database, Email
 from .websocket import WebSocket
 
 PART_BYTES = 512 * 1024
@@ -52,7 +52,7 @@ def offered(ask: Ask, send: Send) -> dict[str, Any]:
         return await ask("call", "run", {"action": action, "input": dict(input or {})})
 
     here = {"call": call, "fetch": fetch, "websocket": websocket, "log": log, "progress": progress}
-    services = {"db": Database(ask), "ai": Ai(ask), "email": Email(ask)}
+    services = {"db": Database(ask), "ai": Ai(ask), "email": Email(ask), "calendar": Calendar(ask)}
     return {**here, "file": Files(ask), "context": Context(ask), **services}
 
 

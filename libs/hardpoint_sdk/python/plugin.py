@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 from .host import Context, Files
 from .response import Response
-from .services import Ai, Database, Email
+from .services import Ai, Calendar, Database, Email
 from .websocket import WebSocket
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -40,6 +40,7 @@ class Plugin(Protocol):
     ai: Ai
     """The organisation's model."""
     email: Email
+    calendar: Calendar
     """The organisation's mail."""
 
     async def fetch(

@@ -1,4 +1,4 @@
-"""Owns what `self` offers of services that the organisation set up: its database, its model, its mail.
+"""Owns what `self` offers of services that the organisation set up: database, model, mail, calendar.
 
 The JavaScript SDK offers the same in `services.mjs`. Addresses and passwords stay outside: the broker knows them.
 """
@@ -83,7 +83,7 @@ class Ai:
 
 
 class Email:
-    """The organisation's mail server: the secret SMTP_URL, and EMAIL_FROM as the sender."""
+    """The organisation's mail: SMTP_URL and EMAIL_FROM to send, IMAP_URL to read. All need `integration.email`."""
 
     def __init__(self, ask: _Ask) -> None:
         self._ask = ask
@@ -100,7 +100,7 @@ class Email:
         reply_to: str | None = None,
         attachments: Sequence[Mapping[str, Any]] | None = None,
     ) -> dict[str, str]:
-        """Send a mail: `{"message_id": ..}`. Needs `integration.email`.
+        """Send a mail: `{"message_id": ..}`.
 
         An attachment is `{name, data, type?}`, its data text or bytes, or the handle of a stored file (`file.read`).
         """
@@ -109,6 +109,60 @@ class Email:
             asked["attachments"] = [_attached(attachment) for attachment in attachments]
         sent: dict[str, str] = await self._ask("email", "send", asked)
         return sent
+
+    async def search(self, **wanted: Any) -> dict[str, Any]:
+        """The newest mails of a `folder` (INBOX) that fit: `{"messages": [{message, size, seen, header}], "more"}`.
+
+        What is wanted: `from`, `to`, `subject` and `text` hold a text, `since` and `before` are days, `unseen` is true;
+        `limit` is 20, and 50 at most. A header is the text of some lines of it, as the sender wrote them.
+        """
+        found: dict[str, Any] = await self._ask("email", "search", _given(**wanted))
+        return found
+
+    async def fetch(self, message: str, *, folder: str = "INBOX") -> bytes:
+        """A whole mail, as the bytes that it is; `message` is what a search of that folder gave."""
+        content, size = b"", 1
+        while len(content) < size:
+            asked = {"message": message, "folder": folder, "offset": len(content)}
+            part = await self._ask("email", "fetch", asked)
+            content, size = content + base64.b64decode(part["data"]), part["size"]
+        return content
+
+
+class Calendar:
+    """The organisation's calendars, by CalDAV: what is below the path of the secret CALDAV_URL.
+
+    All need `integration.calendar`. A path is one that the server gave, and where it is empty that of CALDAV_URL.
+    Bodies and answers are XML and iCalendar as they stand.
+    """
+
+    def __init__(self, ask: _Ask) -> None:
+        self._ask = ask
+
+    async def propfind(self, path: str, body: str, *, depth: int = 1) -> str:
+        """The answer, XML, to a PROPFIND: properties of a collection (0), and of what is in it (1)."""
+        return str((await self._ask("calendar", "propfind", {"path": path, "body": body, "depth": depth}))["text"])
+
+    async def report(self, path: str, body: str) -> str:
+        """The answer, XML, to a REPORT such as a `calendar-query`."""
+        return str((await self._ask("calendar", "report", {"path": path, "body": body}))["text"])
+
+    async def get(self, path: str) -> dict[str, str]:
+        """An event as iCalendar: `{"text", "etag"}`."""
+        found: dict[str, str] = await self._ask("calendar", "get", {"path": path})
+        return found
+
+    async def put(self, path: str, body: str, *, etag: str | None = None) -> dict[str, str]:
+        """Write an event: `{"etag"}`, empty where the server wrote it otherwise. Raises BrokerError EVENT_CHANGED.
+
+        Without an `etag` it has to be new, with one it has to be as it was when it had that.
+        """
+        put: dict[str, str] = await self._ask("calendar", "put", _given(path=path, body=body, etag=etag))
+        return {"etag": put["etag"]}
+
+    async def delete(self, path: str, *, etag: str | None = None) -> None:
+        """Remove an event, with an `etag` only as it was then. Raises BrokerError EVENT_CHANGED."""
+        await self._ask("calendar", "delete", _given(path=path, etag=etag))
 
 
 def _statement(sql: str, params: Sequence[Any], connection: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from opentelemetry.trace import Status, StatusCode
 
 from hardpoint_executor import security
 from hardpoint_executor.broker.ai import Ai
+from hardpoint_executor.broker.calendar import METHODS as CALENDAR_METHODS
+from hardpoint_executor.broker.calendar import Calendar
 from hardpoint_executor.broker.context import Context
 from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.db import Database
@@ -49,8 +51,9 @@ Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 _METHODS = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get", "open", "save"}
-    | {"query", "execute", "insert", "chat", "embed", "send", "run"}
+    | {"query", "execute", "insert", "chat", "embed", "send", "search", "fetch", "run"}
     | {"receive", "close", "user", "conversation", "files"}
+    | CALENDAR_METHODS.keys()
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
@@ -113,6 +116,7 @@ class Broker:
             "ai": Ai(means, http).ask,
             "email": Mail(means, http, self.stored).ask,
             "websocket": self._sockets.ask,
+            "calendar": Calendar(means, http).ask,
         }
         if call is not None:
             self._services["call"] = self._calling(call)

@@ -36,6 +36,8 @@ class BrokerLimits:
     """Of one message, either way."""
     socket_bytes: int = 8 * 1024 * 1024
     """Of all that comes over them: messages, and whatever else a server says."""
+    calendar_seconds: float = 20.0
+    """Of one request to a calendar."""
     files: int = 16
     file_bytes: int = 4 * 1024 * 1024
     """Of all temporary files together."""

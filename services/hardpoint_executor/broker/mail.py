@@ -1,4 +1,4 @@
-"""The service `email`: one mail through the organisation's SMTP server.
+"""The service `email`: one mail through the organisation's SMTP server; `mailbox.py` is what it reads.
 
 The library that speaks SMTP is given a socket behind which our dialler and our bounds are (`relay.py`). All recipients
 are accepted or nobody gets the mail. Where the execution has an idempotency key the Message-ID is made of it, so that
@@ -26,7 +26,8 @@ from opentelemetry import trace
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
-from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
+from hardpoint_executor.broker.mailbox import Mailbox
+from hardpoint_executor.broker.means import Means, invalid, text_of
 from hardpoint_executor.broker.policy import service_of
 from hardpoint_executor.broker.relay import Relay
 from hardpoint_executor.broker.stored import READ, StoredFiles
@@ -84,12 +85,13 @@ class Mail:
         self._dialler = http.dialler
         self._tls = http.tls
         self._stored = stored
+        self._mailbox = Mailbox(means, http)
         self._sent = 0
 
     async def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
         """Answer with a JSON value; raises BrokerDenied."""
         if method != "send":
-            raise no_method("email", method, "send")
+            return await self._mailbox.ask(method, arguments)
         means = self._means
         means.permit(PERMISSION, "a mail")
         sender = _address(means.setting(FROM, "a mail"), FROM)
