@@ -65,6 +65,9 @@ _PASSAGE = _of(
     _required("document", "string"),
     _required("part", "integer"),
     _required("text", "string"),
+    _optional("page", "integer"),
+    _optional("section", "string"),
+    _optional("start", "integer"),
     _required("rank", "number"),
 )
 _RANGE = (
@@ -291,7 +294,7 @@ _ACTIONS = (
         (_required("document", "string"), _required("passages", "integer")),
         effect="write",
         idempotent=True,
-        may_need=("file.read",),
+        may_need=("file.read", "data.read", "ai.embedding", "compute.heavy"),
     ),
     StandardAction(
         "knowledge.search",
@@ -299,6 +302,7 @@ _ACTIONS = (
         (_required("query", "string"), _optional("limit", "integer", default=5)),
         (_required("passages", "array", items=_PASSAGE),),
         idempotent=True,
+        may_need=("ai.embedding",),
     ),
     StandardAction(
         "notify.admin",

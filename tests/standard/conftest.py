@@ -31,7 +31,12 @@ class Standard:
         self._jails = jails
 
     async def ran(
-        self, name: str, input: Mapping[str, Any], kept: Kept | None = None, broker: Broker | None = None
+        self,
+        name: str,
+        input: Mapping[str, Any],
+        kept: Kept | None = None,
+        broker: Broker | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> domain.Ran:
         """How an action ended, with the limits of a call; what its release asks for is granted, or a broker given."""
         capability, action = name.split(".")
@@ -54,7 +59,7 @@ class Standard:
             runner = CodeRunner(self._jails)
             heard: asyncio.Queue[domain.Event | None] = asyncio.Queue()
             program = Code("python", code.source.decode())
-            return await runner.run(program, execution, {}, broker or usual, limits, heard.put_nowait)
+            return await runner.run(program, execution, settings or {}, broker or usual, limits, heard.put_nowait)
 
 
 @pytest.fixture

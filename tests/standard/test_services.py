@@ -20,6 +20,10 @@ TABLES = """
         document text NOT NULL,
         part integer NOT NULL,
         text text NOT NULL,
+        page integer,
+        section text,
+        start integer,
+        embedding real[],
         words tsvector GENERATED ALWAYS AS (to_tsvector('simple', text)) STORED
     );
 """
@@ -100,14 +104,14 @@ async def test_what_was_taken_in_is_found_with_its_source_until_it_is_forgotten(
     [handle] = kept.lent().handles
     taken = {"text": HANDBOOK, "document": "handbook.md"}
     for _again in range(2):
-        assert await done(standard, "knowledge.ingest", taken, maker()) == {"document": "handbook.md", "passages": 1}
+        assert await done(standard, "knowledge.ingest", taken, maker()) == {"document": "handbook.md", "passages": 2}
     assert await done(
         standard, "knowledge.ingest", {"file": dict(handle)}, maker(frozenset(PERMISSIONS), kept=kept)
     ) == {
         "document": "invoice",
         "passages": 1,
     }
-    assert [(await (await look.execute("SELECT count(*) FROM knowledge")).fetchone())[0]] == [2]
+    assert [(await (await look.execute("SELECT count(*) FROM knowledge")).fetchone())[0]] == [3]
 
     async def found(query: str) -> list[str]:
         passages = (await done(standard, "knowledge.search", {"query": query}, maker()))["passages"]
@@ -117,7 +121,7 @@ async def test_what_was_taken_in_is_found_with_its_source_until_it_is_forgotten(
     assert await found("hammer or trains") == ["handbook.md", "invoice"]
     assert await found('"forged steel" -hotels') == ["invoice"]
     assert await found("'; DROP TABLE knowledge; --") == []
-    assert await done(standard, "knowledge.forget", {"document": "handbook.md"}, maker()) == {"passages": 1}
+    assert await done(standard, "knowledge.forget", {"document": "handbook.md"}, maker()) == {"passages": 2}
     assert await found("hotels") == []
 
 
