@@ -265,6 +265,7 @@ def _manifest(
     asked = needed if derives_permissions(capability) else capability.permissions
     permissions = tuple(dict.fromkeys(name for name in asked if name in PERMISSIONS))
     hosts = dict.fromkeys(str(rule) for rule in _valid_hosts(declared_hosts, requesting))
+    reached = hosts | dict.fromkeys(_called_hosts(planned.calls) if derives_permissions(capability) else ())
     tier = Authority(frozenset(permissions)).compute_tier
     return Manifest(
         id=capability.id,
@@ -287,7 +288,7 @@ def _manifest(
             *planned.requirements,
         ),
         permissions=permissions,
-        hosts=tuple(hosts),
+        hosts=tuple(reached),
         examples=tuple(_examples(capability, actions)),
         triggers=(*(_trigger(trigger, capability) for trigger in capability.triggers), *planned.triggers),
         oauth2=connector.oauth2(capability) if isinstance(capability, written.Capability) else None,
@@ -313,6 +314,13 @@ def needs(actions: Iterable[Action], called: Iterable[str]) -> dict[str, list[st
         for permission in known.permissions if known is not None else ():
             found.setdefault(permission, []).append(name)
     return found
+
+
+def _called_hosts(called: Iterable[str]) -> Iterator[str]:
+    """Those that standard actions go to. No secret of the caller's own is for them because of that."""
+    for name in called:
+        known = STANDARD_ACTIONS.get(name)
+        yield from known.hosts if known is not None else ()
 
 
 def derives_permissions(capability: written.Common) -> bool:

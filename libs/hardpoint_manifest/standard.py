@@ -16,7 +16,7 @@ class StandardAction:
     """One action that a step can name, as `capability.action`.
 
     `gives` is the type of the output as a whole; `outputs` are its fields where they are always the same. `may_need`
-    are permissions that only some inputs need.
+    are permissions that only some inputs need. `hosts` are those that it asks something of itself.
     """
 
     name: str
@@ -27,6 +27,7 @@ class StandardAction:
     effect: Literal["read", "write"] = "read"
     idempotent: bool = False
     may_need: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
     @property
     def capability(self) -> str:
@@ -100,6 +101,22 @@ _CALENDAR = ("integration.calendar", "compute.moderate")
 _MODEL = _optional("model", "string")
 _ENCODING = _optional("encoding", "string", enum=("utf-8", "base64"), default="utf-8")
 _MESSAGE_ID = (_required("message_id", "string"),)
+
+_CONTACT = _required("contact", "string")
+_CONTACTS = _required("contacts", "array", items=_of("object"))
+
+
+def _crm(
+    name: str, method: str, inputs: tuple[Parameter, ...], made: str, *outputs: Parameter, reads: bool = False
+) -> StandardAction:
+    """A request of the connector `crm`; `made` is the output that is an id, where there is one."""
+    ids = (_required(made, "string"),) if made else ()
+    effect: Literal["read", "write"] = "read" if reads else "write"
+    permissions = (f"network.http.{method}",)
+    return StandardAction(
+        f"crm.{name}", permissions, inputs, (*ids, *outputs), effect=effect, idempotent=reads, hosts=("api.hubapi.com",)
+    )
+
 
 _ACTIONS = (
     StandardAction(
@@ -190,6 +207,21 @@ _ACTIONS = (
         _WRITTEN,
         effect="write",
     ),
+    _crm("add-note", "post", (_CONTACT, _required("text", "string"), _required("time", "string")), "note"),
+    _crm("create", "post", (_required("properties", "object"),), "contact"),
+    _crm("get", "get", (_CONTACT,), "contact", _required("properties", "object"), reads=True),
+    _crm("list", "get", (), "", _CONTACTS, _required("more", "boolean"), reads=True),
+    _crm("notes", "post", (_CONTACT,), "", _required("notes", "array", items=_of("object")), reads=True),
+    _crm(
+        "search",
+        "post",
+        (_required("query", "string"), _optional("after", "string", default="0")),
+        "",
+        _CONTACTS,
+        _required("total", "integer"),
+        reads=True,
+    ),
+    _crm("update", "patch", (_CONTACT, _required("properties", "object")), "contact"),
     StandardAction(
         "database.insert",
         ("data.write", "compute.moderate"),

@@ -69,7 +69,7 @@ class Words:
             "on_error": st.sampled_from(["fail", "continue"]),
         }
         code = {"language": st.sampled_from(["python", "javascript"]), "code": TEXTS.filter(len)}
-        actions = st.sampled_from(["crm.look-up"] if self.sound else ["crm.look-up", "ocr.extract", "email.send"])
+        actions = st.sampled_from(["desk.look-up"] if self.sound else ["desk.look-up", "ocr.extract", "email.send"])
         given = {"input": self.values}
         needed, optional = (given, {}) if self.sound else ({}, given)
         request = {

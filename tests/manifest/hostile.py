@@ -115,7 +115,7 @@ def _deep(depth: int) -> dict[str, Any]:
 
 
 _WIDE = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(5000)}}
-_CALL = {"action": "crm.look-up"}
+_CALL = {"action": "desk.look-up"}
 _BRANCHES = [{"id": f"b{number}", "type": "branch", "condition": "true"} for number in range(97)]
 _ANALYSE = {"action": "validate.schema", "input": "x", "schema": "wide"}
 

@@ -105,7 +105,7 @@ def test_a_line_hands_on_from_node_to_node():
         parse(input="${input.text}"),
         {"id": "filter", "type": "filter", "condition": "item > 1"},
         {"id": "code", "type": "code", "language": "python", "code": "return input"},
-        {"id": "call", "type": "call", "action": "crm.look-up"},
+        {"id": "call", "type": "call", "action": "desk.look-up"},
     )
     assert [(step.does, step.input) for step in made.steps] == [
         (Does.PARSE, "${input.text}"),

@@ -52,7 +52,7 @@ TEMPLATES = st.recursive(
     max_leaves=4,
 )
 ACTIONS = st.sampled_from(
-    [*STANDARD_ACTIONS, "crm.look-up", "crm", "wait", "approve", "event", "transform", "work.run"]
+    [*STANDARD_ACTIONS, "desk.look-up", "desk", "wait", "approve", "event", "transform", "work.run"]
 )
 REFERENCES = st.sampled_from(IDS[:5])
 STEPS = st.fixed_dictionaries(
@@ -118,7 +118,7 @@ def sound_workflows(draw: st.DrawFn) -> dict[str, Any]:
     steps = []
     ids = draw(st.lists(st.sampled_from(IDS), min_size=1, max_size=6, unique=True))
     for index, id in enumerate(ids):
-        does = draw(st.sampled_from(["crm.look-up", "transform", "wait", "validate.schema"]))
+        does = draw(st.sampled_from(["desk.look-up", "transform", "wait", "validate.schema"]))
         takes = {"transform": {"value": VALUES}, "wait": {"seconds": st.integers(0, 9)}}
         takes["validate.schema"] = {"input": VALUES, "schema": st.sampled_from(["one", "two"])}
         common = {"if": CONDITIONS, "for_each": LISTS, "on_error": st.sampled_from(["fail", "continue"])}

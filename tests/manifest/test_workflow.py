@@ -10,7 +10,7 @@ from hardpoint_manifest.model import Manifest
 from hardpoint_manifest.plan import After, Does, Plan, Retry
 from manifest.documents import analyzer, document, example, only, patched, report, rules
 
-CALL = {"action": "crm.look-up"}
+CALL = {"action": "desk.look-up"}
 
 
 def workflow(*steps: dict[str, Any], **words: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_what_a_step_says_is_in_the_plan():
             "on_error": "continue",
             "idempotency_key": "${item}",
             "effect": "write",
-            "revert": {"action": "crm.forget", "id": "${output} of ${item}"},
+            "revert": {"action": "desk.forget", "id": "${output} of ${item}"},
             "output": "found",
         }
     ).steps[0]
@@ -113,7 +113,7 @@ def test_what_a_step_says_is_in_the_plan():
     assert step.revert is not None
     assert (step.revert.id, step.revert.action, step.revert.input) == (
         "revert-a",
-        "crm.forget",
+        "desk.forget",
         {"id": "${output} of ${item}"},
     )
 
@@ -204,9 +204,9 @@ def test_a_declared_setting_is_the_schema():
         ({"action": "email.send", "to": "a", "subject": "b", "body": "c"}, 1),
         ({"action": "email.send", "to": "a", "subject": "b", "body": "c", "idempotency_key": "${input.k}"}, 3),
         ({"action": "email.send", "to": "a", "subject": "b", "body": "c", "retry": 1}, 2),
-        ({"action": "crm.look-up"}, 1),
-        ({"action": "crm.look-up", "effect": "read"}, 3),
-        ({"action": "crm.look-up", "effect": "write"}, 1),
+        ({"action": "desk.look-up"}, 1),
+        ({"action": "desk.look-up", "effect": "read"}, 3),
+        ({"action": "desk.look-up", "effect": "write"}, 1),
         ({"action": "wait", "seconds": 1}, 1),
     ],
 )
@@ -235,8 +235,8 @@ def test_permissions_are_those_of_the_standard_actions_unless_some_are_written()
 
 
 def test_code_says_what_it_calls():
-    found = check(analyzer(calls=["email.send", "crm.look-up", "email.sned"]))
-    assert manifest(found).calls == ("email.send", "crm.look-up", "email.sned")
+    found = check(analyzer(calls=["email.send", "desk.look-up", "email.sned"]))
+    assert manifest(found).calls == ("email.send", "desk.look-up", "email.sned")
     assert only(found.findings, "unknown-action").path == "calls[2]"
     assert only(found.findings, "missing-permission").message.startswith("email.send needs integration.email")
 

@@ -28,7 +28,7 @@ async def main() -> None:
     jails = Jails(JailOptions(slots=None, languages=("python",), pool=PoolOptions(waiting=1, queue_seconds=60)))
     await jails.start()
     try:
-        for name in hardpoint_standard.NAMES:
+        for name in hardpoint_standard.CODE:
             header = json.dumps(await read(jails, name), ensure_ascii=False, indent=1)
             (FOLDER / f"{name}.json").write_text(header + "\n")
     finally:

@@ -8,7 +8,7 @@ import hardpoint_standard
 from hardpoint_executor.jail import Jails
 from hardpoint_manifest.check import check
 from hardpoint_manifest.finding import Severity
-from hardpoint_manifest.load import load_code
+from hardpoint_manifest.load import load, load_code
 from hardpoint_manifest.model import Parameter
 from hardpoint_manifest.standard import STANDARD_ACTIONS
 from hardpoint_standard import Shipped, shipped
@@ -35,7 +35,7 @@ async def jails(shared_jails: SharedJails) -> Jails:
     return await shared_jails.of("single-use")
 
 
-@pytest.mark.parametrize("name", hardpoint_standard.NAMES)
+@pytest.mark.parametrize("name", hardpoint_standard.CODE)
 async def test_the_header_that_is_shipped_is_the_one_that_a_jail_reads_of_the_code(jails: Jails, name: str) -> None:
     found = {one.filename: one.header for one in shipped()}[f"{name}.py"]
     assert found == await headers.read(jails, name), "make standard writes it"
@@ -43,9 +43,11 @@ async def test_the_header_that_is_shipped_is_the_one_that_a_jail_reads_of_the_co
 
 @pytest.mark.parametrize("one", shipped(), ids=lambda one: one.filename)
 def test_what_is_shipped_passes_the_checks_of_an_upload(one: Shipped) -> None:
-    report = check(load_code(one.source, one.filename, one.header))
-    assert [found for found in report.findings if found.severity is not Severity.INFO] == []
-    assert one.filename == f"{one.manifest.id}.py"
+    code = one.header is not None
+    report = check(load_code(one.source, one.filename, one.header) if code else load(one.source, one.filename))
+    told = {found.rule for found in report.findings if found.severity is not Severity.INFO}
+    assert told == (set() if code else {"needs-setting"})
+    assert one.filename == f"{one.manifest.id}.{'py' if code else 'yaml'}"
 
 
 def test_the_table_of_the_language_says_what_the_shipped_headers_say() -> None:
@@ -60,3 +62,4 @@ def test_the_table_of_the_language_says_what_the_shipped_headers_say() -> None:
         actions = [action for action in STANDARD_ACTIONS.values() if action.capability == manifest.id]
         needed = {name for action in actions for name in (*action.permissions, *action.may_need)}
         assert needed == set(manifest.permissions), manifest.id
+        assert {host for action in actions for host in action.hosts} == set(manifest.hosts), manifest.id

@@ -148,8 +148,8 @@ async def attach(
 ) -> Answer:
     """Switch an installation on for an agent: callable at once, without a restart.
 
-    The standard capabilities (`ai`, `calendar`, `database`, `email`, `files`, `knowledge`, `notify`, `ocr`,
-    `validate`) are installed already.
+    The standard capabilities (`ai`, `calendar`, `crm`, `database`, `email`, `files`, `knowledge`, `notify`,
+    `ocr`, `validate`) are installed already.
     """
     from hardpoint_cli.documents import document
     from hardpoint_cli.session import connect
