@@ -161,6 +161,8 @@ async def test_without_the_permission_or_the_right_password_there_is_nothing(cli
         f"https://ada:{PASSWORD}@{HOST}/ada?x",
         f"https://ada:{PASSWORD}@{HOST}:port/",
         f"https://ada:{PASSWORD}@{HOST}:99999/",
+        f"https://ada:{PASSWORD}#x@{HOST}/",
+        f"https://ada:{PASSWORD}/x@{HOST}/",
         "nothing",
     ],
 )
@@ -169,6 +171,7 @@ async def test_a_setting_that_is_no_place_for_calendars_is_said_without_being_re
 ) -> None:
     denied = await refused(broker(client, secrets={"CALDAV_URL": url}), "propfind", body=NAMES)
     assert (denied.code, denied.facts["setting"]) == (DenialCode.SETTING_INVALID, "CALDAV_URL")
+    assert PASSWORD not in repr((denied.message, denied.fix, denied.facts))
 
 
 async def test_a_name_of_an_inside_address_sees_no_packet() -> None:
