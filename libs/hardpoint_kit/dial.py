@@ -84,6 +84,11 @@ class GuardedDialler:
         self._resolve = resolve
         self._aliases = aliases
 
+    async def check(self, host: str, port: int) -> None:
+        """Refuse what `connect` would not dial, without dialling it; raises NotDialled."""
+        if host not in self._aliases:
+            await self._public_addresses(host, port)
+
     async def connect(self, host: str, port: int) -> Streams:
         """Resolve `host` once, refuse it unless every address is public, and connect to one of those addresses.
 

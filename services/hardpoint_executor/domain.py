@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from hardpoint_executor.writes import DRY, Effect, Writes
 from hardpoint_kit.errors import HardpointError
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority, within
 from hardpoint_manifest.inputs import InputSchema
@@ -74,6 +75,8 @@ _OUTCOMES = {
     "CALLEE_AMBIGUOUS": Outcome.DENIED,
     "CALLEE_CYCLE": Outcome.DENIED,
     "CALLEE_LIMIT": Outcome.DENIED,
+    "EFFECT_NOT_PLANNED": Outcome.DENIED,
+    "EFFECT_PLAN_LIMIT": Outcome.DENIED,
 }
 
 
@@ -241,8 +244,16 @@ class Execution:
     pinned: Mapping[str, Any] = field(default_factory=dict)
     known: Known = UNKNOWN
     """What the calling agent knows; what of it is seen, its authority decides."""
+    writes: Writes = field(default_factory=Writes)
+    """What becomes of what it writes, with all that runs inside."""
     sharing: Sharing | None = None
     """What others have in common that may have used its jail before; None where it wants one to itself."""
+
+    @property
+    def key(self) -> str:
+        """The idempotency key under which it acts: a dry run's is nobody else's."""
+        dry = self.writes.dry_run and self.idempotency_key
+        return f"{DRY}{self.idempotency_key}" if dry else self.idempotency_key
 
     @property
     def sharings(self) -> "Iterator[Sharing]":
@@ -289,7 +300,7 @@ class Execution:
             "agent": self.agent,
             "run": self.run,
             "execution": self.id,
-            "idempotency_key": self.idempotency_key,
+            "idempotency_key": self.key,
         }
         return {name: value for name, value in known.items() if value}
 
@@ -391,6 +402,10 @@ class Finished:
     """What ran inside of it, in the order in which it began."""
     output_in_file: bool = False
     """Whether the output is stored, and `output` says where."""
+    planned: tuple[Effect, ...] = ()
+    """Of a dry run: what it would have written, in the order in which it came to it."""
+    left: int = 0
+    """Of an execution that is held to a plan: how many effects of it were not done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from hardpoint_executor.domain import (
     Usage,
     outcome_of,
 )
+from hardpoint_executor.writes import Writes
 from hardpoint_kit.errors import Cancelled, HardpointError, InvalidArgument
 from hardpoint_kit.telemetry import tracer
 from hardpoint_manifest.authority import Authority, nearest
@@ -92,7 +93,8 @@ class Inside:
         if callee is None:
             raise self._not_declared(name)
         with self._step(path, name, callee.execution or self._whole) as begun:
-            finished = await self._perform(self._execution(callee, value, key or self.key(path), seconds), self._log)
+            execution = self._execution(callee, value, key or self.key(path), seconds)
+            finished = await self._perform(replace(execution, writes=self._writes(path)), self._log)
             self._end(begun, finished)
         if finished.error is not None:
             raise CalleeFailed.of(finished.error, name)
@@ -105,11 +107,16 @@ class Inside:
     async def do(self, path: str, execution: Execution, perform: Perform, seconds: float = 0) -> Any:
         """The output of an inner action of the execution's own release; raises HardpointError."""
         with self._step(path, "", replace(execution, installation="")) as begun:
-            finished = await perform(self._bounded(execution, seconds), self._log)
+            execution = replace(self._bounded(execution, seconds), writes=self._writes(path))
+            finished = await perform(execution, self._log)
             self._end(begun, finished)
         if finished.error is not None:
             raise finished.error
         return finished.output
+
+    def _writes(self, path: str) -> Writes:
+        """Code calls one after the other while a plan is made or kept to; steps of a flow run side by side."""
+        return self._whole.writes.inside(path, beside=not self._in_jail)
 
     def _execution(self, callee: Callee, value: Mapping[str, Any], key: str, seconds: float) -> Execution:
         if callee.refusal is not None:

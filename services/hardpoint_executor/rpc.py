@@ -32,6 +32,7 @@ from hardpoint_executor.domain import (
 )
 from hardpoint_executor.runners.offer import Engines
 from hardpoint_executor.service import Executor
+from hardpoint_executor.writes import Effect, Ledger, Writes
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
 from hardpoint_kit.names import OrgName
@@ -127,7 +128,30 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         sharing=_sharing(request.sharing) if request.HasField("sharing") else None,
         known=_known(request) if request.HasField("context") or request.context_files else UNKNOWN,
     )
+    if request.dry_run or request.HasField("held_to"):
+        ledger = Ledger(dry_run=request.dry_run, expected=map(effect_from_proto, request.held_to.effects))
+        execution = replace(execution, writes=Writes(ledger))
     return execution.on_behalf(callers) if callers else execution
+
+
+def effect_from_proto(e: manifest_pb2.PlannedEffect) -> Effect:
+    """Read what may be written; its digest stands for its arguments."""
+    return Effect(e.lane, e.path, e.release, e.action, e.service, e.operation, e.target, digest=e.digest)
+
+
+def effect_to_proto(effect: Effect) -> manifest_pb2.PlannedEffect:
+    """Write what a dry run came to."""
+    return manifest_pb2.PlannedEffect(
+        digest=effect.digest,
+        path=effect.path,
+        release=effect.release,
+        action=effect.action,
+        service=effect.service,
+        operation=effect.operation,
+        target=effect.target,
+        arguments=to_struct(effect.arguments),
+        lane=effect.lane,
+    )
 
 
 def callee_from_proto(callee: executor_pb2.Callee) -> Callee:
@@ -230,6 +254,8 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         used_hosts=sorted(finished.used.hosts),
         steps=map(step_to_proto, finished.steps),
         output_in_file=finished.output_in_file,
+        planned=map(effect_to_proto, finished.planned),
+        effects_left=finished.left,
     )
 
 

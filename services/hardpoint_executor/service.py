@@ -42,6 +42,7 @@ from hardpoint_executor.runners.flow.plan import FlowPlan
 from hardpoint_executor.runners.flow.runner import FlowRunner
 from hardpoint_executor.runners.offer import Engines
 from hardpoint_executor.runners.oversize import OVERSIZE_BYTES, OVERSIZE_FIX, check_size, fitting
+from hardpoint_executor.writes import Writes
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.documents import DEEPEST, MOST_VALUES, too_deep, too_many
@@ -54,6 +55,7 @@ from hardpoint_kit.errors import (
     HardpointError,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     ResourceExhausted,
     Unavailable,
 )
@@ -122,7 +124,7 @@ class Executor:
         assert task is not None
         self._running[key] = task
         try:
-            return await self._attempt(execution, tell)
+            return _with_plan(await self._attempt(execution, tell), execution.writes)
         except asyncio.CancelledError:
             if key not in self._killed or task.uncancel():
                 raise
@@ -303,8 +305,9 @@ class Executor:
             known=execution.known,
             settings=_chosen(settings, values),
             databases=self._databases,
-            idempotency_key=execution.idempotency_key,
+            idempotency_key=execution.key,
             call=inside.call,
+            writes=execution.writes,
         )
 
     async def _walk(
@@ -323,6 +326,19 @@ class Executor:
 
         runner = FlowRunner(flow, execution, settings, inside, do)
         return await (runner.only(execution.step, execution.pinned) if execution.step else runner.run())
+
+
+def _with_plan(finished: Finished, writes: Writes) -> Finished:
+    """The end with what was planned; a write that is not in the plan is the end, whatever the code makes of it."""
+    ledger = writes.ledger
+    if ledger is None:
+        return finished
+    if (refused := ledger.refusal) is not None and finished.outcome is not Outcome.CANCELLED:
+        place = finished.error.place if finished.error else ""
+        error = PermissionDenied(refused.message, reason=refused.reason, fix=refused.fix, place=place)
+        error.metadata.update(refused.facts)
+        finished = replace(finished, outcome=outcome_of(error), output=None, error=error)
+    return replace(finished, planned=tuple(ledger.planned), left=ledger.left)
 
 
 def _watched(values: Values, secrets: Mapping[str, Secret]) -> list[Watched]:

@@ -21,6 +21,7 @@ from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secret, Secrets, password_in
 from hardpoint_executor.domain import Known, Lent
+from hardpoint_executor.writes import Writes
 from hardpoint_kit.dial import Resolve, parse_aliases
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 
@@ -79,6 +80,7 @@ def broker_of(
     settings: Mapping[str, Any] | None = None,
     idempotency_key: str = "",
     databases: Databases | None = None,
+    writes: Writes | None = None,
 ) -> Broker:
     allowed = Authority.of((), hosts if secret_hosts is None else secret_hosts).hosts
     values = dict(secrets or {})
@@ -103,6 +105,7 @@ def broker_of(
         settings=settings,
         idempotency_key=idempotency_key,
         databases=databases or Databases(client.dialler, client.tls),
+        writes=writes,
     )
 
 

@@ -1,15 +1,19 @@
 """The service `db` on a real PostgreSQL: what goes in, what comes back, and what never gets out."""
 
 import asyncio
+import json
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 from sqlalchemy import make_url
 
-from executor.databases import denial, query, refused
-from hardpoint_executor.broker.denial import DenialCode
+from executor.databases import Org, denial, query, refused
+from hardpoint_executor.broker.broker import Broker
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.limits import BrokerLimits
+from hardpoint_executor.writes import Ledger, Writes
 
 
 async def test_rows_come_back_by_name(org) -> None:
@@ -274,3 +278,42 @@ async def test_secrets_do_not_come_back(org) -> None:
     ]
     for said in (url, password):
         assert said not in (await refused(maker(), "SELECT $1::int AS said", said)).message
+
+
+async def test_a_dry_run_reads_and_plans_its_writes_and_a_plan_is_kept_to(
+    org: tuple[Org, psycopg.AsyncConnection],
+) -> None:
+    maker, look = org
+    rows = [{"name": "Cy"}, {"name": "Dee"}]
+
+    async def work(broker: Broker, gone: str) -> list[Any]:
+        found = await query(broker, "SELECT name FROM customers WHERE status = $1 ORDER BY id", "open")
+        return [
+            [row["name"] for row in found],
+            await broker.ask("db", "insert", {"table": "customers", "rows": rows}),
+            await broker.ask("db", "execute", {"sql": "DELETE FROM customers WHERE name = $1", "params": [gone]}),
+            await query(broker, "UPDATE customers SET status = 'done' RETURNING id"),
+        ]
+
+    ledger = Ledger(dry_run=True)
+    dry = maker(writes=Writes(ledger))
+    assert await work(dry, "Bob") == [["Ada", "Eve"], {"rows": 2}, {"rows": 1}, []]
+    assert dry.usage.permissions == {"data.read"}
+    assert [str(effect) for effect in ledger.planned] == [
+        "INSERT DATABASE_URL: customers",
+        "DELETE DATABASE_URL: customers",
+        "UPDATE DATABASE_URL: customers",
+    ]
+    assert ledger.planned[0].arguments["params"]["text"] == json.dumps([json.dumps(rows)])
+    assert ledger.planned[1].arguments["params"]["text"] == '["Bob"]'
+    count = "SELECT string_agg(name, ' ' ORDER BY id) FROM customers"
+    assert await (await look.execute(count)).fetchone() == ("Ada Bob Eve",)
+
+    refused_too = await denial(maker(writes=Writes(ledger)), "execute", {"sql": "DELETE FROM salaries"})
+    assert refused_too.code == DenialCode.TABLE_NOT_ALLOWED
+
+    kept_to = Writes(Ledger(dry_run=False, expected=ledger.planned))
+    with pytest.raises(BrokerDenied) as stopped:
+        await work(maker(writes=kept_to), "Eve")
+    assert stopped.value.code == "EFFECT_NOT_PLANNED"
+    assert await (await look.execute(count)).fetchone() == ("Ada Bob Eve Cy Dee",)

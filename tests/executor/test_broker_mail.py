@@ -18,6 +18,7 @@ from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.limits import BrokerLimits
+from hardpoint_executor.writes import Ledger, Writes
 
 PASSWORD = "canary-9b41d0ce77"
 URL = f"smtp://ada:{PASSWORD}@mail.example.com:587"
@@ -313,3 +314,28 @@ def at(post: Post) -> str:
 
 def sending(client: HttpClient, url: str) -> Broker:
     return broker_of(client, secrets={"SMTP_URL": url}, settings={"EMAIL_FROM": "ada@example.com"})
+
+
+async def test_a_dry_run_sends_nothing_and_a_plan_names_everybody_who_gets_it() -> None:
+    attachment = {"name": "a.pdf", "type": "application/pdf", "data": "AP8="}
+    async with server() as (post, maker):
+        ledger = Ledger(dry_run=True)
+        broker = maker(writes=Writes(ledger), idempotency_key="dry-run/r1")
+        sent = await send(broker, bcc="eve@example.org", attachments=[attachment])
+        assert (post.kept, broker.usage.permissions) == ([], set())
+        assert sent["message_id"].endswith("@example.com>")
+        [effect] = ledger.planned
+        assert (effect.operation, effect.target) == ("send", "bob@example.org, eve@example.org")
+        assert effect.arguments["subject"] == "Hello"
+        assert effect.arguments["body"]["text"] == "Good day\n"
+        assert effect.arguments["attachments"][0]["content"]["bytes"] == 2
+
+        for altered in ({"bcc": "dee@example.org"}, {"attachments": [{**attachment, "data": "AP4="}]}):
+            kept_to = Writes(Ledger(dry_run=False, expected=ledger.planned))
+            given = {"bcc": "eve@example.org", "attachments": [attachment], **altered}
+            assert (await refused(maker(writes=kept_to), **given)).code == "EFFECT_NOT_PLANNED"
+        assert post.kept == []
+        kept_to = Writes(Ledger(dry_run=False, expected=ledger.planned))
+        await send(maker(writes=kept_to, idempotency_key="r1"), bcc="eve@example.org", attachments=[attachment])
+    [kept] = post.kept
+    assert kept.rcpt_tos == ["bob@example.org", "eve@example.org"]

@@ -22,6 +22,7 @@ from hardpoint_executor.broker.databases import Databases
 from hardpoint_executor.broker.db import Database
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, CalleeFailed, DenialCode, Quoting
+from hardpoint_executor.broker.effects import Effects
 from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
 from hardpoint_executor.broker.fetcher import Fetcher
 from hardpoint_executor.broker.files import PERMISSION, Files
@@ -34,9 +35,10 @@ from hardpoint_executor.broker.policy import FetchPolicy
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_executor.broker.sockets import Sockets
+from hardpoint_executor.broker.stored import WRITE, StoredFiles
 from hardpoint_executor.broker.stored import Door as FilesDoor
-from hardpoint_executor.broker.stored import StoredFiles
 from hardpoint_executor.domain import UNKNOWN, Known, Lent
+from hardpoint_executor.writes import Writes
 from hardpoint_manifest.authority import Authority
 
 tracer = trace.get_tracer(__name__)
@@ -83,17 +85,21 @@ class Broker:
         databases: Databases,
         idempotency_key: str = "",
         call: Call | None = None,
+        writes: Writes | None = None,
     ) -> None:
         self.secrets = secrets
         self.usage = Usage()
         self.limits = limits or BrokerLimits()
         self.idempotency_key = idempotency_key
         self.outlet = Outlet(watched)
+        self.effects = Effects(writes or Writes(), context or {}, secrets, self.outlet)
         self._who = {"org": owner.org, "capability": owner.capability, **(context or {})}
         self._policy = FetchPolicy(authority.permissions, authority.hosts, declared or Declared())
         self._files = Files(self.limits)
-        self.stored = StoredFiles(stored, lent or Lent(), self.limits, self.outlet, self._files)
-        self._fetcher = Fetcher(owner, self._policy, secrets, self.outlet, self._files, http, self.limits, self.usage)
+        self.stored = StoredFiles(stored, lent or Lent(), self.limits, self.outlet, self._files, self.effects)
+        self._fetcher = Fetcher(
+            owner, self._policy, secrets, self.outlet, self._files, http, self.limits, self.usage, self.effects
+        )
         means = Means(
             owner,
             self._policy,
@@ -103,6 +109,7 @@ class Broker:
             self.limits,
             self.usage,
             time.monotonic() + self.limits.wall_seconds,
+            self.effects,
             idempotency_key,
             dict(context or {}),
         )
@@ -131,7 +138,10 @@ class Broker:
                     f"there is no service {service[:40]!r}",
                     f"use one of {', '.join(self._services)}",
                 )
-            return await answer(method, arguments)
+            if not self.effects.watching or _only_reads(service, method):
+                return await answer(method, arguments)
+            async with self.effects.writes.in_turn():
+                return await answer(method, arguments)
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Make one HTTP request, and follow its redirects; raises BrokerDenied."""
@@ -150,7 +160,9 @@ class Broker:
     async def _file(self, method: str, arguments: Mapping[str, Any]) -> Any:
         stored = StoredFiles.permission(method, arguments)
         if stored:
-            self._use(stored, "a stored file")
+            self._policy.permission(stored, "a stored file")
+        if stored and not (stored == WRITE and self.effects.dry_run):
+            self.usage.permissions.add(stored)
         if not stored or "into" in arguments or "from_file" in arguments:
             self._use(PERMISSION, "a temporary file")
         self._operate()
@@ -216,3 +228,14 @@ class Broker:
                 duration.record(time.perf_counter() - started, attributes)
                 io.add(self.usage.bytes_sent - sent, {"network.io.direction": "transmit"})
                 io.add(self.usage.bytes_received - received, {"network.io.direction": "receive"})
+
+
+def _only_reads(service: str, method: str) -> bool:
+    """Whether an ask can change nothing, so that it needs no place in the order of a plan."""
+    match service:
+        case "fetch":
+            return not FetchRequest(method, "").is_write
+        case "file":
+            return method != "save"
+        case _:
+            return service in ("context", "ai")

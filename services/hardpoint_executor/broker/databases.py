@@ -53,6 +53,10 @@ class Databases:
         self._tls = tls
         self._pools: dict[tuple[Owner, Address], Pool] = {}
 
+    async def check(self, address: Address) -> None:
+        """Refuse what `session` would not dial, without dialling it; raises BrokerDenied."""
+        await self._dialler.check(address.host, address.port)
+
     @asynccontextmanager
     async def session(self, owner: Owner, address: Address) -> AsyncIterator[tuple[Session, Pool]]:
         """A connection that nobody else uses; raises as `Session.open`. It is kept when it comes back idle."""

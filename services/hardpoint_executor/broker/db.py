@@ -58,8 +58,9 @@ class Database:
                 statement = sql.read(text)
                 if method == "execute" and statement.kind == "SELECT":
                     raise invalid("execute gives no rows, and SELECT does nothing else", "use query")
-                shape = self._rows if method == "query" else _count
-                return await self._run(connection, statement, text, params, shape)
+                if method == "query":
+                    return await self._run(connection, statement, text, params, self._rows, [])
+                return await self._run(connection, statement, text, params, _count, {"rows": 1})
             case "insert":
                 return await self._insert(connection, text_of(arguments, "table"), arguments.get("rows"))
             case _:
@@ -81,16 +82,38 @@ class Database:
             f"FROM jsonb_populate_recordset(NULL::{place}, $1::jsonb)"
         )
         statement = sql.Statement("INSERT", frozenset({"data.write"}), frozenset({table}))
-        answer: dict[str, int] = await self._run(connection, statement, text, [json.dumps(rows)], _count)
+        answer: dict[str, int] = await self._run(
+            connection, statement, text, [json.dumps(rows)], _count, {"rows": len(rows)}
+        )
         return answer
 
-    async def _run(self, key: str, statement: sql.Statement, text: str, params: list[Any], shape: Shape) -> Any:
+    async def _admitted(
+        self, key: str, address: Address, statement: sql.Statement, text: str, params: list[Any]
+    ) -> bool:
+        """Whether a write is to be made that nothing here speaks against; raises BrokerDenied."""
+        effects = self._means.effects
+        if not effects.watching:
+            return True
+        if effects.dry_run:
+            with self._denials(key):
+                await self._databases.check(address)
+        target = f"{key}: {', '.join(sorted(statement.tables))}"
+        arguments = {"sql": effects.body(text), "params": effects.body(json.dumps(params))}
+        return await effects.admit("db", statement.kind, target, arguments)
+
+    async def _run(
+        self, key: str, statement: sql.Statement, text: str, params: list[Any], shape: Shape, instead: Any
+    ) -> Any:
+        """Run a statement; `instead` is the answer to a write that is only planned."""
         means = self._means
         for permission in sorted(statement.permissions):
             means.permit(permission, statement.kind)
         self._check_tables(statement)
-        means.spend_call(*statement.permissions)
+        means.spend_call()
         address = self._address(key)
+        if not statement.only_reads and not await self._admitted(key, address, statement, text, params):
+            return instead
+        means.usage.permissions.update(statement.permissions)
         span = trace.get_current_span()
         span.set_attributes({"db.system.name": "postgresql", "db.operation.name": statement.kind})
         span.set_attributes({"server.address": address.host, "server.port": address.port})

@@ -12,6 +12,13 @@ class GuardedDialler(dial.GuardedDialler):
         """Whether a place of this machine stands in for a host; no TLS is spoken to it."""
         return host in self._aliases
 
+    async def check(self, host: str, port: int) -> None:
+        """See `hardpoint_kit.dial`; raises BrokerDenied."""
+        try:
+            await super().check(host, port)
+        except NotDialled as refused:
+            raise _denied(refused) from refused
+
     async def connect(self, host: str, port: int) -> Streams:
         """See `hardpoint_kit.dial`; raises BrokerDenied."""
         try:

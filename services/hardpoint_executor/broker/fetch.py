@@ -4,16 +4,21 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+
+DRY_RUN: Final = "hardpoint-dry-run"
+"""The header that tells an answer of ours, to a request that a dry run did not make."""
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
     """One HTTP request before any check; URL query, header values and body may hold secret handles.
 
-    `body_file` names a temporary file to send as it is; `into` names one that the answer's body is kept in.
+    `body_file` names a temporary file to send as it is; `into` names one that the answer's body is kept in. `writes`
+    says that it changes something whatever its method is.
     """
 
     method: str
@@ -23,6 +28,7 @@ class FetchRequest:
     timeout_seconds: float | None = None
     body_file: str = ""
     into: str = ""
+    writes: bool = False
 
     @classmethod
     def from_arguments(cls, method: str, arguments: Mapping[str, Any]) -> "FetchRequest":
@@ -46,6 +52,11 @@ class FetchRequest:
         return cls(method, url, headers, body, body_file=body_file, into=into)
 
     @property
+    def is_write(self) -> bool:
+        """Whether it may change something where it goes."""
+        return self.writes or self.method.upper() not in _READS
+
+    @property
     def content_type(self) -> str:
         """The value of the content-type header, or nothing."""
         return next((value for name, value in self.headers.items() if name.lower() == "content-type"), "")
@@ -62,6 +73,8 @@ class FetchResponse:
     headers: Mapping[str, str]
     body: bytes
     file: Mapping[str, Any] | None = None
+    placeholder: bool = False
+    """Whether no host gave it: it stands in for the answer to a write that a dry run did not make."""
 
     def to_json(self) -> dict[str, Any]:
         """The answer for jailed code: `encoding` says whether `body` is the text itself or base64 of its bytes."""

@@ -6,7 +6,8 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
-from hardpoint_executor.broker.fetch import FetchRequest, FetchResponse
+from hardpoint_executor.broker.effects import Effects
+from hardpoint_executor.broker.fetch import DRY_RUN, FetchRequest, FetchResponse
 from hardpoint_executor.broker.files import PERMISSION, Files
 from hardpoint_executor.broker.http import Answer, HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits, Usage
@@ -36,6 +37,7 @@ class Fetcher:
         http: HttpClient,
         limits: BrokerLimits,
         usage: Usage,
+        effects: Effects,
     ) -> None:
         self._owner = owner
         self._policy = policy
@@ -45,6 +47,7 @@ class Fetcher:
         self._http = http
         self._limits = limits
         self._usage = usage
+        self._effects = effects
         self._ends = time.monotonic() + limits.wall_seconds
 
     def admit(self, method: str) -> None:
@@ -73,13 +76,17 @@ class Fetcher:
 
     async def _follow(self, request: FetchRequest) -> FetchResponse:
         target = self._policy.target(filled_url(self._policy, self._secrets, request.url))
+        url = request.url
         for hops_left in range(MAX_REDIRECTS, -1, -1):
-            answer = await self._send(request, target)
+            answer = await self._send(request, target, url)
+            if answer is None:
+                return self._placeholder(request)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None:
                 return await self._response(request, target, answer)
             if hops_left:
                 request, target = await self._redirected(request, target, answer.status, location)
+                url = target.url
         raise BrokerDenied(
             DenialCode.TOO_MANY_REDIRECTS,
             f"host {target.host} is the end of more than {MAX_REDIRECTS} redirects",
@@ -87,17 +94,43 @@ class Fetcher:
             host=target.rule,
         )
 
-    async def _send(self, request: FetchRequest, target: Target) -> Answer:
+    async def _send(self, request: FetchRequest, target: Target, url: str) -> Answer | None:
+        """The answer, None for a write that is only planned; `url` is the target's without the values of secrets."""
         headers = {name: self._secrets.fill(value, target).strip() for name, value in request.headers.items()}
         check_headers(headers)
         body = self._filled_body(request, target)
         limit = self._files.room(request.into) if request.into else self._limits.response_bytes
+        if request.is_write and not await self._admitted(request, target, url):
+            return None
         self._usage.permissions.add(http_permission(request.method))
         self._usage.hosts.add(target.rule)
         self._usage.bytes_sent += len(body or b"")
         answer = await self._http.send(self._owner, request.method.upper(), target, headers, body, limit)
         self._usage.bytes_received += answer.received
         return answer
+
+    async def _admitted(self, request: FetchRequest, target: Target, url: str) -> bool:
+        """Whether a write is to be made that nothing else speaks against; raises BrokerDenied."""
+        if not self._effects.watching:
+            return True
+        if self._effects.dry_run:
+            await self._http.dialler.check(target.host, target.port)
+        path, _, query = self._policy.target(self._secrets.named(url)).path.partition("?")
+        body = self._files.content(request.body_file) if request.body_file else request.body
+        arguments = {
+            "query": query,
+            "headers": {name.lower(): value.strip() for name, value in request.headers.items()},
+            "body": self._effects.body(body),
+        }
+        return await self._effects.admit("fetch", request.method.upper(), f"{target.rule}{path}", arguments)
+
+    def _placeholder(self, request: FetchRequest) -> FetchResponse:
+        """What a planned write is answered with."""
+        headers = {DRY_RUN: "1"}
+        if not request.into:
+            return FetchResponse(202, headers, b"", placeholder=True)
+        self._files.keep(request.into, b"")
+        return FetchResponse(202, headers, b"", self._files.described(request.into), placeholder=True)
 
     async def _response(self, request: FetchRequest, target: Target, answer: Answer) -> FetchResponse:
         try:

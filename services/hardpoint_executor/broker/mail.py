@@ -103,9 +103,39 @@ class Mail:
         data = message.as_bytes(policy=_POLICY)
         if len(data) > means.limits.mail_bytes:
             raise _too_large(means.limits.mail_bytes)
-        means.spend_call(PERMISSION)
-        await self._send(self._server(), sender.addr_spec, recipients, data)
+        means.spend_call()
+        server = self._server()
+        if await self._admitted(server, arguments, message, recipients):
+            means.usage.permissions.add(PERMISSION)
+            await self._send(server, sender.addr_spec, recipients, data)
         return {"message_id": message["Message-ID"]}
+
+    async def _admitted(
+        self, server: Server, arguments: Mapping[str, Any], message: EmailMessage, recipients: list[str]
+    ) -> bool:
+        """Whether a mail is to be sent that nothing here speaks against; raises BrokerDenied."""
+        effects = self._means.effects
+        if not effects.watching:
+            return True
+        if effects.dry_run:
+            with self._denials():
+                await self._dialler.check(server.host, server.port)
+        headers = {name.lower(): str(message[name] or "") for name in ("From", "To", "Cc", "Reply-To", "Subject")}
+        told = {
+            **headers,
+            "recipients": recipients,
+            "body": effects.body(text_of(arguments, "body")),
+            "html": effects.body(text_of(arguments, "html", "")),
+            "attachments": [
+                {
+                    "name": part.get_filename(),
+                    "type": part.get_content_type(),
+                    "content": effects.body(_bytes_of(part)),
+                }
+                for part in message.iter_attachments()
+            ],
+        }
+        return await effects.admit("email", "send", ", ".join(recipients), told)
 
     def _written(self, arguments: Mapping[str, Any], sender: Address) -> tuple[EmailMessage, list[str]]:
         most = self._means.limits.recipients
@@ -264,6 +294,11 @@ def _too_large(most: int) -> BrokerDenied:
         "attach less, or send where it can be fetched",
         limit=str(most),
     )
+
+
+def _bytes_of(part: EmailMessage) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
 
 
 def _list(arguments: Mapping[str, Any], name: str, most: int, *, alone: bool = False) -> list[Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.effects import Effects
 from hardpoint_executor.broker.http import Owner
 from hardpoint_executor.broker.limits import BrokerLimits, Usage
 from hardpoint_executor.broker.outlet import Outlet
@@ -27,6 +28,7 @@ class Means:
     limits: BrokerLimits
     usage: Usage
     ends: float
+    effects: Effects
     idempotency_key: str = ""
     """The same for every attempt of this execution."""
     context: dict[str, Any] = field(default_factory=dict)

@@ -48,6 +48,12 @@ class Secrets:
         """True when `text` holds a handle of this execution, also when it is percent-encoded."""
         return any(self._named(match) is not None for match in _HANDLE.finditer(unquote(text)))
 
+    def named(self, text: str) -> str:
+        """The text with the name of a secret in the place of each handle, which is another one in each execution."""
+        if "secret" not in text:
+            return text
+        return _HANDLE.sub(lambda match: f"secret:{match['key']}" if self._named(match) else match[0], text)
+
     def fill(self, text: str, target: Target) -> str:
         """The text with each handle replaced by its value as it is. All fills raise BrokerDenied for a wrong host."""
         return self._fill(text, target, str)

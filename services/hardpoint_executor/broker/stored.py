@@ -5,11 +5,13 @@ sending.
 """
 
 import base64
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.broker.effects import Effects
 from hardpoint_executor.broker.files import Files, count_of, data_of
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.outlet import Outlet
@@ -51,12 +53,17 @@ class _Saving:
 class StoredFiles:
     """Opens and saves by one ticket."""
 
-    def __init__(self, door: Door, lent: Lent, limits: BrokerLimits, outlet: Outlet, temporary: Files) -> None:
+    def __init__(
+        self, door: Door, lent: Lent, limits: BrokerLimits, outlet: Outlet, temporary: Files, effects: Effects
+    ) -> None:
         self._door = door
         self._lent = lent
         self._limits = limits
         self._outlet = outlet
         self._temporary = temporary
+        self._effects = effects
+        self._planned: dict[str, bytes] = {}
+        """What a dry run did not save, by the id of the handle that stands in for its file."""
         self._known: dict[str, Handle] = {str(handle["id"]): handle for handle in lent.handles}
         self._saving: dict[int, _Saving] = {}
         self._begun = 0
@@ -105,6 +112,8 @@ class StoredFiles:
         return self._temporary.described(into)
 
     async def _opened(self, name: str, offset: int, length: int) -> tuple[bytes, int]:
+        if (planned := self._planned.get(name)) is not None:
+            return planned[offset : offset + length] if length else planned[offset:], len(planned)
         if not self._lent.ticket or (self._lent.alone and name not in self._known):
             raise _not_given(name)
         try:
@@ -120,7 +129,7 @@ class StoredFiles:
             data = self._temporary.content(source if isinstance(source, str) else "")
             saving = self._begin(arguments)
             self._room_for(len(data))
-            return await self._keep(saving, data)
+            return await self._write(saving, data)
         number = arguments.get("saving")
         if number is None:
             saving, number = self._begin(arguments), self._begun
@@ -134,7 +143,7 @@ class StoredFiles:
         if arguments.get("more") is True:
             self._saving[number] = saving
             return {"saving": number}
-        return await self._keep(saving, bytes(saving.data))
+        return await self._write(saving, bytes(saving.data))
 
     def _begin(self, arguments: Mapping[str, Any]) -> _Saving:
         name, declared = arguments.get("name"), arguments.get("type") or ""
@@ -150,7 +159,24 @@ class StoredFiles:
             raise _too_much(f"{self._limits.saved_bytes} bytes")
         self._bytes += size
 
-    async def _keep(self, saving: _Saving, data: bytes) -> Handle:
+    async def _write(self, saving: _Saving, data: bytes) -> Handle:
+        """Save what the execution asks to be saved; in a dry run the handle of a file that will not be there."""
+        if self._effects.watching:
+            await self._check(saving, data)
+            told = {"type": saving.declared_type, "content": self._effects.body(data)}
+            if not await self._effects.admit("file", "save", saving.name, told):
+                handle = {
+                    "id": f"orgs/{self._effects.org}/files/dry-run-{secrets.token_hex(8)}",
+                    "name": saving.name,
+                    "type": saving.declared_type or "application/octet-stream",
+                    "size": len(data),
+                }
+                self._planned[str(handle["id"])] = data
+                self._known[str(handle["id"])] = handle
+                return handle
+        return await self._keep(saving, data)
+
+    async def _check(self, saving: _Saving, data: bytes) -> None:
         for part in (data, saving.name.encode(errors="replace")):
             if key := await self._outlet.holds(part):
                 raise BrokerDenied(
@@ -161,6 +187,9 @@ class StoredFiles:
                 )
         if not self._lent.ticket:
             raise _too_much("none: this call has no ticket for stored files")
+
+    async def _keep(self, saving: _Saving, data: bytes) -> Handle:
+        await self._check(saving, data)
         try:
             handle = await self._door.save(self._lent.ticket, saving.name, saving.declared_type, data)
         except (InvalidArgument, OutOfRange) as error:

@@ -136,7 +136,8 @@ class FlowRunner:
         """The output of a step, tried as often as it may be."""
         retry = compiled.step.retry
         key = key or self._inside.key(path)
-        attempts = retry.attempts if self._may_repeat(compiled) else 1
+        once = self._execution.writes.ledger is not None  # a plan has each effect once
+        attempts = retry.attempts if self._may_repeat(compiled) and not once else 1
         wait = retry.seconds
         for attempt in range(1, attempts + 1):
             try:

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from hardpoint_executor.broker.broker import Broker
@@ -16,10 +16,14 @@ from hardpoint_executor.runners.http.pages import PagePlan
 from hardpoint_executor.runners.http.repeats import Repeats
 from hardpoint_executor.runners.http.request import RequestPlan
 from hardpoint_executor.runners.http.response import ResponsePlan
-from hardpoint_kit.errors import InvalidArgument
+from hardpoint_kit.errors import ActionFailed, InvalidArgument
 from hardpoint_manifest.expression import ExpressionError, Scope
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import Action, Manifest
+
+
+class _Planned(Exception):
+    """The request was not made, so there is no answer to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,17 @@ class HttpPlan:
         ends = time.monotonic() + broker.limits.wall_seconds
         given = self.action.with_defaults(dict(input))
         request = self.request.render({**settings, **broker.secrets.handles, "input": given})
+        request = replace(request, writes=self.action.effect == "write")
 
         asked = itertools.count()
 
         async def ask(one: FetchRequest) -> Mapping[str, Any]:
             page = next(asked)
             key = f"{broker.idempotency_key}/{page}" if broker.idempotency_key and page else broker.idempotency_key
-            return self.response.read(await self.repeats.fetch(broker, one, ends, key), given)
+            response = await self.repeats.fetch(broker, one, ends, key)
+            if response.placeholder:
+                raise _Planned
+            return self.response.read(response, given)
 
         def room() -> bool:
             return broker.usage.calls < broker.limits.calls
@@ -89,6 +97,14 @@ class HttpPlan:
             else:
                 variables = await self.pages.collect(ask, request, broker.secrets.has_handle, room)
                 whole = {"items": variables["items"], "more": variables["more"]}
+        except _Planned:
+            if self.pages is None:
+                return None
+            raise ActionFailed(
+                "the answer would say whether there is another page",
+                reason="ANSWER_NOT_KNOWN",
+                fix="call it without a plan: a list that is asked for by a write cannot be planned to its end",
+            ) from None
         except BrokerDenied as denied:
             if denied.code == DenialCode.HEADER_REFUSED:
                 raise InvalidArgument(denied.message, reason=denied.code, place="headers", fix=denied.fix) from None

@@ -49,26 +49,28 @@ class Repeats:
         `key` names the request's effect, where its upstream takes one.
         """
         request = self.keyed(request, key)
-        for attempt in range(self.most + 1):
+        once = broker.effects.watching and request.is_write  # a plan has each effect once
+        most = 0 if once else self.most
+        for attempt in range(most + 1):
             wait = FIRST_WAIT * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads callers, guards nothing
             try:
                 response = await broker.fetch(request)
             except BrokerDenied as denied:
-                if denied.code not in _LOST or not self._again(broker, attempt, wait, ends):
+                if denied.code not in _LOST or attempt >= most or not self._again(broker, wait, ends):
                     raise
             else:
                 if response.status in _ASKING:
                     asked = retry_after(response.headers)
                     wait = wait if asked is None else asked
-                if response.status not in _NOT_NOW or not self._again(broker, attempt, wait, ends):
+                if response.status not in _NOT_NOW or attempt >= most or not self._again(broker, wait, ends):
                     return response
             await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    def _again(self, broker: Broker, attempt: int, wait: float, ends: float) -> bool:
-        """Whether there is an attempt left, a call for it, and the time to wait."""
+    def _again(self, broker: Broker, wait: float, ends: float) -> bool:
+        """Whether there is a call left for another attempt, and the time to wait."""
         room = broker.usage.calls < broker.limits.calls
-        return attempt < self.most and room and wait <= MOST_WAIT and time.monotonic() + wait < ends
+        return room and wait <= MOST_WAIT and time.monotonic() + wait < ends
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
