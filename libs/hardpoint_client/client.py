@@ -253,10 +253,13 @@ class Hardpoint:
         seconds: float = CALL_SECONDS,
         oversize_to_file: bool = False,
         context: CallContext | None = None,
+        dry_run: bool = False,
+        expect_plan: str = "",
     ) -> agent_pb2.CallActionResponse:
         """Call "{capability}.{action}" as an agent; an output that is too large is stored with `oversize_to_file`.
 
-        `context` is what the agent knows and gives along.
+        `context` is what the agent knows and gives along. With `dry_run` nothing is written, and the answer's `plan`
+        says what would be; with the digest of such a plan as `expect_plan` the call writes that and nothing else.
         """
         request = agent_pb2.CallActionRequest(
             agent=self.named("agents", agent),
@@ -264,6 +267,8 @@ class Hardpoint:
             input=to_struct(params or {}),
             oversize=agent_pb2.OVERSIZE_FILE if oversize_to_file else agent_pb2.OVERSIZE_UNSPECIFIED,
             context=context.message(lambda file: self.named("files", file)) if context else None,
+            dry_run=dry_run,
+            expect_plan=expect_plan,
         )
         return await self.agents.CallAction(request, timeout=seconds)
 

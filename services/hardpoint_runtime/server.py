@@ -30,6 +30,7 @@ from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.dispatcher import Dispatcher
+from hardpoint_runtime.service.effect_plans import EffectPlans
 from hardpoint_runtime.service.inbox import Inbox
 from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.ledger import Ledger
@@ -46,6 +47,7 @@ from hardpoint_runtime.service.walker import Walker
 from hardpoint_runtime.service.workflows import Workflows
 from hardpoint_runtime.store import RunLog, Store
 from hardpoint_runtime.store.deliveries import forget_deliveries
+from hardpoint_runtime.store.effect_plans import forget_effect_plans
 from hardpoint_runtime.store.events import forget_events
 from hardpoint_runtime.store.listener import Listener
 from hardpoint_runtime.store.steps import RUN_CHANGES, StepLog
@@ -65,7 +67,7 @@ class Options(options.Options):
     runtime_action_seconds: float = Field(default=30.0, gt=0)
     """Wall time that one execution may take; the executor's own limit may be lower."""
     runtime_run_days: float = Field(default=30.0, gt=0)
-    """How long the inputs and outputs of a workflow's run are kept after its end; its record stays."""
+    """How long the inputs and outputs of a workflow's run are kept after its end, and plans of dry runs."""
     runtime_door_url: str = ""
     """What addresses of webhooks begin with: where the door is reached from outside, https://hooks.example.com."""
     runtime_trigger_deliveries_per_minute: float = Field(default=600, gt=0)
@@ -115,6 +117,7 @@ def assemble(
         *common_terms(options),
         Term("contents of runs", options.runtime_run_days, forget_contents),
         Term("events of runs", options.runtime_run_days, forget_events),
+        Term("effect plans", options.runtime_run_days, forget_effect_plans),
         Term("deliveries", options.runtime_delivery_days, forget_deliveries),
         *((Term("stretches", STRETCH_DAYS, stretches.forget),) if walks else ()),
     )
@@ -124,7 +127,9 @@ def assemble(
     everywhere = Standard(store, peers.registry, clock, versions)
     workflows = Workflows(store, snapshots, changes, peers.config, clock)
     composition = Composition(snapshots, store, tickets)
-    calls = Calls(snapshots, tickets, composition, recorder, peers, clock, options.runtime_action_seconds, workflows)
+    plans = EffectPlans(store, peers.config)
+    seconds = options.runtime_action_seconds
+    calls = Calls(snapshots, tickets, composition, recorder, peers, clock, seconds, workflows, plans)
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
     uploads = Uploads(store, peers.files, dispatcher, clock)

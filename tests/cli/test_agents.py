@@ -6,7 +6,8 @@ import pytest
 
 from cli.conftest import Run
 from cli.fakes import World
-from hardpoint_kit.documents import from_struct
+from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint_kit.documents import from_struct, to_struct
 from hardpoint_kit.errors import ActionFailed
 
 
@@ -111,6 +112,33 @@ def test_a_call_that_is_typed_wrongly_is_not_made(
 def test_what_an_action_may_be_called_is_the_servers_to_say(name: str, cli: Run, attached: World) -> None:
     assert cli("call", "helper", name, "location=Rome").code == 0
     assert attached.asked["CallAction"][0].action == name
+
+
+def test_a_dry_run_shows_what_would_be_written_and_the_digest(cli: Run, attached: World) -> None:
+    body = {"sha256": "5a", "bytes": 14, "text": '{"for": "Ada"}'}
+    long = {"sha256": "5b", "bytes": 9000}
+    told = {"headers": {"authorization": "Bearer secret:API_KEY"}, "query": "", "body": body, "html": long}
+    effect = manifest_pb2.PlannedEffect(operation="POST", target="api.test/orders", arguments=to_struct(told))
+    attached.plan = manifest_pb2.EffectPlan(digest="sha256:4711", effects=[effect, effect])
+    attached.plan.effects[1].path = "shop.order"
+    said = cli("call", "helper", "get-weather", "location=Rome", "--dry-run")
+    assert said.out.splitlines() == [
+        "1. POST api.test/orders",
+        '     body: {"for": "Ada"}',
+        "     headers: authorization: Bearer secret:API_KEY",
+        "     html: 9000 bytes, sha256 5b",
+        "2. shop.order: POST api.test/orders",
+        '     body: {"for": "Ada"}',
+        "     headers: authorization: Bearer secret:API_KEY",
+        "     html: 9000 bytes, sha256 5b",
+        "plan sha256:4711",
+    ]
+    attached.plan = manifest_pb2.EffectPlan(incomplete=True, reason="USER_ERROR", message="no id", place="a.py:7")
+    said = cli("call", "helper", "get-weather", "location=Rome", "--dry-run")
+    assert said.out.splitlines() == ["nothing would be written", "incomplete from here: USER_ERROR no id (a.py:7)"]
+    cli("call", "helper", "get-weather", "location=Rome", "--expect-plan", "sha256:4711")
+    asked = [(request.dry_run, request.expect_plan) for request in attached.asked["CallAction"]]
+    assert asked == [(True, ""), (True, ""), (False, "sha256:4711")]
 
 
 def test_a_failed_call_says_why_where_and_what_to_do(cli: Run, attached: World) -> None:

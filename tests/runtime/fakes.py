@@ -85,6 +85,9 @@ class FakeConfig:
     async def values(self, settings: SettingsName) -> Mapping[str, Any]:
         return self.settings.get(str(settings), {})
 
+    async def revision(self, settings: SettingsName) -> str:
+        return str(sorted(self.settings.get(str(settings), {}).items()))
+
     async def lease(self, settings: SettingsName, user: str) -> Ticket:
         self.leased.append(f"{settings} {user}".strip())
         if user and user in self.not_connected:

@@ -32,6 +32,8 @@ def add(app: typer.Typer) -> None:
             "hardpoint call helper cleaner.clean --input - < rows.json",
             "hardpoint call helper get-weather location=Rome --json | jq .output",
             "hardpoint call helper letters.write --user name=Ada --user locale=en-GB --file @notes.txt",
+            "hardpoint call helper orders.order item=7 --dry-run",
+            "hardpoint call helper orders.order item=7 --expect-plan sha256:...",
         ],
     )(call)
 
@@ -64,9 +66,16 @@ async def call(
     file: Annotated[
         list[str] | None, typer.Option(metavar="@PATH|FILE", help="A file that was shared in the conversation.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing, and show the plan of what would be written.")
+    ] = False,
+    expect_plan: Annotated[
+        str, typer.Option(metavar="DIGEST", help="Write what this plan of a dry run has, and nothing else.")
+    ] = "",
 ) -> Answer:
     """Call an action as an agent would: the same checks, grants, limits and record."""
     from hardpoint_cli.documents import document, duration, word
+    from hardpoint_cli.effects import plan_shown
     from hardpoint_cli.names import short
     from hardpoint_cli.session import connect
     from hardpoint_client.client import output_of
@@ -86,13 +95,25 @@ async def call(
         known = CallContext(pairs(user or []), said, [shared[text] for text in file or []])
         try:
             with working(f"calling {action}"):
-                response = await client.call(agent, action, params, oversize_to_file=oversize_to_file, context=known)
+                response = await client.call(
+                    agent,
+                    action,
+                    params,
+                    oversize_to_file=oversize_to_file,
+                    dry_run=dry_run,
+                    expect_plan=expect_plan,
+                    context=known,
+                )
         except InvalidArgument as error:
             error.fix = f"`hardpoint tools {agent}` shows the actions and what they take"
             raise
         output = output_of(response)
         release, run = short(response.release, client.org), short(response.run, client.org)
         note(f"{release}, {duration(response.usage.wall_ms)}, run {run}")
+        if response.HasField("plan"):
+            return Answer({**document(response), "output": output}, plan_shown(response.plan))
+        if response.effects_left:
+            note(f"{response.effects_left} effects of the plan were not done")
         if response.state:
             goes_on = f"{word(response, 'state')}: {response.message or 'it has not ended yet'}; hardpoint watch {run}"
             return Answer({**document(response), "output": output}, goes_on)

@@ -50,7 +50,7 @@ async def runs(
             (
                 short(one.name, client.org),
                 moment(one.start_time),
-                _state(one),
+                Text.assemble(_state(one), " (dry run)" if one.dry_run else ""),
                 one.action,
                 short(one.agent, client.org) or "test",
                 duration(one.duration_ms),
@@ -86,6 +86,7 @@ async def run(
             "took": duration(found.duration_ms),
             "used": usage_text(found.usage),
             "trace": found.trace_id,
+            "dry run of" if found.dry_run else "held to": found.plan,
             "reason": Text(found.reason, "red") if found.reason else "",
             "message": found.message,
             "at": found.place,

@@ -10,6 +10,7 @@ from hardpoint_kit.names import RunName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Callee, Calling, Refused
 from hardpoint_runtime.domain.context import NOTHING, CallContext
+from hardpoint_runtime.domain.effects import Effect, EffectPlan
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import Inner, RunState, Usage
 
@@ -100,6 +101,10 @@ class Execution:
     """What it may see of what the agent knows; the handles of its files are in `files`."""
     user: str = ""
     """Whose accounts it uses."""
+    dry_run: bool = False
+    """Whether it writes nothing, and says what it would write."""
+    held_to: EffectPlan | None = None
+    """What alone it may write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,8 @@ class Ended:
     The output is passed on as it came, a protobuf `Value`: nothing here reads it, and writing it anew would cost more
     than all else for a large one. `used` is what of its authority it used, with the hosts that it asked. `steps` are
     what ran inside of it, in the order in which it began. `output_in_file` says that the output was too large and is
-    stored: what is here says where.
+    stored: what is here says where. `planned` is what a dry run would have written, and `left` how many effects of the
+    plan that it was held to were not done.
     """
 
     state: RunState
@@ -119,3 +125,5 @@ class Ended:
     used: Authority = field(default_factory=Authority)
     steps: tuple[Inner, ...] = ()
     output_in_file: bool = False
+    planned: tuple[Effect, ...] = ()
+    left: int = 0

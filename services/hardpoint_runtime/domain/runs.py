@@ -47,6 +47,8 @@ _FACTS = (
     "cycle",
     "installation",
     "nearest",
+    "effect",
+    "expected",
 )
 """What of an error's metadata is kept with its run: names and limits, never a value of an input or a secret."""
 _MOST_FACTS_CHARS = 8_000
@@ -122,6 +124,10 @@ class Run:
     trace_id: str
     subject: str
     on_behalf_of: str = ""
+    dry_run: bool = False
+    """Whether it wrote nothing, and made the plan of what it would have written."""
+    plan: str = ""
+    """The digest of that plan, or of the one that it was held to."""
 
     @property
     def user(self) -> str:

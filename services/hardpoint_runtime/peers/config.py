@@ -1,5 +1,6 @@
 """The runtime's view of config: settings, secrets and connections, as keys and leases."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC
@@ -36,6 +37,9 @@ class Config(Protocol):
     async def values(self, settings: SettingsName) -> Mapping[str, Any]:
         """The values that are no secrets, by key."""
 
+    async def revision(self, settings: SettingsName) -> str:
+        """Another text whenever a value or a secret of a settings document is another one; it tells neither."""
+
     async def lease(self, settings: SettingsName, user: str) -> Ticket:
         """A ticket to the values of a settings document, with a person's token where each signs in for themselves."""
 
@@ -69,6 +73,14 @@ class GrpcConfig:
         """See Config."""
         found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
         return {key: value for key, value in from_struct(found.values).items() if value is not None}
+
+    async def revision(self, settings: SettingsName) -> str:
+        """See Config."""
+        found = await self._stub.GetSettings(config_pb2.GetSettingsRequest(name=str(settings)))
+        names = sorted(set(found.secrets.values()))
+        requests = [config_pb2.GetSecretRequest(name=name) for name in names]
+        secrets = await asyncio.gather(*(self._stub.GetSecret(request) for request in requests))
+        return " ".join([found.etag, found.connected_key, *(secret.etag for secret in secrets)])
 
     async def lease(self, settings: SettingsName, user: str) -> Ticket:
         """See Config."""

@@ -6,13 +6,14 @@ from functools import lru_cache
 
 from hardpoint.executor.v1 import executor_pb2
 from hardpoint.manifest.v1 import context_pb2, manifest_pb2
-from hardpoint_kit.documents import to_struct, to_value
+from hardpoint_kit.documents import from_struct, to_struct, to_value
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.names import OrgName, ReleaseName
 from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Refused
 from hardpoint_runtime.domain.context import NOTHING, CallContext
+from hardpoint_runtime.domain.effects import Effect, EffectPlan
 from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
@@ -21,6 +22,7 @@ STANDING_REQUESTS = 1024
 SHARING = "run"
 """Of actions, kept ready."""
 
+_EFFECT = ("digest", "path", "release", "action", "service", "operation", "target", "lane")
 _USAGE = tuple(field.name for field in fields(Usage))
 _STATES = {
     executor_pb2.OUTCOME_OK: RunState.SUCCEEDED,
@@ -54,6 +56,8 @@ def request_of(execution: Execution) -> executor_pb2.ExecuteRequest:
         run=str(execution.run),
         idempotency_key=execution.idempotency_key,
         oversize_to_file=execution.oversize_to_file,
+        dry_run=execution.dry_run,
+        held_to=_held_to(execution.held_to) if execution.held_to else None,
         sharing=_sharing(release, str(execution.run), execution.installation, execution.goes_on),
     )
     if execution.alone is not None:
@@ -90,6 +94,20 @@ def _context(known: CallContext) -> context_pb2.CallContext:
             messages=[context_pb2.ConversationMessage(**message) for message in conversation["messages"]],
         ),
     )
+
+
+def _held_to(plan: EffectPlan) -> manifest_pb2.EffectPlan:
+    """A plan as the executor keeps to it; each digest stands for the arguments."""
+    return manifest_pb2.EffectPlan(
+        effects=[
+            manifest_pb2.PlannedEffect(**{name: getattr(effect, name) for name in _EFFECT}) for effect in plan.effects
+        ]
+    )
+
+
+def _effect(effect: manifest_pb2.PlannedEffect) -> Effect:
+    told = {name: getattr(effect, name) for name in _EFFECT}
+    return Effect(**told, arguments=from_struct(effect.arguments))
 
 
 def _lent(lent: Lent) -> executor_pb2.FilesTicket:
@@ -170,12 +188,13 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
     usage = _usage(finished.usage)
     used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
     steps = tuple(map(_inner, finished.steps))
+    planned, left = tuple(map(_effect, finished.planned)), finished.effects_left
     if state is RunState.SUCCEEDED:
-        return Ended(state, finished.output, None, usage, used, steps, finished.output_in_file)
+        return Ended(state, finished.output, None, usage, used, steps, finished.output_in_file, planned, left)
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
     error.from_peer = False
-    return Ended(state, None, error, usage, used, steps)
+    return Ended(state, None, error, usage, used, steps, planned=planned, left=left)
 
 
 def _usage(usage: manifest_pb2.Usage) -> Usage:

@@ -64,6 +64,8 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         trace_id=run.trace_id,
         subject=run.subject,
         on_behalf_of=run.on_behalf_of,
+        dry_run=run.dry_run,
+        plan=run.plan,
     )
 
 

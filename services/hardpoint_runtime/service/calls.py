@@ -15,13 +15,14 @@ from opentelemetry.trace import Span
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.documents import to_value
-from hardpoint_kit.errors import Cancelled, HardpointError, InvalidArgument, NotFound, Unauthenticated
+from hardpoint_kit.errors import Cancelled, Conflict, HardpointError, InvalidArgument, NotFound, Unauthenticated
 from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority, within
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.callees import Callee, Callees, Calling
 from hardpoint_runtime.domain.context import NOTHING, CallContext
+from hardpoint_runtime.domain.effects import EffectPlan
 from hardpoint_runtime.domain.executions import Alone, Ended, Execution
 from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.releases import Action, Release
@@ -38,6 +39,7 @@ from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.domain.workflows import Workflow
 from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.service.composition import Composition
+from hardpoint_runtime.service.effect_plans import EffectPlans
 from hardpoint_runtime.service.lending import Lending
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.shares import inside
@@ -67,6 +69,10 @@ class Answer:
     usage: Usage
     used: Authority
     output_in_file: bool = False
+    plan: EffectPlan | None = None
+    """Of a dry run: what would be written. The output is then made of stand-ins."""
+    effects_left: int = 0
+    """Of a call that was held to a plan: how many effects of it were not done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,9 @@ class Plan:
     callers: tuple[Calling, ...] = ()
     alone: Alone | None = None
     oversize_to_file: bool = False
+    rehearses: Mapping[str, str] | None = None
+    """Of a dry run: what its plan is made of."""
+    held_to: EffectPlan | None = None
     context: CallContext = NOTHING
 
     @property
@@ -143,6 +152,7 @@ class Calls:
         clock: Clock,
         limit_seconds: float,
         workflows: Workflows,
+        effect_plans: EffectPlans,
     ) -> None:
         self._snapshots = snapshots
         self._tickets = tickets
@@ -153,6 +163,7 @@ class Calls:
         self._clock = clock
         self._limit_seconds = limit_seconds
         self._workflows = workflows
+        self._effect_plans = effect_plans
 
     async def list_tools(self, _caller: Caller, agent: AgentName) -> list[Offer]:
         """Everything that `call_action` would admit, by name; raises NotFound."""
@@ -168,18 +179,28 @@ class Calls:
         oversize_to_file: bool = False,
         run: RunName | None = None,
         context: CallContext = NOTHING,
+        dry_run: bool = False,
+        expect_plan: str = "",
     ) -> Answer | Run:
         """Run an action for an agent; its run is on disk when this returns or raises what the action raised.
 
         `remaining` is what the caller still waits, in seconds. A call that is refused leaves no run. An output that is
         too large is stored with `oversize_to_file`. Of a workflow, and of an action that somebody has to approve, it is
-        the run while it has not ended; `run` asks for it again.
+        the run while it has not ended; `run` asks for it again. With `dry_run` nothing is written, and the answer has
+        the plan; a call that is held to one by its digest, `expect_plan`, writes nothing else. Such calls raise as
+        `EffectPlans.held_to` too, and Conflict NO_DRY_RUN.
         """
         name = ActionName.parse(action)
         offer = (await self._snapshots.get(agent)).admit(name)
         value = offer.input.admit(name, value)
         attached = offer.attached
-        if attached.release.kind == WORKFLOW or name.action in attached.approvals or run is not None:
+        waits = attached.release.kind == WORKFLOW or name.action in attached.approvals or run is not None
+        if dry_run or expect_plan:
+            if waits:
+                raise _no_dry_run(name)
+            plan = _plan(agent, offer, oversize_to_file and not dry_run, context.check())
+            return await self._run(caller, await self._planned(caller, plan, value, expect_plan), value, remaining)
+        if waits:
             patience = None if remaining is None else max(0.0, remaining - ANSWER_SECONDS)
             return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run, context))
         return await self._run(caller, _plan(agent, offer, oversize_to_file, context.check()), value, remaining)
@@ -267,6 +288,13 @@ class Calls:
         _duration.record(time.perf_counter() - began, _measured(plan, ended))
         return ended
 
+    async def _planned(self, caller: Caller, plan: Plan, value: Mapping[str, Any], digest: str) -> Plan:
+        """The call as a dry run, or held to the plan of this digest."""
+        basis = await self._effect_plans.basis(plan, value)
+        if not digest:
+            return replace(plan, rehearses=basis)
+        return replace(plan, held_to=await self._effect_plans.held_to(caller, digest, basis))
+
     async def _run(
         self,
         caller: Caller,
@@ -280,8 +308,12 @@ class Calls:
             if span.is_recording():
                 span.set_attributes(attributes(plan, run))
             record, ended = await self._execute(caller, plan, run, value, remaining, occasion.key if occasion else "")
+            made = _made(plan, ended)
+            if made is not None and (made.effects or ended.error is None):
+                await self._effect_plans.keep(caller, made)
+                ended = replace(ended, error=None)  # it stands in the plan, which ends there
             await self._recorder.record(record)
-            return _answer(span, record.run, ended)
+            return replace(_answer(span, record.run, ended), plan=made, effects_left=ended.left)
 
     async def _execute(
         self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None, key: str
@@ -291,9 +323,11 @@ class Calls:
         if key:
             execution = replace(execution, idempotency_key=key)
         started_at, started = self._clock.now(), time.perf_counter()
+        counted_for = plan.counted_for if plan.rehearses is None else None  # it is no use of anything
 
         def record(ended: Ended) -> Record:
             seconds = time.perf_counter() - started
+            made = _made(plan, ended) or plan.held_to
             _duration.record(seconds, _measured(plan, ended))
             return Record(
                 Run(
@@ -309,11 +343,13 @@ class Calls:
                     trace_id=trace_id(),
                     subject=caller.subject,
                     on_behalf_of=caller.on_behalf_of,
+                    dry_run=plan.rehearses is not None,
+                    plan=made.digest if made else "",
                 ),
-                plan.counted_for,
+                counted_for,
                 exercised(plan.grants, ended.used),
                 ended.steps,
-                inside(plan.callees, ended.steps) if plan.counted_for else (),
+                inside(plan.callees, ended.steps) if counted_for else (),
             )
 
         try:
@@ -377,6 +413,8 @@ class Calls:
             installation=plan.counted_for.installation if plan.counted_for else "",
             context=known,
             user=user,
+            dry_run=plan.rehearses is not None,
+            held_to=plan.held_to,
         )
         return await self._with_tickets(plan, execution)
 
@@ -411,6 +449,20 @@ def _plan(agent: AgentName, offer: Offer, oversize_to_file: bool = False, contex
         oversize_to_file=oversize_to_file,
         context=context,
     )
+
+
+def _no_dry_run(name: ActionName) -> Conflict:
+    return Conflict(
+        f"{name} goes on by itself, or somebody has to approve it: a call of it can be neither dry nor held to a plan",
+        reason="NO_DRY_RUN",
+        fix="begin it: who approves a step of it can have the plan of that step made",
+        action=name,
+    )
+
+
+def _made(plan: Plan, ended: Ended) -> EffectPlan | None:
+    """The plan that a dry run has made, to the end or as far as it came."""
+    return None if plan.rehearses is None else EffectPlan(plan.rehearses, ended.planned, Failure.of(ended.error))
 
 
 def _answer(span: Span, run: Run, ended: Ended) -> Answer:

@@ -28,9 +28,9 @@ from hardpoint_runtime.store.rows import USAGE
 _WRITE = """
     WITH written AS (
         INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject, on_behalf_of)
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan)
         SELECT org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject, on_behalf_of
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan
         FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING org, run
     ), used AS (
         INSERT INTO grant_uses AS g (org, installation, granted, writer, executions, last_used)
@@ -159,6 +159,8 @@ def run_columns(run: Run) -> dict[str, Any]:
         "trace_id": run.trace_id,
         "subject": run.subject,
         "on_behalf_of": run.on_behalf_of,
+        "dry_run": run.dry_run,
+        "plan": run.plan,
     }
 
 
@@ -209,4 +211,6 @@ def run_of(row: Row[Any]) -> Run:
         row.trace_id,
         row.subject,
         row.on_behalf_of,
+        row.dry_run,
+        row.plan,
     )

@@ -16,6 +16,7 @@ from hardpoint_runtime.store.agents import Agents
 from hardpoint_runtime.store.announcements import Announcements
 from hardpoint_runtime.store.attachments import Attachments
 from hardpoint_runtime.store.deliveries import Deliveries
+from hardpoint_runtime.store.effect_plans import EffectPlans
 from hardpoint_runtime.store.events import EarlyEvents
 from hardpoint_runtime.store.installations import Installations
 from hardpoint_runtime.store.runs import Runs
@@ -45,6 +46,7 @@ class Transaction:
         self.announcements = Announcements(connection)
         self.triggers = Triggers(connection)
         self.deliveries = Deliveries(connection)
+        self.effect_plans = EffectPlans(connection)
         self.changed: list[str] = []
         self._connection = connection
         self._caller = caller

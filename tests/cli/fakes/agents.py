@@ -89,7 +89,10 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
 
     async def CallAction(self, request, context):
         self.world.ask("CallAction", request)
-        return self._answer(f"{WEATHER}/releases/1.0.0")
+        answer = self._answer(f"{WEATHER}/releases/1.0.0")
+        if request.dry_run:
+            answer.plan.CopyFrom(self.world.plan)
+        return answer
 
     async def TestAction(self, request, context):
         self.world.ask("TestAction", request)

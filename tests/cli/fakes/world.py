@@ -42,6 +42,7 @@ class World:
     header: dict[str, Any] = field(default_factory=dict)
     output: Any = field(default_factory=lambda: {"temperature": 72, "condition": "Sunny"})
     used: manifest_pb2.Authority = field(default_factory=manifest_pb2.Authority)
+    plan: manifest_pb2.EffectPlan = field(default_factory=manifest_pb2.EffectPlan)
     asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     errors: dict[str, Exception] = field(default_factory=dict)
 

@@ -1,0 +1,73 @@
+"""Owns the keeping of effect plans, and what they are made of at the moment of a call."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hardpoint_kit.caller import Caller
+from hardpoint_kit.errors import NotFound
+from hardpoint_kit.names import SettingsName
+from hardpoint_runtime.domain.callees import Callee, Callees
+from hardpoint_runtime.domain.effects import EffectPlan, digest_of
+from hardpoint_runtime.peers import Config
+from hardpoint_runtime.store import Store
+
+if TYPE_CHECKING:
+    from hardpoint_runtime.service.calls import Plan
+
+
+class EffectPlans:
+    """Plans by digest. They are kept for as long as the contents of runs are."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store = store
+        self._config = config
+
+    async def basis(self, plan: "Plan", value: Mapping[str, Any]) -> Mapping[str, str]:
+        """What a plan of this call is made of now; raises Unavailable where config cannot be asked."""
+        callees = [*_callees(plan.callees)]
+        settings = {plan.settings, *(callee.installed.settings for callee in callees)} - {None}
+        named = sorted((name for name in settings if name is not None), key=str)
+        revisions = await asyncio.gather(*map(self._revision, named))
+        return {
+            "agent": str(plan.agent or ""),
+            "action": str(plan.name),
+            "release": f"{plan.release.name} {plan.release.digest}",
+            "input": digest_of(dict(value)),
+            "settings": digest_of(revisions),
+            "callees": digest_of(sorted({f"{one.installed.name} {one.installed.release.name}" for one in callees})),
+        }
+
+    async def keep(self, caller: Caller, plan: EffectPlan) -> None:
+        """Keep a plan, so that a call can be held to it."""
+        async with self._store.transaction(caller) as tx:
+            await tx.effect_plans.put(caller.org, plan)
+
+    async def held_to(self, caller: Caller, digest: str, basis: Mapping[str, str]) -> EffectPlan:
+        """The plan of this digest, for a call that is made of the same.
+
+        Raises NotFound PLAN_UNKNOWN, Conflict PLAN_STALE, PLAN_INCOMPLETE.
+        """
+        async with self._store.transaction(caller) as tx:
+            plan = await tx.effect_plans.find(caller.org, digest)
+        if plan is None:
+            raise NotFound(
+                "plan",
+                digest,
+                reason="PLAN_UNKNOWN",
+                message="no plan of this digest is kept",
+                fix="dry-run the call: its plan is kept for some days",
+                plan=digest,
+            )
+        plan.check(basis)
+        return plan
+
+    async def _revision(self, settings: SettingsName) -> list[str]:
+        return [str(settings), await self._config.revision(settings)]
+
+
+def _callees(callees: Callees) -> Iterator[Callee]:
+    for callee in callees:
+        if isinstance(callee, Callee):
+            yield callee
+            yield from _callees(callee.callees)
