@@ -233,6 +233,19 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "MAIL_REFUSED": Ending(
         "the mail server refused the mail", "look at what it said", "send less, or something plainer"
     ),
+    # --- dry runs and plans ---
+    "EFFECT_NOT_PLANNED": Ending(
+        "a write that is not in the plan that the call was held to; what the plan has before it was done",
+        "make the plan anew, and look at what is different",
+        "write the same for the same input: no time, chance or answer to a write in what is written",
+        FixFor.CALLER,
+    ),
+    "EFFECT_PLAN_LIMIT": Ending(
+        "more writes than a plan may have", "ask for less at once", "split the work into several actions"
+    ),
+    "ANSWER_NOT_KNOWN": Ending(
+        "a dry run that cannot go on without the answer to a write", "call it without a plan", fix_for=FixFor.CALLER
+    ),
     # --- the platform ---
     "ENGINE_UNAVAILABLE": Ending(
         "an engine that this executor does not offer", "ask the operator of the executor for it", "name another engine"

@@ -40,6 +40,7 @@ from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.scheduler import Scheduler
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.standard import Standard
+from hardpoint_runtime.service.step_plans import StepPlans
 from hardpoint_runtime.service.tickets import Tickets
 from hardpoint_runtime.service.triggers import Triggers
 from hardpoint_runtime.service.uploads import Uploads
@@ -186,7 +187,7 @@ def assemble(
         services=[
             (add_AgentServiceServicer_to_server, AgentRpc(agents, calls)),
             (add_InstallationServiceServicer_to_server, InstallationRpc(installations)),
-            (add_RunServiceServicer_to_server, WorkflowRpc(Runs(store), workflows)),
+            (add_RunServiceServicer_to_server, WorkflowRpc(Runs(store), workflows, StepPlans(store, snapshots, calls))),
             (add_TriggerServiceServicer_to_server, TriggerRpc(triggers, inbox, options.runtime_door_url)),
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],

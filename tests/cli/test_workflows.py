@@ -4,6 +4,7 @@ import pytest
 
 from cli.conftest import Run
 from cli.fakes import World
+from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import run_pb2
 from hardpoint_kit.documents import from_struct, from_value, to_value
 
@@ -53,6 +54,16 @@ def test_a_step_is_approved_as_it_is_shown(cli: Run, waiting: World) -> None:
     cli("approve", "run-1", "ask", "--refuse")
     assert waiting.asked["ApproveStep"][1].refuse
     assert cli("approve", "run-1", "store").code == 1
+
+
+def test_an_approval_may_be_bound_to_a_plan_that_is_made_first(cli: Run, waiting: World) -> None:
+    waiting.plan = manifest_pb2.EffectPlan(digest="sha256:4711")
+    assert cli("approve", "run-1", "--dry-run").out.splitlines() == ["nothing would be written", "plan sha256:4711"]
+    (made,) = waiting.asked["PlanStep"]
+    assert (made.step, made.digest) == (f"{RUN}/steps/1", "sha256:x")
+    assert waiting.asked["ApproveStep"] == []
+    cli("approve", "run-1", "--plan", "sha256:4711")
+    assert [request.plan for request in waiting.asked["ApproveStep"]] == ["sha256:4711"]
 
 
 def test_what_may_have_happened_is_decided(cli: Run, waiting: World) -> None:

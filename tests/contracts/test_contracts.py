@@ -45,7 +45,7 @@ def test_every_write_can_be_repeated_safely(method):
     """A unary write carries a request id; what the runtime runs on behalf of a caller is never repeated."""
     fields = method.input_type.fields_by_name
     reads = method.GetOptions().idempotency_level == 1
-    never_repeated = {"CallAction", "TestAction", "CreateLease", "WatchChanges", "WatchFiles"}
+    never_repeated = {"CallAction", "TestAction", "PlanStep", "CreateLease", "WatchChanges", "WatchFiles"}
     never_repeated |= {"Execute", "ExecuteToEnd", "CancelExecution"}
     # A link and a state are good once; the answer that is kept would be what makes them so.
     never_repeated |= {"BeginConnection", "CompleteConnection", "ConnectClient", "ConnectUsers"}

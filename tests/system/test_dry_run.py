@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
 from hardpoint_kit.documents import from_struct, from_value
 from hardpoint_kit.errors import Conflict, NotFound, PermissionDenied
 
 from .conftest import add_file
+from .orders import effect, orders, start, until
 from .test_s01_create_and_call import run_cli
 
 pytestmark = pytest.mark.jail
@@ -47,13 +49,13 @@ async def test_a_call_writes_what_its_dry_run_has_shown(system, client, agent, o
     dry = await client.call("helper", "orders.order", given, dry_run=True)
     assert [asked.method for asked in system.upstream.asked(url)] == ["GET"]
     assert from_value(dry.output) == {"status": 202}
-    [effect] = dry.plan.effects
-    assert (effect.service, effect.operation, effect.target) == (
+    [post] = dry.plan.effects
+    assert (post.service, post.operation, post.target) == (
         "fetch",
         "POST",
         url.removeprefix("https://") + "/orders",
     )
-    arguments = from_struct(effect.arguments)
+    arguments = from_struct(post.arguments)
     assert arguments["headers"]["authorization"] == "Bearer secret:API_KEY"
     assert json.loads(arguments["body"]["text"]) == {"item": "tea", "price": 3, "unit": "kg"}
     run = await client.runs.GetRun(run_pb2.GetRunRequest(name=dry.run))
@@ -104,3 +106,86 @@ async def test_a_call_writes_what_its_dry_run_has_shown(system, client, agent, o
     await client.installations.UpdateInstallation(update)
     assert await stale() == "release, settings"
     assert len([asked for asked in system.upstream.asked(url) if asked.method == "POST"]) == 2
+
+
+async def _waiting(client, run: str) -> run_pb2.Step:
+    steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run))).steps
+    return next(step for step in steps if step.waits == run_pb2.WAITS_APPROVAL)
+
+
+async def _planned(client, run: str) -> tuple[run_pb2.ApproveStepRequest, manifest_pb2.EffectPlan]:
+    """The approval of what a run waits for, bound to the plan of what follows."""
+    step = await _waiting(client, run)
+    request = run_pb2.PlanStepRequest(step=step.name, digest=step.digest)
+    plan = (await client.runs.PlanStep(request, timeout=30)).plan
+    return run_pb2.ApproveStepRequest(step=step.name, digest=step.digest, plan=plan.digest), plan
+
+
+async def test_who_approves_a_call_sees_its_plan_and_binds_it_to_that(system, client, agent, org):
+    url = system.upstream.serve(lambda asked: (200, {"price": 3}))
+    installed = await add_file(
+        client, agent, source(), "orders.py", secrets={"API_KEY": "key-4711-key"}, settings={"UNIT": "kg"}
+    )
+    attachment = agent_pb2.Attachment(name=f"{agent.name}/attachments/{installed}", require_approval=["order"])
+    update = agent_pb2.UpdateAttachmentRequest(attachment=attachment)
+    update.update_mask.paths.append("require_approval")
+    await client.agents.UpdateAttachment(update)
+    as_agent = system.client(org, ["agent"], "the-agent")
+
+    async def asked() -> str:
+        paused = await as_agent.call("helper", "orders.order", {"url": url, "item": "tea"})
+        assert paused.reason == "APPROVAL_REQUIRED"
+        return paused.run
+
+    with pytest.raises(Conflict) as unasked:
+        await as_agent.call("helper", "orders.order", {"url": url, "item": "tea"}, dry_run=True)
+    assert unasked.value.reason == "NO_DRY_RUN"
+    run, other = await asked(), await asked()
+    assert system.upstream.asked(url) == []
+
+    approve, plan = await _planned(client, run)
+    assert [one.target for one in plan.effects] == [url.removeprefix("https://") + "/orders"]
+    with pytest.raises(PermissionDenied):
+        await as_agent.runs.PlanStep(run_pb2.PlanStepRequest(step=approve.step, digest=approve.digest))
+    wrong = run_pb2.ApproveStepRequest(step=approve.step, digest=approve.digest, plan="sha256:0")
+    with pytest.raises(NotFound) as unknown:
+        await client.runs.ApproveStep(wrong)
+    assert unknown.value.reason == "PLAN_UNKNOWN"
+    assert [asked.method for asked in system.upstream.asked(url)] == ["GET"]
+
+    await client.runs.ApproveStep(approve)
+    assert (await until(client, run)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert [asked.method for asked in system.upstream.asked(url)] == ["GET", "GET", "POST"]
+    [step] = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run))).steps
+    assert step.plan == plan.digest
+
+    approve, _ = await _planned(client, other)
+    await client.set_settings(installed, {"UNIT": "tons"})
+    await client.runs.ApproveStep(approve)
+    ended = await until(client, other)
+    assert (ended.state, ended.reason) == (run_pb2.RUN_STATE_FAILED, "PLAN_STALE")
+    assert len([asked for asked in system.upstream.asked(url) if asked.method == "POST"]) == 1
+
+
+async def test_an_approval_in_a_workflow_binds_the_step_after_it(system, client, agent, add):
+    url = system.upstream.serve((200, {"paid": True}))
+    amount = [{"name": "amount", "type": "number", "required": True}]
+    await add(effect("shop", url, amount, params={"amount": "${amount}"}))
+    workflow = {
+        "inputs": amount,
+        "steps": [
+            {"id": "ask", "action": "approve", "message": {"amount": "${input.amount}"}},
+            {"id": "pay", "action": "shop.get", "amount": "${input.amount}"},
+        ],
+    }
+    await add(orders(*workflow.pop("steps"), **workflow))
+    run = (await start(client, agent, amount=5)).name
+    await until(client, run, run_pb2.RUN_STATE_WAITING)
+    approve, plan = await _planned(client, run)
+    assert from_struct(plan.effects[0].arguments)["query"] == "amount=5"
+    assert system.upstream.asked(url) == []
+    await client.runs.ApproveStep(approve)
+    assert (await until(client, run)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert [asked.query for asked in system.upstream.asked(url)] == [{"amount": "5"}]
+    steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run))).steps
+    assert {step.path: step.plan for step in steps} == {"ask": "", "pay": plan.digest}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hardpoint_client import Hardpoint
 
 RunId = Annotated[str, typer.Argument(help="The run's id, from `hardpoint runs`.", show_default=False)]
+PLAN_SECONDS = 60.0
 StepId = Annotated[str, typer.Argument(help="The step, by its number or place; the one that waits when left out.")]
 
 
@@ -22,7 +23,8 @@ def add(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "start", panel=WATCH, examples=["""hardpoint start helper orders.run '{"order": 7}'"""])(start)
     command(app, "watch", panel=WATCH, examples=["hardpoint watch 0190f3c2-5b1e7cc1a1b2"])(watch)
-    command(app, "approve", panel=WATCH, examples=["hardpoint approve RUN", "hardpoint approve RUN --refuse"])(approve)
+    approvals = [f"hardpoint approve RUN{rest}" for rest in ("", " --refuse", " --dry-run", " --plan sha256:...")]
+    command(app, "approve", panel=WATCH, examples=approvals)(approve)
     command(app, "resume", panel=WATCH, examples=["hardpoint resume RUN repeat", "hardpoint resume RUN skip"])(resume)
     command(app, "send", panel=WATCH, examples=["""hardpoint send RUN paid '{"by": "card"}'"""])(send)
     command(app, "cancel", panel=WATCH, examples=["hardpoint cancel RUN"])(cancel)
@@ -68,11 +70,24 @@ async def watch(run: RunId) -> Answer:
 
 
 async def approve(
-    run: RunId, step: StepId = "", refuse: Annotated[bool, typer.Option("--refuse", help="Say no.")] = False
+    run: RunId,
+    step: StepId = "",
+    refuse: Annotated[bool, typer.Option("--refuse", help="Say no.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Approve nothing yet: show the plan of what would then be written.")
+    ] = False,
+    plan: Annotated[
+        str, typer.Option(metavar="DIGEST", help="Approve that plan: it is written and nothing else.")
+    ] = "",
 ) -> Answer:
-    """Approve what a step of a run shows, exactly as it is shown now, or refuse it."""
+    """Approve what a step of a run shows, exactly as it is shown now, or refuse it.
+
+    With `--dry-run` the step that would go on is run without writing anything; what it reads, it reads for real.
+    """
     from hardpoint.runtime.v1 import run_pb2
     from hardpoint_cli import names
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.effects import plan_shown
     from hardpoint_cli.session import connect
     from hardpoint_kit.documents import from_value
 
@@ -80,8 +95,12 @@ async def approve(
         waiting = await _waiting(client, names.run(run, client.org), step, run_pb2.WAITS_APPROVAL)
         if waiting.HasField("shown"):
             screen.show(Text(f"{waiting.path}: {from_value(waiting.shown)}"), stderr=True)
+        if dry_run:
+            asked = run_pb2.PlanStepRequest(step=waiting.name, digest=waiting.digest)
+            made = await client.runs.PlanStep(asked, timeout=PLAN_SECONDS)
+            return Answer(document(made), plan_shown(made.plan))
         request = run_pb2.ApproveStepRequest(
-            step=waiting.name, digest=waiting.digest, refuse=refuse, request_id=uuid.uuid4().hex
+            step=waiting.name, digest=waiting.digest, refuse=refuse, request_id=uuid.uuid4().hex, plan=plan
         )
         return _told(client, await client.runs.ApproveStep(request))
 

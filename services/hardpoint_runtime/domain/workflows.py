@@ -48,11 +48,15 @@ _FITTING = {
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict with who gave it; `output` is a skipped step's, or what an event carries."""
+    """A verdict with who gave it; `output` is a skipped step's, or what an event carries.
+
+    `plan` is the digest of the effect plan that an approval is bound to, where it is to one.
+    """
 
     verdict: Verdict
     subject: str
     output: Any = None
+    plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,8 @@ class StepRun:
     started_at: datetime = datetime.min
     duration_us: int = 0
     usage: Usage = field(default_factory=Usage)
+    plan: str = ""
+    """The digest of the effect plan that it is held to."""
 
     @property
     def ended(self) -> bool:

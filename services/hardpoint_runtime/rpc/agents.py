@@ -1,8 +1,5 @@
 """Owns AgentService on the wire: agents, attachments, and the calls of agents."""
 
-from dataclasses import asdict
-
-from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, to_struct
@@ -10,7 +7,6 @@ from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, RunName, SettingsName
 from hardpoint_runtime.domain.agents import Agent
 from hardpoint_runtime.domain.attachments import AttachmentView
-from hardpoint_runtime.domain.effects import EffectPlan
 from hardpoint_runtime.domain.executions import Alone
 from hardpoint_runtime.domain.runs import Run
 from hardpoint_runtime.domain.snapshot import Offer
@@ -19,6 +15,7 @@ from hardpoint_runtime.rpc.shared import (
     authority_to_proto,
     context_from_proto,
     counters_to_proto,
+    plan_to_proto,
     usage_to_proto,
     window,
 )
@@ -227,21 +224,6 @@ def answer_to_proto(answer: Answer) -> agent_pb2.CallActionResponse:
         output_in_file=answer.output_in_file,
         plan=plan_to_proto(answer.plan) if answer.plan else None,
         effects_left=answer.effects_left,
-    )
-
-
-def plan_to_proto(plan: EffectPlan) -> manifest_pb2.EffectPlan:
-    """Write what would be written."""
-    return manifest_pb2.EffectPlan(
-        digest=plan.digest,
-        effects=[
-            manifest_pb2.PlannedEffect(**{**asdict(effect), "arguments": to_struct(effect.arguments)})
-            for effect in plan.effects
-        ],
-        incomplete=bool(plan.failure.reason),
-        reason=plan.failure.reason,
-        message=plan.failure.message,
-        place=plan.failure.place,
     )
 
 

@@ -110,4 +110,5 @@ def step_run_to_proto(step: StepRun, approves: bool) -> run_pb2.Step:
         digest=step.digest,
         due_time=step.due_at,
         decided_by=step.decision.subject if step.decision else "",
+        plan=step.plan,
     )

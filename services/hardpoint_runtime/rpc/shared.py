@@ -1,7 +1,7 @@
 """Owns the messages that several of the runtime's services answer with, and how a list request is read."""
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
@@ -9,11 +9,12 @@ from google.protobuf.message import Message
 
 from hardpoint.manifest.v1 import context_pb2, manifest_pb2
 from hardpoint.runtime.v1 import counters_pb2
-from hardpoint_kit.documents import to_value
+from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_kit.paging import query_fingerprint
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.counters import Counters
+from hardpoint_runtime.domain.effects import EffectPlan
 from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.domain.releases import Requirement
 from hardpoint_runtime.domain.runs import Usage
@@ -88,3 +89,18 @@ def context_from_proto(given: context_pb2.CallContext) -> CallContext:
 def usage_to_proto(usage: Usage) -> manifest_pb2.Usage:
     """Write what an execution used."""
     return manifest_pb2.Usage(**{name: getattr(usage, name) for name in _USAGE})
+
+
+def plan_to_proto(plan: EffectPlan) -> manifest_pb2.EffectPlan:
+    """Write what would be written."""
+    return manifest_pb2.EffectPlan(
+        digest=plan.digest,
+        effects=[
+            manifest_pb2.PlannedEffect(**{**asdict(effect), "arguments": to_struct(effect.arguments)})
+            for effect in plan.effects
+        ],
+        incomplete=bool(plan.failure.reason),
+        reason=plan.failure.reason,
+        message=plan.failure.message,
+        place=plan.failure.place,
+    )

@@ -9,17 +9,19 @@ from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, RunName, StepName
 from hardpoint_runtime.domain.workflows import Verdict
 from hardpoint_runtime.rpc.runs import RunRpc, may_approve, run_to_proto, step_run_to_proto
-from hardpoint_runtime.rpc.shared import Context, context_from_proto
+from hardpoint_runtime.rpc.shared import Context, context_from_proto, plan_to_proto
 from hardpoint_runtime.service.runs import Runs
+from hardpoint_runtime.service.step_plans import StepPlans
 from hardpoint_runtime.service.workflows import Workflows
 
 
 class WorkflowRpc(RunRpc):
     """RunService over the record of runs and the use cases of workflows."""
 
-    def __init__(self, runs: Runs, workflows: Workflows) -> None:
+    def __init__(self, runs: Runs, workflows: Workflows, step_plans: StepPlans) -> None:
         super().__init__(runs)
         self._workflows = workflows
+        self._step_plans = step_plans
 
     async def GetRunOutput(
         self, request: run_pb2.GetRunOutputRequest, context: Context
@@ -79,8 +81,15 @@ class WorkflowRpc(RunRpc):
             None,
             request.digest,
             request_fingerprint(request),
+            request.plan,
         )
         return run_to_proto(run)
+
+    async def PlanStep(self, request: run_pb2.PlanStepRequest, context: Context) -> run_pb2.PlanStepResponse:
+        """Make the plan of what an approval lets happen."""
+        name = StepName.parse(request.step, "step")
+        plan = await self._step_plans.plan_step(caller(context), name, request.digest)
+        return run_pb2.PlanStepResponse(plan=plan_to_proto(plan))
 
     async def SendEvent(self, request: run_pb2.SendEventRequest, context: Context) -> run_pb2.Run:
         """Give a run its event."""

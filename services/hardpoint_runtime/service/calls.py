@@ -232,6 +232,20 @@ class Calls:
         """Run what is offered for an agent that did not ask; raises as call_action, with `run` in what ran."""
         return await self._run(caller, _plan(agent, offer), offer.input.admit(offer.name, value), None, occasion)
 
+    async def rehearse(
+        self, caller: Caller, plan: Plan, value: Mapping[str, Any], key: Callable[[RunName], str]
+    ) -> EffectPlan:
+        """The plan of a step of a workflow: of a dry run of its own, with the step's `key` under that run's name."""
+        run = new_run_name(caller.org, self._clock.now())
+        rehearsed = await self._planned(caller, plan, value, "")
+        answer = await self._run(caller, rehearsed, value, None, Occasion(run, key(run)))
+        assert answer.plan is not None
+        return answer.plan
+
+    async def held(self, caller: Caller, plan: Plan, value: Mapping[str, Any], digest: str) -> Plan:
+        """A step of a workflow that is held to the plan of this digest; raises as `EffectPlans.held_to`."""
+        return await self._planned(caller, plan, value, digest) if digest else plan
+
     async def test_action(
         self,
         caller: Caller,

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hardpoint_kit.caller import Caller
-from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import SettingsName
 from hardpoint_runtime.domain.callees import Callee, Callees
 from hardpoint_runtime.domain.effects import EffectPlan, digest_of
@@ -49,16 +48,7 @@ class EffectPlans:
         Raises NotFound PLAN_UNKNOWN, Conflict PLAN_STALE, PLAN_INCOMPLETE.
         """
         async with self._store.transaction(caller) as tx:
-            plan = await tx.effect_plans.find(caller.org, digest)
-        if plan is None:
-            raise NotFound(
-                "plan",
-                digest,
-                reason="PLAN_UNKNOWN",
-                message="no plan of this digest is kept",
-                fix="dry-run the call: its plan is kept for some days",
-                plan=digest,
-            )
+            plan = await tx.effect_plans.get(caller.org, digest)
         plan.check(basis)
         return plan
 

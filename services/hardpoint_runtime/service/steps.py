@@ -7,13 +7,14 @@ them out of every output and every error.
 import hashlib
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from hardpoint_kit.documents import from_value
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, Unavailable
-from hardpoint_kit.names import AgentName
+from hardpoint_kit.names import AgentName, RunName
 from hardpoint_kit.telemetry import tracer
 from hardpoint_manifest.plan import WAITING, Does, Step
 from hardpoint_manifest.walk import Settled
@@ -113,7 +114,7 @@ class Stepper:
         way = self._way
         try:
             plan, asked_first = await self._plan(step)
-            given = _input(plan, value)
+            given = input_of(plan, value)
         except Unavailable:
             raise
         except HardpointError as error:
@@ -139,9 +140,17 @@ class Stepper:
         if row.waits is Waits.TIME and row.due_at is not None and row.due_at > way.means.clock.now():
             way.wake_at(row.due_at)
             return None
+        try:
+            held_to = row.plan or _approved_plan(step, row, way.rows)
+            plan = await way.means.calls.held(way.means.caller(way.workflow), plan, given, held_to)
+        except Unavailable:
+            raise
+        except HardpointError as error:
+            return self._failed(row, error)
         row = replace(
             row,
             action=str(plan.name),
+            plan=held_to,
             release=str(plan.release.name),
             state=RunState.RUNNING,
             attempts=row.attempts + 1,
@@ -151,7 +160,7 @@ class Stepper:
             due_at=None,
         )
         row = await way.pages.put(row)
-        return await self._attempt(step, row, plan, given, _key(row, key))
+        return await self._attempt(step, row, plan, given, effect_key(row.run, row.step, key))
 
     async def _approved(self, row: StepRun, plan: Plan, given: dict[str, Any]) -> Settled | Literal[True] | None:
         """Whether it may run now; else how it ended, or None while nobody has answered."""
@@ -250,10 +259,21 @@ class Stepper:
         return _settled(self._way.pages.note(_over(row, RunState.FAILED, Failure.of(error))))
 
 
-def _key(row: StepRun, named: str) -> str:
+def _approved_plan(step: Step, row: StepRun, rows: Mapping[str, StepRun]) -> str:
+    """The digest of the plan that somebody approved for a step: when it asked itself, or in a step right before it."""
+    if row.decision is not None and row.decision.plan:
+        return row.decision.plan
+    before, _, last = row.step.rpartition("/")
+    scope = before.rpartition("/")[0] if before and last != step.id else before
+    places = (f"{scope}/{edge.step}" if scope else edge.step for edge in step.after)
+    decisions = (rows[place].decision for place in places if place in rows)
+    return next((decision.plan for decision in decisions if decision is not None and decision.plan), "")
+
+
+def effect_key(run: RunName, place: str, named: str) -> str:
     """What names the effect of a step, fit for a header: as its author says, else as its place in the run."""
     if not named:
-        return f"{row.run.run}/{row.step}"
+        return f"{run.run}/{place}"
     return named if _PLAIN.fullmatch(named) else hashlib.sha256(named.encode(errors="replace")).hexdigest()
 
 
@@ -276,7 +296,7 @@ def _settled(row: StepRun) -> Settled:
     return Settled("failed", error=row.failure.error())
 
 
-def _input(plan: Plan, value: Any) -> dict[str, Any]:
+def input_of(plan: Plan, value: Any) -> dict[str, Any]:
     """What a step gives to its action, checked as a call's input is; a value that is no object is its `input`."""
     given = value if isinstance(value, dict) else {"input": value} if value is not None else {}
     if not plan.action.input_schema:

@@ -153,11 +153,19 @@ class Workflows:
         return await self._store.once(caller, "CancelRun", fingerprint, Run, cancel)
 
     async def decide(
-        self, caller: Caller, name: StepName, verdict: Verdict, output: Any, digest: str, fingerprint: str
+        self,
+        caller: Caller,
+        name: StepName,
+        verdict: Verdict,
+        output: Any,
+        digest: str,
+        fingerprint: str,
+        plan: str = "",
     ) -> Run:
         """Say what becomes of a step that waits, and have its run go on.
 
-        Raises NotFound, Conflict RUN_ENDED, and as StepRun.check_decision does.
+        An approval with the digest of a `plan` lets the step that goes on write what that has and nothing else. Raises
+        NotFound (PLAN_UNKNOWN too), Conflict RUN_ENDED, PLAN_INCOMPLETE, and as StepRun.check_decision does.
         """
 
         async def decide(tx: Transaction) -> Run:
@@ -167,10 +175,12 @@ class Workflows:
             step = next((step for step in steps if str(step.number) == name.step), None)
             if step is None:
                 raise NotFound("step", name)
-            decision = Decision(verdict, caller.subject, output)
+            decision = Decision(verdict, caller.subject, output, plan)
             step.check_decision(decision, digest, workflow.run.subject)
+            if plan:
+                (await tx.effect_plans.get(caller.org, plan)).check({})
             run = await self._decided(tx, workflow, step, decision)
-            await tx.audit(f"step.{verdict.lower()}", name, digest=step.digest)
+            await tx.audit(f"step.{verdict.lower()}", name, digest=step.digest, plan=plan)
             return run
 
         return await self._store.once(caller, "DecideStep", fingerprint, Run, decide)

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hardpoint_kit.errors import NotFound
 from hardpoint_runtime.domain.effects import EffectPlan
 
 _PLAN: TypeAdapter[EffectPlan] = TypeAdapter(EffectPlan)
@@ -32,10 +33,19 @@ class EffectPlans:
         written = {"org": org, "digest": plan.digest, "plan": _PLAN.dump_json(plan).decode()}
         await self._connection.execute(_PUT, written)
 
-    async def find(self, org: str, digest: str) -> EffectPlan | None:
-        """Read the plan of a digest."""
+    async def get(self, org: str, digest: str) -> EffectPlan:
+        """Read the plan of a digest; raises NotFound PLAN_UNKNOWN."""
         found: Any = await self._connection.scalar(_FIND, {"org": org, "digest": digest})
-        return None if found is None else _PLAN.validate_json(found)
+        if found is None:
+            raise NotFound(
+                "plan",
+                digest,
+                reason="PLAN_UNKNOWN",
+                message="no plan of this digest is kept",
+                fix="dry-run the call: its plan is kept for some days",
+                plan=digest,
+            )
+        return _PLAN.validate_json(found)
 
 
 async def forget_effect_plans(connection: AsyncConnection, before: datetime, most: int) -> int:

@@ -43,6 +43,7 @@ _COLUMNS = {
     "started_at": "timestamptz",
     "duration_us": "bigint",
     "usage": "jsonb",
+    "plan": "text",
 }
 _FIXED = ("step", "number", "started_at")
 
@@ -218,6 +219,7 @@ def _columns(step: StepRun) -> dict[str, Any]:
         "started_at": step.started_at,
         "duration_us": step.duration_us,
         "usage": USAGE.dump_json(step.usage).decode(),
+        "plan": step.plan,
     }
 
 
@@ -240,4 +242,5 @@ def _step(row: Row[Any]) -> StepRun:
         row.started_at,
         row.duration_us,
         USAGE.validate_json(row.usage_json),
+        row.plan,
     )

@@ -38,6 +38,10 @@ class Runs(Fake, RunServiceServicer):
         self.world.ask("ApproveStep", request)
         return run_pb2.Run(name="orgs/acme/runs/run-1", state=run_pb2.RUN_STATE_QUEUED)
 
+    async def PlanStep(self, request, context):
+        self.world.ask("PlanStep", request)
+        return run_pb2.PlanStepResponse(plan=self.world.plan)
+
     async def ResumeRun(self, request, context):
         self.world.ask("ResumeRun", request)
         return run_pb2.Run(name="orgs/acme/runs/run-1", state=run_pb2.RUN_STATE_QUEUED)

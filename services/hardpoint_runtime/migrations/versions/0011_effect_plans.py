@@ -18,6 +18,8 @@ TABLES = """
     );
     CREATE INDEX effect_plans_by_age ON effect_plans (created_at);
     ALTER TABLE runs ADD COLUMN dry_run boolean NOT NULL DEFAULT false, ADD COLUMN plan text NOT NULL DEFAULT '';
+    -- The plan that a step is held to.
+    ALTER TABLE steps ADD COLUMN plan text NOT NULL DEFAULT '';
 """
 
 
