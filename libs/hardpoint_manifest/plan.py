@@ -101,6 +101,8 @@ class Step(Value):
     idempotency_key: str = ""
     """A template that names the effect better than the run and the step do."""
     on_error: Literal["fail", "continue"] = "fail"
+    by: Literal["", "somebody-else"] = ""
+    """Who may approve: whoever has the role, or of those nobody who started the run."""
     revert: "Step | None" = None
     """What undoes it when a later step fails; it knows the `output` of what it undoes, and the `error`."""
     steps: tuple["Step", ...] = ()

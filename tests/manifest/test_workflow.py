@@ -135,6 +135,13 @@ def test_steps_that_are_built_in():
     ]
 
 
+def test_an_approval_may_be_somebody_elses():
+    ask = {"action": "approve", "message": "Really?"}
+    steps = plan({"id": "a", **ask, "by": "somebody-else"}, {"id": "b", **ask}, {"id": "c", **CALL, "by": "bus"}).steps
+    assert [(step.by, step.input) for step in steps[:2]] == [("somebody-else", "Really?"), ("", "Really?")]
+    assert (steps[2].by, steps[2].input["by"]) == ("", "bus")
+
+
 def test_needs_make_other_ways_than_a_line():
     steps = plan(
         {"id": "last", **CALL, "needs": ["b", "c"]},
@@ -312,6 +319,11 @@ ERRORS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], tuple[str, str, st
             "a filter decides about what a trigger brings, and this workflow is only called",
             "remove it, or name the trigger",
         ),
+    ),
+    "an approval by nobody that there is": (
+        [{"id": "a", "action": "approve", "message": "Really?", "by": "anyone"}],
+        {},
+        ("step-input", "steps[0].by", "'anyone' is nobody who can approve", "write somebody-else, or leave it out"),
     ),
     "a wait for nothing": (
         [{"id": "a", "action": "wait"}],

@@ -199,7 +199,7 @@ async def test_an_approval_is_bound_to_what_was_shown(
     client: Client, server: Server, fakes: Fakes, shop: Shop, dial: Dial
 ) -> None:
     made = workflow(
-        {"id": "ask", "does": "approval", "action": "", "input": {"pay": "${input.amount}", "by": "somebody-else"}},
+        {"id": "ask", "does": "approval", "action": "", "input": {"pay": "${input.amount}"}, "by": "somebody-else"},
         {"id": "store", "after": after("ask")},
     )
     await install(client, fakes, made)
@@ -207,7 +207,7 @@ async def test_an_approval_is_bound_to_what_was_shown(
     assert (await until(client, run.name, run_pb2.RUN_STATE_WAITING)).reason == "APPROVAL_REQUIRED"
     assert shop.asked == []
     step = (await steps(client, run.name))["ask"]
-    assert from_value(step.shown) == {"pay": 5, "by": "somebody-else"}
+    assert from_value(step.shown) == {"pay": 5}
 
     viewed = (await steps(dial(server, role="viewer"), run.name))["ask"]
     assert not viewed.HasField("shown"), "what is shown is of the input"
@@ -331,6 +331,39 @@ async def test_a_cancelled_run_stops_what_it_executes(client: Client, fakes: Fak
     assert shop.asked == ["put"]
     with pytest.raises(Conflict):
         await client.runs.CancelRun(run_pb2.CancelRunRequest(name=run.name))
+
+
+async def test_what_was_approved_is_not_done_again_by_a_fork_of_it(
+    client: Client, server: Server, fakes: Fakes, shop: Shop, dial: Dial
+) -> None:
+    """Who forks a run and who started it are both who asks."""
+    ask = {"does": "approval", "action": "", "by": "somebody-else"}
+    made = workflow(
+        {"id": "ask", **ask, "input": "${input.amount}"},
+        {"id": "look", "after": after("ask")},
+        {"id": "put", "after": after("look")},
+    )
+    await install(client, fakes, made)
+
+    async def approve(by: Client, run: str) -> None:
+        step = (await steps(by, run))["ask"]
+        await by.runs.ApproveStep(run_pb2.ApproveStepRequest(step=step.name, digest=step.digest))
+
+    grace, eve = (dial(server, subject=name) for name in ("grace", "eve"))
+    run = await start(client, amount=5)
+    await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    await approve(grace, run.name)
+    await until(client, run.name)
+    forked = await grace.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="put"))
+    await until(client, forked.name, run_pb2.RUN_STATE_WAITING)
+    assert shop.asked == ["look", "put"]
+    for starter in (client, grace):
+        with pytest.raises(HardpointError) as own:
+            await approve(starter, forked.name)
+        assert own.value.reason == "OWN_APPROVAL"
+    await approve(eve, forked.name)
+    assert (await until(client, forked.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert shop.asked == ["look", "put", "put"]
 
 
 async def test_a_fork_does_again_what_comes_after_a_step(client: Client, fakes: Fakes, shop: Shop) -> None:

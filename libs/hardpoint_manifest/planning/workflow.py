@@ -16,6 +16,9 @@ BUILT_IN: Final = {"wait": Does.WAIT, "approve": Does.APPROVAL, "event": Does.EV
 """The actions that a step does by itself."""
 TAKES: Final = {"wait": ("seconds", "until"), "approve": ("message",), "event": ("name",), "transform": ("value",)}
 """What each of them takes: one of these."""
+BY: Final = "by"
+SOMEBODY_ELSE: Final = "somebody-else"
+"""Who has to approve: nobody who started the run."""
 FILE_UPLOAD: Final = "file_upload"
 UPLOADED: Final = "file.uploaded"
 """The event of it."""
@@ -112,6 +115,7 @@ def _step(step: WrittenStep, workflow: written.Workflow, comes_after: list[str])
         effect=step.effect,
         idempotency_key=step.idempotency_key or "",
         on_error=step.on_error,
+        by=SOMEBODY_ELSE if step.action == "approve" and (step.model_extra or {}).get(BY) == SOMEBODY_ELSE else "",
         revert=_revert(step, workflow),
     )
     return compiled.model_copy(update={"retry": _retry(step, compiled, workflow)})

@@ -144,6 +144,12 @@ def _built_in(subject: Subject, step: Step, path: Path) -> Iterator[Finding]:
     if len(given & set(takes)) != 1:
         message = f"{step.action} takes {' or '.join(takes)}"
         yield subject.error("step-input", path, message, f"write {takes[0]}")
+    if step.action == "approve" and lines.BY in given:
+        given.remove(lines.BY)
+        if (by := (step.model_extra or {})[lines.BY]) != lines.SOMEBODY_ELSE:
+            message = f"{str(by)[:64]!r} is nobody who can approve"
+            fix = f"write {lines.SOMEBODY_ELSE}, or leave it out"
+            yield subject.error("step-input", (*path, lines.BY), message, fix)
     unused = [*sorted(given - set(takes)), *(("input",) if step.input is not None else ())]
     unused += [name for name in ("retry", "revert", "idempotency_key") if getattr(step, name) is not None]
     for name in unused:

@@ -66,6 +66,8 @@ class Delivery:
     original: str = ""
     release: str = ""
     size: int = 0
+    replayed_by: str = ""
+    """Who had the event run again."""
 
     @classmethod
     def of(cls, trigger: TriggerName, body: bytes, headers: Mapping[str, str], at: datetime, **more: Any) -> Self:
@@ -98,7 +100,7 @@ class Delivery:
         """The delivery of what came before."""
         return replace(self, state=DeliveryState.DUPLICATE, body=b"", headers={}, original=original)
 
-    def replayed(self, release: str, at: datetime) -> Self:
+    def replayed(self, release: str, by: str, at: datetime) -> Self:
         """A new delivery of the same event; raises Conflict DELIVERY_NOT_KEPT."""
         if not self.body or self.state in (DeliveryState.REFUSED, DeliveryState.DUPLICATE):
             raise Conflict(
@@ -108,7 +110,7 @@ class Delivery:
                 resource=self.name,
             )
         fresh = type(self).of(self.name.trigger_name, self.body, self.headers, at, original=str(self.name))
-        return replace(fresh, release=release, provider_id=self.provider_id)
+        return replace(fresh, release=release, provider_id=self.provider_id, replayed_by=by)
 
     def delivered(self, run: RunName) -> Self:
         """The delivery whose run is there."""

@@ -99,6 +99,8 @@ class Trigger:
     revision: Revision
     made_by: str = ""
     """Who made or changed it last: whoever says what it does answers for it with their own accounts."""
+    authors: tuple[str, ...] = ()
+    """All who made or changed it."""
 
     @classmethod
     def new(
@@ -127,6 +129,7 @@ class Trigger:
             installation=installation.installation,
             revision=Revision.first(at),
             made_by=made_by,
+            authors=(made_by,),
         )
         return made.checked().planned(at)
 
@@ -142,8 +145,9 @@ class Trigger:
             schedule=asked.schedule,
             time_zone=asked.time_zone,
         )
+        authors = tuple(dict.fromkeys((*self.authors, made_by)))
         masked = apply_mask(self, patch, mask, _UPDATABLE)
-        changed = replace(masked, revision=self.revision.next(at), made_by=made_by).checked()
+        changed = replace(masked, revision=self.revision.next(at), made_by=made_by, authors=authors).checked()
         return (
             changed.planned(at) if (self.schedule, self.time_zone) != (changed.schedule, changed.time_zone) else changed
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,8 @@ from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage
 
+SOMEBODY_ELSE = "somebody-else"
+"""Who may approve a step: nobody who counts as having started its run."""
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 
@@ -72,8 +74,10 @@ class Turn:
 class Workflow:
     """A run of a workflow: `release` is the one it began with, `given` what its plan knows besides its steps.
 
-    `settled` are the outputs of steps that a fork has from the run it was forked from, by place. `stretch` is the
-    newest piece of its way, and `walk` counts who took it up: what an older one still wants to write is refused.
+    `settled` are the outputs of steps that a fork has from the run it was forked from, by place. `starters` are who
+    counts as having started it besides who did: who made its trigger, who had its event run again, and of a fork who
+    started the run that it was forked from. `stretch` is the newest piece of its way, and `walk` counts who took it up:
+    what an older one still wants to write is refused.
     """
 
     run: Run
@@ -91,6 +95,23 @@ class Workflow:
     """The number of the step that began last."""
     context: CallContext = NOTHING
     """What the agent knew that began it."""
+    starters: tuple[str, ...] = ()
+
+    def check_decision(self, step: "StepRun", decision: Decision, digest: str) -> None:
+        """Refuse what cannot be decided about one of its steps, or not by them.
+
+        Raises Conflict RUN_ENDED, PermissionDenied OWN_APPROVAL, and as `StepRun.check_decision`.
+        """
+        self.check_alive()
+        step.check_decision(decision, digest)
+        four_eyes = step_at(self.release.plan, step.step).get("by") == SOMEBODY_ELSE or step.four_eyes
+        if four_eyes and decision.verdict is Verdict.APPROVE and decision.subject in (self.run.subject, *self.starters):
+            raise PermissionDenied(
+                "who started a run does not approve its steps",
+                reason="OWN_APPROVAL",
+                fix="ask somebody else of your org",
+                step=step.step,
+            )
 
     @property
     def name(self) -> RunName:
@@ -161,11 +182,11 @@ class StepRun:
         text = json.dumps(asked, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
-    def check_decision(self, decision: Decision, digest: str, starter: str) -> None:
+    def check_decision(self, decision: Decision, digest: str) -> None:
         """Refuse what cannot be decided about this step, or not by them.
 
         Raises Conflict STEP_NOT_WAITING, InvalidArgument for a verdict that does not fit, Conflict APPROVAL_STALE for
-        another digest than what stands here, PermissionDenied OWN_APPROVAL where somebody else has to agree.
+        another digest than what stands here.
         """
         if self.state is not RunState.WAITING or self.decision is not None:
             raise Conflict(
@@ -191,15 +212,19 @@ class StepRun:
                 step=self.step,
                 digest=self.digest,
             )
-        if decision.verdict is Verdict.APPROVE and self.four_eyes and decision.subject == starter:
-            raise PermissionDenied(
-                "who started a run does not approve its steps",
-                reason="OWN_APPROVAL",
-                fix="ask somebody else of your org",
-                step=self.step,
-            )
 
     @property
     def four_eyes(self) -> bool:
-        """Whether somebody else than who started the run has to approve."""
-        return isinstance(self.shown, dict) and self.shown.get("by") == "somebody-else"
+        """Whether what is shown asks for it, as plans did before their steps could."""
+        return isinstance(self.shown, dict) and self.shown.get("by") == SOMEBODY_ELSE
+
+
+def step_at(plan: Mapping[str, Any] | None, place: str) -> Mapping[str, Any]:
+    """The step of a plan that stands at a place, as the plan has it; empty for one beside the plan."""
+    steps: Iterable[Mapping[str, Any]] = (plan or {}).get("steps", ())
+    found: Mapping[str, Any] = {}
+    for part in place.split("/"):
+        step = next((step for step in steps if step["id"] == part), None)
+        if step is not None:  # else it is the number of an item
+            found, steps = step, step.get("steps", ())
+    return found

@@ -150,7 +150,9 @@ class Dispatcher:
     ) -> Delivery:
         """Begin a run that goes on by itself, in the transaction that settles the delivery: both or neither."""
         about = {**variables["trigger"], **_brought(variables["event"])}
-        workflow = await self._workflows.prepare(trigger.caller, trigger.name.agent_name, offer, value, about)
+        starters = (*trigger.authors, *filter(None, [delivery.replayed_by]))
+        agent = trigger.name.agent_name
+        workflow = await self._workflows.prepare(trigger.caller, agent, offer, value, about, starters=starters)
         delivered = delivery.delivered(workflow.name)
         async with self._store.transaction(trigger.caller) as tx:
             if await tx.deliveries.settle(delivered, self._owner):

@@ -38,12 +38,10 @@ class StepPlans:
         async with self.store.transaction(caller) as tx:
             workflow = await tx.workflows.get(name.run_name)
             rows = await tx.workflows.steps(name.run_name)
-        workflow.check_alive()
         asked = next((row for row in rows if str(row.number) == name.step), None)
         if asked is None:
             raise NotFound("step", name)
-        approval = Decision(Verdict.APPROVE, caller.subject)
-        asked.check_decision(approval, digest, workflow.run.subject)
+        workflow.check_decision(asked, Decision(Verdict.APPROVE, caller.subject), digest)
         walk, due = _following(workflow, rows, asked, caller.subject)
         agent = AgentName(workflow.name.org, workflow.run.agent)
         step = due.step.step

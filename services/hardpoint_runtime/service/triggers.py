@@ -117,7 +117,7 @@ class Triggers:
             trigger = await tx.triggers.get(name.trigger_name)
             if release is not None and release.capability != ActionName.parse(trigger.action).capability:
                 raise InvalidArgument({"release": f"is no release of {trigger.action}"}, fix="name one of its own")
-            fresh = (await tx.deliveries.get(name)).replayed(str(release or ""), self._clock.now())
+            fresh = (await tx.deliveries.get(name)).replayed(str(release or ""), caller.subject, self._clock.now())
             await tx.deliveries.add(fresh)
             await tx.audit("delivery.replay", name, delivery=fresh.name.delivery, release=release or "")
             return replace(fresh, body=b"")

@@ -16,7 +16,7 @@ from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
 from hardpoint_runtime.domain.snapshot import Offer
-from hardpoint_runtime.domain.workflows import Decision, StepRun, Verdict, Waits, Workflow
+from hardpoint_runtime.domain.workflows import Decision, StepRun, Verdict, Waits, Workflow, step_at
 from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.peers import Config
 from hardpoint_runtime.service.changes import Changes
@@ -76,8 +76,12 @@ class Workflows:
         value: Mapping[str, Any],
         trigger: Mapping[str, Any] | None = None,
         context: CallContext = NOTHING,
+        starters: tuple[str, ...] = (),
     ) -> Workflow:
-        """A run that is ready to begin: of a workflow, or of an action that somebody has to approve."""
+        """A run that is ready to begin: of a workflow, or of an action that somebody has to approve.
+
+        `starters` count as having started it, besides the caller.
+        """
         release = offer.attached.release
         asked_first = offer.name.action in offer.attached.approvals
         if release.kind == WORKFLOW and release.plan is not None:
@@ -113,7 +117,15 @@ class Workflows:
         }
         # What the release does not ask for no step can be shown, so it is not kept.
         known = context.check().within(release.asks.permissions)
-        return Workflow(run, offer.attached.installation, release, given, carrier=inject(), context=known)
+        return Workflow(
+            run,
+            offer.attached.installation,
+            release,
+            given,
+            carrier=inject(),
+            context=known,
+            starters=starters,
+        )
 
     async def begin(self, caller: Caller, workflow: Workflow, fingerprint: str) -> Run:
         """Write a run down and have it walked; the first answer again for a request that was answered."""
@@ -165,7 +177,7 @@ class Workflows:
         """Say what becomes of a step that waits, and have its run go on.
 
         An approval with the digest of a `plan` lets the step that goes on write what that has and nothing else. Raises
-        NotFound (PLAN_UNKNOWN too), Conflict RUN_ENDED, PLAN_INCOMPLETE, and as StepRun.check_decision does.
+        NotFound (PLAN_UNKNOWN too), Conflict PLAN_INCOMPLETE, and as Workflow.check_decision does.
         """
 
         async def decide(tx: Transaction) -> Run:
@@ -176,7 +188,7 @@ class Workflows:
             if step is None:
                 raise NotFound("step", name)
             decision = Decision(verdict, caller.subject, output, plan)
-            step.check_decision(decision, digest, workflow.run.subject)
+            workflow.check_decision(step, decision, digest)
             if plan:
                 (await tx.effect_plans.get(caller.org, plan)).check({})
             run = await self._decided(tx, workflow, step, decision)
@@ -204,15 +216,17 @@ class Workflows:
     async def fork(self, caller: Caller, name: RunName, step_id: str, fingerprint: str) -> Run:
         """Begin another run of the same release and input, from one step of the plan on.
 
-        What the run did before that step and beside it is not done again. Raises NotFound for the run or the step,
-        Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more.
+        What the run did before that step and beside it is not done again, but for approvals on the way there. Raises
+        NotFound for the run or the step, Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more.
         """
 
         async def fork(tx: Transaction) -> Run:
             workflow = await tx.workflows.get(name)
             if not workflow.given:
                 raise Conflict(f"the inputs of run {name} are not kept any more", reason="CONTENTS_FORGOTTEN")
-            again = _from(Plan.model_validate(workflow.release.plan), step_id, name)
+            plan = Plan.model_validate(workflow.release.plan)
+            again = _from(plan, step_id, name)
+            before = _before(plan, again)
             done = {
                 **workflow.settled,
                 **{row.step: row.output for row in await tx.workflows.steps(name) if row.state is RunState.SUCCEEDED},
@@ -235,9 +249,15 @@ class Workflows:
                 workflow.installation,
                 workflow.release,
                 workflow.given,
-                settled={place: output for place, output in done.items() if place.partition("/")[0] not in again},
+                settled={
+                    place: output
+                    for place, output in done.items()
+                    if (first := place.partition("/")[0]) not in again
+                    and not (first in before and step_at(workflow.release.plan, place).get("does") == Does.APPROVAL)
+                },
                 carrier=inject(),
                 context=workflow.context,
+                starters=(workflow.run.subject, *workflow.starters),
             )
             await tx.workflows.add(forked)
             await tx.audit("run.fork", run.name, forked=name, step=step_id)
@@ -377,3 +397,12 @@ def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:
 
 def _awaits_events(steps: Sequence[Step]) -> bool:
     return any(step.does is Does.EVENT or _awaits_events(step.steps) for step in steps)
+
+
+def _before(plan: Plan, again: set[str]) -> set[str]:
+    """The steps that some of these come after."""
+    before: set[str] = set()
+    for step in reversed(plan.steps):
+        if step.id in again | before:
+            before |= {edge.step for edge in step.after}
+    return before

@@ -14,11 +14,11 @@ from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
 from hardpoint_runtime.domain.paging import Window
 
 _COLUMNS = """org, agent, trigger, delivery, state, reason, message, provider_id, body, size, headers, original,
-    release, run, attempts, received_at, due_at"""
+    release, run, attempts, received_at, due_at, replayed_by"""
 _INSERT = text(f"""
     INSERT INTO deliveries ({_COLUMNS})
     VALUES (:org, :agent, :trigger, :delivery, :state, :reason, :message, :provider_id, :body, :size,
-        CAST(:headers AS jsonb), :original, :release, :run, :attempts, :received_at, :due_at)
+        CAST(:headers AS jsonb), :original, :release, :run, :attempts, :received_at, :due_at, :replayed_by)
     ON CONFLICT (org, agent, trigger, provider_id) WHERE provider_id <> '' AND original = '' DO NOTHING RETURNING true
 """)  # noqa: S608
 _TRIGGER = "org = :org AND agent = :agent AND trigger = :trigger"
@@ -178,6 +178,7 @@ def _columns(delivery: Delivery) -> dict[str, Any]:
         "attempts": delivery.attempts,
         "received_at": delivery.received_at,
         "due_at": delivery.due_at,
+        "replayed_by": delivery.replayed_by,
     }
 
 
@@ -197,4 +198,5 @@ def _delivery(row: Row[Any]) -> Delivery:
         original=row.original,
         release=row.release,
         size=row.size,
+        replayed_by=row.replayed_by,
     )

@@ -31,14 +31,14 @@ _INSERT_RUN = text("""
         :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject, :on_behalf_of)
 """)
 _INSERT = text("""
-    INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context)
+    INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context, starters)
     VALUES (:org, :run, :installation, CAST(:pinned AS jsonb), CAST(:given AS json), CAST(:forked AS json),
-        CAST(:carrier AS jsonb), CAST(:context AS json))
+        CAST(:carrier AS jsonb), CAST(:context AS json), :starters)
 """)
 _SELECT = """
     SELECT r.*, CAST(r.usage AS text) AS usage_json, w.installation, CAST(w.release AS text) AS pinned,
         CAST(w.given AS text) AS given, CAST(w.forked AS text) AS forked, w.stretch, w.carrier, w.walk, w.begun,
-        CAST(w.output AS text) AS output, w.sequence, w.run_sequence, CAST(w.context AS text) AS context
+        CAST(w.output AS text) AS output, w.sequence, w.run_sequence, CAST(w.context AS text) AS context, w.starters
     FROM workflows w JOIN runs r USING (org, run)
 """
 _GET = text(f"{_SELECT} WHERE org = :org AND run = :run")
@@ -122,6 +122,7 @@ class Workflows:
                 "installation": workflow.installation.installation,
                 "pinned": RELEASE.dump_json(workflow.release).decode(),
                 "given": _json(workflow.given),
+                "starters": list(workflow.starters),
                 "forked": _json(workflow.settled),
                 "carrier": _json(workflow.carrier),
                 "context": _CONTEXT.dump_json(workflow.context).decode(),
@@ -240,4 +241,5 @@ def _workflow(row: Row[Any]) -> Workflow:
         row.walk,
         row.begun,
         _CONTEXT.validate_json(row.context),
+        tuple(row.starters),
     )

@@ -1,4 +1,4 @@
-"""What calls would write: plans of dry runs, and which runs were dry or held to a plan."""
+"""What calls would write, which runs were dry or held to a plan of that, and who counts as having started a run."""
 
 from alembic import op
 
@@ -20,6 +20,10 @@ TABLES = """
     ALTER TABLE runs ADD COLUMN dry_run boolean NOT NULL DEFAULT false, ADD COLUMN plan text NOT NULL DEFAULT '';
     -- The plan that a step is held to.
     ALTER TABLE steps ADD COLUMN plan text NOT NULL DEFAULT '';
+    ALTER TABLE workflows ADD COLUMN starters text[] NOT NULL DEFAULT '{}';
+    -- Who made a trigger and who changed it; who had a delivery run again.
+    ALTER TABLE triggers ADD COLUMN authors text[] NOT NULL DEFAULT '{}';
+    ALTER TABLE deliveries ADD COLUMN replayed_by text NOT NULL DEFAULT '';
 """
 
 
