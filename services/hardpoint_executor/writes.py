@@ -38,9 +38,10 @@ class Effect:
     digest: str = ""
 
     def __str__(self) -> str:
-        """As a person reads it, short enough for a message."""
+        """For messages, which records keep: what it is and where, and nothing that an input may have brought."""
         inside = f"{self.path}: " if self.path else ""
-        return f"{inside}{self.operation} {self.target}"[:200]
+        where = {"fetch": self.target.partition("/")[0], "db": self.target}.get(self.service, f"({self.service})")
+        return f"{inside}{self.operation} {where}"[:200]
 
     @classmethod
     def of(
@@ -95,7 +96,7 @@ class Ledger:
         return not self.dry_run
 
     def _plan(self, effect: Effect) -> None:
-        self._bytes += len(json.dumps([str(effect), effect.target, effect.arguments]))
+        self._bytes += len(json.dumps([effect.path, effect.target, effect.arguments]))
         if len(self.planned) >= MOST_EFFECTS or self._bytes > MOST_BYTES:
             raise NotPlanned(
                 "EFFECT_PLAN_LIMIT",
@@ -114,7 +115,7 @@ class Ledger:
             left.popleft()
             return
         expected = str(following) if following else "nothing"
-        differs = " with other arguments" if expected == str(effect) else ""
+        differs = ", to another place or with other arguments," if expected == str(effect) else ""
         self.refusal = NotPlanned(
             "EFFECT_NOT_PLANNED",
             f"{effect}{differs} is not what the plan has next, which is {expected}",

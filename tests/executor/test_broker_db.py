@@ -299,7 +299,7 @@ async def test_a_dry_run_reads_and_plans_its_writes_and_a_plan_is_kept_to(
     dry = maker(writes=Writes(ledger))
     assert await work(dry, "Bob") == [["Ada", "Eve"], {"rows": 2}, {"rows": 1}, []]
     assert dry.usage.permissions == {"data.read"}
-    assert [str(effect) for effect in ledger.planned] == [
+    assert [f"{effect.operation} {effect.target}" for effect in ledger.planned] == [
         "INSERT DATABASE_URL: customers",
         "DELETE DATABASE_URL: customers",
         "UPDATE DATABASE_URL: customers",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from executor.brokers import client_of
 from executor.composed import World, javascript, python
 from executor.kept import Kept
+from executor.test_flows import api, flow
 from executor.upstream import Seen, Upstream, json_answer, redirect
 from hardpoint_executor.domain import Execution, Finished, Limits, Outcome, Requirement
 from hardpoint_executor.jail import Jails
@@ -110,11 +111,12 @@ async def test_reads_are_done_and_writes_are_planned(
     assert finished.output == [202, "1", ""]
     assert finished.used.permissions == {"network.http.get", "file.read"}
     assert finished.used.hosts == {"api.example.com"}
-    assert [str(effect) for effect in finished.planned] == [
+    assert [f"{effect.operation} {effect.target}" for effect in finished.planned] == [
         "POST api.example.com/orders",
         "save order.txt",
         "POST other.example.com/told",
     ]
+    assert str(finished.planned[1]) == "save (file)", "a record keeps no names of an input"
     post = finished.planned[0].arguments
     assert post["query"] == "token=secret:API_KEY"
     assert post["headers"]["authorization"] == "Bearer secret:API_KEY"
@@ -150,7 +152,7 @@ return "well"
     assert done.outcome is Outcome.DENIED
     assert done.error is not None
     assert done.error.reason == "EFFECT_NOT_PLANNED"
-    assert done.error.metadata["expected"] == "POST api.example.com/x"
+    assert done.error.metadata["expected"] == "POST api.example.com"
     assert "with other arguments" in done.error.message
     assert "dry-run" in done.error.fix
     assert done.left == 2
@@ -179,7 +181,7 @@ return 'well';
     assert [seen.target for seen in writes_of(upstream)] == ["/first"]
     assert done.error is not None
     assert (done.outcome, done.error.reason) == (Outcome.DENIED, "EFFECT_NOT_PLANNED")
-    assert done.error.metadata["effect"] == "POST api.example.com/stolen"
+    assert done.error.metadata["effect"] == "POST api.example.com"
 
 
 async def test_writes_that_are_asked_for_together_come_in_the_order_of_the_plan(
@@ -233,7 +235,7 @@ async def test_a_write_that_is_redirected_goes_no_further_than_planned(
     upstream.respond = lambda seen: redirect("https://other.example.com/taken", 307)
     done = await held(executor, whole, plan)
     assert done.error is not None
-    assert done.error.metadata["effect"] == "POST other.example.com/taken"
+    assert done.error.metadata["effect"] == "POST other.example.com"
     assert [seen.target for seen in upstream.seen] == ["/x"]
 
 
@@ -268,7 +270,7 @@ await self.fetch(f"https://api.example.com/orders/{made.json()['id']}/lines", me
 """)
     finished = await dry(executor, execution(world, source))
     assert finished.error is not None
-    assert [str(effect) for effect in finished.planned] == ["POST api.example.com/orders"]
+    assert [effect.target for effect in finished.planned] == ["api.example.com/orders"]
 
 
 def request(method: str, **words: Any) -> str:
@@ -306,6 +308,56 @@ async def test_a_planned_request_is_not_made_again_when_it_fails(
     done = await held(executor, whole, plan)
     assert done.error is not None
     assert (done.error.reason, len(upstream.seen)) == ("UPSTREAM_ERROR", 1)
+
+
+async def test_a_file_that_is_sent_is_in_the_plan_by_its_content(
+    executor: Executor, world: World, upstream: Upstream
+) -> None:
+    source = python("""
+await self.file.write("rows.csv", "n\\n" * input["rows"])
+await self.fetch("https://api.example.com/rows", method="POST", body_file="rows.csv", into="answer.json")
+return (await self.file.read("answer.json")).decode()
+""")
+    words = {"authority": Authority(WIDE.permissions | {"file.temporary"}, WIDE.hosts)}
+    whole = replace(execution(world, source, input={"rows": 3000}), **words)
+    finished = await dry(executor, whole)
+    assert finished.output == ""
+    assert finished.planned[0].arguments["body"].keys() == {"sha256", "bytes"}
+    done = await held(executor, replace(whole, input={"rows": 3001}), finished.planned)
+    assert done.error is not None
+    assert (done.error.reason, upstream.seen) == ("EFFECT_NOT_PLANNED", [])
+    done = await held(executor, whole, finished.planned)
+    assert (done.output, len(upstream.seen)) == ('{"id": 7}', 1)
+
+
+async def test_steps_of_a_flow_are_planned_where_they_stand(
+    executor: Executor, world: World, upstream: Upstream
+) -> None:
+    """Those side by side may come in another order, and the key of each effect is what a service takes for one."""
+    post = {"method": "POST", "idempotency": {"header": "Idempotency-Key"}}
+    inner = api("c", integration=post, input={"n": "${item}"})
+    nodes = [
+        api("a", integration={**post, "body": {"n": "${input.n}"}}),
+        api("b", integration=post),
+        {"id": "each", "type": "loop", "for_each": "input.list", "body": {"nodes": [inner]}},
+    ]
+    ways = [way for node in ["a", "b", "each"] for way in (("start", node), (node, "end"))]
+    edges = [{"from": one, "to": other} for one, other in ways]
+
+    def drawn(n: int) -> Execution:
+        words = {"input": {"n": n, "list": [1, 2]}, "ext": "json", "authority": WIDE}
+        return replace(world.add("drawn", flow(*nodes, edges=edges), **words), run="orgs/acme/runs/r1")
+
+    whole = drawn(1)
+    finished = await dry(executor, whole)
+    assert finished.error is None, finished.error
+    assert sorted(effect.path for effect in finished.planned) == ["a", "b", "each/0/c", "each/1/c"]
+    done = await held(executor, whole, finished.planned[::-1])
+    assert (done.error, done.left, len(upstream.seen)) == (None, 0, 4)
+    assert len({seen.header("idempotency-key") for seen in upstream.seen}) == 4
+    done = await held(executor, drawn(2), finished.planned)
+    assert done.error is not None
+    assert done.error.metadata["effect"] == "a: POST api.example.com"
 
 
 def test_a_plan_has_a_bound() -> None:
