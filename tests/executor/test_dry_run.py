@@ -263,6 +263,21 @@ async def test_an_address_that_is_not_public_is_no_part_of_a_plan(jails: Jails, 
     assert (finished.error.reason, finished.planned) == ("ADDRESS_NOT_PUBLIC", ())
 
 
+async def test_a_conversation_is_neither_planned_nor_held_to_a_plan(
+    executor: Executor, world: World, upstream: Upstream
+) -> None:
+    source = python("""
+try:
+    await self.websocket("wss://api.example.com/talk")
+except Exception as error:
+    return error.code
+""")
+    whole = replace(execution(world, source), authority=Authority.of(("network.websocket",), ("api.example.com",)))
+    assert (await dry(executor, whole)).output == "ANSWER_NOT_KNOWN"
+    assert (await held(executor, whole, [])).output == "ANSWER_NOT_KNOWN"
+    assert upstream.seen == []
+
+
 async def test_what_stands_on_an_answer_that_is_not_there_ends_the_plan(executor: Executor, world: World) -> None:
     source = python("""
 made = await self.fetch("https://api.example.com/orders", method="POST")

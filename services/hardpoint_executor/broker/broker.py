@@ -59,6 +59,9 @@ _METHODS = frozenset(
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
+_PLANNABLE = frozenset({"fetch", "file", "context", "db", "ai", "email", "call"})
+"""The services that say what they are about to write; no other is to be had while a plan is made or kept to."""
+
 
 class Broker:
     """Acts for one execution of one capability, with that execution's permissions, hosts, secrets and limits.
@@ -138,7 +141,15 @@ class Broker:
                     f"there is no service {service[:40]!r}",
                     f"use one of {', '.join(self._services)}",
                 )
-            if not self.effects.watching or _only_reads(service, method):
+            if not self.effects.watching:
+                return await answer(method, arguments)
+            if service not in _PLANNABLE:
+                raise BrokerDenied(
+                    DenialCode.ANSWER_NOT_KNOWN,
+                    f"{service} cannot be planned: what comes back decides what is sent",
+                    "call it without a plan, and not as a dry run",
+                )
+            if _only_reads(service, method):
                 return await answer(method, arguments)
             async with self.effects.writes.in_turn():
                 return await answer(method, arguments)

@@ -66,6 +66,7 @@ class DenialCode(StrEnum):
     MAIL_NOT_FOUND = "MAIL_NOT_FOUND"
     EVENT_CHANGED = "EVENT_CHANGED"
     EVENT_NOT_FOUND = "EVENT_NOT_FOUND"
+    ANSWER_NOT_KNOWN = "ANSWER_NOT_KNOWN"
 
 
 class Quoting(BrokerDenied):
