@@ -33,6 +33,7 @@ class EffectPlans:
             "action": str(plan.name),
             "release": f"{plan.release.name} {plan.release.digest}",
             "input": digest_of(dict(value)),
+            "context": digest_of([plan.known.user, plan.known.conversation, list(plan.known.files)]),
             "settings": digest_of(revisions),
             "callees": digest_of(sorted({f"{one.installed.name} {one.installed.release.name}" for one in callees})),
         }
