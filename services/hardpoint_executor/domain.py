@@ -77,6 +77,7 @@ _OUTCOMES = {
     "CALLEE_LIMIT": Outcome.DENIED,
     "EFFECT_NOT_PLANNED": Outcome.DENIED,
     "EFFECT_PLAN_LIMIT": Outcome.DENIED,
+    "ANSWER_NOT_KNOWN": Outcome.DENIED,
 }
 
 

@@ -55,6 +55,7 @@ COMMANDS = {
         "state",
         "reason",
         "message",
+        "effects_left",
     },
     ("file", "list"): {"files"},
     ("runs",): {"runs"},
