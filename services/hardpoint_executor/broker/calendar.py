@@ -30,6 +30,7 @@ METHODS: Final = {
     "delete": frozenset({200, 204}),
 }
 """What the service does, and the answers by which a server says that it did."""
+_WRITES: Final = frozenset({"put", "delete"})
 _ETAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{1,200}"')
 _MISLEADING: Final = re.compile(r"[\x00-\x1f\x7f\\?#]|//|(?:^|/)\.{1,2}(?:[/;]|$)")
 _DECODED: Final = 3
@@ -99,7 +100,10 @@ class Calendar:
         target = server.target(text_of(arguments, "path", ""))
         headers = {"authorization": server.authorization} | _headers(method, arguments)
         body = self._body(method, arguments)
-        means.spend_call(PERMISSION)
+        means.spend_call()
+        if method in _WRITES and not await self._admitted(server, target, method, headers, body):
+            return {"text": "", "etag": ""}
+        means.usage.permissions.add(PERMISSION)
         trace.get_current_span().set_attributes({"server.address": server.host, "server.port": server.port})
         means.usage.bytes_sent += len(body or b"")
         again = "ask for less, or look before you repeat a change: it may have been made"
@@ -109,6 +113,21 @@ class Calendar:
         if answer.status not in METHODS[method]:
             raise _refused(method, answer.status)
         return {"text": await self._clean(answer.body), "etag": await self._clean(_etag(answer))}
+
+    async def _admitted(
+        self, server: Server, target: Target, method: str, headers: Mapping[str, str], body: bytes | None
+    ) -> bool:
+        """Whether a change is to be made that nothing here speaks against; raises BrokerDenied."""
+        effects = self._means.effects
+        if not effects.watching:
+            return True
+        if effects.dry_run:
+            try:
+                await self._http.dialler.check(server.host, server.port)
+            except BrokerDenied as denied:
+                raise _nameless(denied) from None
+        told = {"if_match": headers.get("if-match"), "body": effects.body(body)}
+        return await effects.admit("calendar", method.upper(), f"{URL}: {target.path}", told)
 
     async def _sent(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> Answer:
         means = self._means
