@@ -23,7 +23,6 @@ from hardpoint_runtime.store.steps import Page, StepLog
 TOGETHER_SECONDS = 0.003
 """How long the end of a step waits for the begin of the next one."""
 LARGEST_BATCH = 100
-
 PATIENCE_SECONDS = 10.0
 """How long a database that is away is waited for: what a step did is known here, and nowhere else."""
 AGAIN_SECONDS = 0.25
@@ -67,7 +66,12 @@ class Ledger:
                 del self._waiting[one]
             if not self._waiting:
                 self._news.clear()
-            await self._write([(one, one.take()) for one in taken])
+            try:
+                await self._write([(one, one.take()) for one in taken])
+            except Exception as error:
+                _log.exception("steps are not written")  # a defect, which must not end the writing
+                for one in taken:
+                    one.break_off(error)
 
     async def _write(self, taken: Sequence[tuple["Pages", Page]]) -> None:
         try:
@@ -185,7 +189,7 @@ class Pages:
             self.sequence = sequence
         for row in page.rows:
             # It may have been written again meanwhile, or be decided about.
-            if self.rows[row.step] is row:
+            if self.rows.get(row.step) is row:
                 self.rows[row.step] = replace(row, sequence=sequence)
         if self._flying is not None:
             self._flying.set_result(None)
