@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from hardpoint_executor.jail import JailOptions, Jails, SlotOptions, launch, nsjail, policy, slot
+from hardpoint_executor.jail import JailOptions, Jails, SlotOptions, Together, launch, nsjail, policy, slot
 from hardpoint_executor.jail.interface import ClosedDoor
 from hardpoint_executor.jail.rootfs import default_folder
 from jail.programs import javascript, python
@@ -47,6 +47,9 @@ async def main() -> None:
         calls.append(javascript("const a = []; for (;;) a.push(new Uint8Array(8 << 20).fill(1));"))
         outcomes = [await jails.run(call, ClosedDoor()) for call in calls]
         report["outcomes"] = [[outcome.kind, outcome.error_name, outcome.value] for outcome in outcomes]
+        run = Together("acme", "r1", "i1", "tested@1.0.0", "sha256:0")
+        counts = python("import builtins\nbuiltins.n = getattr(builtins, 'n', 0) + 1\nreturn builtins.n", together=run)
+        report["shared"] = [(await jails.run(counts, ClosedDoor())).value for _ in range(2)]
     await jails.stop()
     print(json.dumps(report))
 

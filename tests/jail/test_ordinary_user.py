@@ -34,3 +34,4 @@ async def test_jails_of_an_ordinary_user(tier: str) -> None:
         ["user_error", "MemoryError", None],
         ["oom", "", None],
     ]
+    assert report["shared"] == ([1, 2] if tier == "slots" else [1, 1])
