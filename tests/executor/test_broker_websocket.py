@@ -228,6 +228,14 @@ async def test_there_are_few_sockets_and_so_many_messages() -> None:
         assert (denied.code, denied.facts["budget"]) == (DenialCode.BUDGET, "websocket_messages")
 
 
+async def test_those_that_are_being_opened_count() -> None:
+    async with talking() as talk, brokered(talk.place, limits=BrokerLimits(calls=100)) as broker:
+        results = await asyncio.gather(*(opened(broker) for _ in range(12)), return_exceptions=True)
+        assert sorted(result for result in results if isinstance(result, int)) == [1, 2, 3, 4]
+        assert {result.code for result in results if isinstance(result, BrokerDenied)} == {DenialCode.BUDGET}
+        assert len(talk.connections) == 4
+
+
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [

@@ -54,6 +54,7 @@ class Sockets:
         self._dialler = http.dialler
         self._tls = http.tls
         self._sockets: dict[int, _Socket] = {}
+        self._opening = 0
         self._messages = 0
         self._received = 0
 
@@ -79,9 +80,17 @@ class Sockets:
 
     async def _open(self, arguments: Mapping[str, Any]) -> Any:
         means = self._means
-        if sum(socket.wire.is_open for socket in self._sockets.values()) >= means.limits.sockets:
+        if self._opening + sum(socket.wire.is_open for socket in self._sockets.values()) >= means.limits.sockets:
             raise _spent("websockets", means.limits.sockets, "WebSockets open at a time", "close one first")
         spend_call(means.limits, means.usage)
+        self._opening += 1
+        try:
+            return await self._opened(arguments)
+        finally:
+            self._opening -= 1
+
+    async def _opened(self, arguments: Mapping[str, Any]) -> Any:
+        means = self._means
         target = self._target(text_of(arguments, "url"))
         headers = self._headers(arguments, target)
         subprotocols = self._subprotocols(arguments, target)
