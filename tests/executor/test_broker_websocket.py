@@ -155,6 +155,22 @@ async def test_a_secret_in_two_messages_does_not_arrive(wrap: Any) -> None:
             assert (await refused(broker, "send", {"socket": socket, "data": "x"})).code == DenialCode.WEBSOCKET_CLOSED
 
 
+async def test_halves_that_are_received_at_once_are_looked_at_one_after_the_other() -> None:
+    """What is large is searched on a thread: a small message must not overtake it."""
+
+    async def halve(connection: ServerConnection, message: str | bytes) -> None:
+        await connection.send(" " * 200_000 + SECRET[:14])
+        await connection.send(SECRET[14:])
+
+    async with talking(halve) as talk, brokered(talk.place, secrets={"KEY": SECRET}) as broker:
+        socket = await opened(broker)
+        await said(broker, socket, "go")
+        both = await asyncio.gather(*(heard(broker, socket) for _ in range(2)), return_exceptions=True)
+        assert both[0]["data"].strip() == SECRET[:14]
+        assert isinstance(both[1], BrokerDenied)
+        assert both[1].code == DenialCode.ANSWER_HOLDS_SECRET
+
+
 async def test_the_words_of_a_close_are_scrubbed() -> None:
     async def leave(connection: ServerConnection, message: str | bytes) -> None:
         await connection.close(1000, SECRET)

@@ -4,13 +4,15 @@ Hosts, ports, headers and secrets are those of `fetch`. What comes is scrubbed m
 together with what came before, since a secret may come in parts. A redirect is not followed.
 """
 
+import asyncio
 import base64
 import json
 import re
 import ssl
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -44,6 +46,8 @@ class _Socket:
     wire: Wire
     target: Target
     before: tuple[bytes, bytes] = (b"", b"")
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One message is received and looked at after the other: none overtakes a larger one."""
 
 
 class Sockets:
@@ -147,11 +151,19 @@ class Sockets:
     async def _receive(self, socket: _Socket, arguments: Mapping[str, Any]) -> Any:
         means = self._means
         self._spend_message()
-        seconds = _seconds(arguments.get("timeout"), means.limits.call_seconds)
-        again = "receive again, or allow more time: receive(timeout=...)"
-        async with means.within(seconds, f"the WebSocket of host {socket.target.host}", again):
-            with _denials(socket.target, socket.wire):
-                message = await socket.wire.receive()
+        ends = time.monotonic() + _seconds(arguments.get("timeout"), means.limits.call_seconds)
+        what, again = f"the WebSocket of host {socket.target.host}", "receive again, or with a longer timeout"
+        async with means.within(ends - time.monotonic(), what, again):
+            await socket.turn.acquire()
+        try:
+            async with means.within(ends - time.monotonic(), what, again):
+                with _denials(socket.target, socket.wire):
+                    message = await socket.wire.receive()
+            return await self._answer(socket, message)
+        finally:
+            socket.turn.release()
+
+    async def _answer(self, socket: _Socket, message: Message | None) -> Any:
         if message is None:
             code, reason = socket.wire.closed
             said = (await self._scrubbed(socket, reason.encode())).decode(errors="replace")
