@@ -2,8 +2,8 @@
 
 import pytest
 from google.protobuf.json_format import ParseDict
-from hardpoint.manifest.v1.context_pb2 import CallContext
 
+from hardpoint.manifest.v1.context_pb2 import CallContext
 from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
 from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_kit.errors import InvalidArgument

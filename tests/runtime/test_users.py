@@ -15,10 +15,9 @@ from hardpoint_kit.rpc.client import channel
 from runtime.conftest import AGENT, TOOL, Client, Dial, Fakes
 from runtime.factories import API_KEY, release
 from runtime.test_calls import watched
-from runtime.test_triggers import create, deliver, settled, slack_event
+from runtime.triggers import create, settled, slack_event
 
 SETTINGS = "orgs/acme/settings/weather"
-__all__ = ["deliver"]
 
 
 @pytest.fixture
