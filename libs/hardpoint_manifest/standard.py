@@ -97,7 +97,7 @@ _HEADER = (*_MAIL, _required("size", "integer"))
 _ONE_MAIL = (_required("message", "string"), _optional("folder", "string", default="INBOX"))
 _ATTACHED = _of("object", _required("name", "string"), _required("type", "string"), _required("size", "integer"))
 _LEFT_OUT = _required("left_out", "array", items=_of("string"))
-_CALENDAR = ("integration.calendar", "compute.moderate")
+_CALENDAR = ("integration.calendar", "compute.heavy")
 _MODEL = _optional("model", "string")
 _ENCODING = _optional("encoding", "string", enum=("utf-8", "base64"), default="utf-8")
 _MESSAGE_ID = (_required("message_id", "string"),)
@@ -239,14 +239,14 @@ _ACTIONS = (
     ),
     StandardAction(
         "email.attachments",
-        ("integration.email", "file.write", "compute.moderate"),
+        ("integration.email", "file.write", "compute.heavy"),
         _ONE_MAIL,
         (_required("files", "array", items=_of("file")),),
         effect="write",
     ),
     StandardAction(
         "email.list",
-        ("integration.email", "compute.moderate"),
+        ("integration.email", "compute.heavy"),
         (
             _optional("folder", "string", default="INBOX"),
             *(_optional(name, "string") for name in ("from", "subject", "text", "since", "before")),
@@ -261,7 +261,7 @@ _ACTIONS = (
     ),
     StandardAction(
         "email.read",
-        ("integration.email", "compute.moderate"),
+        ("integration.email", "compute.heavy"),
         _ONE_MAIL,
         (
             *_HEADER,

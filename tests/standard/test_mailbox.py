@@ -1,6 +1,6 @@
 """Mail that has come, read in the jail through a real IMAP server: what people send, and what nobody should."""
 
-import base64
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.message import EmailMessage
 from typing import Any
@@ -11,9 +11,7 @@ from executor.brokers import Place, broker_of, client_of
 from executor.kept import Kept
 from executor.mailbox import USER, Box, mailbox
 from hardpoint_executor.domain import Lent
-from hardpoint_executor.jail import Jails
 from standard.conftest import Standard
-from standard.test_actions import Platform, called
 
 PASSWORD = "canary-0c77a1d9be"
 Do = Callable[..., Awaitable[Any]]
@@ -127,8 +125,21 @@ async def test_what_nobody_should_send_is_read_within_bounds_or_said_to_be_unrea
         assert len(read["text"]) <= 200_000
 
 
-async def test_parts_within_parts_without_end_are_not_followed(jails: Jails) -> None:
+async def test_parts_within_parts_without_end_are_not_followed(standard: Standard) -> None:
     mail = nested(5000)  # which no server of a test takes
-    platform = Platform(email_fetch={"data": base64.b64encode(mail).decode(), "size": len(mail)})
-    read = await called(jails, platform, "email.read", {"message": "1.1", "folder": "INBOX"})
-    assert (read.error_name, "too deep" in read.message or "parts" in read.message) == ("NotReadable", True), read
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hi\r\na1 OK\r\n* 1 EXISTS\r\n* OK [UIDVALIDITY 1]\r\na2 OK\r\n")
+        writer.write(b"* 1 FETCH (UID 1 BODY[] {%d}\r\n%b)\r\na3 OK\r\n" % (len(mail), mail))
+        writer.write_eof()
+
+    server = await asyncio.start_server(say, "127.0.0.1", 0)
+    place = Place(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        async with client_of({"mail.example.com": place}) as client:
+            broker = broker_of(client, secrets={"IMAP_URL": f"imap://ada:{PASSWORD}@mail.example.com"})
+            read = await standard.ran("email.read", {"message": "1.1"}, broker=broker)
+    finally:
+        server.close()
+    assert read.error is not None
+    assert read.error.metadata["name"] == "NotReadable", read.error

@@ -97,7 +97,7 @@ class NotUnderstood(Exception):
     category="productivity",
     tags=["calendar", "caldav"],
     libraries=["icalendar", "python-dateutil", "tzdata"],
-    permissions=["integration.calendar", "compute.moderate"],
+    permissions=["integration.calendar", "compute.heavy"],
 )
 class Calendar:
     @action(

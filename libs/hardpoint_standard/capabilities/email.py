@@ -56,7 +56,7 @@ class ValueMissing(Exception):
     description="Send mail by the organisation's mail server, and read what has come",
     category="communication",
     tags=["mail", "smtp", "imap"],
-    permissions=["integration.email", "file.read", "file.write", "compute.moderate"],
+    permissions=["integration.email", "file.read", "file.write", "compute.moderate", "compute.heavy"],
 )
 class Email:
     @action(
