@@ -4,8 +4,8 @@ from alembic import op
 
 from hardpoint_kit.database import tenant_policy
 
-revision = "0011"
-down_revision = "0010"
+revision = "0014"
+down_revision = "0013"
 
 TABLES = """
     CREATE TABLE effect_plans (
