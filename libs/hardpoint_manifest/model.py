@@ -239,7 +239,7 @@ class Trigger(Value):
 
     `filter` is an expression that an event must fulfil; `input` is the action's input, a template. Both know `event`
     and `trigger`. Of an upload (`file.uploaded`), `event.file` is the file's handle, and the filter knows `file`, as
-    `uploads.seen` shows it.
+    `uploads.seen` shows it. Events with the same value of `order_by`, an expression of both, run one after the other.
     """
 
     id: ActionId
@@ -252,6 +252,7 @@ class Trigger(Value):
     verifier: Verifier | None = None
     filter: str = ""
     input: dict[str, Any] | None = None
+    order_by: str = ""
 
 
 class Limits(Value):

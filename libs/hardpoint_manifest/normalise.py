@@ -414,4 +414,5 @@ def _trigger(trigger: written.SourceTrigger, capability: written.Common) -> Trig
         verifier=Verifier(**verifier.model_dump()) if verifier else None,
         filter=expression(trigger.filter or (work.filter if work is not None and starts else "")),
         input=trigger.input,
+        order_by=expression(trigger.order_by),
     )

@@ -114,7 +114,7 @@ class SourceVerifier(Source):
 
 
 class SourceTrigger(Source):
-    """What starts a run without an agent asking; `filter` and `input` know `event` and `trigger`."""
+    """What starts a run without an agent asking; `filter`, `input` and `order_by` know `event` and `trigger`."""
 
     id: ActionId
     name: Text = ""
@@ -123,6 +123,7 @@ class SourceTrigger(Source):
     schedule: Text = ""
     time_zone: Annotated[str, Field(max_length=64)] = ""
     filter: Text = ""
+    order_by: Text = ""
     action: ActionId | None = None
     input: dict[str, Any] | None = None
     verifier: SourceVerifier | None = None

@@ -79,6 +79,7 @@ def trigger_to_proto(trigger: Trigger) -> manifest_pb2.DeclaredTrigger:
         verifier=None
         if verifier is None
         else manifest_pb2.Verifier(kind=verifier.kind, secret=verifier.secret or "", header=verifier.header or ""),
+        order_by=trigger.order_by,
     )
 
 

@@ -31,6 +31,7 @@ from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.effect_plans import EffectPlans
+from hardpoint_runtime.service.run_events import RunEvents
 from hardpoint_runtime.service.inbox import Inbox
 from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.ledger import Ledger
@@ -133,6 +134,7 @@ def assemble(
     calls = Calls(snapshots, tickets, composition, recorder, peers, clock, seconds, workflows, plans)
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
+    events = RunEvents(store, dispatcher, clock)
     uploads = Uploads(store, peers.files, dispatcher, clock)
     triggers = Triggers(store, snapshots, dispatcher, clock)
     inbox = Inbox(
@@ -154,7 +156,7 @@ def assemble(
 
     async def start() -> None:
         await migrate(url, "hardpoint_runtime")
-        for part in (recorder, ledger, listener, tickets, announcer, dispatcher, scheduler, uploads):
+        for part in (recorder, ledger, listener, tickets, announcer, dispatcher, scheduler, uploads, events):
             await part.start()
         if walks:
             await engine.start(walker.walk)
@@ -168,6 +170,7 @@ def assemble(
 
     async def stop() -> None:
         await retention.stop()
+        await events.stop()
         await uploads.stop()
         await scheduler.stop()
         await dispatcher.stop()

@@ -43,7 +43,8 @@ def test_no_message_but_a_lease_carries_bytes_out() -> None:
         for field in message.fields
         if field.type == FieldDescriptor.TYPE_BYTES
     }
-    secret = {"CreateSecretRequest", "RotateSecretRequest", "BeginConnectionRequest", "ConnectClientRequest"}
+    secret = {"CreateSecretRequest", "RotateSecretRequest"}
+    secret |= {"BeginConnectionRequest", "ConnectClientRequest", "ConnectUsersRequest"}
     assert carriers == secret | {"VerifySignatureRequest"}
     assert config_pb2.LeasedValues.DESCRIPTOR.fields_by_name["secrets"].message_type is not None
 

@@ -26,6 +26,8 @@ def add(app: typer.Typer) -> None:
     made = [
         "hardpoint trigger create helper on-message --webhook slack --secret SIGNING_SECRET"
         ' --action slack-integration.send-message --input \'{"channel": "C1", "message": "${event.event.text}"}\'',
+        "hardpoint trigger create helper on-failure --on run.failed --filter 'event.run.agent != \"helper\"'"
+        ' --action notify.admin --input \'{"message": "${event.run.name}: ${event.run.message}"}\'',
         "hardpoint trigger create helper daily --schedule '0 9 * * mon-fri' --zone Europe/Berlin --action report.send",
         "hardpoint trigger create helper invoices --of invoice-processor.file_upload",
     ]
@@ -56,6 +58,12 @@ async def create(
     schedule: Annotated[str, typer.Option(help='Five fields of cron: "0 9 * * mon-fri".')] = "",
     zone: Annotated[str, typer.Option(help="The schedule's time zone, UTC without.")] = "",
     on_upload: Annotated[bool, typer.Option(help="Every file that is uploaded to the org.")] = False,
+    on: Annotated[
+        str, typer.Option(metavar="EVENT", help="What happens in the org: run.finished, run.failed, run.waiting.")
+    ] = "",
+    order_by: Annotated[
+        str, typer.Option(help="Events for which this expression gives the same run one after the other.")
+    ] = "",
     name: Annotated[str, typer.Option(help="What people call it.")] = "",
 ) -> Answer:
     """Make a trigger of an action that the agent may call."""
@@ -70,11 +78,11 @@ async def create(
     kinds = {
         trigger_pb2.TRIGGER_TYPE_WEBHOOK: webhook is not None,
         trigger_pb2.TRIGGER_TYPE_SCHEDULE: bool(schedule),
-        trigger_pb2.TRIGGER_TYPE_EVENT: on_upload,
+        trigger_pb2.TRIGGER_TYPE_EVENT: on_upload or bool(on),
     }
     chosen = [kind for kind, said in kinds.items() if said]
-    if len(chosen) > 1 or (not chosen and not of):
-        raise typer.BadParameter("say one of --webhook, --schedule, --on-upload, or --of what a release declares")
+    if len(chosen) > 1 or (on_upload and on) or (not chosen and not of):
+        raise typer.BadParameter("say one of --webhook, --schedule, --on-upload, --on, or --of what a release declares")
     asked = trigger_pb2.Trigger(
         display_name=name,
         type=chosen[0] if chosen else trigger_pb2.TRIGGER_TYPE_UNSPECIFIED,
@@ -86,7 +94,8 @@ async def create(
         allow_unsigned=allow_unsigned,
         schedule=schedule,
         time_zone=zone,
-        event="file.uploaded" if on_upload else "",
+        event="file.uploaded" if on_upload else on,
+        order_by=order_by,
     )
     async with connect() as client:
         request = trigger_pb2.CreateTriggerRequest(

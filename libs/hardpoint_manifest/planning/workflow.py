@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from hardpoint_manifest import source as written
+from hardpoint_manifest.events import UPLOADED
 from hardpoint_manifest.finding import Path, pointer
 from hardpoint_manifest.model import Action, Parameter, Requirement, Trigger
 from hardpoint_manifest.plan import ACTION, After, Does, Plan, Retry, Step
@@ -20,8 +21,6 @@ BY: Final = "by"
 SOMEBODY_ELSE: Final = "somebody-else"
 """Who has to approve: nobody who started the run."""
 FILE_UPLOAD: Final = "file_upload"
-UPLOADED: Final = "file.uploaded"
-"""The event of it."""
 MANUAL: Final = "manual"
 WORKFLOW: Final[Path] = ("capability", "workflow")
 _ON_ERROR: Final = "on-error"

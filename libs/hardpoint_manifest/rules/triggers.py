@@ -5,10 +5,10 @@ from typing import Final
 
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import nearest
+from hardpoint_manifest.events import EVENTS
 from hardpoint_manifest.expression import ExpressionError, Scope, Structure, compile
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.planning.calls import expression
-from hardpoint_manifest.planning.workflow import UPLOADED
 from hardpoint_manifest.rules.expressions import explain
 from hardpoint_manifest.rules.subject import Subject
 
@@ -31,9 +31,11 @@ def check(subject: Subject) -> Iterator[Finding]:
             message = f"{trigger.schedule!r} is no schedule" if trigger.schedule else "says no schedule"
             fix = 'write minute, hour, day, month and weekday: "0 9 * * mon-fri"'
             yield subject.error("trigger-schedule", path if not trigger.schedule else (*path, "schedule"), message, fix)
-        elif trigger.type == "event" and trigger.event != UPLOADED:
+        elif trigger.type == "event" and trigger.event not in EVENTS:
             place = (*path, "event") if trigger.event else path
-            yield subject.error("trigger-event", place, f"nothing tells of {trigger.event!r}", f"say event: {UPLOADED}")
+            close = nearest(trigger.event, EVENTS) if trigger.event else None
+            fix = f"say event: {close}" if close else f"say one of {', '.join(EVENTS)}"
+            yield subject.error("trigger-event", place, f"nothing tells of {trigger.event!r}", fix)
         yield from _expressions(subject, path, trigger)
 
 
@@ -44,6 +46,11 @@ def _expressions(subject: Subject, path: Path, trigger: written.SourceTrigger) -
             compile(expression(trigger.filter), Scope.of("event", "trigger", "file"))
     except ExpressionError as error:
         yield explain(subject, (*path, "filter"), error)
+    try:
+        if trigger.order_by:
+            compile(expression(trigger.order_by), Scope.of("event", "trigger"))
+    except ExpressionError as error:
+        yield explain(subject, (*path, "order_by"), error)
     try:
         Structure.parse(trigger.input, Scope.of("event", "trigger"))
     except ExpressionError as error:

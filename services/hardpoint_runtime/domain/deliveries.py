@@ -21,15 +21,17 @@ from hardpoint_kit.errors import (
 )
 from hardpoint_kit.names import DeliveryName, RunName, TriggerName
 from hardpoint_manifest import uploads
+from hardpoint_manifest.events import UPLOADED
 from hardpoint_manifest.expression import ExpressionError
 from hardpoint_runtime.domain.runs import Run, RunState
-from hardpoint_runtime.domain.triggers import UPLOADED, Trigger
+from hardpoint_runtime.domain.triggers import Trigger
 
 MOST_ATTEMPTS: Final = 6
 FIRST_PAUSE: Final = timedelta(seconds=2)
 PAUSE_FACTOR: Final = 4
 """Six attempts over some forty minutes."""
 MOST_FIELDS: Final = 1000
+MOST_DEPTH: Final = 8
 
 _PROVIDER_ID = re.compile(r"[!-~]{1,200}")
 _SIGNATURES = ("signature", "hmac", "token", "secret", "authorization", "cookie")
@@ -68,6 +70,10 @@ class Delivery:
     size: int = 0
     replayed_by: str = ""
     """Who had the event run again."""
+    order_key: str = ""
+    """Those of one trigger with the same run one after the other."""
+    depth: int = 0
+    """How many runs started each other by events before it."""
 
     @classmethod
     def of(cls, trigger: TriggerName, body: bytes, headers: Mapping[str, str], at: datetime, **more: Any) -> Self:
@@ -86,11 +92,21 @@ class Delivery:
         return replace(empty, body=b"", headers={}, provider_id="")
 
     def judged(self, trigger: Trigger, variables: Mapping[str, Any]) -> Self:
-        """The delivery as the trigger's filter has it."""
+        """The delivery as the trigger's filter has it, in its order."""
         try:
-            return self if trigger.admits(variables) else self.filtered()
+            return self.ordered(trigger, variables) if trigger.admits(variables) else self.filtered()
         except ExpressionError as error:
             return self.filtered(error.reason, error.message)
+
+    def ordered(self, trigger: Trigger, variables: Mapping[str, Any]) -> Self:
+        """The delivery in the order that the trigger says."""
+        return replace(self, order_key=trigger.order_key(variables))
+
+    def bounded(self) -> Self:
+        """The delivery, refused where runs have started each other by events too often before it."""
+        if self.depth <= MOST_DEPTH:
+            return self
+        return self.refused("EVENT_DEPTH", f"{MOST_DEPTH} runs started each other by events before this")
 
     def filtered(self, reason: str = "", message: str = "") -> Self:
         """The delivery that starts nothing."""
@@ -110,7 +126,8 @@ class Delivery:
                 resource=self.name,
             )
         fresh = type(self).of(self.name.trigger_name, self.body, self.headers, at, original=str(self.name))
-        return replace(fresh, release=release, provider_id=self.provider_id, replayed_by=by)
+        fresh = replace(fresh, release=release, provider_id=self.provider_id, replayed_by=by)
+        return replace(fresh, order_key=self.order_key, depth=self.depth)
 
     def delivered(self, run: RunName) -> Self:
         """The delivery whose run is there."""

@@ -108,6 +108,7 @@ class DeclaredTrigger:
     action: str = ""
     input: Mapping[str, Any] | None = None
     verifier: Verifier | None = None
+    order_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,8 @@ class Run:
     """Whether it wrote nothing, and made the plan of what it would have written."""
     plan: str = ""
     """The digest of that plan, or of the one that it was held to."""
+    depth: int = 0
+    """How many runs started each other by events before it, and it with them."""
 
     @property
     def user(self) -> str:

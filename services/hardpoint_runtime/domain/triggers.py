@@ -1,5 +1,7 @@
 """Owns the trigger: what starts runs of one of an agent's actions, and what must hold of how it is written."""
 
+import hashlib
+import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
@@ -13,6 +15,7 @@ from hardpoint_kit.caller import Caller
 from hardpoint_kit.errors import Conflict, InvalidArgument
 from hardpoint_kit.masks import apply_mask
 from hardpoint_kit.names import InstallationName, SettingsName, TriggerName
+from hardpoint_manifest.events import EVENTS
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Structure, compile
 from hardpoint_runtime.domain.actions import ActionName
 from hardpoint_runtime.domain.releases import DeclaredTrigger, Verifier
@@ -20,10 +23,17 @@ from hardpoint_runtime.domain.revision import Revision
 from hardpoint_runtime.domain.schedules import Schedule
 
 TOKEN_BYTES: Final = 32
-UPLOADED: Final = "file.uploaded"
-EVENTS: Final = (UPLOADED,)
 _HEADER = re.compile(r"x-[a-z0-9-]{1,80}|[a-z0-9-]{1,80}-signature", re.ASCII)
-_UPDATABLE: Final = ("display_name", "input", "filter", "schedule", "time_zone", "verifier", "allow_unsigned")
+_UPDATABLE: Final = (
+    "display_name",
+    "input",
+    "filter",
+    "schedule",
+    "time_zone",
+    "verifier",
+    "allow_unsigned",
+    "order_by",
+)
 
 
 class TriggerType(StrEnum):
@@ -56,6 +66,7 @@ class Asked:
     schedule: str = ""
     time_zone: str = ""
     event: str = ""
+    order_by: str = ""
 
     def over(self, capability: str, declared: DeclaredTrigger) -> Self:
         """This, with what the author declares wherever nothing was written."""
@@ -70,6 +81,7 @@ class Asked:
             schedule=self.schedule or declared.schedule,
             time_zone=self.time_zone or declared.time_zone,
             event=self.event or declared.event,
+            order_by=self.order_by or declared.order_by,
         )
 
 
@@ -101,6 +113,7 @@ class Trigger:
     """Who made or changed it last: whoever says what it does answers for it with their own accounts."""
     authors: tuple[str, ...] = ()
     """All who made or changed it."""
+    order_by: str = ""
 
     @classmethod
     def new(
@@ -130,6 +143,7 @@ class Trigger:
             revision=Revision.first(at),
             made_by=made_by,
             authors=(made_by,),
+            order_by=asked.order_by,
         )
         return made.checked().planned(at)
 
@@ -144,6 +158,7 @@ class Trigger:
             allow_unsigned=asked.allow_unsigned,
             schedule=asked.schedule,
             time_zone=asked.time_zone,
+            order_by=asked.order_by,
         )
         authors = tuple(dict.fromkeys((*self.authors, made_by)))
         masked = apply_mask(self, patch, mask, _UPDATABLE)
@@ -171,6 +186,8 @@ class Trigger:
         _written("trigger.input", lambda: Structure.parse(dict(self.input), _INPUT_SCOPE))
         if self.filter:
             _written("trigger.filter", lambda: _filter(self.filter))
+        if self.order_by:
+            _written("trigger.order_by", lambda: _order(self.order_by))
         if self.type is TriggerType.SCHEDULE:
             Schedule.parse(self.schedule, self.time_zone)
         if self.type is TriggerType.EVENT and self.event not in EVENTS:
@@ -205,6 +222,20 @@ class Trigger:
         """Whether an event fulfils the filter; raises ExpressionError where it cannot be told."""
         return not self.filter or _filter(self.filter).evaluate(variables) is True
 
+    def order_key(self, variables: Mapping[str, Any]) -> str:
+        """What tells the events that run one after the other from others; empty where there is no order.
+
+        What the expression gives nothing for is in one order with all else that it gives nothing for.
+        """
+        if not self.order_by:
+            return ""
+        try:
+            value = _order(self.order_by).evaluate(variables)
+        except ExpressionError:
+            value = None
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
     def input_for(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The action's input for an event; raises InvalidArgument INPUT_INVALID for one that has not what it wants."""
         try:
@@ -229,6 +260,11 @@ _INPUT_SCOPE: Final = Scope.of("event", "trigger")
 @lru_cache(maxsize=1024)
 def _filter(text: str) -> Expression:
     return compile(text, Scope.of("event", "trigger", "file"))
+
+
+@lru_cache(maxsize=1024)
+def _order(text: str) -> Expression:
+    return compile(text, _INPUT_SCOPE)
 
 
 def _written(place: str, read: Any) -> None:

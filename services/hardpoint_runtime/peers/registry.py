@@ -107,6 +107,7 @@ def _declared_trigger(declared: manifest_pb2.DeclaredTrigger) -> DeclaredTrigger
         declared.action,
         from_struct(declared.input) if declared.HasField("input") else None,
         Verifier(verifier.kind, verifier.secret, verifier.header) if declared.HasField("verifier") else None,
+        declared.order_by,
     )
 
 

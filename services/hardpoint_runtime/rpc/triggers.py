@@ -127,6 +127,7 @@ def asked_from(given: trigger_pb2.Trigger) -> Asked:
         schedule=given.schedule,
         time_zone=given.time_zone,
         event=given.event,
+        order_by=given.order_by,
     )
 
 
@@ -156,6 +157,7 @@ def trigger_to_proto(trigger: Trigger, url: str) -> trigger_pb2.Trigger:
         update_time=trigger.revision.updated_at,
         etag=trigger.revision.etag,
         made_by=trigger.made_by,
+        order_by=trigger.order_by,
     )
 
 

@@ -133,10 +133,11 @@ Check = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a run is for that no agent asked for: its name, given beforehand, and the key of all attempts."""
+    """What a run is for that no agent asked for: its name, given beforehand, the key of all attempts, its depth."""
 
     run: RunName
     key: str
+    depth: int = 0
 
 
 class Calls:
@@ -321,7 +322,8 @@ class Calls:
         with tracer.start_as_current_span(f"execute_tool {plan.name}") as span:
             if span.is_recording():
                 span.set_attributes(attributes(plan, run))
-            record, ended = await self._execute(caller, plan, run, value, remaining, occasion.key if occasion else "")
+            given = occasion or Occasion(run, "")
+            record, ended = await self._execute(caller, plan, value, remaining, given)
             made = _made(plan, ended)
             if made is not None and (made.effects or ended.error is None):
                 await self._effect_plans.keep(caller, made)
@@ -330,12 +332,13 @@ class Calls:
             return replace(_answer(span, record.run, ended), plan=made, effects_left=ended.left)
 
     async def _execute(
-        self, caller: Caller, plan: Plan, run: RunName, value: Mapping[str, Any], remaining: float | None, key: str
+        self, caller: Caller, plan: Plan, value: Mapping[str, Any], remaining: float | None, occasion: Occasion
     ) -> tuple[Record, Ended]:
         """Execute and say what is to be recorded; what the caller cancels is recorded here."""
+        run = occasion.run
         execution = await self.execution(plan, run, value, remaining, caller.user)
-        if key:
-            execution = replace(execution, idempotency_key=key)
+        if occasion.key:
+            execution = replace(execution, idempotency_key=occasion.key)
         started_at, started = self._clock.now(), time.perf_counter()
         counted_for = plan.counted_for if plan.rehearses is None else None  # it is no use of anything
 
@@ -359,6 +362,7 @@ class Calls:
                     on_behalf_of=caller.on_behalf_of,
                     dry_run=plan.rehearses is not None,
                     plan=made.digest if made else "",
+                    depth=occasion.depth,
                 ),
                 counted_for,
                 exercised(plan.grants, ended.used),

@@ -135,7 +135,8 @@ class Dispatcher:
                 value = trigger.input_for(variables)
                 if _goes_on(offer):
                     return await self._begun(trigger, delivery, offer, offer.input.admit(offer.name, value), variables)
-                await self._calls.call_for(trigger.caller, agent, offer, value, Occasion(run, delivery.key))
+                occasion = Occasion(run, delivery.key, delivery.depth)
+                await self._calls.call_for(trigger.caller, agent, offer, value, occasion)
         except HardpointError as error:
             return delivery.failed(error, repeatable, self._clock.now())
         return delivery.delivered(run)
@@ -152,7 +153,8 @@ class Dispatcher:
         about = {**variables["trigger"], **_brought(variables["event"])}
         starters = (*trigger.authors, *filter(None, [delivery.replayed_by]))
         agent = trigger.name.agent_name
-        workflow = await self._workflows.prepare(trigger.caller, agent, offer, value, about, starters=starters)
+        who, depth = trigger.caller, delivery.depth
+        workflow = await self._workflows.prepare(who, agent, offer, value, about, starters=starters, depth=depth)
         delivered = delivery.delivered(workflow.name)
         async with self._store.transaction(trigger.caller) as tx:
             if await tx.deliveries.settle(delivered, self._owner):

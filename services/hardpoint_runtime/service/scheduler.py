@@ -82,4 +82,5 @@ def _delivery(trigger: Trigger, *, has_room: bool) -> Delivery:
     time = trigger.next_at.isoformat().replace("+00:00", "Z")
     body = json.dumps({"time": time, "schedule": trigger.schedule}).encode()
     due = Delivery.of(trigger.name, body, {}, trigger.next_at, provider_id=time)
+    due = due.ordered(trigger, due.variables(trigger))
     return due if has_room else due.refused("RESOURCE_EXHAUSTED", f"{MOST_WAITING} deliveries of the org wait already")

@@ -12,8 +12,9 @@ from hardpoint_kit.background import Background
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError
+from hardpoint_manifest.events import UPLOADED
 from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
-from hardpoint_runtime.domain.triggers import UPLOADED, Trigger
+from hardpoint_runtime.domain.triggers import Trigger
 from hardpoint_runtime.peers import Files, Upload
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.store import Store, Transaction

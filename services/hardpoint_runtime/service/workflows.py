@@ -77,6 +77,7 @@ class Workflows:
         trigger: Mapping[str, Any] | None = None,
         context: CallContext = NOTHING,
         starters: tuple[str, ...] = (),
+        depth: int = 0,
     ) -> Workflow:
         """A run that is ready to begin: of a workflow, or of an action that somebody has to approve.
 
@@ -109,6 +110,7 @@ class Workflows:
             trace_id=trace_id(),
             subject=caller.subject,
             on_behalf_of=caller.on_behalf_of,
+            depth=depth,
         )
         given = {
             "input": dict(value),

@@ -14,11 +14,13 @@ from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
 from hardpoint_runtime.domain.paging import Window
 
 _COLUMNS = """org, agent, trigger, delivery, state, reason, message, provider_id, body, size, headers, original,
-    release, run, attempts, received_at, due_at, replayed_by"""
+    release, run, attempts, received_at, due_at, replayed_by,
+    order_key, depth"""
 _INSERT = text(f"""
     INSERT INTO deliveries ({_COLUMNS})
     VALUES (:org, :agent, :trigger, :delivery, :state, :reason, :message, :provider_id, :body, :size,
-        CAST(:headers AS jsonb), :original, :release, :run, :attempts, :received_at, :due_at, :replayed_by)
+        CAST(:headers AS jsonb), :original, :release, :run, :attempts, :received_at, :due_at, :replayed_by, :order_key,
+        :depth)
     ON CONFLICT (org, agent, trigger, provider_id) WHERE provider_id <> '' AND original = '' DO NOTHING RETURNING true
 """)  # noqa: S608
 _TRIGGER = "org = :org AND agent = :agent AND trigger = :trigger"
@@ -36,17 +38,32 @@ _WAITING = text("""
         SELECT FROM deliveries WHERE org = :org AND state IN ('ACCEPTED', 'RUNNING') LIMIT :most
     ) AS waiting
 """)
+# Of those with one key only the first: not while one runs, nor while the run of the one before has not ended.
+_FREE = """
+    (d.order_key = '' OR NOT EXISTS (
+        SELECT FROM deliveries o WHERE o.org = d.org AND o.agent = d.agent AND o.trigger = d.trigger
+            AND o.order_key = d.order_key AND (o.state = 'RUNNING' OR o.state = 'ACCEPTED' AND o.place < d.place)
+    ) AND NOT EXISTS (
+        SELECT FROM (
+            SELECT o.org, o.run FROM deliveries o WHERE o.org = d.org AND o.agent = d.agent AND o.trigger = d.trigger
+                AND o.order_key = d.order_key AND o.state = 'DELIVERED' ORDER BY o.settled_at DESC LIMIT 1
+        ) AS last JOIN runs r ON r.org = last.org AND r.run = split_part(last.run, '/', 4)
+        WHERE r.state IN ('QUEUED', 'RUNNING', 'WAITING')
+    ))
+"""
+# Two processes that look at the same time must see what the other took: one looks after the other.
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtext('hardpoint_runtime.deliveries'))")
 # Each org in its turn, and none more than a few at a time: who sends much keeps nobody waiting.
 _CLAIM = text(f"""
     WITH due AS (
         SELECT org, agent, trigger, delivery, due_at,
-            row_number() OVER (PARTITION BY org ORDER BY due_at, delivery) AS place
-        FROM deliveries WHERE state = 'ACCEPTED' AND due_at <= :now AND NOT (org = ANY(:full))
+            row_number() OVER (PARTITION BY org ORDER BY due_at, delivery) AS turn
+        FROM deliveries d WHERE state = 'ACCEPTED' AND due_at <= :now AND NOT (org = ANY(:full)) AND {_FREE}
     ), taken AS (
         SELECT d.org, d.agent, d.trigger, d.delivery FROM deliveries AS d
             JOIN due USING (org, agent, trigger, delivery)
-        WHERE due.place <= :of_one_org AND d.state = 'ACCEPTED'
-        ORDER BY due.place, due.due_at LIMIT :limit FOR UPDATE OF d SKIP LOCKED
+        WHERE due.turn <= :of_one_org AND d.state = 'ACCEPTED'
+        ORDER BY due.turn, due.due_at LIMIT :limit FOR UPDATE OF d SKIP LOCKED
     )
     UPDATE deliveries AS d SET state = 'RUNNING', attempts = attempts + 1, owner = :owner, claimed_until = :until
     FROM taken WHERE (d.org, d.agent, d.trigger, d.delivery) =
@@ -64,7 +81,7 @@ _KEEP = text("""
 _STARTED = text(f"UPDATE deliveries SET run = :run WHERE {_KEY} AND owner = :owner AND state = 'RUNNING'")  # noqa: S608
 _SETTLE = text(f"""
     UPDATE deliveries SET state = :state, reason = :reason, message = :message, run = :run, due_at = :due_at,
-        owner = '', claimed_until = NULL
+        owner = '', claimed_until = NULL, settled_at = clock_timestamp()
     WHERE {_KEY} AND state = 'RUNNING' AND (:owner = '' OR owner = :owner)
 """)  # noqa: S608
 _HEARD = text("SELECT cursor FROM uploads_heard")
@@ -126,6 +143,7 @@ class Deliveries:
         self, owner: str, now: datetime, until: datetime, limit: int, of_one_org: int, full: Collection[str]
     ) -> list[Delivery]:
         """Take deliveries that are due, for this process, but none of the orgs that are `full`."""
+        await self._connection.execute(_ALONE)
         given = {"owner": owner, "now": now, "until": until, "limit": limit, "of_one_org": of_one_org}
         return [_delivery(row) for row in await self._connection.execute(_CLAIM, {**given, "full": [*full]})]
 
@@ -179,6 +197,8 @@ def _columns(delivery: Delivery) -> dict[str, Any]:
         "received_at": delivery.received_at,
         "due_at": delivery.due_at,
         "replayed_by": delivery.replayed_by,
+        "order_key": delivery.order_key,
+        "depth": delivery.depth,
     }
 
 
@@ -199,4 +219,6 @@ def _delivery(row: Row[Any]) -> Delivery:
         release=row.release,
         size=row.size,
         replayed_by=row.replayed_by,
+        order_key=row.order_key,
+        depth=row.depth,
     )

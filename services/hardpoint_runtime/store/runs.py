@@ -23,15 +23,17 @@ from hardpoint_runtime.domain.runs import (
     sum_by_grant,
 )
 from hardpoint_runtime.store.rows import USAGE
+from hardpoint_runtime.store.run_events import TELL
 
 # One statement: a batch is one round trip and one commit. It may run twice: what is written is not counted again.
 _WRITE = """
     WITH written AS (
         INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan)
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth)
         SELECT org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan
-        FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING org, run
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth
+        FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING runs.*
+    ), told AS ({told}
     ), used AS (
         INSERT INTO grant_uses AS g (org, installation, granted, writer, executions, last_used)
         SELECT org, installation, granted, %(writer)s, executions, last_used
@@ -51,8 +53,9 @@ _INSIDE = """, inside AS (
         INSERT INTO inner_steps SELECT s.* FROM jsonb_populate_recordset(NULL::inner_steps, %(steps)s) s
             JOIN written USING (org, run)
     )"""
-_WRITE_RUNS = _WRITE.format(inside="")
-_WRITE_STEPS = _WRITE.format(inside=_INSIDE)
+_TOLD = TELL.format(runs="written", number="''")
+_WRITE_RUNS = _WRITE.format(inside="", told=_TOLD)
+_WRITE_STEPS = _WRITE.format(inside=_INSIDE, told=_TOLD)
 """Nothing is written, nor asked, for runs without steps of their own."""
 _STEPS = text(
     "SELECT *, CAST(usage AS text) AS usage_json FROM inner_steps WHERE org = :org AND run = :run ORDER BY position"
@@ -161,6 +164,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "on_behalf_of": run.on_behalf_of,
         "dry_run": run.dry_run,
         "plan": run.plan,
+        "depth": run.depth,
     }
 
 
@@ -213,4 +217,5 @@ def run_of(row: Row[Any]) -> Run:
         row.on_behalf_of,
         row.dry_run,
         row.plan,
+        row.depth,
     )

@@ -18,6 +18,7 @@ from hardpoint_kit.writer import Writer
 from hardpoint_runtime.domain.runs import Failure, Inner, Run, RunState, Share
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Turn, Waits
 from hardpoint_runtime.store.rows import USAGE
+from hardpoint_runtime.store.run_events import TELL
 from hardpoint_runtime.store.runs import inner_columns, run_columns
 
 RUN_CHANGES = "hardpoint_runtime_runs"
@@ -80,8 +81,8 @@ _MORE = """, ended AS (
         UPDATE runs r SET state = e.state, reason = e.reason, message = e.message, place = e.place, fix = e.fix,
             facts = e.facts, usage = e.usage, duration_us = e.duration_us
         FROM jsonb_populate_recordset(NULL::runs, %(ended)s) e JOIN moved USING (org, run)
-        WHERE r.org = e.org AND r.run = e.run
-    ), inside AS (
+        WHERE r.org = e.org AND r.run = e.run RETURNING r.*, moved.sequence
+    ), happened AS ({happened}), inside AS (
         INSERT INTO inner_steps SELECT i.* FROM jsonb_populate_recordset(NULL::inner_steps, %(inner)s) i
             JOIN moved USING (org, run)
     ), counted AS (
@@ -105,7 +106,8 @@ _MORE = """, ended AS (
             last_used = greatest(g.last_used, EXCLUDED.last_used)
     )"""
 _WRITE_STEPS = _WRITE.format(more="")
-_WRITE_ALL = _WRITE.format(more=_MORE)
+_HAPPENED = TELL.format(runs="ended", number="'/' || r.sequence")
+_WRITE_ALL = _WRITE.format(more=_MORE.format(happened=_HAPPENED))
 """Also ends of runs, what ran inside of steps and what is counted: many batches have none of it."""
 _STEPS = text("""
     SELECT s.*, CAST(shown AS text) AS shown_json, CAST(decision AS text) AS decision_json,

@@ -18,6 +18,7 @@ from hardpoint_runtime.store.attachments import Attachments
 from hardpoint_runtime.store.deliveries import Deliveries
 from hardpoint_runtime.store.effect_plans import EffectPlans
 from hardpoint_runtime.store.events import EarlyEvents
+from hardpoint_runtime.store.run_events import RunEvents
 from hardpoint_runtime.store.installations import Installations
 from hardpoint_runtime.store.runs import Runs
 from hardpoint_runtime.store.snapshots import Snapshots
@@ -47,6 +48,7 @@ class Transaction:
         self.triggers = Triggers(connection)
         self.deliveries = Deliveries(connection)
         self.effect_plans = EffectPlans(connection)
+        self.run_events = RunEvents(connection)
         self.changed: list[str] = []
         self._connection = connection
         self._caller = caller

@@ -20,10 +20,11 @@ _VERIFIER: TypeAdapter[Verifier] = TypeAdapter(Verifier)
 _INSERT = text("""
     INSERT INTO triggers (org, agent, trigger, display_name, type, state, action, input, filter, declared, verifier,
         allow_unsigned, token, token_hash, schedule, time_zone, next_at, event, installation, created_at, updated_at,
-        revision, made_by, authors)
+        revision, made_by, authors, order_by)
     VALUES (:org, :agent, :trigger, :display_name, :type, :state, :action, CAST(:input AS json), :filter, :declared,
         CAST(:verifier AS jsonb), :allow_unsigned, :token, :token_hash, :schedule, :time_zone, :next_at, :event,
-        :installation, :created_at, :updated_at, :revision, :made_by, :authors)
+        :installation, :created_at, :updated_at, :revision, :made_by, :authors,
+        :order_by)
     ON CONFLICT (org, agent, trigger) DO NOTHING RETURNING true
 """)
 _KEY = "org = :org AND agent = :agent AND trigger = :trigger"
@@ -37,7 +38,7 @@ _UPDATE = text(f"""
     UPDATE triggers SET display_name = :display_name, state = :state, input = CAST(:input AS json), filter = :filter,
         verifier = CAST(:verifier AS jsonb), allow_unsigned = :allow_unsigned, schedule = :schedule,
         time_zone = :time_zone, next_at = :next_at, updated_at = :updated_at, revision = :revision,
-        made_by = :made_by, authors = :authors
+        made_by = :made_by, authors = :authors, order_by = :order_by
     WHERE {_KEY}
 """)  # noqa: S608
 _DELETE = text(f"DELETE FROM triggers WHERE {_KEY} RETURNING true")  # noqa: S608
@@ -134,6 +135,7 @@ def _columns(trigger: Trigger) -> dict[str, Any]:
         "authors": list(trigger.authors),
         **revision_columns(trigger.revision),
         "made_by": trigger.made_by,
+        "order_by": trigger.order_by,
     }
 
 
@@ -158,4 +160,5 @@ def _trigger(row: Row[Any]) -> Trigger:
         revision=revision(row),
         made_by=row.made_by,
         authors=tuple(row.authors),
+        order_by=row.order_by,
     )

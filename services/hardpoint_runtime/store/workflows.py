@@ -19,6 +19,7 @@ from hardpoint_runtime.domain.runs import Run
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Turn, Workflow
 from hardpoint_runtime.durable.stretches import Stretch, Stretches
 from hardpoint_runtime.store.rows import RELEASE
+from hardpoint_runtime.store.run_events import TELL
 from hardpoint_runtime.store.runs import run_columns, run_of
 from hardpoint_runtime.store.steps import DECISION, RUN_CHANGES, steps_since
 
@@ -26,9 +27,9 @@ _CONTEXT = TypeAdapter(CallContext)
 
 _INSERT_RUN = text("""
     INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
-        started_at, duration_us, usage, trace_id, subject, on_behalf_of)
+        started_at, duration_us, usage, trace_id, subject, on_behalf_of, depth)
     VALUES (:org, :run, :agent, :action, :release, :state, :reason, :message, :place, :fix, CAST(:facts AS jsonb),
-        :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject, :on_behalf_of)
+        :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject, :on_behalf_of, :depth)
 """)
 _INSERT = text("""
     INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context, starters)
@@ -43,16 +44,18 @@ _SELECT = """
 """
 _GET = text(f"{_SELECT} WHERE org = :org AND run = :run")
 _LOCK = text("SELECT stretch, walk, sequence FROM workflows WHERE org = :org AND run = :run FOR UPDATE")
-_MOVE = text("""
+_MOVE = text(f"""
     WITH moved AS (
         UPDATE workflows SET sequence = sequence + 1, run_sequence = sequence + 1, stretch = :next,
             output = coalesce(CAST(:output AS json), output)
-        WHERE org = :org AND run = :run AND stretch = :stretch AND walk = :walk RETURNING run
-    ), told AS (SELECT pg_notify(:channel, :name) FROM moved)
-    UPDATE runs SET state = :state, reason = :reason, message = :message, place = :place, fix = :fix,
-        facts = CAST(:facts AS jsonb), usage = CAST(:usage AS jsonb), duration_us = :duration_us
-    FROM moved, told WHERE runs.org = :org AND runs.run = :run RETURNING true
-""")
+        WHERE org = :org AND run = :run AND stretch = :stretch AND walk = :walk RETURNING run, sequence
+    ), told AS (SELECT pg_notify(:channel, :name) FROM moved), changed AS (
+        UPDATE runs SET state = :state, reason = :reason, message = :message, place = :place, fix = :fix,
+            facts = CAST(:facts AS jsonb), usage = CAST(:usage AS jsonb), duration_us = :duration_us
+        FROM moved, told WHERE runs.org = :org AND runs.run = :run RETURNING runs.*, moved.sequence
+    ), events AS ({TELL.format(runs="changed", number="'/' || r.sequence")})
+    SELECT true FROM changed
+""")  # noqa: S608 - no value is in it
 _TAKE = text("""
     WITH taken AS (
         UPDATE workflows SET walk = walk + 1, page = 0, sequence = sequence + 1, run_sequence = sequence + 1
