@@ -110,7 +110,7 @@ class People:
         key, now = (template.name, user), self._clock.now()
         link, until = self._links.get(key, ("", now))
         if until - now <= LINK_LASTS:
-            who = Caller(user, template.name.org, frozenset({SERVICE_ROLE}))
+            who = Caller(user, template.name.org, frozenset({SERVICE_ROLE}), via="units/config")
             link, until = await self._connections.begin(who, template.name, None, template.redirect_uri, own=True)
             self._links[key] = link, until
             self._links.move_to_end(key)

@@ -15,7 +15,7 @@ from hardpoint_runtime.server import Options, assemble
 from hardpoint_runtime.store.deliveries import Deliveries
 from runtime.conftest import AGENT, Another, Client, Fakes, Query, eventually
 from runtime.fakes import failing, succeed
-from runtime.test_triggers import create, history, settled, states
+from runtime.triggers import create, history, settled, states
 from runtime.workflows import Shop, install, start, steps, until, workflow
 from serving import Serve
 

@@ -11,14 +11,14 @@ import pytest
 from hardpoint.runtime.v1 import trigger_pb2
 from hardpoint_kit.errors import ActionFailed, InvalidArgument, Unavailable
 from hardpoint_runtime.domain.executions import Ended, Execution
-from runtime.conftest import Another, Client, Fakes, eventually
+from runtime.conftest import Another, Client, Deliver, Fakes, Query, eventually
 from runtime.fakes import failing, raising, succeed
 from runtime.test_events import walking
-from runtime.test_triggers import Deliver, create, deliver, settled, states
+from runtime.triggers import create, settled, states
 from runtime.workflows import Shop, install, workflow
 from serving import SetClock
 
-__all__ = ["deliver", "walking"]
+__all__ = ["walking"]
 BY_CITY = "event.city"
 INPUT = {"location": "${event.city}-${event.number}"}
 
@@ -106,6 +106,26 @@ async def test_one_that_fails_holds_its_key_until_it_is_dead(
     await settled(attached, "DEAD", "DEAD", "DELIVERED")
     ran = [execution.input["location"] for execution in fakes.executor.executions]
     assert ran == ["oslo-1", "rome-1", "oslo-1", "oslo-2"]
+
+
+async def test_one_whose_process_died_goes_before_the_next(
+    attached: Client, deliver: Deliver, fakes: Fakes, query: Query
+) -> None:
+    trigger = await create(attached, input=INPUT, order_by=BY_CITY)
+    fakes.executor.behave = raising(Unavailable("away"))
+    await deliver(trigger, about("oslo", 1))
+    await settled(attached, "ACCEPTED")
+
+    async def put_off() -> bool:
+        return len(fakes.executor.executions) == 1 and await query("SELECT 1 FROM deliveries WHERE attempts = 1") != []
+
+    await eventually(put_off)
+    await query("UPDATE deliveries SET state = 'RUNNING', owner = 'gone', run = '', claimed_until = '2001-01-01'")
+    fakes.executor.behave = succeed
+    await deliver(trigger, about("oslo", 2))
+    await settled(attached, "DELIVERED", "DELIVERED")
+    ran = [execution.input["location"] for execution in fakes.executor.executions]
+    assert ran == ["oslo-1", "oslo-1", "oslo-2"]
 
 
 async def test_what_has_no_key_is_in_one_order(attached: Client, deliver: Deliver, fakes: Fakes) -> None:

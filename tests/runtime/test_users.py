@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,15 +10,17 @@ import pytest
 from hardpoint.runtime.v1 import agent_pb2, run_pb2, trigger_pb2
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.documents import to_struct
-from hardpoint_kit.errors import HardpointError, NotFound, PermissionDenied
+from hardpoint_kit.errors import Conflict, HardpointError, NotFound, PermissionDenied
 from hardpoint_kit.names import SettingsName
 from hardpoint_kit.rpc.client import channel
-from runtime.conftest import AGENT, TOOL, Client, Dial, Fakes
-from runtime.factories import API_KEY, release
+from runtime.conftest import AGENT, ATTACHMENT, TOOL, Client, Dial, Fakes
+from runtime.factories import API_KEY, action, release
 from runtime.test_calls import watched
+from runtime.test_events import walking
 from runtime.triggers import create, settled, slack_event
 
 SETTINGS = "orgs/acme/settings/weather"
+__all__ = ["walking"]
 
 
 @pytest.fixture
@@ -115,6 +118,47 @@ async def test_a_trigger_runs_as_who_made_it_until_somebody_changes_it(
     await settled(connected, "DELIVERED", "DELIVERED")
     assert [execution.user for execution in fakes.executor.executions] == ["anna", "bob"]
     assert lent(fakes) == {"anna": {"anna"}, "bob": {"bob"}}
+
+
+async def test_what_a_run_gave_is_for_whom_it_was(walking: Any, dial: Dial, fakes: Fakes) -> None:
+    client = dial(walking)
+    fakes.registry.add(release())
+    await client.create_agent()
+    await client.install()
+    await client.attach()
+    attachment = agent_pb2.Attachment(name=ATTACHMENT, require_approval=["get-weather"])
+    update = agent_pb2.UpdateAttachmentRequest(attachment=attachment, update_mask={"paths": ["require_approval"]})
+    await client.agents.UpdateAttachment(update)
+    anna, bob = (dial(walking, role="agent", subject=subject) for subject in ("anna", "bob"))
+    asked = agent_pb2.CallActionRequest(agent=AGENT, action=TOOL, input=to_struct({"location": "Oslo"}))
+    waiting = await anna.agents.CallAction(asked, timeout=30)
+    assert waiting.state == run_pb2.RUN_STATE_WAITING
+    asked.run = waiting.run
+    with pytest.raises(Conflict) as refused:
+        await bob.agents.CallAction(asked, timeout=30)
+    assert refused.value.reason == "CALL_ALTERED"
+    assert (await anna.agents.CallAction(asked, timeout=30)).run == waiting.run
+
+
+async def test_what_it_calls_is_for_the_same_person(client: Client, server: Any, dial: Dial, fakes: Fakes) -> None:
+    fakes.config.per_user = True
+    fakes.config.keys["orgs/acme/settings/store"] = {"API_KEY"}
+    fakes.registry.add(
+        release("store", actions=(action("save"),), requirements=(API_KEY,)),
+        replace(release("top", actions=(action("run"),)), calls=("store.save",)),
+    )
+    await client.create_agent()
+    for capability in ("store", "top"):
+        await client.install(f"orgs/acme/capabilities/{capability}")
+        await client.attach(f"orgs/acme/installations/{capability}")
+    for subject in ("anna", "bob"):
+        await dial(server, role="agent", subject=subject).call("top.run")
+    made_for = [
+        fakes.config.leased[int(allowed.lease_token.removeprefix("lease-")) - 1]
+        for execution in fakes.executor.executions
+        for allowed in execution.callees
+    ]
+    assert made_for == ["orgs/acme/settings/store anna", "orgs/acme/settings/store bob"]
 
 
 def test_only_a_delegate_or_a_unit_acts_for_others() -> None:

@@ -14,6 +14,7 @@ from hardpoint_kit.errors import HardpointError
 from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
 from hardpoint_runtime.domain.triggers import Trigger
 from hardpoint_runtime.service.dispatcher import Dispatcher
+from hardpoint_runtime.service.inbox import MOST_WAITING
 from hardpoint_runtime.store import Store
 from hardpoint_runtime.store.run_events import RunEvent
 
@@ -49,16 +50,21 @@ class RunEvents:
             events = await tx.run_events.take(BATCH)
             for event in events:
                 for trigger in await tx.triggers.waiting_for(event.org, event.event):
-                    await tx.deliveries.add_once(self._delivery(trigger, event))
+                    waiting = await tx.deliveries.waiting(event.org, MOST_WAITING)
+                    await tx.deliveries.add_once(self._delivery(trigger, event, has_room=waiting < MOST_WAITING))
         if events:
             self._dispatcher.wake()
         return len(events)
 
-    def _delivery(self, trigger: Trigger, event: RunEvent) -> Delivery:
+    def _delivery(self, trigger: Trigger, event: RunEvent, *, has_room: bool) -> Delivery:
         depth = event.depth + 1
         made = Delivery.of(trigger.name, event.body, {}, self._clock.now(), provider_id=event.id, depth=depth)
         judged = made.judged(trigger, made.variables(trigger))
-        bounded = judged.bounded() if judged.state is DeliveryState.ACCEPTED else judged
+        if judged.state is not DeliveryState.ACCEPTED:
+            return judged
+        if not has_room:
+            return judged.refused("RESOURCE_EXHAUSTED", f"{MOST_WAITING} deliveries of the org wait already")
+        bounded = judged.bounded()
         if bounded.state is DeliveryState.REFUSED:
             _log.warning("runs start each other by events", trigger=str(trigger.name), happened=event.id)
         return bounded
