@@ -327,7 +327,8 @@ class ConfigUnit(config_pb2_grpc.ConfigServiceServicer):
         )
 
     async def CreateLease(self, request: Any, context: Any) -> config_pb2.Lease:
-        return config_pb2.Lease(token=f"lease of {request.settings}", expire_time=Timestamp(seconds=1893456000))
+        token, until = f"lease of {request.settings} {request.user}", Timestamp(seconds=1893456000)
+        return config_pb2.Lease(token=token, expire_time=until, per_user=bool(request.user))
 
     async def WatchChanges(self, request: Any, context: Any) -> AsyncIterator[config_pb2.WatchChangesResponse]:
         yield config_pb2.WatchChangesResponse()
@@ -340,8 +341,10 @@ async def test_config_tells_keys_leases_and_changes(reach: Reach) -> None:
     config = GrpcConfig(await reach((config_pb2_grpc.add_ConfigServiceServicer_to_server, played)))
     settings = SettingsName("acme", "weather")
     assert await config.configured(settings) == {"UNITS", "API_KEY"}
-    lease = await config.lease(settings)
-    assert (lease.token, lease.expires_at) == (f"lease of {settings}", LATER)
+    for user in ("", "anna"):
+        lease = await config.lease(settings, user)
+        assert (lease.token, lease.expires_at) == (f"lease of {settings} {user}", LATER)
+        assert lease.per_user is bool(user)
     await config.delete(settings)
     assert played.deleted == [str(settings)]
     changes = config.changes()
