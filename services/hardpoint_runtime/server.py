@@ -31,12 +31,12 @@ from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.effect_plans import EffectPlans
-from hardpoint_runtime.service.run_events import RunEvents
 from hardpoint_runtime.service.inbox import Inbox
 from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.recorder import Recorder
+from hardpoint_runtime.service.run_events import RunEvents
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.scheduler import Scheduler
 from hardpoint_runtime.service.snapshots import Snapshots

@@ -18,8 +18,8 @@ from hardpoint_runtime.store.attachments import Attachments
 from hardpoint_runtime.store.deliveries import Deliveries
 from hardpoint_runtime.store.effect_plans import EffectPlans
 from hardpoint_runtime.store.events import EarlyEvents
-from hardpoint_runtime.store.run_events import RunEvents
 from hardpoint_runtime.store.installations import Installations
+from hardpoint_runtime.store.run_events import RunEvents
 from hardpoint_runtime.store.runs import Runs
 from hardpoint_runtime.store.snapshots import Snapshots
 from hardpoint_runtime.store.standard import Standard
