@@ -97,6 +97,7 @@ CLASSES: dict[str, Any] = {
     "_Database": services.Database,
     "_Ai": services.Ai,
     "_Email": services.Email,
+    "_Calendar": services.Calendar,
     "_Utils": utils,
 }
 """Of the stub, and what they are of the SDK."""
@@ -112,8 +113,11 @@ def stubbed(body: list[ast.stmt]) -> dict[str, set[tuple[str, str, bool]]]:
         defaults = [None] * (len(given.args) - len(given.defaults)) + [*given.defaults]
         either = [("POSITIONAL_OR_KEYWORD", *pair) for pair in zip(given.args, defaults, strict=True)]
         by_name = [("KEYWORD_ONLY", *pair) for pair in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+        rest = [("VAR_KEYWORD", given.kwarg, None)] if given.kwarg else []
         found.setdefault(function.name, set()).update(
-            (arg.arg, kind, default is not None) for kind, arg, default in (*either, *by_name) if arg.arg != "self"
+            (arg.arg, kind, default is not None)
+            for kind, arg, default in (*either, *by_name, *rest)
+            if arg.arg != "self"
         )
     return found
 

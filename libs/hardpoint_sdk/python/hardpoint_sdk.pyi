@@ -60,6 +60,22 @@ class _Closed(TypedDict):
     code: int
     reason: str
 
+class _Mail(TypedDict):
+    message: str
+    size: int
+    seen: bool
+    header: str
+
+class _Mails(TypedDict):
+    messages: list[_Mail]
+    more: bool
+
+class _Tag(TypedDict):
+    etag: str
+
+class _Event(_Tag):
+    text: str
+
 class BrokerError(Exception):
     """The platform refused or could not do what was asked; `code` says why, such as `HOST_NOT_GRANTED`."""
 
@@ -164,7 +180,21 @@ class _Email:
         reply_to: str | None = None,
         attachments: Sequence[Mapping[str, Any]] | None = None,
     ) -> dict[str, str]:
-        """Send a mail: `{"message_id": ..}`. Needs `integration.email`."""
+        """Send a mail: `{"message_id": ..}`. All need `integration.email`."""
+    async def search(self, **wanted: Any) -> _Mails:
+        """The newest mails of a `folder` that fit `from`, `to`, `subject`, `text`, `since`, `before`, `unseen`."""
+    async def fetch(self, message: str, *, folder: str = "INBOX") -> bytes:
+        """A whole mail, as the bytes that it is."""
+
+class _Calendar:
+    """CalDAV as it stands, below the path of CALDAV_URL. All need `integration.calendar`."""
+
+    async def propfind(self, path: str, body: str, *, depth: int = 1) -> str: ...
+    async def report(self, path: str, body: str) -> str: ...
+    async def get(self, path: str) -> _Event: ...
+    async def put(self, path: str, body: str, *, etag: str | None = None) -> _Tag:
+        """Write an event; without an etag it has to be new."""
+    async def delete(self, path: str, *, etag: str | None = None) -> None: ...
 
 class _Utils:
     """Tables and figures: numbers, or rows and a `column`."""
@@ -198,6 +228,7 @@ class Plugin:
     db: _Database
     ai: _Ai
     email: _Email
+    calendar: _Calendar
 
     async def fetch(
         self,
