@@ -9,11 +9,15 @@ from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2, run_pb2
 from hardpoint_kit.documents import to_struct
 from hardpoint_kit.errors import ActionFailed, Conflict
+from hardpoint_kit.names import ReleaseName
+from hardpoint_kit.rpc.server import Server
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.effects import Effect, EffectPlan
 from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.domain.releases import OAuth2
 from hardpoint_runtime.domain.runs import RunState, Usage
-from runtime.conftest import AGENT, TOOL, Client, Fakes, Query
+from runtime.conftest import AGENT, TOOL, Client, Dial, Fakes, Query
+from runtime.factories import release
 
 POST = Effect("sha256:1", "", "r", "a", "fetch", "POST", "api.weather.com/x", {"body": {"text": "\0"}}, "")
 BROKEN = ActionFailed("there is no id", reason="USER_ERROR", place="a.py:7:1")
@@ -30,7 +34,8 @@ def ends(*effects: Effect, error: ActionFailed | None = None, left: int = 0) -> 
 
 async def call(client: Client, **words: Any) -> agent_pb2.CallActionResponse:
     value = to_struct({"location": "New York"})
-    return await client.agents.CallAction(agent_pb2.CallActionRequest(agent=AGENT, action=TOOL, input=value, **words))
+    given = {"agent": AGENT, "action": TOOL, "input": value, **words}
+    return await client.agents.CallAction(agent_pb2.CallActionRequest(**given))
 
 
 async def test_a_dry_run_is_a_run_that_counts_for_nothing(attached: Client, fakes: Fakes, query: Query) -> None:
@@ -52,6 +57,29 @@ async def test_a_dry_run_is_a_run_that_counts_for_nothing(attached: Client, fake
     run = await attached.runs.GetRun(run_pb2.GetRunRequest(name=done.run))
     assert (run.dry_run, run.plan) == (False, dry.plan.digest)
     assert await query("SELECT executions FROM usage_counters") == [(1,)]
+
+
+async def test_a_plan_with_somebodys_account_is_no_plan_with_anothers(
+    client: Client, server: Server, dial: Dial, fakes: Fakes
+) -> None:
+    fakes.executor.behave = ends(POST)
+    oauth2 = OAuth2("TOKEN", "authorization_code", "https://id.test/a", "https://id.test/t", (), True)
+    other = dial(server, subject="grace")
+    for signs_in, reason in ((None, ""), (oauth2, "PLAN_STALE")):
+        id = "signed" if signs_in else "plain"
+        fakes.registry.add(replace(release(), name=ReleaseName("acme", id, "1.0.0"), oauth2=signs_in))
+        if not signs_in:
+            await client.create_agent()
+        await client.install(f"orgs/acme/capabilities/{id}")
+        await client.attach(f"orgs/acme/installations/{id}")
+        tool = f"{id}.get-weather"
+        plan = (await call(client, action=tool, dry_run=True)).plan.digest
+        if not reason:
+            await call(other, action=tool, expect_plan=plan)
+            continue
+        with pytest.raises(Conflict) as stale:
+            await call(other, action=tool, expect_plan=plan)
+        assert (stale.value.reason, stale.value.metadata["changed"]) == (reason, "user")
 
 
 async def test_a_plan_that_ends_early_says_why_and_holds_nothing(attached: Client, fakes: Fakes) -> None:

@@ -146,7 +146,7 @@ class Broker:
             if service not in _PLANNABLE:
                 raise BrokerDenied(
                     DenialCode.ANSWER_NOT_KNOWN,
-                    f"{service} cannot be planned: what comes back decides what is sent",
+                    f"{service} cannot be planned: it does not say beforehand what it writes",
                     "call it without a plan, and not as a dry run",
                 )
             if _only_reads(service, method):

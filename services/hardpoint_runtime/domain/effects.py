@@ -29,8 +29,8 @@ class Effect:
 class EffectPlan:
     """What a call would write, in the order in which a dry run came to it.
 
-    `basis` is what it was made of, by name: agent, action, release, input, context, settings and callees. `failure`
-    says why it ends before the action does.
+    `basis` is what it was made of, by name: agent, user (where people sign in), action, release, input,
+    context, settings and callees. `failure` says why it ends before the action does.
     """
 
     basis: Mapping[str, str]

@@ -305,7 +305,7 @@ class Calls:
 
     async def _planned(self, caller: Caller, plan: Plan, value: Mapping[str, Any], digest: str) -> Plan:
         """The call as a dry run, or held to the plan of this digest."""
-        basis = await self._effect_plans.basis(plan, value)
+        basis = await self._effect_plans.basis(plan, value, caller.user)
         if not digest:
             return replace(plan, rehearses=basis)
         return replace(plan, held_to=await self._effect_plans.held_to(caller, digest, basis))

@@ -22,14 +22,16 @@ class EffectPlans:
         self._store = store
         self._config = config
 
-    async def basis(self, plan: "Plan", value: Mapping[str, Any]) -> Mapping[str, str]:
-        """What a plan of this call is made of now; raises Unavailable where config cannot be asked."""
+    async def basis(self, plan: "Plan", value: Mapping[str, Any], user: str) -> Mapping[str, str]:
+        """What a plan of this call is made of now, with a person's accounts; raises Unavailable without config."""
         callees = [*_callees(plan.callees)]
         settings = {plan.settings, *(callee.installed.settings for callee in callees)} - {None}
         named = sorted((name for name in settings if name is not None), key=str)
+        releases = [plan.release, *(callee.installed.release for callee in callees)]
         revisions = await asyncio.gather(*map(self._revision, named))
         return {
             "agent": str(plan.agent or ""),
+            "user": user if any(release.oauth2 for release in releases) else "",
             "action": str(plan.name),
             "release": f"{plan.release.name} {plan.release.digest}",
             "input": digest_of(dict(value)),

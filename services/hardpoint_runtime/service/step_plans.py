@@ -3,7 +3,7 @@
 Making one reads for real, so it is for those who may approve the step, and never done without their asking.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.errors import Conflict, NotFound
@@ -52,8 +52,10 @@ class StepPlans:
             named = due.step.key.evaluate(walk.variables) if step.idempotency_key else ""
         except ExpressionError as error:
             raise _no_plan(asked, f"the key of {step.id} fails: {error.message}") from None
+        # The step has the accounts of the run's user, and its plan is made with the same.
+        asking = replace(caller, on_behalf_of=workflow.run.user)
         return await self.calls.rehearse(
-            caller, plan, input_of(plan, due.inputs[0]), lambda run: effect_key(run, step.id, named)
+            asking, plan, input_of(plan, due.inputs[0]), lambda run: effect_key(run, step.id, named)
         )
 
 
