@@ -1,4 +1,4 @@
-"""What `db`, `ai` and `email` ask of the broker: the same in Python, on Node and on QuickJS."""
+"""What `db`, `ai`, `email` and `calendar` ask of the broker: the same in Python, on Node and on QuickJS."""
 
 import base64
 from collections.abc import Mapping
@@ -107,6 +107,59 @@ async def test_each_language_asks_the_same(jails: Jails, tier: str, engine: str)
     outcome = await jails.run(call_of(engine, PYTHON if engine == "python" else JAVASCRIPT), door)
     assert (outcome.value, outcome.message) == (len(ASKED), "")
     assert door.asked == ASKED
+
+
+READ_IN_PYTHON = """
+await self.email.search(subject='s', unseen=True)
+mail = await self.email.fetch('1.2', folder='Old')
+xml = await self.calendar.propfind('', '<a/>', depth=0) + await self.calendar.report('/a/', '<b/>')
+event = await self.calendar.get('/a/b')
+put = [await self.calendar.put('/a/b', 'B', etag=event['etag']), await self.calendar.put('/a/c', 'C')]
+await self.calendar.delete('/a/b', etag='"1"')
+return [len(mail), xml, event, put]
+"""
+READ_IN_JAVASCRIPT = """
+await this.email.search({ subject: 's', unseen: true });
+const mail = await this.email.fetch('1.2', { folder: 'Old' });
+const xml = await this.calendar.propfind('', '<a/>', { depth: 0 }) + await this.calendar.report('/a/', '<b/>');
+const event = await this.calendar.get('/a/b');
+const put = [await this.calendar.put('/a/b', 'B', { etag: event.etag }), await this.calendar.put('/a/c', 'C')];
+await this.calendar.delete('/a/b', { etag: '"1"' });
+return [mail.length, xml, event, put];
+"""
+READ = [
+    ("email", "search", {"subject": "s", "unseen": True}),
+    ("email", "fetch", {"message": "1.2", "folder": "Old", "offset": 0}),
+    ("email", "fetch", {"message": "1.2", "folder": "Old", "offset": 3}),
+    ("calendar", "propfind", {"path": "", "body": "<a/>", "depth": 0}),
+    ("calendar", "report", {"path": "/a/", "body": "<b/>"}),
+    ("calendar", "get", {"path": "/a/b"}),
+    ("calendar", "put", {"path": "/a/b", "body": "B", "etag": '"1"'}),
+    ("calendar", "put", {"path": "/a/c", "body": "C"}),
+    ("calendar", "delete", {"path": "/a/b", "etag": '"1"'}),
+]
+
+
+class Mailbox(Recorded):
+    """Gives a mail of five bytes in two parts, and of calendars always the same."""
+
+    async def ask(self, service: str, method: str, arguments: Mapping[str, Any], /) -> Any:
+        await super().ask(service, method, arguments)
+        if service == "calendar":
+            return {"text": "T", "etag": '"1"'}
+        part = b"mails"[arguments.get("offset", 0) :][:3]
+        return {"data": base64.b64encode(part).decode(), "size": 5}
+
+
+@pytest.mark.parametrize("engine", ["python", "node", "quickjs"])
+async def test_each_language_reads_mail_and_calendars_alike(jails: Jails, tier: str, engine: str) -> None:
+    door = Mailbox()
+    if not offered(jails, tier, engine):
+        return
+    outcome = await jails.run(call_of(engine, READ_IN_PYTHON if engine == "python" else READ_IN_JAVASCRIPT), door)
+    event = {"text": "T", "etag": '"1"'}
+    assert (outcome.value, outcome.message) == ([5, "TT", event, [{"etag": '"1"'}] * 2], "")
+    assert door.asked == READ
 
 
 @pytest.mark.parametrize("engine", ["python", "node", "quickjs"])

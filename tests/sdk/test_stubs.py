@@ -26,6 +26,7 @@ NAMED = {
     "db": "Database",
     "ai": "Ai",
     "email": "Email",
+    "calendar": "Calendar",
     "utils": "Utils",
 }
 JAVASCRIPT = """
@@ -82,7 +83,7 @@ def test_both_languages_offer_the_same() -> None:
 
     offered = host.offered(ask, lambda _: None)
     assert set(offered) | {"utils", "config", "permissions", "actions"} == set(members("This"))
-    for name in ("file", "context", "db", "ai", "email"):
+    for name in ("file", "context", "db", "ai", "email", "calendar"):
         public = {method for method in dir(offered[name]) if not method.startswith("_")}
         assert public == set(members(NAMED[name])), name
 
