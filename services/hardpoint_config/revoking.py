@@ -1,7 +1,6 @@
 """Owns that deleted tokens are given back at their provider (RFC 7009): afterwards, a few times, awaited by nobody."""
 
 import asyncio
-import contextlib
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,6 +12,7 @@ from hardpoint_config.revocation_rows import Revocation
 from hardpoint_config.sealing import Sealing
 from hardpoint_config.store import Store
 from hardpoint_kit.audit import record
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import ANY_ORG, SYSTEM
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, HardpointError
@@ -35,18 +35,15 @@ class Revoking:
         self._sealing = sealing
         self._providers = providers
         self._clock = clock
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = Background(self._look_forever)
 
     async def start(self) -> None:
         """Look once a second from now on."""
-        self._looking = asyncio.create_task(self._look_forever())
+        self._looking.start()
 
     async def stop(self) -> None:
         """Stop; what is under way is tried again by whoever comes next."""
-        if self._looking is not None:
-            self._looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
+        await self._looking.stop()
 
     async def look(self) -> int:
         """Try what is due now; how much it was."""

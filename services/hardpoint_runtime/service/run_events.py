@@ -4,10 +4,10 @@ What happened is taken out of its table in the transaction that writes its deliv
 """
 
 import asyncio
-import contextlib
 
 import structlog
 
+from hardpoint_kit.background import Background
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError
@@ -31,18 +31,15 @@ class RunEvents:
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = Background(self._look_forever)
 
     async def start(self) -> None:
         """Look once a second from now on."""
-        self._looking = asyncio.create_task(self._look_forever())
+        self._looking.start()
 
     async def stop(self) -> None:
         """Stop; what happens meanwhile is told later."""
-        if self._looking is not None:
-            self._looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
+        await self._looking.stop()
 
     async def look(self) -> int:
         """Tell what happened; how much it was."""
