@@ -13,7 +13,7 @@ from hardpoint_kit.errors import ActionFailed, InvalidArgument, Unavailable
 from hardpoint_kit.rpc.server import Server
 from hardpoint_runtime.server import Options, assemble
 from hardpoint_runtime.store.deliveries import Deliveries
-from runtime.conftest import AGENT, Another, Client, Fakes, Query, eventually
+from runtime.conftest import AGENT, TOOL, Another, Client, Fakes, Query, eventually
 from runtime.fakes import failing, succeed
 from runtime.triggers import create, history, settled, states
 from runtime.workflows import Shop, install, start, steps, until, workflow
@@ -74,6 +74,8 @@ async def test_what_happens_elsewhere_or_while_it_is_paused_is_not_heard(
     await attached.call()
     await attached.triggers.ResumeTrigger(trigger_pb2.ResumeTriggerRequest(name=trigger.name))
     assert await query("SELECT 1 FROM run_events") == []
+    dry = agent_pb2.CallActionRequest(agent=AGENT, action=TOOL, input=test.input, dry_run=True)
+    await attached.agents.CallAction(dry)
     heard = await attached.call()
     await all_are(attached, "DELIVERED", "FILTERED")
     (one,) = [one for one in await history(attached) if one.state == trigger_pb2.DELIVERY_STATE_DELIVERED]
