@@ -14,6 +14,7 @@ from executor.upstream import Seen, Upstream, json_answer
 from hardpoint_executor.domain import Execution, Finished, Limits, Requirement, Sharing
 from hardpoint_executor.jail import JailOptions, Jails
 from hardpoint_executor.service import Executor
+from hardpoint_executor.writes import Ledger, Writes
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 
@@ -101,6 +102,15 @@ async def test_without_both_wishes_each_call_has_a_jail_of_its_own(
 async def test_a_strict_release_shares_nothing(make: Any, world: World) -> None:
     execution = world.add("a", python(COUNTS), sharing=GOES_ON, strict=True)
     assert [(await ran(make(), execution)).output["n"] for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["makes a plan", "is held to one"])
+async def test_a_plan_is_made_and_kept_to_in_jails_of_its_own(make: Any, world: World, dry_run: bool) -> None:
+    executor = make()
+    execution = world.add("a", python(COUNTS), sharing=GOES_ON)
+    assert (await ran(executor, execution)).output["n"] == 1
+    planned = replace(execution, writes=Writes(Ledger(dry_run=dry_run)))
+    assert [(await ran(executor, planned)).output["n"] for _ in range(2)] == [1, 1]
 
 
 async def test_executions_of_a_run_that_goes_on_share_a_jail(make: Any, jails: Jails, world: World) -> None:

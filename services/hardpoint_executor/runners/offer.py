@@ -95,8 +95,11 @@ class Offer:
         return execution.strict or self._is_named(execution.org)
 
     def together(self, execution: domain.Execution) -> Together | None:
-        """What calls have in common that may share a jail with this one; None where it has one to itself."""
-        sharing = execution.sharing
+        """What calls have in common that may share a jail with this one; None where it has one to itself.
+
+        What makes a plan or is held to one does: what it meets must not depend on what was done, or not done, before.
+        """
+        sharing = None if execution.writes.ledger else execution.sharing
         if sharing is None or self.is_strict(execution) or not self.shares(execution.org):
             return None
         return Together(
