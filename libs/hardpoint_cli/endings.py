@@ -246,6 +246,18 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "ANSWER_NOT_KNOWN": Ending(
         "a dry run that cannot go on without the answer to a write", "call it without a plan", fix_for=FixFor.CALLER
     ),
+    # --- tests ---
+    "REPLAY_DIVERGED": Ending(
+        "a test whose action does not do outside what was recorded",
+        author="look at the call; if it is meant, record again: hardpoint test FILE --record",
+    ),
+    "CASSETTE_LIMIT": Ending(
+        "a recording of more than a cassette holds", author="record with an input that makes the action fetch less"
+    ),
+    "CASSETTE_HOLDS_SECRET": Ending(
+        "a recording with a secret in the input, in a setting or in what was sent",
+        author="record with another input, and send secrets as they are given",
+    ),
     # --- the platform ---
     "ENGINE_UNAVAILABLE": Ending(
         "an engine that this executor does not offer", "ask the operator of the executor for it", "name another engine"

@@ -16,6 +16,7 @@ from hardpoint_cli.commands import (
     releases,
     runs,
     settings,
+    testing,
     triggers,
     workflows,
 )
@@ -38,7 +39,7 @@ app = typer.Typer(
 
 _INSTALLED = (market, installations, settings, connecting)
 _DOING = (agents, triggers, calls, files, runs, workflows)
-for _noun in (authoring, engines, releases, *_INSTALLED, *_DOING, explaining, doctor):
+for _noun in (authoring, testing, engines, releases, *_INSTALLED, *_DOING, explaining, doctor):
     _noun.add(app)
 
 

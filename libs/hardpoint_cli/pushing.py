@@ -1,5 +1,6 @@
 """Making a draft of a checked file, in the place of an unpublished release of the same version."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hardpoint.registry.v1 import registry_pb2
@@ -16,15 +17,18 @@ async def push_draft(
     client: "Hardpoint",
     checked: "Checked",
     visibility: registry_pb2.Visibility = registry_pb2.VISIBILITY_UNSPECIFIED,
+    cassettes: Mapping[str, bytes] | None = None,
 ) -> tuple[registry_pb2.CreateReleaseResponse, bool]:
     """Push a file, and tell whether a draft of its version that had other bytes gave way to it.
 
-    A release that was published never does: raises AlreadyExists.
+    A release that was published never does: raises AlreadyExists. `cassettes` are those of its examples, by name.
     """
     from hardpoint_client.client import new_request_id
 
     async def push() -> registry_pb2.CreateReleaseResponse:
-        return await client.push(checked.data, checked.file.name, visibility=visibility, header=checked.header)
+        return await client.push(
+            checked.data, checked.file.name, visibility=visibility, header=checked.header, cassettes=cassettes
+        )
 
     try:
         return await push(), False

@@ -1,6 +1,7 @@
 """Matchers: expected outputs that say what must hold instead of one exact value.
 
-`{$type: number}`, `{$range: [-60, 60]}` and `{$regex: "^S"}` may stand wherever a value may.
+`{$type: number}`, `{$range: [-60, 60]}`, `{$regex: "^S"}`, `{$near: [3.14, 0.01]}` (a number that far away at most) and
+`{$subset: {...}}` (an object with at least these members) may stand wherever a value may.
 """
 
 from collections.abc import Iterator
@@ -53,7 +54,9 @@ def _differences(expected: Any, actual: Any, path: Path) -> Iterator[str]:
     where = path_text(path) or "the output"
     if is_matcher(expected):
         ((name, argument),) = expected.items()
-        if not _matches(name, argument, actual):
+        if name == "$subset" and isinstance(argument, dict) and isinstance(actual, dict):
+            yield from _differences(argument, {key: actual[key] for key in argument if key in actual}, path)
+        elif not _matches(name, argument, actual):
             yield f"{where} is {actual!r}, which does not match {name}: {argument}"
     elif isinstance(expected, dict) and isinstance(actual, dict):
         for key in expected.keys() - actual.keys():
@@ -75,6 +78,8 @@ def _matches(name: str, argument: Any, actual: Any) -> bool:
         return isinstance(actual, _TYPES.get(argument, ())) and (argument == "boolean" or not isinstance(actual, bool))
     if name == "$range" and _is_range(argument):
         return number and bool(argument[0] <= actual <= argument[1])
+    if name == "$near" and _is_range(argument):
+        return number and abs(actual - argument[0]) <= argument[1]
     if name == "$regex" and isinstance(argument, str) and isinstance(actual, str):
         try:
             return bool(_REGEX.evaluate({"text": actual, "pattern": argument}))
@@ -89,7 +94,10 @@ def invalid_matchers(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
         ((name, argument),) = value.items()
         if name == "$type" and argument in _TYPES:
             return
-        if name == "$range" and _is_range(argument):
+        if name in ("$range", "$near") and _is_range(argument):
+            return
+        if name == "$subset" and isinstance(argument, dict):
+            yield from invalid_matchers(argument, (*path, name))
             return
         if name == "$regex" and isinstance(argument, str):
             try:
@@ -97,7 +105,8 @@ def invalid_matchers(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
             except ExpressionError as error:
                 yield path, error.message
             return
-        yield path, f"{name} is no matcher: write $type: number, $range: [0, 10] or $regex: '^a'"
+        known = "$type: number, $range: [0, 10], $near: [3.14, 0.01], $subset: {} or $regex: '^a'"
+        yield path, f"{name} is no matcher: write {known}"
     elif isinstance(value, dict | list):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             yield from invalid_matchers(part, (*path, key))

@@ -219,11 +219,16 @@ class Requirement(Value):
 
 
 class Example(Value):
-    """One input of an action and what it gives; the expected output may hold matchers."""
+    """One input of an action and what it gives; the expected output may hold matchers.
 
+    `name` is its own among the examples. `expected_error` is the reason of an action that is to fail.
+    """
+
+    name: str = ""
     action: ActionId
     input: dict[str, Any] = {}
     expected_output: Any = None
+    expected_error: str = ""
 
 
 class Verifier(Value):

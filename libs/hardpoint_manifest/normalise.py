@@ -3,6 +3,7 @@
 Total on checked sources: what is wrong with a source is found by `rules`, not here.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, cast
 
@@ -393,10 +394,18 @@ def settings_path(source: written.Common) -> Path:
 
 
 def _examples(capability: written.Common, actions: tuple[Action, ...]) -> Iterator[Example]:
+    count: Counter[str] = Counter()
     for example in capability.examples:
         action = example.action or (actions[0].id if len(actions) == 1 else None)
         if action is not None:
-            yield Example(action=action, input=example.input, expected_output=example.expected_output)
+            count[action] += 1
+            yield Example(
+                name=example.name or f"{action[:60]}-{count[action]}",
+                action=action,
+                input=example.input,
+                expected_output=example.expected_output,
+                expected_error=example.expected_error or "",
+            )
 
 
 def _trigger(trigger: written.SourceTrigger, capability: written.Common) -> Trigger:

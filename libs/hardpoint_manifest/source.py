@@ -98,11 +98,13 @@ class Api(Shared):
 
 
 class SourceExample(Source):
-    """An input and what it gives; the action may be left out when there is only one."""
+    """An input and what it gives, or the reason with which it fails; one of several actions is named."""
 
+    name: ActionId | None = None
     action: ActionId | None = None
     input: dict[str, Any] = {}
     expected_output: Any = None
+    expected_error: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] | None = None
 
 
 class SourceVerifier(Source):

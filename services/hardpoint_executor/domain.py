@@ -12,6 +12,7 @@ from typing import Any
 from hardpoint_executor.writes import DRY, Effect, Writes
 from hardpoint_kit.errors import HardpointError
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority, within
+from hardpoint_manifest.cassette import Cassette
 from hardpoint_manifest.inputs import InputSchema
 
 DEFAULT_COMPUTE = "light"
@@ -249,6 +250,10 @@ class Execution:
     """What becomes of what it writes, with all that runs inside."""
     sharing: Sharing | None = None
     """What others have in common that may have used its jail before; None where it wants one to itself."""
+    record: bool = False
+    """Whether what it does outside is to be written down."""
+    cassette: Cassette | None = None
+    """What it did outside when it was recorded, in place of doing it."""
 
     @property
     def key(self) -> str:
@@ -407,6 +412,8 @@ class Finished:
     """Of a dry run: what it would have written, in the order in which it came to it."""
     left: int = 0
     """Of an execution that is held to a plan: how many effects of it were not done."""
+    cassette: bytes = b""
+    """Of one that was to be recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from opentelemetry.trace import Status, StatusCode
 
 from hardpoint_executor.broker.declared import declaring
 from hardpoint_executor.broker.denial import BrokerDenied, CalleeFailed
+from hardpoint_executor.broker.tape import Tape
 from hardpoint_executor.domain import (
     Callee,
     Event,
@@ -56,7 +58,16 @@ class _Begun:
 class Inside:
     """The inner executions of one execution; `usage` and `used` are theirs together."""
 
-    def __init__(self, whole: Execution, seconds: float, perform: Perform, tell: Tell, *, in_jail: bool) -> None:
+    def __init__(
+        self,
+        whole: Execution,
+        seconds: float,
+        perform: Perform,
+        tell: Tell,
+        *,
+        in_jail: bool,
+        tape: Tape | None = None,
+    ) -> None:
         self.usage = Usage()
         self.used = Authority()
         self._whole = whole
@@ -65,6 +76,7 @@ class Inside:
         self._perform = perform
         self._tell = tell
         self._in_jail = in_jail
+        self._tape = tape
         self._begun: list[_Begun] = []
         self._inner: list[InnerStep] = []
         self._times: dict[str, int] = {}
@@ -92,6 +104,16 @@ class Inside:
         callee = self._whole.callees.get(name)
         if callee is None:
             raise self._not_declared(name)
+        called = partial(self._called, callee, path, name, value, key, seconds)
+        if self._tape is None:
+            return await called()
+        # What is called is an outside of its own: a cassette has its answer, and nothing of what it did.
+        tape = self._tape if self._in_jail else self._tape.inside(path)
+        return await tape.effect("call", "run", {"action": name, "input": value}, called)
+
+    async def _called(
+        self, callee: Callee, path: str, name: str, value: Mapping[str, Any], key: str, seconds: float
+    ) -> Any:
         with self._step(path, name, callee.execution or self._whole) as begun:
             execution = self._execution(callee, value, key or self.key(path), seconds)
             finished = await self._perform(replace(execution, writes=self._writes(path)), self._log)

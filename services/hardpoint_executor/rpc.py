@@ -32,6 +32,7 @@ from hardpoint_executor.domain import (
 )
 from hardpoint_executor.runners.offer import Engines
 from hardpoint_executor.service import Executor
+from hardpoint_executor.taping import cassette_of
 from hardpoint_executor.writes import Effect, Ledger, Writes
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
@@ -127,6 +128,8 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         pinned=from_struct(request.pinned),
         sharing=_sharing(request.sharing) if request.HasField("sharing") else None,
         known=_known(request) if request.HasField("context") or request.context_files else UNKNOWN,
+        record=request.record,
+        cassette=cassette_of(request.cassette) if request.cassette else None,
     )
     if request.dry_run or request.HasField("held_to"):
         ledger = Ledger(dry_run=request.dry_run, expected=map(effect_from_proto, request.held_to.effects))
@@ -256,6 +259,7 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         output_in_file=finished.output_in_file,
         planned=map(effect_to_proto, finished.planned),
         effects_left=finished.left,
+        cassette=finished.cassette,
     )
 
 

@@ -21,6 +21,7 @@ from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secret, Secrets, password_in
 from hardpoint_executor.broker.stored import Door as FilesDoor
+from hardpoint_executor.broker.tape import Tape
 from hardpoint_executor.domain import (
     Event,
     Execution,
@@ -42,6 +43,7 @@ from hardpoint_executor.runners.flow.plan import FlowPlan
 from hardpoint_executor.runners.flow.runner import FlowRunner
 from hardpoint_executor.runners.offer import Engines
 from hardpoint_executor.runners.oversize import OVERSIZE_BYTES, OVERSIZE_FIX, check_size, fitting
+from hardpoint_executor.taping import Session, recorded, replayed
 from hardpoint_executor.writes import Writes
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
@@ -124,7 +126,7 @@ class Executor:
         assert task is not None
         self._running[key] = task
         try:
-            return _with_plan(await self._attempt(execution, tell), execution.writes)
+            return _with_plan(await self._taped(execution, tell), execution.writes)
         except asyncio.CancelledError:
             if key not in self._killed or task.uncancel():
                 raise
@@ -192,15 +194,35 @@ class Executor:
 
         return await self._values.get(token, redeem)
 
-    async def _attempt(self, execution: Execution, tell: Tell) -> Finished:
+    async def _taped(self, execution: Execution, tell: Tell) -> Finished:
+        """Run an execution, written down or from a cassette where that is asked."""
+        if execution.cassette is not None:
+            return await replayed(execution.cassette, execution, tell, self._attempt)
+        if execution.record:
+            return await recorded(execution, tell, self._attempt)
+        return await self._attempt(execution, tell)
+
+    async def _attempt(self, execution: Execution, tell: Tell, session: Session | None = None) -> Finished:
         """Run an execution, or one inside of another; raises for one that never began."""
         program = await self._programs.get(execution.artifact)
         if isinstance(program, Code):
             self._code.offer.admit(program, execution)
-        values = await self._redeemed(execution.lease_token)
-        return await self._perform(program, values, execution, tell)
+        values = session.values if session else None
+        if values is None:
+            values = await self._redeemed(execution.lease_token)
+        if session is not None:
+            session.begin(execution, values)
+        return await self._perform(program, values, execution, tell, tape=session.tape if session else None)
 
-    async def _perform(self, program: Program, values: Values | None, execution: Execution, tell: Tell) -> Finished:
+    async def _perform(
+        self,
+        program: Program,
+        values: Values | None,
+        execution: Execution,
+        tell: Tell,
+        *,
+        tape: Tape | None = None,
+    ) -> Finished:
         """Run a program with a broker of its own."""
         limits = self._limits.narrowed(execution.limits)
         if isinstance(program, Code):
@@ -212,8 +234,8 @@ class Executor:
         if isinstance(program, Calls):
             secrets |= program.made(execution.action, secrets, settings)
         in_jail = isinstance(program, Code)
-        inside = Inside(execution, limits.wall_seconds, self._attempt, tell, in_jail=in_jail)
-        broker = self._broker(execution, values, secrets, settings, limits, inside, code=in_jail)
+        inside = Inside(execution, limits.wall_seconds, self._attempt, tell, in_jail=in_jail, tape=tape)
+        broker = self._broker(execution, values, secrets, settings, limits, inside, tape, code=in_jail)
         started = time.monotonic()
         usage = Usage()
 
@@ -239,7 +261,7 @@ class Executor:
             elif isinstance(program, FlowPlan):
                 tell(Started("flow"))
                 async with asyncio.timeout(limits.wall_seconds):
-                    output = await self._walk(program, execution, values, settings, inside)
+                    output = await self._walk(program, execution, values, settings, inside, tape)
                 check_size(output, OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes)
             else:
                 ran = await self._code.run(program, execution, settings, broker, limits, told)
@@ -282,6 +304,7 @@ class Executor:
         settings: Mapping[str, Any],
         limits: Limits,
         inside: Inside,
+        tape: Tape | None,
         *,
         code: bool,
     ) -> Broker:
@@ -289,7 +312,7 @@ class Executor:
         return Broker(
             Owner(execution.org, execution.capability),
             execution.authority,
-            Secrets(secrets),
+            Secrets(secrets, tape.nonce if tape else ""),
             self._http,
             BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
             watched=_watched(values, secrets) if values else [],
@@ -308,6 +331,7 @@ class Executor:
             idempotency_key=execution.key,
             call=inside.call,
             writes=execution.writes,
+            tape=tape,
         )
 
     async def _walk(
@@ -317,12 +341,14 @@ class Executor:
         values: Values | None,
         settings: Mapping[str, Any],
         inside: Inside,
+        tape: Tape | None,
     ) -> Any:
         """Walk a flow; its requests and its code are executions of their own, with the same settings and authority."""
 
         async def do(action: str, path: str, value: Any, key: str, seconds: float) -> Any:
             program, of = inner(flow, execution, action, value, key)
-            return await inside.do(path, of, partial(self._perform, program, values), seconds)
+            perform = partial(self._perform, program, values, tape=tape.inside(path) if tape else None)
+            return await inside.do(path, of, perform, seconds)
 
         runner = FlowRunner(flow, execution, settings, inside, do)
         return await (runner.only(execution.step, execution.pinned) if execution.step else runner.run())

@@ -5,10 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hardpoint_kit.errors import InvalidArgument
+from hardpoint_manifest.cassette import MOST_BYTES, read
 from hardpoint_manifest.check import Report, check
 from hardpoint_manifest.document import Document
 from hardpoint_manifest.finding import Finding, ManifestError, Severity
 from hardpoint_manifest.load import MAX_BYTES, language, load, load_code
+from hardpoint_manifest.model import Manifest
+from hardpoint_manifest.verdict import stale
+from hardpoint_registry.domain import Release
 
 MOST_VIOLATIONS = 20
 LONGEST_VIOLATION = 500
@@ -23,6 +27,55 @@ def check_submission(source: bytes, filename: str, header: Mapping[str, Any] | N
     if zero := tuple(_zero_characters(document)):
         return Report(None, zero)
     return check(document)
+
+
+def check_cassettes(manifest: Manifest, cassettes: Mapping[str, bytes]) -> None:
+    """Raise InvalidArgument CASSETTE_INVALID unless each is a cassette of an example of its name."""
+    examples = {example.name: example for example in manifest.examples}
+    for name, data in cassettes.items():
+        example = examples.get(name)
+        action = manifest.action(example.action) if example else None
+        if example is None or action is None:
+            raise _no_cassette(name, "no example has this name", "")
+        try:
+            cassette = read(data, f"{name}.json")
+        except ManifestError as error:
+            finding = error.findings[0]
+            raise _no_cassette(name, finding.message, f":{finding.line}:{finding.column}") from None
+        if why := stale(example, action, cassette):
+            raise _no_cassette(name, why, "")
+    if sum(map(len, cassettes.values())) > MOST_BYTES:
+        raise InvalidArgument(
+            f"the cassettes have more than {MOST_BYTES:,} bytes together",
+            reason="CASSETTE_LIMIT",
+            fix="record fewer examples, or such that fetch less",
+            limit=f"{MOST_BYTES} bytes",
+        )
+
+
+def not_held(release: Release, failures: Mapping[str, tuple[str, str]]) -> tuple[Finding, ...]:
+    """The findings of examples that did not hold on their cassettes: message and fix by name."""
+    names = [example.name for example in release.manifest.examples]
+    return tuple(
+        Finding(
+            "example-failed",
+            Severity.ERROR,
+            f"the example {name} does not hold on its cassette: {message}",
+            f"examples[{names.index(name)}]" if name in names else "examples",
+            fix=fix,
+        )
+        for name, (message, fix) in failures.items()
+    )
+
+
+def _no_cassette(name: str, message: str, place: str) -> InvalidArgument:
+    shown = ascii(name[:100])[1:-1]
+    return InvalidArgument(
+        f"cassettes/{shown}.json is no cassette of this release: {message}",
+        reason="CASSETTE_INVALID",
+        place=f"cassettes/{shown}.json{place}",
+        fix="record it again: hardpoint test FILE --record; or remove it",
+    )
 
 
 def invalid_manifest(filename: str, findings: Sequence[Finding]) -> InvalidArgument:

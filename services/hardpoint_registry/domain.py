@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -140,7 +140,8 @@ class Artifact:
 class Submission:
     """What an author wants to release: uploaded bytes, under a name.
 
-    `header` is what the jail found in a code file, None for YAML and JSON; `visibility` is that of a new capability.
+    `header` is what the jail found in a code file, None for YAML and JSON; `visibility` is that of a new capability;
+    `cassettes` are those of its examples, by name.
     """
 
     digest: str
@@ -148,6 +149,7 @@ class Submission:
     header: Mapping[str, Any] | None = None
     visibility: Visibility = Visibility.PRIVATE
     validate_only: bool = False
+    cassettes: Mapping[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _FILENAME.fullmatch(self.filename):
@@ -193,11 +195,15 @@ class Release:
 
     def checked(self, findings: tuple[Finding, ...], at: datetime) -> Self:
         """Return the release as its checks leave it: published, or rejected when any finding is an error."""
-        if not self.is_checking:
-            raise self._not_in(ReleaseState.CHECKING, "WRONG_STATE", "publish it first")
+        self.require_checking()
         if errors(findings):
             return replace(self, state=ReleaseState.REJECTED, findings=findings)
         return replace(self, state=ReleaseState.PUBLISHED, findings=findings, publish_time=at)
+
+    def require_checking(self) -> None:
+        """Raise Conflict unless the outcome of its checks is still to come."""
+        if not self.is_checking:
+            raise self._not_in(ReleaseState.CHECKING, "WRONG_STATE", "publish it first")
 
     def yanked(self, note: str) -> Self:
         """Return the release closed to new installations; raises Conflict unless it is published."""

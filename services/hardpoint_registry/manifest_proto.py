@@ -114,7 +114,11 @@ def oauth2_to_proto(oauth2: OAuth2) -> manifest_pb2.OAuth2:
 def example_to_proto(example: Example) -> manifest_pb2.Example:
     """Convert an example."""
     return manifest_pb2.Example(
-        action=example.action, input=to_struct(example.input), expected_output=to_value(example.expected_output)
+        action=example.action,
+        input=to_struct(example.input),
+        expected_output=to_value(example.expected_output),
+        name=example.name,
+        expected_error=example.expected_error,
     )
 
 

@@ -23,7 +23,7 @@ from hardpoint_registry.domain import (
     Submission,
     Visibility,
 )
-from hardpoint_registry.manifest_proto import finding_to_proto, manifest_to_proto
+from hardpoint_registry.manifest_proto import example_to_proto, finding_to_proto, manifest_to_proto
 from hardpoint_registry.service import PageRequest, Registry
 from hardpoint_registry.upload import Announcement
 
@@ -126,6 +126,24 @@ class RegistryRpc(registry_pb2_grpc.RegistryServiceServicer):
             await self._registry.publish_release(caller(context), name, request_fingerprint(request))
         )
 
+    async def ListRecordedExamples(
+        self, request: pb.ListRecordedExamplesRequest, context: Context
+    ) -> pb.ListRecordedExamplesResponse:
+        """See the proto."""
+        name = ReleaseName.parse(request.release, "release")
+        found = await self._registry.recorded_examples(caller(context), name)
+        return pb.ListRecordedExamplesResponse(
+            examples=[pb.RecordedExample(example=example_to_proto(example), cassette=data) for example, data in found]
+        )
+
+    async def FinishChecks(self, request: pb.FinishChecksRequest, context: Context) -> pb.Release:
+        """See the proto."""
+        name = ReleaseName.parse(request.release, "release")
+        failures = {failure.example: (failure.message, failure.fix) for failure in request.failures}
+        return release_to_proto(
+            await self._registry.finish_checks(caller(context), name, failures, request_fingerprint(request))
+        )
+
     async def YankRelease(self, request: pb.YankReleaseRequest, context: Context) -> pb.Release:
         """See the proto."""
         name = ReleaseName.parse(request.name)
@@ -196,6 +214,7 @@ def submission_from_proto(request: pb.CreateReleaseRequest) -> Submission:
         header=header,
         visibility=_VISIBILITIES_FROM_PROTO.get(request.visibility, Visibility.PRIVATE),
         validate_only=request.validate_only,
+        cassettes=dict(request.cassettes),
     )
 
 

@@ -1,7 +1,7 @@
 """Owns the registry's use cases: capabilities and releases; bytes are in `artifacts`. Calls nobody."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
 
@@ -14,7 +14,9 @@ from hardpoint_kit.errors import AlreadyExists, Conflict, InvalidArgument
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.names import PRODUCT_ORG, CapabilityName, OrgName, ReleaseName
 from hardpoint_kit.paging import Page, PageToken, page_size
-from hardpoint_registry.checks import check_submission, invalid_manifest
+from hardpoint_manifest.finding import Finding
+from hardpoint_manifest.model import Example
+from hardpoint_registry.checks import check_cassettes, check_submission, invalid_manifest, not_held
 from hardpoint_registry.domain import (
     Artifact,
     Capability,
@@ -121,13 +123,14 @@ class Registry:
     ) -> Created:
         """Make a draft of uploaded bytes, and the capability with its first one; or only say what it would be."""
         draft = await self._draft(caller, parent.org, submission)
+        await asyncio.to_thread(check_cassettes, draft.manifest, submission.cassettes)
         if submission.validate_only:
             return Created(draft, created=False)
         if errors(draft.findings):
             raise invalid_manifest(submission.filename, errors(draft.findings))
 
         async def work() -> Created:
-            return await self._add(tx, caller, draft, submission.visibility)
+            return await self._add(tx, caller, draft, submission)
 
         async with self._store.transaction(caller.org) as tx:
             return await once(tx.connection, caller, "CreateRelease", fingerprint, Created, work)
@@ -160,7 +163,8 @@ class Registry:
     async def publish_release(self, caller: Caller, name: ReleaseName, fingerprint: str) -> Release:
         """Submit a draft for its checks, which publish or reject it.
 
-        That it was submitted is kept first: if this process dies, `resume` or the next call ends the checks.
+        That it was submitted is kept first: if this process dies, `resume` or the next call ends the checks. One that
+        has cassettes stays in CHECKING until its examples were replayed, which `finish_checks` tells.
         """
 
         async def work() -> ReleaseState:
@@ -173,6 +177,28 @@ class Registry:
             await once(tx.connection, caller, "PublishRelease", fingerprint, ReleaseState, work)
         async with self._store.transaction(caller.org) as tx:
             return await self._finish(tx, caller, await _locked_release(tx, name))
+
+    async def recorded_examples(self, caller: Caller, name: ReleaseName) -> list[tuple[Example, bytes]]:
+        """Return the examples of a release that came with cassettes."""
+        async with self._store.transaction(caller.org) as tx:
+            release, cassettes = await tx.release(name), await tx.cassettes(name)
+        return [(one, cassettes[one.name]) for one in release.manifest.examples if one.name in cassettes]
+
+    async def finish_checks(
+        self, caller: Caller, name: ReleaseName, failures: Mapping[str, tuple[str, str]], fingerprint: str
+    ) -> Release:
+        """End the checks of a release whose examples were replayed; `failures` are those that did not hold.
+
+        Raises Conflict unless it is being checked.
+        """
+
+        async def work() -> Release:
+            release = await _locked_release(tx, name)
+            release.require_checking()
+            return await self._finish(tx, caller, release, not_held(release, failures))
+
+        async with self._store.transaction(caller.org) as tx:
+            return await once(tx.connection, caller, "FinishChecks", fingerprint, Release, work)
 
     async def yank_release(self, caller: Caller, name: ReleaseName, note: str, fingerprint: str) -> Release:
         """Stop new installations of a published release."""
@@ -245,35 +271,39 @@ class Registry:
             header=None if submission.header is None else dict(submission.header),
         )
 
-    async def _add(self, tx: Transaction, caller: Caller, draft: Release, visibility: Visibility) -> Created:
+    async def _add(self, tx: Transaction, caller: Caller, draft: Release, submission: Submission) -> Created:
         name, now = draft.name.capability_name, draft.create_time
-        await tx.add_capability(Capability(name, visibility, create_time=now, update_time=now))
+        await tx.add_capability(Capability(name, submission.visibility, create_time=now, update_time=now))
         await tx.lock(name)
         known = await tx.release_of(name, draft.artifact.digest)
-        if known is not None:
+        if known is not None and (known.is_public or await tx.cassettes(known.name) == dict(submission.cassettes)):
             return Created(known, created=False)
         if draft.name.version in await tx.versions(name):
             raise _exists(await tx.release(draft.name))
         await tx.blobs.hold(name.org, draft.artifact.digest)
         await tx.save_capability((await tx.capability(name)).drafted(draft.manifest, now))
         await tx.add_release(draft)
+        await tx.add_cassettes(draft.name, submission.cassettes)
         await record(tx.connection, caller, "release.create", draft.name, digest=draft.artifact.digest)
         return Created(draft, created=True)
 
-    async def _finish(self, tx: Transaction, caller: Caller, release: Release) -> Release:
-        if not release.is_checking:
+    async def _finish(
+        self, tx: Transaction, caller: Caller, release: Release, replayed: tuple[Finding, ...] | None = None
+    ) -> Release:
+        """End the checks of a release; `replayed` is what its examples had to say, None while nobody knows."""
+        if not release.is_checking or (replayed is None and await tx.cassettes(release.name)):
             return release
         source = await tx.blobs.read(release.name.org, release.artifact.digest)
         # Checked again, since the rules may have grown since the draft was made.
         findings = (
             await asyncio.to_thread(check_submission, source, release.artifact.filename, release.header)
         ).findings
-        checked = release.checked(findings, self._clock.now())
+        checked = release.checked((*findings, *(replayed or ())), self._clock.now())
         await tx.save_release(checked)
         if checked.is_public:
             await self._offer_latest(tx, release.name.capability_name)
         verb = "publish" if checked.is_public else "reject"
-        await record(tx.connection, caller, f"release.{verb}", release.name, findings=len(findings))
+        await record(tx.connection, caller, f"release.{verb}", release.name, findings=len(checked.findings))
         return checked
 
     async def _offer_latest(self, tx: Transaction, name: CapabilityName) -> None:

@@ -7,7 +7,7 @@ Whoever writes to a capability or its releases locks the capability first, so th
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
 from secrets import token_bytes
@@ -118,6 +118,15 @@ _SAVE_RELEASE = text(
 )
 _DELETE_RELEASE = text("DELETE FROM releases WHERE org = :org AND capability = :capability AND version = :version")
 _TO_CHECK = text("SELECT org, capability, version FROM releases WHERE state = 'checking' ORDER BY created_at")
+
+_ADD_CASSETTE = text(
+    "INSERT INTO cassettes (org, capability, version, example, cassette)"
+    " VALUES (:org, :capability, :version, :example, :cassette)"
+)
+_CASSETTES = text(
+    "SELECT example, cassette FROM cassettes"
+    " WHERE org = :org AND capability = :capability AND version = :version ORDER BY example"
+)
 
 _ADD_TICKET_KEY = text("INSERT INTO ticket_keys (key) VALUES (:key) ON CONFLICT DO NOTHING")
 _TICKET_KEY = text("SELECT key FROM ticket_keys")
@@ -240,8 +249,18 @@ class Transaction:
 
     async def delete_release(self, name: ReleaseName) -> None:
         """Remove a release of a capability that this transaction locked."""
-        key = {"org": name.org, "capability": name.capability, "version": name.version}
-        await self.connection.execute(_DELETE_RELEASE, key)
+        await self.connection.execute(_DELETE_RELEASE, _version(name))
+
+    async def add_cassettes(self, name: ReleaseName, cassettes: Mapping[str, bytes]) -> None:
+        """Write the cassettes of a new release, by example."""
+        rows = [{**_version(name), "example": example, "cassette": data} for example, data in cassettes.items()]
+        if rows:
+            await self.connection.execute(_ADD_CASSETTE, rows)
+
+    async def cassettes(self, name: ReleaseName) -> dict[str, bytes]:
+        """Return the cassettes of a release, by example."""
+        rows = await self.connection.execute(_CASSETTES, _version(name))
+        return {row.example: bytes(row.cassette) for row in rows}
 
     async def to_check(self) -> list[ReleaseName]:
         """Return the releases whose checks have not ended, oldest first."""
@@ -252,6 +271,10 @@ class Transaction:
         """Return the key that signs tickets, made when first asked for; seen by the unit's own work only."""
         await self.connection.execute(_ADD_TICKET_KEY, {"key": token_bytes(KEY_BYTES)})
         return bytes(await self.connection.scalar(_TICKET_KEY))
+
+
+def _version(name: ReleaseName) -> dict[str, str]:
+    return {"org": name.org, "capability": name.capability, "version": name.version}
 
 
 def _org(org: str, view: View) -> dict[str, Any]:

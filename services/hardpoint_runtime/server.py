@@ -28,6 +28,7 @@ from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.announcer import Announcer
 from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.changes import Changes
+from hardpoint_runtime.service.checking import Checking
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.effect_plans import EffectPlans
@@ -188,7 +189,7 @@ def assemble(
     return Unit(
         name="runtime",
         services=[
-            (add_AgentServiceServicer_to_server, AgentRpc(agents, calls)),
+            (add_AgentServiceServicer_to_server, AgentRpc(agents, calls, Checking(calls, peers.registry))),
             (add_InstallationServiceServicer_to_server, InstallationRpc(installations)),
             (add_RunServiceServicer_to_server, WorkflowRpc(Runs(store), workflows, StepPlans(store, snapshots, calls))),
             (add_TriggerServiceServicer_to_server, TriggerRpc(triggers, inbox, options.runtime_door_url)),

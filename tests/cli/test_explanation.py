@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 FIRST_ENDING = 70
 PAST_THEM = 200
 """The reasons of errors.proto between them are how an action ended, and what the broker refuses."""
-BEFORE_IT_BEGAN = {"HEADER_UNREADABLE", "JAIL_UNAVAILABLE", "NO_EXECUTOR", "QUEUE_FULL", "TICKET_INVALID"}
+BEFORE_IT_BEGAN = {"HEADER_UNREADABLE", "JAIL_UNAVAILABLE", "NO_EXECUTOR", "QUEUE_FULL", "TICKET_INVALID"} | {
+    "CASSETTE_INVALID"
+}
 """What the executor answers instead of an execution, of which there is no run."""
 
 

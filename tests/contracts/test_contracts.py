@@ -54,7 +54,7 @@ def test_every_write_can_be_repeated_safely(method):
     never_repeated |= {"CreateFileTicket", "SaveFile"}
     # The sender repeats it, under its own name for it.
     never_repeated |= {"Deliver"}
-    by_content = {"UploadArtifact", "RecordInstallation", "OfferConnection"}
+    by_content = {"UploadArtifact", "RecordInstallation", "OfferConnection", "CheckRelease"}
     assert reads or "request_id" in fields or method.name in never_repeated | by_content
 
 
@@ -63,7 +63,8 @@ def test_only_units_may_execute_or_lease():
     executor = {"Execute", "ExecuteToEnd", "CancelExecution"}
     files = {"CreateFileTicket", "WatchFiles"}
     config = {"CreateLease", "WatchChanges", "OfferConnection", "VerifySignature"}
-    assert guarded == executor | files | config | {"RecordInstallation"}
+    registry = {"ListRecordedExamples", "FinishChecks"}
+    assert guarded == executor | files | config | registry | {"RecordInstallation"}
 
 
 def test_the_agents_role_can_call_and_list_but_not_configure():

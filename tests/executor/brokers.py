@@ -20,6 +20,7 @@ from hardpoint_executor.broker.http import HttpClient, Owner
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.secrets import Secret, Secrets, password_in
+from hardpoint_executor.broker.tape import Tape
 from hardpoint_executor.domain import Known, Lent
 from hardpoint_executor.writes import Writes
 from hardpoint_kit.dial import Resolve, parse_aliases
@@ -81,6 +82,8 @@ def broker_of(
     idempotency_key: str = "",
     databases: Databases | None = None,
     writes: Writes | None = None,
+    tape: Tape | None = None,
+    call: Any = None,
 ) -> Broker:
     allowed = Authority.of((), hosts if secret_hosts is None else secret_hosts).hosts
     values = dict(secrets or {})
@@ -106,6 +109,8 @@ def broker_of(
         idempotency_key=idempotency_key,
         databases=databases or Databases(client.dialler, client.tls),
         writes=writes,
+        tape=tape,
+        call=call,
     )
 
 

@@ -30,6 +30,12 @@ def test_a_value_matches_itself_and_the_matchers_of_its_types(value):
         ({"$range": [0, 10]}, 10, True),
         ({"$range": [0, 10]}, 11, False),
         ({"$range": [0, 10]}, "5", False),
+        ({"$near": [3.14, 0.01]}, 3.145, True),
+        ({"$near": [3.14, 0.01]}, 3.2, False),
+        ({"$near": [1, 1]}, True, False),
+        ({"$subset": {"a": {"$type": "number"}}}, {"a": 1, "b": 2}, True),
+        ({"$subset": {"a": 1}}, {"b": 2}, False),
+        ({"$subset": {"a": 1}}, [1], False),
         ({"$regex": "^S"}, "Sunny", True),
         ({"$regex": "^(a+)+$"}, "a" * 5000 + "b", False),
         ({"a": {"$type": "string"}}, {}, False),
@@ -44,7 +50,16 @@ def test_what_matches(expected, actual, matches):
 
 
 @pytest.mark.parametrize(
-    "matcher", [{"$typ": "a"}, {"$type": "strng"}, {"$range": [1]}, {"$range": ["a", 2]}, {"$regex": "("}]
+    "matcher",
+    [
+        {"$typ": "a"},
+        {"$type": "strng"},
+        {"$range": [1]},
+        {"$range": ["a", 2]},
+        {"$regex": "("},
+        {"$near": 3},
+        {"$subset": 3},
+    ],
 )
 def test_matchers_that_match_nothing_are_explained(matcher):
     ((path, reason),) = invalid_matchers({"a": [matcher]})

@@ -18,7 +18,7 @@ from hardpoint_kit.names import (
     SettingsName,
 )
 from hardpoint_runtime.domain.executions import Ended, Execution, Handle, Lent, SaveLimits, Ticket
-from hardpoint_runtime.domain.releases import OAuth2, Release, Verifier
+from hardpoint_runtime.domain.releases import OAuth2, RecordedExample, Release, Verifier
 from hardpoint_runtime.domain.runs import RunState, Usage
 from hardpoint_runtime.peers import Config, Executor, Files, Marketplace, Registry, Upload
 
@@ -33,6 +33,8 @@ class FakeRegistry:
         self.asked: list[str] = []
         self.asked_by: list[str] = []
         self.expires = FAR
+        self.recorded: list[RecordedExample] = []
+        self.finished: list[tuple[str, Mapping[str, tuple[str, str]]]] = []
 
     def add(self, *releases: Release) -> None:
         for release in releases:
@@ -54,6 +56,14 @@ class FakeRegistry:
     async def artifact_ticket(self, name: ReleaseName) -> Ticket:
         self._note(f"ticket {name}")
         return Ticket(f"artifact-{len(self.asked)}", self.expires)
+
+    async def recorded_examples(self, name: ReleaseName) -> Sequence[RecordedExample]:
+        self._note(f"recorded {name}")
+        return self.recorded
+
+    async def finish_checks(self, name: ReleaseName, failures: Mapping[str, tuple[str, str]]) -> None:
+        self._note(f"finish {name}")
+        self.finished.append((str(name), failures))
 
     def _note(self, what: str) -> None:
         self.asked.append(what)

@@ -50,13 +50,15 @@ async def push(
 ) -> Answer:
     """Check a capability's file, upload it and make a draft of it.
 
-    The same bytes again change nothing. A draft of the same version is replaced; what was published never is.
+    The same bytes again change nothing. A draft of the same version is replaced; what was published never is. Cassettes
+    of its examples (hardpoint test --record) go with it: when it is published, they are replayed.
     """
     from hardpoint_cli.documents import document, word
     from hardpoint_cli.findings import checked
     from hardpoint_cli.names import short
     from hardpoint_cli.pushing import push_draft
     from hardpoint_cli.session import connect
+    from hardpoint_cli.tapes import all_of
 
     found = await checked(file)
     if not found.report.ok:
@@ -64,7 +66,8 @@ async def push(
     async with connect() as client:
         wanted = _visibility(visibility)
         with working(f"uploading {file.name}"):
-            pushed, replaced = await push_draft(client, found, wanted)
+            cassettes = all_of(file, found.report.manifest) if found.report.manifest else {}
+            pushed, replaced = await push_draft(client, found, wanted, cassettes)
             if wanted:
                 await _show_to(client, pushed.release.name.partition("/releases/")[0], wanted)
         if replaced:

@@ -1,5 +1,6 @@
 """Rules about examples: they name an action, fit its schemas, and do not expect one exact value from a live service."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,11 @@ from hardpoint_manifest.rules.subject import Subject
 def check(subject: Subject) -> Iterator[Finding]:
     """Every example."""
     actions = subject.manifest.actions
+    names = Counter(example.name for example in subject.manifest.examples)
+    for name in [name for name, count in names.items() if count > 1]:
+        yield subject.error(
+            "duplicate-id", subject.at("examples"), f"two examples are called {name}", "give each a `name` of its own"
+        )
     for index, example in enumerate(subject.source.examples):
         path = subject.at("examples", index)
         action = (
@@ -38,6 +44,10 @@ def check(subject: Subject) -> Iterator[Finding]:
 def _fits(subject: Subject, path: Path, example: written.SourceExample, action: Action) -> Iterator[Finding]:
     yield from _schema(subject, (*path, "input"), action.input_schema(), action.with_defaults(example.input), "input")
     expected = example.expected_output
+    if expected is not None and example.expected_error is not None:
+        yield subject.error(
+            "example-mismatch", path, "the example expects an output and an error", "leave one of them out"
+        )
     for place, reason in invalid_matchers(expected):
         yield subject.error("invalid-matcher", (*path, "expected_output", *place), reason)
     if expected is not None and not has_matcher(expected):

@@ -7,6 +7,7 @@ followed. Tokens are counted as the endpoint counts them, for the execution's us
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -106,15 +107,23 @@ class Ai:
             raise BrokerDenied(DenialCode.REQUEST_TOO_LARGE, message, "send less at once", limit=str(most))
         self._check_tokens()
         means.spend_call(*permissions)
+        said: dict[str, Any] = await means.outside(
+            "ai", operation, asked, partial(self._send, operation, target, headers, asked, body)
+        )
+        self._count(said, trace.get_current_span())
+        return said
+
+    async def _send(
+        self, operation: str, target: Target, headers: Mapping[str, str], asked: Mapping[str, Any], body: bytes
+    ) -> dict[str, Any]:
+        means = self._means
         span = trace.get_current_span()
         span.set_attributes({"gen_ai.operation.name": operation, "gen_ai.request.model": self._named(asked["model"])})
         means.usage.bytes_sent += len(body)
         async with means.within(means.limits.model_seconds, f"host {target.host}", "ask for less, or try again later"):
             answer = await self._http.send(means.owner, "POST", target, headers, body, means.limits.model_bytes)
         means.usage.bytes_received += answer.received
-        said = await self._read(answer, target)
-        self._count(said, span)
-        return said
+        return await self._read(answer, target)
 
     async def _read(self, answer: Answer, target: Target) -> dict[str, Any]:
         try:

@@ -37,6 +37,7 @@ from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_executor.broker.sockets import Sockets
 from hardpoint_executor.broker.stored import WRITE, StoredFiles
 from hardpoint_executor.broker.stored import Door as FilesDoor
+from hardpoint_executor.broker.tape import Tape
 from hardpoint_executor.domain import UNKNOWN, Known, Lent
 from hardpoint_executor.writes import Writes
 from hardpoint_manifest.authority import Authority
@@ -67,7 +68,7 @@ class Broker:
     """Acts for one execution of one capability, with that execution's permissions, hosts, secrets and limits.
 
     `context` is whose call it is, `known` what the calling agent knows, `settings` are its plain values, `call` calls
-    other capabilities.
+    other capabilities. With a `tape`, effects go there.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Broker:
         idempotency_key: str = "",
         call: Call | None = None,
         writes: Writes | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.secrets = secrets
         self.usage = Usage()
@@ -99,9 +101,9 @@ class Broker:
         self._who = {"org": owner.org, "capability": owner.capability, **(context or {})}
         self._policy = FetchPolicy(authority.permissions, authority.hosts, declared or Declared())
         self._files = Files(self.limits)
-        self.stored = StoredFiles(stored, lent or Lent(), self.limits, self.outlet, self._files, self.effects)
+        self.stored = StoredFiles(stored, lent or Lent(), self.limits, self.outlet, self._files, self.effects, tape)
         self._fetcher = Fetcher(
-            owner, self._policy, secrets, self.outlet, self._files, http, self.limits, self.usage, self.effects
+            owner, self._policy, secrets, self.outlet, self._files, http, self.limits, self.usage, self.effects, tape
         )
         means = Means(
             owner,
@@ -115,9 +117,11 @@ class Broker:
             self.effects,
             idempotency_key,
             dict(context or {}),
+            tape,
         )
         self._context = Context(means, known or UNKNOWN)
         self._sockets = Sockets(means, http)
+        self._means = means
         self._services: dict[str, Callable[[str, Mapping[str, Any]], Awaitable[Any]]] = {
             "fetch": self._fetch,
             "file": self._file,
@@ -201,7 +205,12 @@ class Broker:
 
     async def _ask_context(self, method: str, _arguments: Mapping[str, Any]) -> Any:
         self._operate()
-        return self._context.ask(method)
+        part = self._context.ask(method)
+
+        async def known() -> Any:
+            return part
+
+        return await self._means.outside("context", method, {}, known)
 
     def _operate(self) -> None:
         if self.usage.operations >= self.limits.operations:

@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
@@ -94,8 +95,11 @@ class Calendar:
         """Answer with `{text, etag}`; raises BrokerDenied."""
         if method not in METHODS:
             raise no_method("calendar", method, ", ".join(METHODS))
+        self._means.permit(PERMISSION, "a calendar")
+        return await self._means.outside("calendar", method, arguments, partial(self._ask, method, arguments))
+
+    async def _ask(self, method: str, arguments: Mapping[str, Any]) -> dict[str, str]:
         means = self._means
-        means.permit(PERMISSION, "a calendar")
         server = self._server()
         target = server.target(text_of(arguments, "path", ""))
         headers = {"authorization": server.authorization} | _headers(method, arguments)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -110,6 +111,14 @@ class Database:
             means.permit(permission, statement.kind)
         self._check_tables(statement)
         means.spend_call()
+        asked = {"connection": key, "sql": text, "params": params}
+        done = partial(self._done, key, statement, text, params, shape, instead)
+        return await means.outside("db", statement.kind, asked, done)
+
+    async def _done(
+        self, key: str, statement: sql.Statement, text: str, params: list[Any], shape: Shape, instead: Any
+    ) -> Any:
+        means = self._means
         address = self._address(key)
         if not statement.only_reads and not await self._admitted(key, address, statement, text, params):
             return instead

@@ -67,6 +67,7 @@ class DenialCode(StrEnum):
     EVENT_CHANGED = "EVENT_CHANGED"
     EVENT_NOT_FOUND = "EVENT_NOT_FOUND"
     ANSWER_NOT_KNOWN = "ANSWER_NOT_KNOWN"
+    REPLAY_DIVERGED = "REPLAY_DIVERGED"
 
 
 class Quoting(BrokerDenied):

@@ -1,6 +1,7 @@
 """The words of the service `fetch`: what is asked, what is answered, and both as the JSON of a jail's frame."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,13 @@ class FetchRequest:
                 headers = {**headers, "content-type": "application/json"}
         return cls(method, url, headers, body, body_file=body_file, into=into)
 
+    def recorded(self, content: bytes | None) -> dict[str, Any]:
+        """What is asked as a cassette has it; of a file that is sent, what tells it from others."""
+        asked: dict[str, Any] = {"url": self.url, "headers": dict(self.headers)}
+        if content is not None:
+            asked["body_file"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return {**asked, **({"body": self.body} if self.body is not None else {})}
+
     @property
     def is_write(self) -> bool:
         """Whether it may change something where it goes."""
@@ -75,6 +83,8 @@ class FetchResponse:
     file: Mapping[str, Any] | None = None
     placeholder: bool = False
     """Whether no host gave it: it stands in for the answer to a write that a dry run did not make."""
+    redirects: int = 0
+    """How many were followed to come to it."""
 
     def to_json(self) -> dict[str, Any]:
         """The answer for jailed code: `encoding` says whether `body` is the text itself or base64 of its bytes."""
@@ -84,3 +94,14 @@ class FetchResponse:
             body, encoding = base64.b64encode(self.body).decode(), "base64"
         answer = {"status": self.status, "headers": dict(self.headers), "body": body, "encoding": encoding}
         return answer if self.file is None else {**answer, "file": dict(self.file)}
+
+    def recorded(self) -> dict[str, Any]:
+        """The answer as a cassette has it."""
+        return {**self.to_json(), "redirects": self.redirects}
+
+    @classmethod
+    def from_recorded(cls, answer: Mapping[str, Any]) -> "FetchResponse":
+        """The answer that a cassette has."""
+        body: str = answer["body"]
+        data = base64.b64decode(body) if answer["encoding"] == "base64" else body.encode()
+        return cls(answer["status"], answer["headers"], data, redirects=answer.get("redirects", 0))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urljoin
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -16,6 +17,7 @@ from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy, Target, check_headers
 from hardpoint_executor.broker.scrub import Unfit
 from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_executor.broker.tape import Tape
 from hardpoint_manifest.authority import http_permission
 
 MAX_REDIRECTS = 3
@@ -38,6 +40,7 @@ class Fetcher:
         limits: BrokerLimits,
         usage: Usage,
         effects: Effects,
+        tape: Tape | None = None,
     ) -> None:
         self._owner = owner
         self._policy = policy
@@ -48,6 +51,7 @@ class Fetcher:
         self._limits = limits
         self._usage = usage
         self._effects = effects
+        self._tape = tape
         self._ends = time.monotonic() + limits.wall_seconds
 
     def admit(self, method: str) -> None:
@@ -64,7 +68,10 @@ class Fetcher:
         seconds = min(self._limits.call_seconds, self._ends - started, request.timeout_seconds or float("inf"))
         try:
             async with asyncio.timeout(seconds):
-                return await self._follow(request)
+                target = self._policy.target(filled_url(self._policy, self._secrets, request.url))
+                if self._tape is None:
+                    return self._kept(request, await self._follow(request, target))
+                return self._kept(request, await self._taped(self._tape, request, target))
         except TimeoutError:
             raise BrokerDenied(
                 DenialCode.UPSTREAM_TIMEOUT,
@@ -74,16 +81,32 @@ class Fetcher:
         finally:
             self._usage.milliseconds += (time.monotonic() - started) * 1000
 
-    async def _follow(self, request: FetchRequest) -> FetchResponse:
-        target = self._policy.target(filled_url(self._policy, self._secrets, request.url))
+    async def _taped(self, tape: Tape, request: FetchRequest, target: Target) -> FetchResponse:
+        """The answer by way of a tape; what is checked before a request leaves is checked here too."""
+        self._ready(request, target)
+        self._usage.permissions.add(http_permission(request.method))
+        self._usage.hosts.add(target.rule)
+        content = self._files.content(request.body_file) if request.body_file else None
+
+        async def followed() -> dict[str, Any]:
+            return (await self._follow(request, target)).recorded()
+
+        before = self._usage.calls
+        answer = await tape.effect("fetch", request.method.upper(), request.recorded(content), followed)
+        response = FetchResponse.from_recorded(answer)
+        self._usage.calls = max(self._usage.calls, before + response.redirects)
+        return response
+
+    async def _follow(self, request: FetchRequest, target: Target) -> FetchResponse:
         url = request.url
         for hops_left in range(MAX_REDIRECTS, -1, -1):
             answer = await self._send(request, target, url)
             if answer is None:
-                return self._placeholder(request)
+                return FetchResponse(202, {DRY_RUN: "1"}, b"", placeholder=True)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None:
-                return await self._response(request, target, answer)
+                response = await self._response(target, answer)
+                return replace(response, redirects=MAX_REDIRECTS - hops_left)
             if hops_left:
                 request, target = await self._redirected(request, target, answer.status, location)
                 url = target.url
@@ -94,11 +117,15 @@ class Fetcher:
             host=target.rule,
         )
 
-    async def _send(self, request: FetchRequest, target: Target, url: str) -> Answer | None:
-        """The answer, None for a write that is only planned; `url` is the target's without the values of secrets."""
+    def _ready(self, request: FetchRequest, target: Target) -> tuple[dict[str, str], bytes | None]:
+        """Headers and body as they are sent, secrets filled in; raises BrokerDenied for what may not be."""
         headers = {name: self._secrets.fill(value, target).strip() for name, value in request.headers.items()}
         check_headers(headers)
-        body = self._filled_body(request, target)
+        return headers, self._filled_body(request, target)
+
+    async def _send(self, request: FetchRequest, target: Target, url: str) -> Answer | None:
+        """The answer, None for a write that is only planned; `url` is the target's without the values of secrets."""
+        headers, body = self._ready(request, target)
         limit = self._files.room(request.into) if request.into else self._limits.response_bytes
         if request.is_write and not await self._admitted(request, target, url):
             return None
@@ -124,15 +151,7 @@ class Fetcher:
         }
         return await self._effects.admit("fetch", request.method.upper(), f"{target.rule}{path}", arguments)
 
-    def _placeholder(self, request: FetchRequest) -> FetchResponse:
-        """What a planned write is answered with."""
-        headers = {DRY_RUN: "1"}
-        if not request.into:
-            return FetchResponse(202, headers, b"", placeholder=True)
-        self._files.keep(request.into, b"")
-        return FetchResponse(202, headers, b"", self._files.described(request.into), placeholder=True)
-
-    async def _response(self, request: FetchRequest, target: Target, answer: Answer) -> FetchResponse:
+    async def _response(self, target: Target, answer: Answer) -> FetchResponse:
         try:
             headers, body = await self._scrubbed(answer)
         except Unfit as unfit:
@@ -143,10 +162,14 @@ class Fetcher:
                 host=target.rule,
                 secret=unfit.key,
             ) from None
+        return FetchResponse(answer.status, headers, body)
+
+    def _kept(self, request: FetchRequest, response: FetchResponse) -> FetchResponse:
+        """The answer, with its body in the temporary file that it was asked into."""
         if not request.into:
-            return FetchResponse(answer.status, headers, body)
-        self._files.keep(request.into, body)
-        return FetchResponse(answer.status, headers, b"", self._files.described(request.into))
+            return response
+        self._files.keep(request.into, response.body)
+        return replace(response, body=b"", file=self._files.described(request.into))
 
     async def _scrubbed(self, answer: Answer) -> tuple[dict[str, str], bytes]:
         """The headers, as one text, so that none holds what another continues, and the body; raises Unfit."""

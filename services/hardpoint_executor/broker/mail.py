@@ -104,11 +104,15 @@ class Mail:
         if len(data) > means.limits.mail_bytes:
             raise _too_large(means.limits.mail_bytes)
         means.spend_call()
-        server = self._server()
-        if await self._admitted(server, arguments, message, recipients):
-            means.usage.permissions.add(PERMISSION)
-            await self._send(server, sender.addr_spec, recipients, data)
-        return {"message_id": message["Message-ID"]}
+
+        async def sent() -> dict[str, str]:
+            server = self._server()
+            if await self._admitted(server, arguments, message, recipients):
+                means.usage.permissions.add(PERMISSION)
+                await self._send(server, sender.addr_spec, recipients, data)
+            return {"message_id": message["Message-ID"]}
+
+        return await means.outside("email", "send", arguments, sent)
 
     async def _admitted(
         self, server: Server, arguments: Mapping[str, Any], message: EmailMessage, recipients: list[str]

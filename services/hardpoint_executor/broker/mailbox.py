@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
@@ -75,13 +76,11 @@ class Mailbox:
 
     async def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
         """Answer with a JSON value; raises BrokerDenied."""
-        match method:
-            case "search":
-                return await self._search(arguments)
-            case "fetch":
-                return await self._fetch(arguments)
-            case _:
-                raise no_method("email", method, "send, search or fetch")
+        does = {"search": self._search, "fetch": self._fetch}.get(method)
+        if does is None:
+            raise no_method("email", method, "send, search or fetch")
+        self._means.permit(PERMISSION, "a mailbox")
+        return await self._means.outside("email", method, arguments, partial(does, arguments))
 
     async def _search(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The newest mails that fit: `{messages: [{message, size, seen, header}], more}`."""
@@ -119,7 +118,6 @@ class Mailbox:
         if named is None:
             raise invalid("message names no mail", "pass `message` as a search gave it")
         offset = count_of(arguments, "offset", 0)
-        self._means.permit(PERMISSION, "a mailbox")
         key = (folder, message)
         if self._held is None or self._held[0] != key:
             self._held = (key, await self._clean(await self._whole(folder, named[1], named[2])))

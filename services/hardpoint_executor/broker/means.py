@@ -14,6 +14,7 @@ from hardpoint_executor.broker.limits import BrokerLimits, Usage
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.policy import FetchPolicy
 from hardpoint_executor.broker.secrets import Secrets
+from hardpoint_executor.broker.tape import Perform, Tape
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,13 @@ class Means:
     """The same for every attempt of this execution."""
     context: dict[str, Any] = field(default_factory=dict)
     """What the capability may know of its call."""
+    tape: Tape | None = None
+
+    async def outside(self, service: str, method: str, arguments: Mapping[str, Any], perform: Perform) -> Any:
+        """The answer to an effect that all checks have let pass: the one place where it leaves, or goes to the tape."""
+        if self.tape is None:
+            return await perform()
+        return await self.tape.effect(service, method, arguments, perform)
 
     def permit(self, permission: str, what: str) -> None:
         """Refuse `what` unless its permission is granted."""

@@ -61,6 +61,14 @@ class Outlet:
         found = await _away(len(data), lambda: self._scrubber.in_bytes(data))
         return found.key if found else ""
 
+    async def found_in(self, value: Any) -> str:
+        """The key of a secret that is in a JSON value, whoever put it there; empty when there is none."""
+        if not self._scrubber.watches:
+            return ""
+        whole = _whole(value)
+        found = await _away(len(whole), lambda: self._scrubber.in_bytes(whole))
+        return found.key if found else ""
+
     async def value(self, value: Any) -> Any:
         """An upstream's answer that is JSON; raises Unfit."""
         self._answered = True

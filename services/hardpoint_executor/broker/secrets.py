@@ -31,9 +31,9 @@ class Secret:
 class Secrets:
     """Values by key, and the handles that stand for them during one execution."""
 
-    def __init__(self, secrets_by_key: Mapping[str, Secret]) -> None:
+    def __init__(self, secrets_by_key: Mapping[str, Secret], nonce: str = "") -> None:
         self._secrets = dict(secrets_by_key)
-        self._nonce = secrets.token_hex(16)
+        self._nonce = nonce or secrets.token_hex(16)
         self.handles: dict[str, str] = {key: f"secret://{key}#{self._nonce}" for key in secrets_by_key}
 
     def __repr__(self) -> str:

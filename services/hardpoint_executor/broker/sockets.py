@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -65,9 +66,12 @@ class Sockets:
     async def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
         """Answer with a JSON value; raises BrokerDenied."""
         self._means.permit(PERMISSION, "a WebSocket")
+        if method == "open":
+            return await self._open(arguments)
+        return await self._means.outside("websocket", method, arguments, partial(self._do, method, arguments))
+
+    async def _do(self, method: str, arguments: Mapping[str, Any]) -> Any:
         match method:
-            case "open":
-                return await self._open(arguments)
             case "send":
                 return await self._send(self._named(arguments), arguments)
             case "receive":
@@ -100,6 +104,11 @@ class Sockets:
         subprotocols = self._subprotocols(arguments, target)
         means.usage.permissions.add(PERMISSION)
         means.usage.hosts.add(target.rule)
+        dialled = partial(self._spoken_to, target, headers, subprotocols)
+        return await means.outside("websocket", "open", arguments, dialled)
+
+    async def _spoken_to(self, target: Target, headers: dict[str, str], subprotocols: Sequence[str]) -> Any:
+        means = self._means
         trace.get_current_span().set_attributes({"server.address": target.host, "server.port": target.port})
         again = "look whether the host is up, and try again later"
         async with means.within(means.limits.call_seconds, f"the WebSocket of host {target.host}", again):

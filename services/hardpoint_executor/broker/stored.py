@@ -5,9 +5,11 @@ sending.
 """
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -15,6 +17,7 @@ from hardpoint_executor.broker.effects import Effects
 from hardpoint_executor.broker.files import Files, count_of, data_of
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.broker.outlet import Outlet
+from hardpoint_executor.broker.tape import Tape
 from hardpoint_executor.domain import Handle, Lent
 from hardpoint_kit.errors import (
     HardpointError,
@@ -54,9 +57,17 @@ class StoredFiles:
     """Opens and saves by one ticket."""
 
     def __init__(
-        self, door: Door, lent: Lent, limits: BrokerLimits, outlet: Outlet, temporary: Files, effects: Effects
+        self,
+        door: Door,
+        lent: Lent,
+        limits: BrokerLimits,
+        outlet: Outlet,
+        temporary: Files,
+        effects: Effects,
+        tape: Tape | None = None,
     ) -> None:
         self._door = door
+        self._tape = tape
         self._lent = lent
         self._limits = limits
         self._outlet = outlet
@@ -116,6 +127,18 @@ class StoredFiles:
             return planned[offset : offset + length] if length else planned[offset:], len(planned)
         if not self._lent.ticket or (self._lent.alone and name not in self._known):
             raise _not_given(name)
+        if self._tape is None:
+            return await self._open_door(name, offset, length)
+
+        async def opened() -> dict[str, Any]:
+            data, size = await self._open_door(name, offset, length)
+            return {"data": base64.b64encode(data).decode(), "size": size}
+
+        asked = {"file": name, "offset": offset, "length": length}
+        answer = await self._tape.effect("file", "open", asked, opened)
+        return base64.b64decode(answer["data"]), answer["size"]
+
+    async def _open_door(self, name: str, offset: int, length: int) -> tuple[bytes, int]:
         try:
             return await self._door.open(self._lent.ticket, name, offset, length)
         except (NotFound, InvalidArgument, Unauthenticated):
@@ -190,8 +213,18 @@ class StoredFiles:
 
     async def _keep(self, saving: _Saving, data: bytes) -> Handle:
         await self._check(saving, data)
+        if self._tape is None:
+            handle = await self._save_door(saving, data)
+        else:
+            digest = hashlib.sha256(data).hexdigest()
+            asked = {"name": saving.name, "type": saving.declared_type, "size": len(data), "sha256": digest}
+            handle = await self._tape.effect("file", "save", asked, partial(self._save_door, saving, data))
+        self._known[str(handle["id"])] = handle
+        return dict(handle)
+
+    async def _save_door(self, saving: _Saving, data: bytes) -> Handle:
         try:
-            handle = await self._door.save(self._lent.ticket, saving.name, saving.declared_type, data)
+            return await self._door.save(self._lent.ticket, saving.name, saving.declared_type, data)
         except (InvalidArgument, OutOfRange) as error:
             named = error.reason == DenialCode.FILE_NAME_INVALID
             code = DenialCode.FILE_NAME_INVALID if named else DenialCode.INVALID_ARGUMENT
@@ -202,8 +235,6 @@ class StoredFiles:
             raise BrokerDenied(code, error.message, error.fix, **error.metadata) from None
         except HardpointError as error:
             raise _away(error) from None
-        self._known[str(handle["id"])] = handle
-        return dict(handle)
 
 
 def _id(file: Any) -> str:

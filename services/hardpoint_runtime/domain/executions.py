@@ -68,6 +68,14 @@ class Alone:
 
 
 @dataclass(frozen=True, slots=True)
+class Taped:
+    """What a test does with a tape: it records, or replays a cassette."""
+
+    record: bool = False
+    cassette: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One attempt to run an action: `id` names it, else its run's id, and `timeout` bounds all of it in seconds.
 
@@ -105,6 +113,7 @@ class Execution:
     """Whether it writes nothing, and says what it would write."""
     held_to: EffectPlan | None = None
     """What alone it may write."""
+    taped: Taped = field(default_factory=Taped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +136,5 @@ class Ended:
     output_in_file: bool = False
     planned: tuple[Effect, ...] = ()
     left: int = 0
+    cassette: bytes = b""
+    """Of one that was recorded."""

@@ -8,6 +8,7 @@ from typing import Any
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority, HostRule, nearest
+from hardpoint_manifest.model import Example
 
 VERIFIERS = ("slack", "github", "standard-webhooks", "hmac", "none")
 
@@ -67,6 +68,14 @@ class OAuth2:
     scopes: tuple[str, ...]
     pkce: bool = True
     revocation_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedExample:
+    """An example of a release, and what it did outside when it was recorded."""
+
+    example: Example
+    cassette: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def request_of(execution: Execution) -> executor_pb2.ExecuteRequest:
         dry_run=execution.dry_run,
         held_to=_held_to(execution.held_to) if execution.held_to else None,
         sharing=_sharing(release, str(execution.run), execution.installation, execution.goes_on),
+        record=execution.taped.record,
+        cassette=execution.taped.cassette,
     )
     if execution.alone is not None:
         request.step = execution.alone.step
@@ -190,11 +192,22 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
     steps = tuple(map(_inner, finished.steps))
     planned, left = tuple(map(_effect, finished.planned)), finished.effects_left
     if state is RunState.SUCCEEDED:
-        return Ended(state, finished.output, None, usage, used, steps, finished.output_in_file, planned, left)
+        return Ended(
+            state,
+            finished.output,
+            None,
+            usage,
+            used,
+            steps,
+            finished.output_in_file,
+            planned,
+            left,
+            finished.cassette,
+        )
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
     error.from_peer = False
-    return Ended(state, None, error, usage, used, steps, planned=planned, left=left)
+    return Ended(state, None, error, usage, used, steps, planned=planned, left=left, cassette=finished.cassette)
 
 
 def _usage(usage: manifest_pb2.Usage) -> Usage:

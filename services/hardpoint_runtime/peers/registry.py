@@ -1,5 +1,7 @@
 """The runtime's view of the registry: releases, and tickets to their artifacts."""
 
+import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Protocol
 
@@ -10,8 +12,18 @@ from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_kit.documents import from_struct, from_value
 from hardpoint_kit.names import CapabilityName, ReleaseName
 from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.model import Example
 from hardpoint_runtime.domain.executions import Ticket
-from hardpoint_runtime.domain.releases import Action, DeclaredTrigger, Effect, OAuth2, Release, Requirement, Verifier
+from hardpoint_runtime.domain.releases import (
+    Action,
+    DeclaredTrigger,
+    Effect,
+    OAuth2,
+    RecordedExample,
+    Release,
+    Requirement,
+    Verifier,
+)
 
 
 class Registry(Protocol):
@@ -25,6 +37,12 @@ class Registry(Protocol):
 
     async def artifact_ticket(self, name: ReleaseName) -> Ticket:
         """A ticket to read the release's artifact; raises NotFound."""
+
+    async def recorded_examples(self, name: ReleaseName) -> Sequence[RecordedExample]:
+        """The examples of a release that came with cassettes; raises NotFound."""
+
+    async def finish_checks(self, name: ReleaseName, failures: Mapping[str, tuple[str, str]]) -> None:
+        """End the checks of a release; message and fix of the examples that did not hold. Raises Conflict."""
 
 
 class GrpcRegistry:
@@ -48,6 +66,21 @@ class GrpcRegistry:
         request = registry_pb2.CreateArtifactTicketRequest(release=str(name))
         ticket = await self._artifacts.CreateArtifactTicket(request)
         return Ticket(ticket.ticket, ticket.expire_time.ToDatetime(tzinfo=UTC))
+
+    async def recorded_examples(self, name: ReleaseName) -> Sequence[RecordedExample]:
+        """See Registry."""
+        request = registry_pb2.ListRecordedExamplesRequest(release=str(name))
+        found = await self._releases.ListRecordedExamples(request)
+        return [RecordedExample(_example(one.example), one.cassette) for one in found.examples]
+
+    async def finish_checks(self, name: ReleaseName, failures: Mapping[str, tuple[str, str]]) -> None:
+        """See Registry."""
+        told = [
+            registry_pb2.ExampleFailure(example=example, message=message[:4096], fix=fix[:4096])
+            for example, (message, fix) in failures.items()
+        ]
+        request = registry_pb2.FinishChecksRequest(release=str(name), failures=told, request_id=uuid.uuid4().hex)
+        await self._releases.FinishChecks(request)
 
 
 def _release(release: registry_pb2.Release) -> Release:
@@ -91,6 +124,16 @@ def _release(release: registry_pb2.Release) -> Release:
         tuple(manifest.calls),
         manifest_pb2.Kind.Name(manifest.kind).removeprefix("KIND_"),
         tuple(map(_declared_trigger, manifest.triggers)),
+    )
+
+
+def _example(example: manifest_pb2.Example) -> Example:
+    return Example(
+        name=example.name,
+        action=example.action,
+        input=from_struct(example.input),
+        expected_output=from_value(example.expected_output),
+        expected_error=example.expected_error,
     )
 
 

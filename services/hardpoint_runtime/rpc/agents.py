@@ -7,7 +7,7 @@ from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, RunName, SettingsName
 from hardpoint_runtime.domain.agents import Agent
 from hardpoint_runtime.domain.attachments import AttachmentView
-from hardpoint_runtime.domain.executions import Alone
+from hardpoint_runtime.domain.executions import Alone, Taped
 from hardpoint_runtime.domain.runs import Run
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.rpc.shared import (
@@ -21,14 +21,16 @@ from hardpoint_runtime.rpc.shared import (
 )
 from hardpoint_runtime.service.agents import Agents
 from hardpoint_runtime.service.calls import Answer, Calls
+from hardpoint_runtime.service.checking import Checking
 
 
 class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
     """AgentService over the use cases of agents and of their calls."""
 
-    def __init__(self, agents: Agents, calls: Calls) -> None:
+    def __init__(self, agents: Agents, calls: Calls, checking: Checking) -> None:
         self._agents = agents
         self._calls = calls
+        self._checking = checking
 
     async def CreateAgent(self, request: agent_pb2.CreateAgentRequest, context: Context) -> agent_pb2.Agent:
         """Make an agent."""
@@ -166,8 +168,16 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             SettingsName.parse(request.settings, "settings") if request.settings else None,
             Alone(request.step, from_struct(request.steps)) if request.step else None,
             context.time_remaining(),
+            Taped(request.record, request.cassette),
         )
         return answer_to_proto(answer)
+
+    async def CheckRelease(
+        self, request: agent_pb2.CheckReleaseRequest, context: Context
+    ) -> agent_pb2.CheckReleaseResponse:
+        """Replay the examples of a release, which ends its checks."""
+        name = ReleaseName.parse(request.release, "release")
+        return agent_pb2.CheckReleaseResponse(failed=await self._checking.check_release(caller(context), name))
 
 
 def agent_to_proto(agent: Agent) -> agent_pb2.Agent:
@@ -224,6 +234,10 @@ def answer_to_proto(answer: Answer) -> agent_pb2.CallActionResponse:
         output_in_file=answer.output_in_file,
         plan=plan_to_proto(answer.plan) if answer.plan else None,
         effects_left=answer.effects_left,
+        cassette=answer.cassette or None,
+        state="RUN_STATE_FAILED" if answer.error else None,
+        reason=answer.error.reason if answer.error else "",
+        message=answer.error.message if answer.error else "",
     )
 
 

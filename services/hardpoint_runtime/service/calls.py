@@ -7,7 +7,7 @@ artifact ticket are remembered.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from opentelemetry.trace import Span
@@ -20,10 +20,10 @@ from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.telemetry import meter, trace_id, tracer
 from hardpoint_manifest.authority import Authority, within
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
-from hardpoint_runtime.domain.callees import Callee, Callees, Calling
+from hardpoint_runtime.domain.callees import Callee, Callees, Calling, Refused
 from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.effects import EffectPlan
-from hardpoint_runtime.domain.executions import Alone, Ended, Execution
+from hardpoint_runtime.domain.executions import Alone, Ended, Execution, Lent, Taped
 from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import (
@@ -61,7 +61,7 @@ _duration = meter.create_histogram(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call gives when the action ended well; see `Ended` for its output."""
+    """What a call gives when the action ended well, or was recorded; see `Ended` for its output."""
 
     output: Any
     run: RunName
@@ -73,6 +73,9 @@ class Answer:
     """Of a dry run: what would be written. The output is then made of stand-ins."""
     effects_left: int = 0
     """Of a call that was held to a plan: how many effects of it were not done."""
+    error: HardpointError | None = None
+    """Of an action that failed while it was recorded: its cassette is an answer too."""
+    cassette: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Plan:
     """Of a dry run: what its plan is made of."""
     held_to: EffectPlan | None = None
     context: CallContext = NOTHING
+    taped: Taped = field(default_factory=Taped)
 
     @property
     def known(self) -> CallContext:
@@ -256,11 +260,14 @@ class Calls:
         settings: SettingsName | None,
         alone: Alone | None,
         remaining: float | None,
+        taped: Taped | None = None,
     ) -> Answer:
         """Run an action of a release of the caller's org, a draft too, with all that it asks; raises as call_action.
 
-        With `alone` it is one step of a flow, and the input may be any.
+        With `alone` it is one step of a flow, and the input may be any. With a cassette it needs no settings, and
+        nothing that it calls; one that is recorded and failed is answered.
         """
+        taped = taped or Taped()
         action_name = ActionName.parse(f"{name.capability}.{action_id}")
         if settings is not None and settings.org != name.org:
             raise NotFound("settings", settings)
@@ -268,10 +275,26 @@ class Calls:
         action = release.action(action_id)
         if alone is None:
             value = InputCheck(action.input_schema).admit(action_name, value)
-        configured = await self._peers.config.configured(settings) if settings else frozenset()
-        release.check_settings(configured, settings.installation if settings else name.capability)
-        callees = await self._composition.of_nobody(name.org, release)
-        plan = Plan(action_name, None, release, action, release.asks, settings, None, Authority(), callees, alone=alone)
+        callees: Callees
+        if taped.cassette:
+            settings, callees = None, tuple(map(_recorded, release.calls))
+        else:
+            configured = await self._peers.config.configured(settings) if settings else frozenset()
+            release.check_settings(configured, settings.installation if settings else name.capability)
+            callees = await self._composition.of_nobody(name.org, release)
+        plan = Plan(
+            action_name,
+            None,
+            release,
+            action,
+            release.asks,
+            settings,
+            None,
+            Authority(),
+            callees,
+            alone=alone,
+            taped=taped,
+        )
         return await self._run(caller, plan, value, remaining)
 
     async def attempt(
@@ -409,9 +432,12 @@ class Calls:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
             limit = min(limit, timeout)
         known = plan.known
-        files, value = await self._lending.lend(
-            run, plan.action, plan.authority, value, known.files, saves=plan.oversize_to_file
-        )
+        if plan.taped.cassette:
+            files = Lent()
+        else:
+            files, value = await self._lending.lend(
+                run, plan.action, plan.authority, value, known.files, saves=plan.oversize_to_file
+            )
         execution = Execution(
             run=run,
             agent=str(plan.agent or ""),
@@ -433,6 +459,7 @@ class Calls:
             user=user,
             dry_run=plan.rehearses is not None,
             held_to=plan.held_to,
+            taped=plan.taped,
         )
         return await self._with_tickets(plan, execution)
 
@@ -488,8 +515,15 @@ def _answer(span: Span, run: Run, ended: Ended) -> Answer:
     if ended.error is not None:
         error: HardpointError = ended.error
         error.metadata["run"] = str(run.name)
-        raise error
-    return Answer(ended.output, run.name, run.release, run.usage, ended.used, ended.output_in_file)
+        if not ended.cassette:
+            raise error
+    of = (ended.output, run.name, run.release, run.usage, ended.used, ended.output_in_file)
+    return Answer(*of, error=ended.error, cassette=ended.cassette)
+
+
+def _recorded(name: str) -> Refused:
+    """What is called in a replay: only the cassette says what it gave."""
+    return Refused(name, "REPLAY_DIVERGED", f"the cassette has no call of {name}", "")
 
 
 def attributes(plan: Plan, run: RunName) -> dict[str, str]:

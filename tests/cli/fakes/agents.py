@@ -2,8 +2,9 @@
 
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
-from hardpoint_kit.documents import to_value
-from hardpoint_kit.errors import AlreadyExists
+from hardpoint_kit.documents import from_struct, to_value
+from hardpoint_kit.errors import AlreadyExists, InvalidArgument
+from hardpoint_manifest.inputs import InputSchema
 
 from .world import WEATHER, Fake, known
 
@@ -96,7 +97,13 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
 
     async def TestAction(self, request, context):
         self.world.ask("TestAction", request)
-        return self._answer(request.release)
+        schema = InputSchema(self.world.input_schema)
+        if violations := schema.violations(from_struct(request.input)):
+            raise InvalidArgument(violations, reason="INPUT_INVALID")
+        answer = self._answer(request.release)
+        if request.record:
+            answer.cassette = self.world.cassette
+        return answer
 
     def _answer(self, release: str) -> agent_pb2.CallActionResponse:
         return agent_pb2.CallActionResponse(

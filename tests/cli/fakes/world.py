@@ -41,6 +41,8 @@ class World:
     deliveries: list[trigger_pb2.Delivery] = field(default_factory=list)
     header: dict[str, Any] = field(default_factory=dict)
     output: Any = field(default_factory=lambda: {"temperature": 72, "condition": "Sunny"})
+    input_schema: dict[str, Any] = field(default_factory=dict)
+    cassette: bytes = b""
     used: manifest_pb2.Authority = field(default_factory=manifest_pb2.Authority)
     plan: manifest_pb2.EffectPlan = field(default_factory=manifest_pb2.EffectPlan)
     asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))

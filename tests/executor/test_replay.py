@@ -1,0 +1,333 @@
+"""Recorded executions run again without the outside, and give the same bytes."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from executor.brokers import client_of
+from executor.composed import World, javascript, python
+from executor.kept import Kept
+from executor.test_flows import api, code, flow
+from executor.upstream import Seen, Upstream, answer, json_answer
+from hardpoint_executor.domain import Execution, Finished, Limits, Outcome, Requirement, Usage
+from hardpoint_executor.jail import JailOptions, Jails
+from hardpoint_executor.peers import Values
+from hardpoint_executor.service import Executor
+from hardpoint_executor.taping import Session, cassette_of
+from hardpoint_executor.taping import recorded as record
+from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.clock import SystemClock
+from hardpoint_kit.errors import InvalidArgument
+from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.cassette import read, write
+
+pytestmark = pytest.mark.jail
+
+HOST = "api.example.com"
+SECRET = "canary-5e1f0c77d2-do-not-sing"
+WIDE = Authority(
+    frozenset({"network.http.get", "network.http.post", "compute.moderate", "file.temporary"}), frozenset({HOST})
+)
+NEEDS = (Requirement("API_KEY", True, None, frozenset({HOST}), "/config/API_KEY"), Requirement("UNIT", False, "C"))
+
+
+class Outside:
+    """Counts who came, and answers something else each time."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.say: Any = lambda seen, number: json_answer({"path": seen.target, "number": number, "ratio": 1.0})
+
+    def __call__(self, seen: Seen) -> bytes:
+        self.seen.append(seen)
+        return self.say(seen, len(self.seen))
+
+
+@pytest.fixture(scope="module")
+async def jails() -> AsyncIterator[Jails]:
+    started = Jails(JailOptions())
+    await started.start()
+    assert started.reasons_not_ready() == []
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+class Runs:
+    """Records with an outside, replays without one, in executors that know nothing of each other."""
+
+    def __init__(self, jails: Jails, outside: Outside) -> None:
+        self.jails, self.outside, self.world = jails, outside, World()
+        self.world.leases["lease"] = Values({"UNIT": "F"}, {"API_KEY": SECRET}, datetime.now(UTC) + timedelta(hours=1))
+
+    def execution(self, source: str, **more: Any) -> Execution:
+        more = {"authority": WIDE, "requirements": NEEDS, "lease_token": "lease", **more}
+        return self.world.add(more.pop("capability", "probe"), source, **more)
+
+    async def record(self, execution: Execution) -> Finished:
+        async with Upstream(self.outside) as upstream, client_of({HOST: upstream}) as http:
+            executor = Executor(self.world, self.world, self.jails, http, SystemClock(), Limits(), files=Kept())
+            return await executor.execute_to_end(SYSTEM("acme"), replace(execution, record=True))
+
+    async def replay(self, execution: Execution, cassette: bytes) -> Finished:
+        """Nobody answers, there is no lease, and the run has another name."""
+        nobody = World(self.world.sources)
+        async with client_of({}) as http:
+            executor = Executor(nobody, nobody, self.jails, http, SystemClock(), Limits(), files=Kept())
+            again = replace(
+                execution, id="e2", run="orgs/acme/runs/r2", idempotency_key="other", cassette=cassette_of(cassette)
+            )
+            return await executor.execute_to_end(SYSTEM("acme"), again)
+
+
+@pytest.fixture
+def runs(jails: Jails, outside: Outside) -> Runs:
+    return Runs(jails, outside)
+
+
+PYTHON = """
+first, second = await asyncio.gather(self.fetch("https://api.example.com/a"), self.fetch("https://api.example.com/b"))
+sent = await self.fetch("https://api.example.com/c", method="POST", headers={"authorization": self.config["API_KEY"]},
+                        body={"x": [1, 2.0, None, "é\\u2028"]})
+try:
+    await self.fetch("https://evil.example.com/")
+except Exception as error:
+    refused = str(error)
+known = await self.context.get()
+return {"texts": [first.text, second.text, sent.text], "refused": refused, "known": known, "order": list(sent.headers),
+        "key": self.config["API_KEY"], "unit": self.config["UNIT"]}
+"""
+JAVASCRIPT = """
+const [first, second] = await Promise.all([this.fetch("https://api.example.com/a"), this.fetch("https://api.example.com/a")]);
+return { texts: [await first.text(), await second.text()], known: await this.context.get(), key: this.config.API_KEY };
+"""
+
+
+def http(**words: Any) -> str:
+    call = {"type": "api", "endpoint": f"https://{HOST}/v1?q=${{input.q}}", "method": "GET", **words}
+    call["headers"] = {"Authorization": "Bearer ${API_KEY}"}
+    action = {"id": "run", "name": "Run", "inputs": [{"name": "q", "type": "string"}], "integration": call}
+    config = [{"key": "API_KEY", "label": "Key", "type": "secret", "required": True}]
+    head = {"id": "probe", "version": "1.0.0", "name": "Probe", "permissions": ["network.http.get"]}
+    return json.dumps({"capability": {**head, "actions": [action], "configuration": config}})
+
+
+FLOW = flow(
+    api("one", integration={"headers": {"x-key": "${API_KEY}"}}),
+    code(
+        "two", "answer = await self.fetch('https://api.example.com/two')\nreturn {'one': input, 'two': answer.json()}"
+    ),
+    id="probe",
+    configuration=[{"key": "API_KEY", "label": "Key", "type": "secret", "required": True}],
+    permissions=["network.http.get", "compute.moderate"],
+    hosts=[HOST],
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "more"),
+    [
+        pytest.param("import asyncio\n" + python(PYTHON), {}, id="python"),
+        pytest.param(javascript(JAVASCRIPT), {"ext": "js"}, id="node"),
+        pytest.param(javascript(JAVASCRIPT), {"ext": "js", "engine": "quickjs"}, id="quickjs"),
+        pytest.param(http(), {"ext": "json", "input": {"q": "a b"}}, id="http"),
+        pytest.param(FLOW, {"ext": "json", "input": {"n": 1}}, id="flow"),
+    ],
+)
+async def test_a_recorded_execution_gives_the_same_bytes_without_the_outside(
+    runs: Runs, outside: Outside, source: str, more: Mapping[str, Any]
+) -> None:
+    execution = runs.execution(source, **more)
+    recorded = await runs.record(execution)
+    assert recorded.error is None, recorded.error
+    assert recorded.cassette
+    assert SECRET not in recorded.cassette.decode()
+    assert write(read(recorded.cassette)) == recorded.cassette
+    came = len(outside.seen)
+    assert came
+    replayed = await runs.replay(execution, recorded.cassette)
+    assert replayed.error is None, replayed.error
+    assert json.dumps(replayed.output) == json.dumps(recorded.output)
+    assert len(outside.seen) == came
+    assert replayed.used == recorded.used
+
+
+async def recorded(runs: Runs, source: str, **more: Any) -> tuple[Execution, bytes]:
+    execution = runs.execution(source, **more)
+    finished = await runs.record(execution)
+    assert finished.cassette, finished.error
+    return execution, finished.cassette
+
+
+FETCHES = python("""
+answers = []
+for path in input["paths"]:
+    try:
+        answers.append((await self.fetch("https://api.example.com" + path)).text)
+    except Exception as error:
+        answers.append(str(error))
+return answers
+""")
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (
+            ["/a", "/x"],
+            'call 2 asks fetch.GET {"headers": {}, "url": "https://api.example.com/x"}; recorded is call 2,',
+        ),
+        (["/a", "/b", "/b"], "recorded is no further call"),
+        (["/a"], "call 2 was recorded and not made: fetch.GET"),
+    ],
+)
+async def test_a_call_that_differs_fails_and_is_named_although_the_code_caught_it(
+    runs: Runs, paths: list[str], said: str
+) -> None:
+    execution, cassette = await recorded(runs, FETCHES, input={"paths": ["/a", "/b"]})
+    finished = await runs.replay(replace(execution, input={"paths": paths}), cassette)
+    assert finished.error is not None
+    assert finished.error.reason == "REPLAY_DIVERGED"
+    assert said in finished.error.message
+    assert "--record" in finished.error.fix
+
+
+async def test_a_cassette_permits_nothing(runs: Runs) -> None:
+    """Its calls are those of a release that asked for more; the one that replays it does not."""
+    execution, cassette = await recorded(runs, FETCHES, input={"paths": ["/a"]})
+    narrow = Authority(frozenset({"compute.moderate"}), WIDE.hosts)
+    finished = await runs.replay(replace(execution, authority=narrow), cassette)
+    assert finished.error is not None
+    assert finished.error.reason == "REPLAY_DIVERGED"
+    uncaught = python('return (await self.fetch("https://api.example.com/a")).text')
+    execution, cassette = await recorded(runs, uncaught, capability="plain")
+    elsewhere = Authority(WIDE.permissions, frozenset())
+    for authority, reason in ((narrow, "PERMISSION_NOT_GRANTED"), (elsewhere, "HOST_NOT_GRANTED")):
+        document = read(cassette).model_copy(update={"calls": ()})
+        finished = await runs.replay(replace(execution, authority=authority), write(document))
+        assert finished.error is not None
+        assert finished.error.reason == reason
+
+
+async def test_a_secret_that_an_upstream_repeats_is_in_no_cassette(runs: Runs, outside: Outside) -> None:
+    outside.say = lambda seen, _: answer(b"you sent " + str(seen.header("x-key")).encode(), headers={"X-Echo": SECRET})
+    body = """return (await self.fetch("https://api.example.com/a", headers={"x-key": self.config["API_KEY"]})).text"""
+    execution, cassette = await recorded(runs, python(body))
+    assert SECRET not in cassette.decode()
+    assert "secret://API_KEY#" in cassette.decode()
+    again = await runs.replay(execution, cassette)
+    assert again.output == read(cassette).output
+    assert again.output.startswith("you sent ")
+
+
+@pytest.mark.parametrize(
+    "spell", [str, lambda text: text[::-1], lambda text: text.encode().hex(), lambda text: "-".join(text)]
+)
+async def test_an_input_with_a_secret_in_it_is_not_recorded(runs: Runs, spell: Any) -> None:
+    execution = runs.execution(python("return len(input['text'])"), input={"text": spell(SECRET)})
+    finished = await runs.record(execution)
+    assert finished.error is not None
+    assert finished.error.reason == "CASSETTE_HOLDS_SECRET"
+    assert finished.error.metadata["secret"] == "API_KEY"
+    assert finished.cassette == b""
+
+
+async def test_more_than_a_cassette_holds_is_refused(runs: Runs, outside: Outside) -> None:
+    outside.say = lambda _seen, _number: answer(b"x" * 600_000)
+    finished = await runs.record(runs.execution(FETCHES, input={"paths": ["/a", "/b"]}))
+    assert finished.error is not None
+    assert finished.error.reason == "CASSETTE_LIMIT"
+    assert finished.cassette == b""
+
+
+async def test_what_is_called_is_in_the_cassette_and_not_run_again(runs: Runs) -> None:
+    callee = runs.world.callee("adder", python("return {'sum': input['a'] + 1}"))
+    caller = python("return [await self.call('adder.run', {'a': 1}), await self.call('adder.run', {'a': 2})]")
+    execution = runs.execution(caller)
+    execution = replace(execution, callees={"adder.run": callee})
+    finished = await runs.record(execution)
+    assert finished.output == [{"sum": 2}, {"sum": 3}]
+    gone = replace(execution, callees={"adder.run": replace(callee, execution=None, refusal=InvalidArgument("gone"))})
+    again = await runs.replay(gone, finished.cassette)
+    assert again.output == finished.output
+    undeclared = await runs.replay(replace(execution, callees={}), finished.cassette)
+    assert undeclared.error is not None
+    assert undeclared.error.reason == "CALLEE_NOT_DECLARED"
+
+
+async def test_bytes_that_go_into_a_file_and_errors_come_back_as_they_were(runs: Runs, outside: Outside) -> None:
+    outside.say = lambda seen, _: answer(bytes(range(256))) if seen.target == "/bytes" else answer(b"", 500)
+    body = """
+kept = await self.fetch("https://api.example.com/bytes", into="a.bin")
+data = await self.file.read("a.bin")
+failed = await self.fetch("https://api.example.com/fails", method="POST", body_file="a.bin")
+return {"bytes": list(data), "status": failed.status, "size": len(data)}
+"""
+    execution, cassette = await recorded(runs, python(body))
+    again = await runs.replay(execution, cassette)
+    assert again.error is None, again.error
+    assert again.output == read(cassette).output
+    assert again.output["bytes"] == list(range(256))
+
+
+async def test_a_call_that_no_cassette_may_have_is_not_recorded(runs: Runs) -> None:
+    async def attempt(_execution: Execution, _tell: Any, session: Session | None) -> Finished:
+        assert session is not None
+        await session.tape.effect("websocket", "x" * 100, {}, nothing)
+        return Finished(Outcome.OK, Usage(), 1)
+
+    async def nothing() -> None:
+        return None
+
+    finished = await record(runs.execution("x"), lambda _event: None, attempt)
+    assert finished.error is not None
+    assert (finished.error.reason, finished.cassette) == ("CASSETTE_LIMIT", b"")
+    assert "method" in finished.error.message
+
+
+async def test_code_that_fails_before_a_recorded_call_says_so_itself(runs: Runs) -> None:
+    _, cassette = await recorded(runs, FETCHES, input={"paths": ["/a"]})
+    broken = runs.execution(python("raise ValueError('early')"), capability="broken", input={"paths": ["/a"]})
+    finished = await runs.replay(broken, cassette)
+    assert finished.error is not None
+    assert finished.error.reason == "USER_ERROR"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"answer": {"status": "200", "headers": {}, "body": "", "encoding": "utf-8"}},
+        {"answer": {"status": 200, "headers": {"a": 1}, "body": "", "encoding": "utf-8"}},
+        {"answer": {"status": 200, "headers": {}, "body": "?", "encoding": "base64"}},
+        {"answer": None},
+        {"service": "../../etc"},
+        {"method": 7},
+        {"error": {"code": "x" * 100}},
+        {"more": 1},
+    ],
+)
+def test_what_was_edited_into_nonsense_is_refused_with_its_place(edit: dict[str, Any]) -> None:
+    answered = {"status": 200, "headers": {}, "body": "", "encoding": "utf-8"}
+    call = {"service": "fetch", "method": "GET", "arguments": {}, "answer": answered, **edit}
+    document = {"cassette": 1, "action": "run", "input": {}, "nonce": "0" * 32, "calls": [call], "output": None}
+    with pytest.raises(InvalidArgument) as refused:
+        cassette_of(json.dumps(document, indent=1).encode())
+    assert refused.value.reason == "CASSETTE_INVALID"
+    assert refused.value.place
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{" * 5000, b'{"cassette": 1e999}', b"\xff", b'{"a": 1, "a": 2}', b"x" * 2_000_000]
+)
+def test_what_is_no_cassette_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        cassette_of(data)
+    assert refused.value.reason == "CASSETTE_INVALID"
