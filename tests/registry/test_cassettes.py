@@ -18,7 +18,7 @@ def cassette(location: str = "Berlin", **fields: object) -> bytes:
 
 
 @pytest.fixture
-def runtime(dial: Dial) -> Client:
+async def runtime(dial: Dial) -> Client:
     return dial("acme", "service")
 
 
