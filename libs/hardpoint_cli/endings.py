@@ -233,6 +233,18 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "MAIL_REFUSED": Ending(
         "the mail server refused the mail", "look at what it said", "send less, or something plainer"
     ),
+    "MAIL_NOT_FOUND": Ending(
+        "the mailbox has no such mail, or no such folder", "search again: it may have been moved", fix_for=FixFor.CALLER
+    ),
+    "EVENT_CHANGED": Ending(
+        "somebody else changed the event of the calendar meanwhile",
+        "read it again, and decide anew",
+        "pass the etag of what was read",
+        fix_for=FixFor.CALLER,
+    ),
+    "EVENT_NOT_FOUND": Ending(
+        "the calendar has no such event", "list the events again: it may have been removed", fix_for=FixFor.CALLER
+    ),
     # --- dry runs and plans ---
     "EFFECT_NOT_PLANNED": Ending(
         "a write that is not in the plan that the call was held to; what the plan has before it was done",
