@@ -32,6 +32,7 @@ from hardpoint_runtime.service.checking import Checking
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.effect_plans import EffectPlans
+from hardpoint_runtime.service.executions import Executions
 from hardpoint_runtime.service.inbox import Inbox
 from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.ledger import Ledger
@@ -131,8 +132,8 @@ def assemble(
     workflows = Workflows(store, snapshots, changes, peers.config, clock)
     composition = Composition(snapshots, store, tickets)
     plans = EffectPlans(store, peers.config)
-    seconds = options.runtime_action_seconds
-    calls = Calls(snapshots, tickets, composition, recorder, peers, clock, seconds, workflows, plans)
+    executions = Executions(tickets, composition, peers, options.runtime_action_seconds)
+    calls = Calls(snapshots, composition, executions, recorder, peers, clock, workflows, plans)
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
     events = RunEvents(store, dispatcher, clock)
@@ -152,7 +153,7 @@ def assemble(
     engine = Engine(url, database, lambda: walker.mend())
     store.on_queued = engine.wake
     ledger = Ledger(StepLog(url, engine.worker))
-    means = Means(store, snapshots, calls, ledger, changes, clock, engine.worker)
+    means = Means(store, snapshots, calls, executions, ledger, changes, clock, engine.worker)
     walker = Walker(means)
 
     async def start() -> None:

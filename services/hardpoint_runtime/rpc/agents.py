@@ -7,6 +7,7 @@ from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, RunName, SettingsName
 from hardpoint_runtime.domain.agents import Agent
 from hardpoint_runtime.domain.attachments import AttachmentView
+from hardpoint_runtime.domain.calls import Answer
 from hardpoint_runtime.domain.executions import Alone, Taped
 from hardpoint_runtime.domain.runs import Run
 from hardpoint_runtime.domain.snapshot import Offer
@@ -20,7 +21,7 @@ from hardpoint_runtime.rpc.shared import (
     window,
 )
 from hardpoint_runtime.service.agents import Agents
-from hardpoint_runtime.service.calls import Answer, Calls
+from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.checking import Checking
 
 

@@ -5,13 +5,13 @@ from hardpoint_kit.names import AgentName
 from hardpoint_manifest.plan import Does, Step
 from hardpoint_runtime.domain.actions import ActionName
 from hardpoint_runtime.domain.callees import Calling
+from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.releases import Action, Effect
 from hardpoint_runtime.domain.snapshot import Snapshot
 from hardpoint_runtime.domain.workflows import Workflow
-from hardpoint_runtime.service.calls import Plan
 
 
-def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step) -> tuple[Plan, bool]:
+def call_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step) -> tuple[Call, bool]:
     """What this step runs now, and whether somebody has to approve it first.
 
     The release is the run's own, whatever is installed meanwhile; what it reaches is what its installation is granted
@@ -29,11 +29,11 @@ def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step
     authority = release.asks.intersect(own.grants)
     if step.does is Does.CALL:
         callee = snapshot.directory.resolve(release, step.action)
-        plan = Plan.called(agent, callee, (Calling(release.name, authority, release.asks),), workflow.context)
-        return plan, callee.action.id in callee.installed.approvals
+        call = Call.of_callee(agent, callee, (Calling(release.name, authority, release.asks),), workflow.context)
+        return call, callee.action.id in callee.installed.approvals
     action = release.action(step.action)
     settings = own.installed.settings
-    plan = Plan(
+    call = Call(
         ActionName(release.name.capability, action.id),
         agent,
         release,
@@ -45,7 +45,7 @@ def plan_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step
         snapshot.directory.callees(release),
         context=workflow.context,
     )
-    return plan, action.id in own.approvals
+    return call, action.id in own.approvals
 
 
 def repeatable(step: Step, action: Action) -> bool:

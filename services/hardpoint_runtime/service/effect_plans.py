@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.names import SettingsName
 from hardpoint_runtime.domain.callees import Callee, Callees
+from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.effects import EffectPlan, digest_of
 from hardpoint_runtime.peers import Config
 from hardpoint_runtime.store import Store
-
-if TYPE_CHECKING:
-    from hardpoint_runtime.service.calls import Plan
 
 
 class EffectPlans:
@@ -22,20 +20,20 @@ class EffectPlans:
         self._store = store
         self._config = config
 
-    async def basis(self, plan: "Plan", value: Mapping[str, Any], user: str) -> Mapping[str, str]:
+    async def basis(self, call: Call, value: Mapping[str, Any], user: str) -> Mapping[str, str]:
         """What a plan of this call is made of now, with a person's accounts; raises Unavailable without config."""
-        callees = [*_callees(plan.callees)]
-        settings = {plan.settings, *(callee.installed.settings for callee in callees)} - {None}
+        callees = [*_callees(call.callees)]
+        settings = {call.settings, *(callee.installed.settings for callee in callees)} - {None}
         named = sorted((name for name in settings if name is not None), key=str)
-        releases = [plan.release, *(callee.installed.release for callee in callees)]
+        releases = [call.release, *(callee.installed.release for callee in callees)]
         revisions = await asyncio.gather(*map(self._revision, named))
         return {
-            "agent": str(plan.agent or ""),
+            "agent": str(call.agent or ""),
             "user": user if any(release.oauth2 for release in releases) else "",
-            "action": str(plan.name),
-            "release": f"{plan.release.name} {plan.release.digest}",
+            "action": str(call.name),
+            "release": f"{call.release.name} {call.release.digest}",
             "input": digest_of(dict(value)),
-            "context": digest_of([plan.known.user, plan.known.conversation, list(plan.known.files)]),
+            "context": digest_of([call.known.user, call.known.conversation, list(call.known.files)]),
             "settings": digest_of(revisions),
             "callees": digest_of(sorted({f"{one.installed.name} {one.installed.release.name}" for one in callees})),
         }

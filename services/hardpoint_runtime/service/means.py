@@ -7,6 +7,7 @@ from hardpoint_kit.clock import Clock
 from hardpoint_runtime.domain.workflows import Workflow
 from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.changes import Changes
+from hardpoint_runtime.service.executions import Executions
 from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store
@@ -19,6 +20,7 @@ class Means:
     store: Store
     snapshots: Snapshots
     calls: Calls
+    executions: Executions
     ledger: Ledger
     changes: Changes
     clock: Clock

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from hardpoint_runtime.domain.callees import Callee, Callees, Installed
+from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.counters import Counters
 from hardpoint_runtime.domain.executions import Ended
 from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.runs import Inner, Run, RunState, Share
 from hardpoint_runtime.domain.snapshot import Attached
-
-if TYPE_CHECKING:
-    from hardpoint_runtime.service.calls import Plan
 
 
 def inside(callees: Callees, steps: tuple[Inner, ...]) -> tuple[Share, ...]:
@@ -25,16 +22,16 @@ def inside(callees: Callees, steps: tuple[Inner, ...]) -> tuple[Share, ...]:
     )
 
 
-def of_step(own: Attached, plan: "Plan", ended: Ended, duration_us: int, at: datetime) -> Iterator[Share]:
+def of_step(own: Attached, call: Call, ended: Ended, duration_us: int, at: datetime) -> Iterator[Share]:
     """What an attempt of a step adds: to those of the workflow the grants alone, since the whole run is one execution.
 
     Of what another capability did for it, both used what they were granted.
     """
     yield Share(own.counted_for, Counters(last_used=at), exercised(own.grants, ended.used))
-    if plan.counted_for is not None and plan.counted_for != own.counted_for:
+    if call.counted_for is not None and call.counted_for != own.counted_for:
         counted = _counted(ended.state, duration_us, at)
-        yield Share(plan.counted_for, counted, exercised(plan.grants, ended.used))
-    yield from inside(plan.callees, ended.steps)
+        yield Share(call.counted_for, counted, exercised(call.grants, ended.used))
+    yield from inside(call.callees, ended.steps)
 
 
 def of_run(own: Attached, run: Run, duration_us: int) -> Share:

@@ -14,7 +14,7 @@ from hardpoint_manifest.walk import Due, Program, Settled, Walk
 from hardpoint_runtime.domain.effects import EffectPlan
 from hardpoint_runtime.domain.runs import RunState
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Verdict, Workflow
-from hardpoint_runtime.service.callees import plan_of
+from hardpoint_runtime.service.callees import call_of
 from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.steps import effect_key, input_of
@@ -45,7 +45,7 @@ class StepPlans:
         walk, due = _following(workflow, rows, asked, caller.subject)
         agent = AgentName(workflow.name.org, workflow.run.agent)
         step = due.step.step
-        plan, asks_itself = plan_of(await self.snapshots.get(agent), agent, workflow, step)
+        call, asks_itself = call_of(await self.snapshots.get(agent), agent, workflow, step)
         if asks_itself and step.id != asked.step:
             raise _no_plan(asked, f"{step.id} asks for an approval of its own, whose plan can be made then")
         try:
@@ -55,7 +55,7 @@ class StepPlans:
         # The step has the accounts of the run's user, and its plan is made with the same.
         asking = replace(caller, on_behalf_of=workflow.run.user)
         return await self.calls.rehearse(
-            asking, plan, input_of(plan, due.inputs[0]), lambda run: effect_key(run, step.id, named)
+            asking, call, input_of(call, due.inputs[0]), lambda run: effect_key(run, step.id, named)
         )
 
 

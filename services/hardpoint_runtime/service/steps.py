@@ -19,12 +19,13 @@ from hardpoint_kit.telemetry import tracer
 from hardpoint_manifest.plan import WAITING, Does, Step
 from hardpoint_manifest.walk import Settled
 from hardpoint_runtime.domain.actions import InputCheck
+from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.executions import Ended
 from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
-from hardpoint_runtime.service.callees import plan_of, repeatable
-from hardpoint_runtime.service.calls import Check, Plan, attributes
+from hardpoint_runtime.service.callees import call_of, repeatable
+from hardpoint_runtime.service.executions import Check, attributes
 from hardpoint_runtime.service.outcomes import Next, after, pause_seconds
 from hardpoint_runtime.service.shares import of_step
 
@@ -68,12 +69,12 @@ class Stepper:
         if step.does in WAITING or step.effect == "read":
             return False
         try:
-            plan, _ = await self._plan(step)
+            call, _ = await self._call(step)
         except Unavailable:
             raise
         except HardpointError:
             return True  # what it called cannot be looked at any more
-        return plan.action.effect is not Effect.READ
+        return call.action.effect is not Effect.READ
 
     async def _wait(self, step: Step, row: StepRun, value: Any) -> Settled | None:
         way = self._way
@@ -113,13 +114,13 @@ class Stepper:
     async def _act(self, step: Step, row: StepRun, value: Any, key: str) -> Settled | None:
         way = self._way
         try:
-            plan, asked_first = await self._plan(step)
-            given = input_of(plan, value)
+            call, asked_first = await self._call(step)
+            given = input_of(call, value)
         except Unavailable:
             raise
         except HardpointError as error:
             return self._failed(row, error)
-        again = repeatable(step, plan.action)
+        again = repeatable(step, call.action)
         if row.state is RunState.RUNNING and row.attempts and not again:
             lost = Unavailable("the process that ran it ended", fix="look whether it had its effect, then decide")
             row = await self._doubt(row, lost)
@@ -134,7 +135,7 @@ class Stepper:
                 row = await way.pages.put(_over(row, RunState.FAILED, failure))
                 return _settled(row)
         if asked_first and row.attempts == 0:
-            approved = await self._approved(row, plan, given)
+            approved = await self._approved(row, call, given)
             if approved is not True:
                 return approved
         if row.waits is Waits.TIME and row.due_at is not None and row.due_at > way.means.clock.now():
@@ -142,16 +143,16 @@ class Stepper:
             return None
         try:
             held_to = row.plan or _approved_plan(step, row, way.rows)
-            plan = await way.means.calls.held(way.means.caller(way.workflow), plan, given, held_to)
+            call = await way.means.calls.held(way.means.caller(way.workflow), call, given, held_to)
         except Unavailable:
             raise
         except HardpointError as error:
             return self._failed(row, error)
         row = replace(
             row,
-            action=str(plan.name),
+            action=str(call.name),
             plan=held_to,
-            release=str(plan.release.name),
+            release=str(call.release.name),
             state=RunState.RUNNING,
             attempts=row.attempts + 1,
             waits=Waits.NOTHING,
@@ -160,14 +161,14 @@ class Stepper:
             due_at=None,
         )
         row = await way.pages.put(row)
-        return await self._attempt(step, row, plan, given, effect_key(row.run, row.step, key))
+        return await self._attempt(step, row, call, given, effect_key(row.run, row.step, key))
 
-    async def _approved(self, row: StepRun, plan: Plan, given: dict[str, Any]) -> Settled | Literal[True] | None:
+    async def _approved(self, row: StepRun, call: Call, given: dict[str, Any]) -> Settled | Literal[True] | None:
         """Whether it may run now; else how it ended, or None while nobody has answered."""
-        shown = {"action": str(plan.name), "input": given}
+        shown = {"action": str(call.name), "input": given}
         decision = row.decision
         if row.waits is not Waits.APPROVAL or row.shown != shown:
-            asking = replace(row, action=str(plan.name), state=RunState.WAITING, waits=Waits.APPROVAL, shown=shown)
+            asking = replace(row, action=str(call.name), state=RunState.WAITING, waits=Waits.APPROVAL, shown=shown)
             await self._way.pages.put(replace(asking, decision=None))
             return None
         if decision is None:
@@ -176,12 +177,12 @@ class Stepper:
             return True
         return self._failed(row, ActionFailed(f"{decision.subject} refused it", reason="REFUSED"))
 
-    async def _plan(self, step: Step) -> tuple[Plan, bool]:
+    async def _call(self, step: Step) -> tuple[Call, bool]:
         workflow = self._way.workflow
         agent = AgentName(workflow.name.org, workflow.run.agent)
-        return plan_of(await self._way.means.snapshots.get(agent), agent, workflow, step)
+        return call_of(await self._way.means.snapshots.get(agent), agent, workflow, step)
 
-    async def _attempt(self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str) -> Settled | None:
+    async def _attempt(self, step: Step, row: StepRun, call: Call, value: dict[str, Any], key: str) -> Settled | None:
         """Attempt it once, whose row says so by now."""
         begun = time.perf_counter()
 
@@ -189,27 +190,27 @@ class Stepper:
             if time.perf_counter() - begun > STALLED_SECONDS:
                 await self._way.check()
 
-        ended, began = await self._execute(step, row, plan, value, key, check)
+        ended, began = await self._execute(step, row, call, value, key, check)
         spent = round((time.perf_counter() - begun) * 1_000_000)
         row = replace(row, duration_us=row.duration_us + spent, usage=ended.usage)
         if began:
             own = await self._way.own()
             at = self._way.means.clock.now()
-            self._way.pages.record(row, ended.steps, () if own is None else of_step(own, plan, ended, spent, at))
+            self._way.pages.record(row, ended.steps, () if own is None else of_step(own, call, ended, spent, at))
         if ended.error is None:
             return self._done(row, from_value(ended.output))
-        return await self._again(step, row, plan, ended.error, began)
+        return await self._again(step, row, call, ended.error, began)
 
     async def _execute(
-        self, step: Step, row: StepRun, plan: Plan, value: dict[str, Any], key: str, check: Check
+        self, step: Step, row: StepRun, call: Call, value: dict[str, Any], key: str, check: Check
     ) -> tuple[Ended, bool]:
         id = f"{row.run.run}.{row.number}.{row.attempts}"
-        with tracer.start_as_current_span(f"execute_tool {plan.name}") as span:
+        with tracer.start_as_current_span(f"execute_tool {call.name}") as span:
             if span.is_recording():
-                span.set_attributes({**attributes(plan, row.run), "hardpoint.step": row.step})
+                span.set_attributes({**attributes(call, row.run), "hardpoint.step": row.step})
             try:
-                ended = await self._way.means.calls.attempt(
-                    plan,
+                ended = await self._way.means.executions.attempt(
+                    call,
                     row.run,
                     value,
                     check,
@@ -222,13 +223,13 @@ class Stepper:
             except HardpointError as error:
                 return Ended(RunState.FAILED, None, error, Usage()), False
 
-    async def _again(self, step: Step, row: StepRun, plan: Plan, error: HardpointError, began: bool) -> Settled | None:
+    async def _again(self, step: Step, row: StepRun, call: Call, error: HardpointError, began: bool) -> Settled | None:
         way = self._way
         allowed = step.retry.attempts
         what = after(
             error,
             began=began,
-            repeatable=repeatable(step, plan.action),
+            repeatable=repeatable(step, call.action),
             attempts=row.attempts,
             allowed=allowed,
         )
@@ -296,9 +297,9 @@ def _settled(row: StepRun) -> Settled:
     return Settled("failed", error=row.failure.error())
 
 
-def input_of(plan: Plan, value: Any) -> dict[str, Any]:
+def input_of(call: Call, value: Any) -> dict[str, Any]:
     """What a step gives to its action, checked as a call's input is; a value that is no object is its `input`."""
     given = value if isinstance(value, dict) else {"input": value} if value is not None else {}
-    if not plan.action.input_schema:
+    if not call.action.input_schema:
         return dict(given)
-    return dict(InputCheck(plan.action.input_schema).admit(plan.name, given))
+    return dict(InputCheck(call.action.input_schema).admit(call.name, given))
