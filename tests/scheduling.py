@@ -1,6 +1,8 @@
 """Which tests run in one process: those that share what is expensive to start, a Hardpoint or the jails."""
 
 import re
+from functools import cache
+from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -16,7 +18,12 @@ class ByWhatIsStarted(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         """The name of the group of a test."""
         file, _, test = nodeid.partition("::")
-        folder = file.rpartition("/")[0]
-        if folder == "tests/system":
+        if file.startswith("tests/system/"):
             return "many processes" if _MANY.search(test) else "one process"
-        return folder if folder == "tests/jail" else file
+        in_jails = file.startswith(("tests/jail/", "tests/standard/")) or _starts_jails(file)
+        return "jails" if in_jails else file
+
+
+@cache
+def _starts_jails(file: str) -> bool:
+    return "pytest.mark.jail" in Path(file).read_text()

@@ -17,6 +17,7 @@ from hardpoint_executor.jail.forbidden import WHAT_IT_DOES
 from hardpoint_executor.jail.launch import Launcher
 from hardpoint_executor.jail.policy import Action, name_of, read_policy
 from hardpoint_executor.jail.rootfs import build_rootfs, default_folder
+from hardpoint_executor.jail.sharing import Shared
 from hardpoint_executor.jail.slot import SLOTS, Child, Slot
 
 from .programs import python
@@ -44,12 +45,12 @@ class OneSlot:
     async def fill(self) -> None:
         """It is full."""
 
-    async def take(self, org: str, capability: str, depth: int = 0) -> Child:
+    async def take(self, org: str, capability: str, depth: int = 0, shared: Shared | None = None) -> Child:
         await self.slot.renew_child()
         assert self.slot.child is not None
         return self.slot.child
 
-    def discard(self, process: Child, well: bool) -> None:
+    def discard(self, process: Child, well: bool, rests: bool = False) -> None:
         process.kill()
 
     async def close(self) -> None:

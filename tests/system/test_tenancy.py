@@ -60,6 +60,7 @@ RESOURCES = {
     "Settings": "orgs/{org}/settings/weather-lookup",
     "Connection": "orgs/{org}/connections/weather-lookup",
     "ConnectClient": "orgs/{org}/connections/weather-lookup",
+    "ConnectUsers": "orgs/{org}/connections/weather-lookup",
     "Secret": "orgs/{org}/secrets/weather-lookup-api-key",
     "File": "orgs/{org}/files/{file}",
     "Listing": "listings/{org}.weather-lookup",
