@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,12 +11,14 @@ import pytest
 from hardpoint.manifest.v1 import context_pb2
 from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
+from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.database import Database
 from hardpoint_kit.documents import from_value, to_struct, to_value
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, ResourceExhausted, Unavailable
 from hardpoint_kit.names import ReleaseName
+from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.context import CallContext
@@ -331,6 +334,26 @@ async def test_a_cancelled_run_stops_what_it_executes(client: Client, fakes: Fak
     assert shop.asked == ["put"]
     with pytest.raises(Conflict):
         await client.runs.CancelRun(run_pb2.CancelRunRequest(name=run.name))
+
+
+async def test_whom_a_delegate_asks_for_approves_nothing_of_it(
+    server: Server, client: Client, fakes: Fakes, shop: Shop, dial: Dial, keys: DevKeys, cleanup: AsyncExitStack
+) -> None:
+    ask = {"id": "ask", "does": "approval", "action": "", "input": "?", "by": "somebody-else"}
+    await install(client, fakes, workflow(ask, {"id": "put", "after": after("ask")}))
+    opened = channel(f"127.0.0.1:{server.port}", token=keys.mint("bot", "acme", {"agent", "delegate"}))
+    cleanup.push_async_callback(opened.close)
+    begin = run_pb2.StartRunRequest(agent=AGENT, action=TOOL, on_behalf_of="anna")
+    begun = await Client(opened).runs.StartRun(begin)
+    await until(client, begun.name, run_pb2.RUN_STATE_WAITING)
+    anna = dial(server, role="operator", subject="anna")
+    forked = await client.runs.ForkRun(run_pb2.ForkRunRequest(name=begun.name, step="put"))
+    await until(client, forked.name, run_pb2.RUN_STATE_WAITING)
+    for run in (begun, forked):
+        step = (await steps(anna, run.name))["ask"]
+        with pytest.raises(HardpointError) as own:
+            await anna.runs.ApproveStep(run_pb2.ApproveStepRequest(step=step.name, digest=step.digest))
+        assert own.value.reason == "OWN_APPROVAL"
 
 
 async def test_what_was_approved_is_not_done_again_by_a_fork_of_it(

@@ -105,7 +105,7 @@ class Workflow:
         self.check_alive()
         step.check_decision(decision, digest)
         four_eyes = step_at(self.release.plan, step.step).get("by") == SOMEBODY_ELSE or step.four_eyes
-        if four_eyes and decision.verdict is Verdict.APPROVE and decision.subject in (self.run.subject, *self.starters):
+        if four_eyes and decision.verdict is Verdict.APPROVE and decision.subject in self.all_starters:
             raise PermissionDenied(
                 "who started a run does not approve its steps",
                 reason="OWN_APPROVAL",
@@ -117,6 +117,11 @@ class Workflow:
     def name(self) -> RunName:
         """Its run's name."""
         return self.run.name
+
+    @property
+    def all_starters(self) -> tuple[str, ...]:
+        """Who counts as having started it: who did, whom that was for, and `starters`."""
+        return tuple(dict.fromkeys((self.run.subject, self.run.user, *self.starters)))
 
     @property
     def turn(self) -> Turn:

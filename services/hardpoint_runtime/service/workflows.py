@@ -259,7 +259,7 @@ class Workflows:
                 },
                 carrier=inject(),
                 context=workflow.context,
-                starters=(workflow.run.subject, *workflow.starters),
+                starters=workflow.all_starters,
             )
             await tx.workflows.add(forked)
             await tx.audit("run.fork", run.name, forked=name, step=step_id)
