@@ -17,7 +17,7 @@ from runtime.conftest import AGENT, ATTACHMENT, TOOL, Client, Dial, Fakes
 from runtime.factories import API_KEY, action, release
 from runtime.test_calls import watched
 from runtime.test_events import walking
-from runtime.triggers import create, settled, slack_event
+from runtime.triggers import create, history, settled, slack_event
 
 SETTINGS = "orgs/acme/settings/weather"
 __all__ = ["walking"]
@@ -117,6 +117,25 @@ async def test_a_trigger_runs_as_who_made_it_until_somebody_changes_it(
     await deliver(made, slack_event(event_id="Ev2"))
     await settled(connected, "DELIVERED", "DELIVERED")
     assert [execution.user for execution in fakes.executor.executions] == ["anna", "bob"]
+    assert lent(fakes) == {"anna": {"anna"}, "bob": {"bob"}}
+
+
+async def test_who_has_an_event_run_with_another_release_uses_accounts_of_their_own(
+    connected: Client, server: Any, dial: Dial, fakes: Fakes, deliver: Callable[..., Any], clock: Any
+) -> None:
+    made = await create(dial(server, role="operator", subject="anna"))
+    await deliver(made, slack_event())
+    await settled(connected, "DELIVERED")
+    (past,) = await history(connected)
+    newer = release(version="2.0.0", requirements=(API_KEY,))
+    fakes.registry.add(newer)
+    bob = dial(server, role="operator", subject="bob")
+    for named in ("", str(newer.name)):
+        clock.move(seconds=1)
+        await bob.triggers.ReplayDelivery(trigger_pb2.ReplayDeliveryRequest(name=past.name, release=named))
+    await settled(connected, "DELIVERED", "DELIVERED", "DELIVERED")
+    who = {str(one.release.name).rpartition("/")[2]: one.user for one in fakes.executor.executions}
+    assert (who, len(fakes.executor.executions)) == ({"1.0.0": "anna", "2.0.0": "bob"}, 3)
     assert lent(fakes) == {"anna": {"anna"}, "bob": {"bob"}}
 
 

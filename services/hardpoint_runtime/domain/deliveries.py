@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl
 
+from hardpoint_kit.caller import Caller
 from hardpoint_kit.documents import read_json, too_many
 from hardpoint_kit.errors import (
     Conflict,
@@ -161,6 +162,10 @@ class Delivery:
             return replace(self, state=DeliveryState.ACCEPTED, due_at=at)
         message = "the process ended while the action ran: it may have taken effect; look, then replay it or not"
         return replace(self, state=DeliveryState.DEAD, reason="OUTCOME_UNKNOWN", message=message)
+
+    def caller(self, trigger: Trigger) -> Caller:
+        """Who asks for its run: the trigger, for who made it; what somebody else chose to run is for them alone."""
+        return replace(trigger.caller, on_behalf_of=self.replayed_by) if self.release else trigger.caller
 
     @property
     def key(self) -> str:

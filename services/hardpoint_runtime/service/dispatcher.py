@@ -127,9 +127,9 @@ class Dispatcher:
     async def _attempted(self, trigger: Trigger, delivery: Delivery, run: RunName) -> Delivery:
         repeatable = False
         release = ReleaseName.parse(delivery.release) if delivery.release else None
-        agent = trigger.name.agent_name
+        agent, who = trigger.name.agent_name, delivery.caller(trigger)
         try:
-            with acting_as(trigger.caller):
+            with acting_as(who):
                 offer = await self._calls.offered(agent, trigger.action, release)
                 repeatable = _repeatable(offer)
                 variables = delivery.variables(trigger)
@@ -137,7 +137,7 @@ class Dispatcher:
                 if _goes_on(offer):
                     return await self._begun(trigger, delivery, offer, offer.input.admit(offer.name, value), variables)
                 occasion = Occasion(run, delivery.key, delivery.depth)
-                await self._calls.call_for(trigger.caller, agent, offer, value, occasion)
+                await self._calls.call_for(who, agent, offer, value, occasion)
         except HardpointError as error:
             return delivery.failed(error, repeatable, self._clock.now())
         return delivery.delivered(run)
@@ -154,7 +154,7 @@ class Dispatcher:
         about = {**variables["trigger"], **_brought(variables["event"])}
         starters = (*trigger.authors, *filter(None, [delivery.replayed_by]))
         agent = trigger.name.agent_name
-        who, depth = trigger.caller, delivery.depth
+        who, depth = delivery.caller(trigger), delivery.depth
         workflow = await self._workflows.prepare(who, agent, offer, value, about, starters=starters, depth=depth)
         delivered = delivery.delivered(workflow.name)
         async with self._store.transaction(trigger.caller) as tx:
