@@ -17,17 +17,20 @@ from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.database import Database
 from hardpoint_kit.documents import from_value, to_struct, to_value
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, ResourceExhausted, Unavailable
-from hardpoint_kit.names import ReleaseName
+from hardpoint_kit.names import ReleaseName, RunName
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.context import CallContext
 from hardpoint_runtime.domain.executions import Ended, Execution, Ticket
 from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
+from hardpoint_runtime.domain.workflows import Decision, StepRun
 from hardpoint_runtime.server import Options, assemble
 from hardpoint_runtime.service import steps as stepping
+from hardpoint_runtime.service import walker as walking
+from hardpoint_runtime.service.stretch import Way
 from hardpoint_runtime.service.workflows import MOST_EARLY_EVENTS
-from hardpoint_runtime.store.events import forget_events
+from hardpoint_runtime.store.events import EarlyEvents, forget_events
 from hardpoint_runtime.store.workflows import forget_contents
 from runtime.conftest import AGENT, Client, Dial, Fakes, Query
 from runtime.fakes import succeed
@@ -253,6 +256,25 @@ async def test_events_and_waits(client: Client, fakes: Fakes, shop: Shop) -> Non
     assert await output(client, await until(client, run.name)) == "card"
 
 
+async def test_each_time_that_steps_wait_for_comes_once(
+    client: Client, fakes: Fakes, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has all others look again, and those that look too soon wait for the same time as before."""
+    wake, wakes = Way.wake, []
+
+    def woken(way: Way) -> None:
+        wakes.append(way)
+        wake(way)
+
+    monkeypatch.setattr(Way, "wake", woken)
+    times = [0.01 * number for number in range(20)]
+    waits = {"id": "pause", "does": "wait", "action": "", "input": "${item}", "for_each": "input.times"}
+    await install(client, fakes, workflow(waits))
+    run = await start(client, times=times)
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert len(wakes) <= len(times)
+
+
 async def test_an_event_that_comes_early_is_kept_for_its_step(client: Client, fakes: Fakes, shop: Shop) -> None:
     """The first of a name for the first step; and no more than a run can use."""
     held = asyncio.Event()
@@ -291,6 +313,71 @@ async def test_an_event_that_comes_early_is_kept_for_its_step(client: Client, fa
     with pytest.raises(Conflict) as over:
         await send("paid")
     assert over.value.reason == "RUN_ENDED"
+
+
+@pytest.mark.parametrize("meanwhile", ["the database goes away", "another one comes"])
+async def test_an_event_that_came_early_is_not_lost(
+    client: Client, fakes: Fakes, shop: Shop, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """Between the writing of a step that waits and the look for what came before anything may happen."""
+    held, look = asyncio.Event(), Way.came_early
+
+    async def hold(execution: Execution) -> Ended:
+        await held.wait()
+        return await succeed(execution)
+
+    async def send(payload: str) -> None:
+        request = run_pb2.SendEventRequest(run=run.name, event="paid")
+        request.payload.string_value = payload
+        await client.runs.SendEvent(request)
+
+    async def came_early(way: Way, row: StepRun) -> StepRun:
+        if not happened:
+            happened.append(meanwhile)
+            await send("second")
+            if meanwhile == "the database goes away":
+                raise Unavailable("the database went away")
+        return await look(way, row)
+
+    happened: list[str] = []
+    monkeypatch.setattr(Way, "came_early", came_early)
+    monkeypatch.setattr(walking, "AGAIN_SECONDS", 0.0)
+    shop.answers["look"] = [hold]
+    event = {"does": "event", "action": "", "input": "paid"}
+    first, then = {"id": "one", **event, "after": after("look")}, {"id": "two", **event, "after": after("one")}
+    await install(client, fakes, workflow({"id": "look"}, first, then, output="${[steps.one, steps.two]}"))
+    run = await start(client)
+    await send("first")
+    held.set()
+    assert await output(client, await until(client, run.name)) == ["first", "second"]
+
+
+async def test_a_step_is_looked_at_again_by_who_goes_on(
+    client: Client, fakes: Fakes, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote that a step waits may die before it looks for the event that came early."""
+    taken, failures = EarlyEvents.take, [Unavailable("the database went away")]
+
+    async def take(self: EarlyEvents, run: RunName, event: str) -> Decision | None:
+        if failures:
+            raise failures.pop()
+        return await taken(self, run, event)
+
+    monkeypatch.setattr(EarlyEvents, "take", take)
+    monkeypatch.setattr(walking, "AGAIN_SECONDS", 0.0)
+    held = asyncio.Event()
+
+    async def hold(execution: Execution) -> Ended:
+        await held.wait()
+        return await succeed(execution)
+
+    shop.answers["look"] = [hold]
+    event = {"id": "one", "does": "event", "action": "", "input": "paid", "after": after("look")}
+    await install(client, fakes, workflow({"id": "look"}, event))
+    run = await start(client)
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="paid"))
+    held.set()
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_SUCCEEDED
 
 
 async def test_a_run_that_never_waits_for_events_is_sent_none(

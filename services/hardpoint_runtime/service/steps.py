@@ -90,8 +90,8 @@ class Stepper:
                     return self._failed(row, ActionFailed(wrong, reason="TYPE_MISMATCH"))
             waits = _ASKS.get(step.does, Waits.TIME)
             row = await way.pages.put(replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due))
-            if waits is Waits.EVENT:
-                row = await way.came_early(row)
+        if row.waits is Waits.EVENT and row.decision is None:
+            row = await way.came_early(row)
         decision = row.decision
         if decision is not None:
             if decision.verdict is Verdict.APPROVE:

@@ -58,9 +58,10 @@ class Way:
         self._due: datetime | None = None
         self._wakes = 0
         self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._alarms: list[asyncio.TimerHandle] = []
+        self._alarms: dict[datetime, asyncio.TimerHandle] = {}
         self._done: list[_Done] = []
         self._optional: tuple[str, ...] = ()
+        self._looked: set[str] = set()
 
     async def walk(self) -> None:
         """Go on until the run has ended or waits."""
@@ -77,7 +78,7 @@ class Way:
                     task.cancel()
                 await asyncio.gather(walking, listening, return_exceptions=True)
                 await self.pages.close()
-                for alarm in self._alarms:
+                for alarm in self._alarms.values():
                     alarm.cancel()
 
     def wake(self) -> None:
@@ -90,8 +91,14 @@ class Way:
     def wake_at(self, due: datetime) -> None:
         """Have them look again then; the stretch may be over before."""
         self._due = min(self._due or due, due)
-        seconds = (due - self.means.clock.now()).total_seconds()
-        self._alarms.append(asyncio.get_running_loop().call_later(min(max(seconds, 0.0), 3600.0), self.wake))
+        if due not in self._alarms:  # a step that looks too soon asks for the same again
+            seconds = (due - self.means.clock.now()).total_seconds()
+            loop = asyncio.get_running_loop()
+            self._alarms[due] = loop.call_later(min(max(seconds, 0.0), 3600.0), self._ring, due)
+
+    def _ring(self, due: datetime) -> None:
+        del self._alarms[due]
+        self.wake()
 
     @property
     def rows(self) -> dict[str, StepRun]:
@@ -107,14 +114,23 @@ class Way:
             return None
 
     async def came_early(self, row: StepRun) -> StepRun:
-        """A step that waits for an event, with the decision that is one which came before; raises Replaced."""
+        """A step that waits for an event, with the decision that is one which came before; raises Replaced.
+
+        Each stretch looks once: what comes later finds the step waiting, and whoever was to look may have died.
+        """
+        row = self.rows[row.step]  # which somebody may have decided about by now
+        if row.decision is not None or row.step in self._looked:
+            return row
         async with self.means.store.transaction(self.means.caller(self.workflow)) as tx:
             if await tx.workflows.lock(self.workflow.turn) is None:
                 raise Replaced
-            decision = await tx.early_events.take(row.run, str(row.shown))
+            changed = await tx.workflows.steps(row.run, row.sequence)
+            decision = next((one.decision for one in changed if one.step == row.step), None)
             if decision is None:
-                return row
-            await tx.workflows.decide(row, decision)
+                decision = await tx.early_events.take(row.run, str(row.shown))
+                if decision is not None:
+                    await tx.workflows.decide(row, decision)
+        self._looked.add(row.step)
         return replace(row, decision=decision)
 
     async def check(self) -> None:

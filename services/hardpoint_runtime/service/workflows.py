@@ -334,7 +334,10 @@ class Workflows:
     async def _sent(self, tx: Transaction, workflow: Workflow, event: str, decision: Decision) -> Run:
         for step in await tx.workflows.steps(workflow.name):
             if step.waits is Waits.EVENT and step.shown == event and step.decision is None:
-                return await self._decided(tx, workflow, step, decision)
+                first = await tx.early_events.take(workflow.name, event)
+                if first is not None:  # whoever walks the run has not looked yet
+                    await tx.early_events.keep(workflow.name, event, decision, self._clock.now(), MOST_EARLY_EVENTS)
+                return await self._decided(tx, workflow, step, first or decision)
         if not _awaits_events(Plan.model_validate(workflow.release.plan).steps):
             raise Conflict(
                 f"no step of run {workflow.name} waits for an event",
