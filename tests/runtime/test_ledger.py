@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import Unavailable
 from hardpoint_kit.names import InstallationName, ReleaseName, RunName
@@ -19,7 +20,11 @@ from hardpoint_runtime.domain.runs import CountedFor, Failure, Inner, Run, RunSt
 from hardpoint_runtime.domain.workflows import StepRun, Workflow
 from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service import ledger as ledgers
+from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.ledger import Ledger, Pages, Replaced
+from hardpoint_runtime.service.means import Means
+from hardpoint_runtime.service.stretch import Way
+from hardpoint_runtime.service.walker import Walker
 from hardpoint_runtime.store import Store
 from hardpoint_runtime.store.steps import Page, StepLog
 from runtime.conftest import Query
@@ -91,6 +96,60 @@ async def test_what_is_written_out_of_turn_changes_nothing(tables: Tables) -> No
     assert await tables.steps(other) == {"put": RunState.RUNNING}
     assert set(await tables.log.write([page(newest, 1, step(stretch, "put", number=1))])) == {stretch.run}
     assert await tables.steps(stretch) == {"put": RunState.RUNNING}
+
+
+async def test_two_walkers_of_one_run_in_one_process_write_apart(tables: Tables) -> None:
+    """A process that was taken for dead may take up again what it walks, while it has not heard of it."""
+    stretch = await tables.add("r1")
+    log = Counting(tables.log)
+    stale, newest = [Pages(log.ledger, await tables.take(stretch), []) for _ in range(2)]
+    puts = [asyncio.create_task(pages.put(step(stretch, place))) for pages, place in ((stale, "a"), (newest, "b"))]
+    await asyncio.wait(puts, timeout=0)
+    async with walking(log):
+        ended = await asyncio.gather(*puts, return_exceptions=True)
+    assert isinstance(ended[0], Replaced)
+    assert await tables.steps(stretch) == {"b": RunState.RUNNING}
+
+
+async def test_after_a_page_that_was_not_written_comes_no_other(tables: Tables) -> None:
+    """Else what a step made of another one's output would stand there without it."""
+    stretch, other = await tables.add("r1"), await tables.add("r2")
+    log = Counting(tables.log)
+    async with walking(log):
+        pages, beside = [Pages(log.ledger, await tables.take(one), []) for one in (stretch, other)]
+        with pytest.raises(Exception, match="NUL"):
+            await pages.put(step(stretch, "put", action="\0"))
+        pages.note(step(stretch, "mail"))
+        with pytest.raises(Exception, match="NUL"):
+            await pages.settle()
+        await beside.put(step(other, "put"))
+        assert await tables.steps(stretch) == {}
+        await pages.close()
+
+
+async def test_who_fails_by_a_defect_ends_no_run_that_is_another_s_by_now(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretch = await tables.add("r1")
+    others: list[Workflow] = []
+
+    async def walk(_way: Way) -> None:
+        if not others:
+            others.append(await tables.take(stretch))
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Way, "walk", walk)
+    nothing: Any = None
+    means = Means(tables.store, nothing, nothing, nothing, nothing, Changes(), SystemClock(), "w1")
+
+    async def state() -> RunState:
+        async with tables.store.transaction(SYSTEM("acme")) as tx:
+            return (await tx.workflows.get(stretch.run)).run.state
+
+    await Walker(means).walk(stretch)
+    assert await state() is RunState.RUNNING
+    await Walker(means).walk(stretch)
+    assert await state() is RunState.FAILED
 
 
 async def test_what_is_written_again_is_written_once(tables: Tables, query: Query) -> None:

@@ -61,17 +61,28 @@ class Ledger:
     async def _write_forever(self) -> None:
         while True:
             await self._news.wait()
-            taken = [*self._waiting][:LARGEST_BATCH]
-            for one in taken:
-                del self._waiting[one]
+            taken = self._next()
             if not self._waiting:
                 self._news.clear()
+            if not taken:
+                continue
             try:
                 await self._write([(one, one.take()) for one in taken])
             except Exception as error:
                 _log.exception("steps are not written")  # a defect, which must not end the writing
                 for one in taken:
                     one.break_off(error)
+
+    def _next(self) -> list["Pages"]:
+        """Take what is written next. Of each run one page, since one statement cannot tell two walkers of it apart."""
+        taken: dict[RunName, Pages] = {}
+        for one in [*self._waiting]:
+            if one.failed:
+                del self._waiting[one]
+            elif one.run not in taken and len(taken) < LARGEST_BATCH:
+                taken[one.run] = one
+                del self._waiting[one]
+        return [*taken.values()]
 
     async def _write(self, taken: Sequence[tuple["Pages", Page]]) -> None:
         try:
@@ -126,6 +137,16 @@ class Pages:
         self._later: asyncio.TimerHandle | None = None
         self._gathering: asyncio.Future[None] = loop.create_future()
         self._flying: asyncio.Future[None] | None = None
+
+    @property
+    def run(self) -> RunName:
+        """Whose pages these are."""
+        return self._turn.run
+
+    @property
+    def failed(self) -> bool:
+        """Whether a page was not written: then no later one is, which would stand for what is not there."""
+        return self.broken.done() and not self.broken.cancelled()
 
     def note(self, row: StepRun) -> StepRun:
         """Have a row written with the next one."""
@@ -185,12 +206,13 @@ class Pages:
         if sequence is None:
             self.break_off(Replaced())
             return
-        if sequence == self.sequence + 1:
+        least = self.sequence + 1  # of a page that was written twice, what came after it may have been answered
+        if sequence == least:
             self.sequence = sequence
         for row in page.rows:
             # It may have been written again meanwhile, or be decided about.
             if self.rows.get(row.step) is row:
-                self.rows[row.step] = replace(row, sequence=sequence)
+                self.rows[row.step] = replace(row, sequence=least)
         if self._flying is not None:
             self._flying.set_result(None)
             self._flying = None

@@ -13,6 +13,7 @@ from hardpoint_kit.caller import ANY_ORG, SYSTEM, acting_as
 from hardpoint_kit.errors import DeadlineExceeded, NotFound, Unavailable
 from hardpoint_kit.telemetry import extract, tracer
 from hardpoint_runtime.domain.runs import Failure, RunState
+from hardpoint_runtime.domain.workflows import Workflow
 from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service.ledger import Replaced
 from hardpoint_runtime.service.means import Means
@@ -67,6 +68,7 @@ class Walker:
 
     async def _walk(self, stretch: Stretch) -> None:
         while not self._means.draining:
+            workflow = None
             try:
                 async with self._store.transaction(SYSTEM(stretch.run.org)) as tx:
                     workflow = await tx.workflows.take(stretch)
@@ -87,16 +89,17 @@ class Walker:
                 await asyncio.sleep(AGAIN_SECONDS)
             except Exception:
                 _log.exception("a run failed by a defect", run=str(stretch.run))
-                await self._give_up(stretch)
+                await self._give_up(stretch, workflow)
                 return
         # What comes while this process is about to end is left to others.
         await asyncio.sleep(AGAIN_SECONDS)
         await self._continue(stretch)
 
-    async def _give_up(self, stretch: Stretch) -> None:
+    async def _give_up(self, stretch: Stretch, taken: Workflow | None) -> None:
         async with self._store.transaction(SYSTEM(stretch.run.org)) as tx:
             workflow = await tx.workflows.get(stretch.run, lock=True)
-            if workflow.stretch == stretch.number and not workflow.ended:
+            mine = workflow.stretch == stretch.number and (taken is None or workflow.turn == taken.turn)
+            if mine and not workflow.ended:
                 failure = Failure("INTERNAL", "the run could not go on by a defect of ours")
                 await tx.workflows.move(
                     workflow, replace(workflow.run, state=RunState.FAILED, failure=failure), workflow.stretch + 1
