@@ -150,3 +150,30 @@ async def test_a_workflow_that_waits_and_ends_is_told_of(walking: Server, dial: 
 
     await eventually(told)
     assert sorted(shop.asked) == ["look", "look", "mail"]
+
+
+async def test_a_run_that_waits_is_told_of_once_however_often_it_stops(
+    walking: Server, dial: Any, fakes: Fakes, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a question that nobody has answered yet other steps wait for their time, each for itself."""
+    monkeypatch.setattr("hardpoint_runtime.service.stretch.LINGER_SECONDS", 0.0)
+    client = dial(walking)
+    pauses = [{"id": f"pause-{at}", "does": "wait", "input": seconds} for at, seconds in ((1, 0.1), (2, 2.0))]
+    ask = {"id": "ask", "does": "approval", "input": "?"}
+    late = {**ask, "id": "late", "after": [{"step": "pause-2", "port": "done"}]}
+    await install(client, fakes, workflow(ask, late, *pauses))
+    waiting = await on(client, "run.waiting", "waiting", action="shop.look", input={"run": "${event.run.name}"})
+    run = await start(client)
+
+    async def asked(*names: str) -> None:
+        async def holds() -> bool:
+            waits = (await client.runs.GetRun(run_pb2.GetRunRequest(name=run.name))).state == run_pb2.RUN_STATE_WAITING
+            found = await steps(client, run.name)
+            ended = all(found[name].state == run_pb2.RUN_STATE_SUCCEEDED for name in names if name in found)
+            return waits and set(names) <= set(found) and ended and await query("SELECT 1 FROM run_events") == []
+
+        await eventually(holds)
+
+    await asked("pause-1")
+    await asked("pause-1", "pause-2")
+    assert len(await history(client, waiting.name)) == 2, "one for each question"

@@ -25,6 +25,11 @@ from hardpoint_runtime.store.steps import DECISION, RUN_CHANGES, steps_since
 
 _CONTEXT = TypeAdapter(CallContext)
 
+# A run that waits is told of once for what it newly asks, however often it stops on its way meanwhile.
+_CHANGE = """'/' || coalesce((
+        SELECT max(s.sequence) FROM steps s WHERE s.org = r.org AND s.run = r.run AND s.state = 'WAITING'
+            AND s.waits IN ('APPROVAL', 'EVENT', 'DOUBT') AND s.decision IS NULL), r.sequence)"""
+
 _INSERT_RUN = text("""
     INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
         started_at, duration_us, usage, trace_id, subject, on_behalf_of, depth)
@@ -53,7 +58,7 @@ _MOVE = text(f"""
         UPDATE runs SET state = :state, reason = :reason, message = :message, place = :place, fix = :fix,
             facts = CAST(:facts AS jsonb), usage = CAST(:usage AS jsonb), duration_us = :duration_us
         FROM moved, told WHERE runs.org = :org AND runs.run = :run RETURNING runs.*, moved.sequence
-    ), events AS ({TELL.format(runs="changed", number="'/' || r.sequence")})
+    ), events AS ({TELL.format(runs="changed", number=_CHANGE)})
     SELECT true FROM changed
 """)  # noqa: S608 - no value is in it
 _TAKE = text("""
