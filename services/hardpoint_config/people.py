@@ -100,6 +100,7 @@ class People:
                 raise
             lost = True
         if found is not None and not lost:
+            self._links.pop((name, user), None)  # who followed it cannot do so again
             return found
         async with self._store.transaction(name.org) as tx:
             template, _ = await existing(tx, name)

@@ -89,8 +89,12 @@ async def test_each_call_has_the_token_of_whom_it_is_for(parties: Parties, as_su
     answer = await parties.consent(error.metadata["link"])
     await refused(complete_own(bob, **answer), "SIGN_IN_INVALID")
     await refused(parties.complete(**answer), "SIGN_IN_INVALID")
-    await complete_own(as_subject("eve"), **answer)
+    eve = as_subject("eve")
+    await complete_own(eve, **answer)
     assert await token_for(parties.runtime, "eve") == parties.provider.access_tokens[-1]
+    await eve.DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=CONNECTION))
+    error = await refused(lease_for(parties.runtime, "eve"), "CONNECTION_NEEDS_REAUTH")
+    await complete_own(eve, **await parties.consent(error.metadata["link"]))
     assert await token_for(parties.runtime, "bob") == tokens["bob"]
 
 
