@@ -165,6 +165,8 @@ async def test_without_the_permission_or_the_right_password_there_is_nothing(cli
         f"https://ada:{PASSWORD}#x@{HOST}/",
         f"https://ada:{PASSWORD}/x@{HOST}/",
         "nothing",
+        f"https://ada:{PASSWORD}\uff1ax@{HOST}/",
+        f"https://ada:[{PASSWORD}]@{HOST}/",
     ],
 )
 async def test_a_setting_that_is_no_place_for_calendars_is_said_without_being_repeated(

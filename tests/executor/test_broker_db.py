@@ -186,6 +186,7 @@ async def test_what_the_database_says_is_told_apart(org) -> None:
         ("postgresql://u:canary-pw@localhost/x", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com:99999/x", DenialCode.SETTING_INVALID),
         ("postgresql://u@corp:canary-pw/x@db.example.com/x", DenialCode.SETTING_INVALID),
+        ("postgresql://u:canary-pw\uff1ax@db.example.com/x", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?sslmode=prefer", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?host=10.0.0.1", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?options=-crole%3Dx", DenialCode.SETTING_INVALID),

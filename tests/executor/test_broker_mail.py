@@ -224,6 +224,7 @@ async def test_of_files_that_are_too_much_for_a_mail_no_more_is_fetched_than_tel
         (f"smtp://ada:{PASSWORD}@mail.example.com:99999", DenialCode.SETTING_INVALID),
         (f"smtp://ada:{PASSWORD}@mail.example.com/x", DenialCode.SETTING_INVALID),
         (f"smtp://ada:{PASSWORD}#x@mail.example.com", DenialCode.SETTING_INVALID),
+        (f"smtp://ada:{PASSWORD}\uff1ax@mail.example.com", DenialCode.SETTING_INVALID),
         (f"smtp://ada:{PASSWORD}@nowhere.example.com", DenialCode.UPSTREAM_UNREACHABLE),
         (f"smtp://ada:{PASSWORD}wrong@mail.example.com", DenialCode.LOGIN_REFUSED),
         ("smtp://mail.example.com", DenialCode.MAIL_REFUSED),

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from opentelemetry import trace
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.http import Answer, HttpClient
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
-from hardpoint_executor.broker.policy import Target, parse_url, service_of
+from hardpoint_executor.broker.policy import Target, parse_url, parts_of, service_of
 from hardpoint_executor.broker.scrub import Unfit
 
 URL: Final = "CALDAV_URL"
@@ -51,7 +51,7 @@ class Server:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Read a URL; raises ValueError saying what is wrong with it, without repeating it."""
-        parts = urlsplit(url.strip())
+        parts = parts_of(url)
         if parts.scheme != "https":
             raise ValueError("it does not begin with https://")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")

@@ -18,7 +18,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import aiosmtplib
 from opentelemetry import trace
@@ -28,7 +28,7 @@ from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.mailbox import Mailbox
 from hardpoint_executor.broker.means import Means, invalid, text_of
-from hardpoint_executor.broker.policy import service_of
+from hardpoint_executor.broker.policy import parts_of, service_of
 from hardpoint_executor.broker.relay import Relay
 from hardpoint_executor.broker.stored import READ, StoredFiles
 
@@ -65,7 +65,7 @@ class Server:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Read a URL; raises ValueError saying what is wrong with it, without repeating it."""
-        parts = urlsplit(url.strip())
+        parts = parts_of(url)
         if parts.scheme not in ("smtp", "smtps"):
             raise ValueError("it does not begin with smtp:// or smtps://")
         if not parts.hostname:

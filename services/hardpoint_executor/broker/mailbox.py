@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from opentelemetry import trace
 
@@ -22,7 +22,7 @@ from hardpoint_executor.broker.files import MOST_READ, count_of
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.imap import Answer, Imap, ImapError, Refused, TooLarge, Value, folder_name
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
-from hardpoint_executor.broker.policy import service_of
+from hardpoint_executor.broker.policy import parts_of, service_of
 from hardpoint_executor.broker.scrub import Unfit
 
 URL: Final = "IMAP_URL"
@@ -53,7 +53,7 @@ class Server:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Read a URL; raises ValueError saying what is wrong with it, without repeating it."""
-        parts = urlsplit(url.strip())
+        parts = parts_of(url)
         if parts.scheme not in ("imap", "imaps"):
             raise ValueError("it does not begin with imap:// or imaps://")
         if parts.query or parts.fragment or parts.path.strip("/"):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urlsplit
 
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -163,6 +163,15 @@ def parse_url(url: str) -> Target:
         _refuse_url(f"the port of {host} is not a number from 1 to 65535", "leave the port out, or correct it")
     path = match["path"] or "/"
     return Target(scheme, host, int(port) if colon else PORTS[scheme], path + (match["query"] or ""))
+
+
+def parts_of(url: str) -> SplitResult:
+    """A URL that is a secret, in its parts; raises ValueError in words of our own, since the library's repeat it."""
+    try:
+        return urlsplit(url.strip())
+    except ValueError:
+        fix = "in a user or a password percent-encode all but letters and digits of ASCII, such as [ as %5B"
+        raise ValueError(f"it cannot be read; {fix}") from None
 
 
 def service_of(parts: SplitResult, port: int) -> Target:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import psycopg
 from psycopg import generators, waiting
@@ -19,7 +19,7 @@ from psycopg.pq.abc import PGresult
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.dial import GuardedDialler
-from hardpoint_executor.broker.policy import service_of
+from hardpoint_executor.broker.policy import parts_of, service_of
 from hardpoint_executor.broker.relay import Relay
 
 GREETING_BYTES: Final = 64 * 1024
@@ -57,7 +57,7 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Read a URL; raises ValueError saying what is wrong with it, without repeating it."""
-        parts = urlsplit(url.strip())
+        parts = parts_of(url)
         if parts.scheme not in ("postgres", "postgresql"):
             raise ValueError("it does not begin with postgresql://")
         if not parts.hostname or not parts.username:
