@@ -108,6 +108,7 @@ async def test_an_event_is_written_once_changed_by_who_has_seen_it_and_removed(c
         "//evil.example.com/ada/",
         "https://evil.example.com/ada/",
         "/ada/\ud800",
+        "%2Fada/work/",
     ],
 )
 async def test_no_path_leads_out_of_the_calendars(client: HttpClient, path: str) -> None:

@@ -31,7 +31,7 @@ METHODS: Final = {
     "delete": frozenset({200, 204}),
 }
 """What the service does, and the answers by which a server says that it did."""
-_WRITES: Final = frozenset({"put", "delete"})
+_READS: Final = frozenset({"propfind", "report", "get"})
 _ETAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{1,200}"')
 _MISLEADING: Final = re.compile(r"[\x00-\x1f\x7f\\?#]|//|(?:^|/)\.{1,2}(?:[/;]|$)")
 _DECODED: Final = 3
@@ -72,7 +72,8 @@ class Server:
     def target(self, path: str) -> Target:
         """The place of a path that the server gave, which is the home where it is empty; raises BrokerDenied."""
         path = path or self.home
-        if _misleads(path) or not unquote(path).startswith(unquote(self.home)):
+        below = path.startswith("/") and unquote(path).startswith(unquote(self.home))
+        if not below or _misleads(path):
             raise BrokerDenied(
                 DenialCode.URL_REFUSED, f"the path is not below that of {URL}", "use a path as the server gives it"
             )
@@ -105,7 +106,7 @@ class Calendar:
         headers = {"authorization": server.authorization} | _headers(method, arguments)
         body = self._body(method, arguments)
         means.spend_call()
-        if method in _WRITES and not await self._admitted(server, target, method, headers, body):
+        if method not in _READS and not await self._admitted(server, target, method, headers, body):
             return {"text": "", "etag": ""}
         means.usage.permissions.add(PERMISSION)
         trace.get_current_span().set_attributes({"server.address": server.host, "server.port": server.port})
