@@ -55,6 +55,14 @@ async def test_a_secret_in_pieces_does_not_leave() -> None:
     assert any("withheld" in line for line in lines)
 
 
+async def test_a_secret_is_not_cut_in_two_by_what_shortens_a_text() -> None:
+    outlet = await answered()
+    for before in range(280, 300):
+        said = outlet.said("x" * before + SECRET)
+        assert len(said) <= 300
+        assert SECRET[:4] not in said
+
+
 async def test_before_the_first_answer_nothing_is_looked_for() -> None:
     outlet = Outlet(WATCHED)
     assert await outlet.output(SECRET) == SECRET

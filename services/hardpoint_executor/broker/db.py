@@ -272,8 +272,8 @@ class Database:
                 setting=key,
             )
         diagnosis = getattr(error, "diag", None)
-        said = self._means.outlet.said(str((diagnosis and diagnosis.message_primary) or "")[:300])
-        named = self._means.outlet.said(str((diagnosis and diagnosis.constraint_name) or "")[:_MOST_NAME])
+        said = self._means.outlet.said(str((diagnosis and diagnosis.message_primary) or ""))
+        named = self._means.outlet.said(str((diagnosis and diagnosis.constraint_name) or ""))[:_MOST_NAME]
         facts = {"sqlstate": state or "", **({"constraint": named} if named else {})}
         return Quoting(
             DenialCode.STATEMENT_FAILED, f"the database refused the statement: {said}", "correct it", **facts

@@ -254,7 +254,7 @@ class Mail:
         await client.data(data)
 
     def _said(self, error: aiosmtplib.SMTPResponseException) -> str:
-        return self._means.outlet.said(f"{error.code} {error.message}"[:300])
+        return self._means.outlet.said(f"{error.code} {error.message}")
 
     @contextmanager
     def _denials(self) -> Iterator[None]:

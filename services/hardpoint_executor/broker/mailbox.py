@@ -165,7 +165,7 @@ class Mailbox:
                     raise ImapError
                 yield imap, validity[1], int(count[1])
             except Refused as refused:
-                said = means.outlet.said(str(refused)[:300])
+                said = means.outlet.said(str(refused))
                 raise Quoting(
                     DenialCode.UPSTREAM_ERROR, f"the mail server refused to look: {said}", "ask for something else"
                 ) from None
