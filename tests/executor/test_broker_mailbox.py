@@ -95,6 +95,10 @@ async def test_mails_are_found_the_newest_first_read_whole_and_stay_unseen() -> 
         assert (first["size"], large["size"]) == (len(whole), len(whole))
         assert (mine.usage.calls, mine.usage.permissions) == (1, {"integration.email"})
         assert mine.usage.bytes_received > 700_000
+        mine = maker()
+        both = (mine.ask("email", "fetch", {"message": large["message"]}) for _ in range(2))
+        assert await asyncio.gather(*both) == [first, first]
+        assert mine.usage.calls == 1
         assert (await maker().ask("email", "search", {}))["messages"][0]["seen"] is False
 
 

@@ -4,6 +4,7 @@ A mail comes into the jail as the bytes that it is: what strangers wrote is take
 held for as long as the execution goes on, so that a large one crosses in several answers.
 """
 
+import asyncio
 import base64
 import re
 import ssl
@@ -73,6 +74,8 @@ class Mailbox:
         self._dialler = http.dialler
         self._tls = http.tls
         self._held: tuple[tuple[str, str], bytes] | None = None
+        self._turn = asyncio.Lock()
+        """Mails come one after the other: each may be large, and looking through it takes several times its size."""
 
     async def ask(self, method: str, arguments: Mapping[str, Any]) -> Any:
         """Answer with a JSON value; raises BrokerDenied."""
@@ -119,9 +122,17 @@ class Mailbox:
             raise invalid("message names no mail", "pass `message` as a search gave it")
         offset = count_of(arguments, "offset", 0)
         key = (folder, message)
-        if self._held is None or self._held[0] != key:
-            self._held = (key, await self._clean(await self._whole(folder, named[1], named[2])))
-        content = self._held[1]
+        async with self._means.within(
+            self._means.limits.mail_seconds, f"the mail server of {URL}", "fetch fewer at once"
+        ):
+            await self._turn.acquire()
+        try:
+            if self._held is None or self._held[0] != key:
+                self._held = None
+                self._held = (key, await self._clean(await self._whole(folder, named[1], named[2])))
+            content = self._held[1]
+        finally:
+            self._turn.release()
         part = content[offset : offset + MOST_READ]
         return {"data": base64.b64encode(part).decode(), "size": len(content)}
 
