@@ -80,8 +80,9 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the other side has not ended it."""
-        return not (self._reader.at_eof() or self._writer.is_closing())
+        """Whether the other side has not ended it, nor says what it was not asked: that would be the next answer."""
+        said = self._reader._buffer  # type: ignore[attr-defined]  # what waits can be looked at nowhere else
+        return not (said or self._reader.at_eof() or self._writer.is_closing())
 
     def close(self) -> None:
         """End it, without waiting for a peer that is slow to agree."""

@@ -18,10 +18,12 @@ OK = b"HTTP/1.1 200 OK\r\n"
 class Wire:
     """What a server reads, and the answer that it writes piece by piece."""
 
-    def __init__(self, pieces: Sequence[bytes], end: bool) -> None:
+    def __init__(self, pieces: Sequence[bytes], end: bool, then: bytes) -> None:
         self.sent = b""
+        self.goes_on = asyncio.Event()
         self._pieces = pieces
         self._end = end
+        self._then = then
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.sent = await reader.readuntil(b"\r\n\r\n")
@@ -32,6 +34,9 @@ class Wire:
                 await asyncio.sleep(0)  # so that pieces may arrive as such
             if self._end:
                 writer.write_eof()
+            if self._then:
+                await self.goes_on.wait()
+                writer.write(self._then)
             await reader.read()
         except ConnectionError:
             pass  # the client has read enough
@@ -40,8 +45,11 @@ class Wire:
 
 
 @asynccontextmanager
-async def connected(pieces: Sequence[bytes], *, end: bool = False) -> AsyncIterator[tuple[Connection, Wire]]:
-    wire = Wire(pieces, end)
+async def connected(
+    pieces: Sequence[bytes], *, end: bool = False, then: bytes = b""
+) -> AsyncIterator[tuple[Connection, Wire]]:
+    """`then` is said when nobody asks, as soon as `wire.goes_on`."""
+    wire = Wire(pieces, end, then)
     async with asyncio.timeout(SECONDS), await asyncio.start_server(wire.serve, "127.0.0.1", 0) as server:
         connection = Connection(*await asyncio.open_connection(*server.sockets[0].getsockname()[:2]))
         try:
@@ -90,6 +98,15 @@ def test_pieces_change_nothing_of_an_answer(kind: str, cuts: list[int]) -> None:
             return (await read(connection))[:2]
 
     assert asyncio.run(in_pieces()) == (status, body)
+
+
+async def test_what_comes_unasked_is_not_taken_for_the_next_answer() -> None:
+    async with connected([WELL["length"][0]], then=OK + b"Content-Length: 3\r\n\r\nold") as (connection, wire):
+        assert await read(connection) == (200, b"hi", True)
+        wire.goes_on.set()
+        while connection.is_open:
+            await asyncio.sleep(0)
+        assert not connection.renew()
 
 
 async def test_without_a_length_the_end_is_the_end_of_the_connection() -> None:
