@@ -21,7 +21,7 @@ from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.broker.tape import Recording, Replaying, Tape
-from hardpoint_manifest.cassette import Cassette, read, write
+from hardpoint_manifest.cassette import Call, Cassette, Refusal, read, write
 
 URL = "https://api.example.com/v1"
 SECRET = "canary-7f3a9c51e2-do-not-sing"
@@ -92,6 +92,14 @@ async def test_what_is_not_on_the_tape_is_refused_and_not_done(
 def test_no_service_is_forgotten() -> None:
     tape = Replaying(Cassette(action="a", input={}, nonce="0" * 32))
     assert {service for service, _, _ in ASKS} == set(broker(tape, call=reaches_nobody)._services)
+
+
+async def test_a_refusal_that_somebody_wrote_is_still_one() -> None:
+    facts = {"self": "x", "code": "x", "message": "x", "fix": "x", "host": "h"}
+    call = Call(service="context", method="get", arguments={}, error=Refusal(code="BUDGET", facts=facts))
+    with pytest.raises(BrokerDenied) as denied:
+        await broker(Replaying(Cassette(action="a", input={}, nonce="0" * 32, calls=(call,)))).ask("context", "get", {})
+    assert (denied.value.code, denied.value.facts) == ("BUDGET", {"host": "h"})
 
 
 @pytest.mark.parametrize("name", sorted(ENCODINGS))

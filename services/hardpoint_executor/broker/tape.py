@@ -150,7 +150,8 @@ RECORD_AGAIN = "if the new call is meant, record again: hardpoint test FILE --re
 
 
 def _facts(error: Refusal) -> dict[str, str]:
-    return {name: fact for name, fact in error.facts.items() if name not in ("code", "message", "fix")}
+    """Less those that are no facts of a refusal: whoever has a cassette may have written any."""
+    return {name: fact for name, fact in error.facts.items() if name not in ("self", "code", "message", "fix")}
 
 
 def _nonce(seed: str, at: str) -> str:
