@@ -14,6 +14,7 @@ from executor.upstream import Seen, Upstream, json_answer
 from hardpoint_executor.domain import Execution, Finished, Limits, Requirement, Sharing
 from hardpoint_executor.jail import JailOptions, Jails
 from hardpoint_executor.service import Executor
+from hardpoint_executor.taping import cassette_of
 from hardpoint_executor.writes import Ledger, Writes
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
@@ -111,6 +112,16 @@ async def test_a_plan_is_made_and_kept_to_in_jails_of_its_own(make: Any, world: 
     assert (await ran(executor, execution)).output["n"] == 1
     planned = replace(execution, writes=Writes(Ledger(dry_run=dry_run)))
     assert [(await ran(executor, planned)).output["n"] for _ in range(2)] == [1, 1]
+
+
+async def test_what_is_recorded_does_not_depend_on_what_a_jail_has_left(make: Any, world: World) -> None:
+    executor = make()
+    execution = world.add("a", python(COUNTS), sharing=GOES_ON)
+    assert (await ran(executor, execution)).output["n"] == 1
+    assert [(await ran(executor, replace(execution, record=True))).output["n"] for _ in range(2)] == [1, 1]
+    taped = await ran(executor, replace(execution, record=True))
+    replay = replace(execution, cassette=cassette_of(taped.cassette))
+    assert [(await ran(executor, replay)).output["n"] for _ in range(2)] == [1, 1]
 
 
 async def test_executions_of_a_run_that_goes_on_share_a_jail(make: Any, jails: Jails, world: World) -> None:

@@ -97,9 +97,11 @@ class Offer:
     def together(self, execution: domain.Execution) -> Together | None:
         """What calls have in common that may share a jail with this one; None where it has one to itself.
 
-        What makes a plan or is held to one does: what it meets must not depend on what was done, or not done, before.
+        What makes a plan or is held to one does, and what is recorded or replayed: what it meets must not depend on
+        what was done, or not done, before.
         """
-        sharing = None if execution.writes.ledger else execution.sharing
+        apart = execution.writes.ledger is not None or execution.record or execution.cassette is not None
+        sharing = None if apart else execution.sharing
         if sharing is None or self.is_strict(execution) or not self.shares(execution.org):
             return None
         return Together(
