@@ -319,6 +319,7 @@ def answering(answer: bytes) -> Bytes:
         pytest.param(sending(frame(8, b"\x03\xe8\xff")), "UPSTREAM_ERROR", id="closing words that are no text"),
         pytest.param(sending(frame(1, b"", fin=False), forever=frame(0, b"", fin=False) * 999), "BUDGET", id="endless"),
         pytest.param(sending(forever=frame(9, b"x" * 100) * 99), "BUDGET", id="pings, not reading the pongs"),
+        pytest.param(sending(frame(9, b"") * 4000), "BUDGET", id="the smallest frames"),
         pytest.param(sending(), "UPSTREAM_TIMEOUT", id="silent"),
     ],
 )

@@ -35,7 +35,7 @@ class BrokerLimits:
     message_bytes: int = 512 * 1024
     """Of one message, either way."""
     socket_bytes: int = 8 * 1024 * 1024
-    """Of all that comes over them: messages, and whatever else a server says."""
+    """Of all that comes over them: messages, and whatever else a server says; each frame counts for some more."""
     calendar_seconds: float = 20.0
     """Of one request to a calendar."""
     files: int = 16

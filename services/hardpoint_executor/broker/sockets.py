@@ -36,6 +36,8 @@ CLOSING_SECONDS: Final = 1.0
 MOST_SUBPROTOCOLS: Final = 16
 _REMEMBERED: Final = 4096
 """Bytes of what came before that are looked at together with a message."""
+_FRAME_BYTES: Final = 64
+"""For which a frame counts besides its own: it takes time, however small it is."""
 _SCHEMES: Final = {"ws": "http", "wss": "https"}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 
@@ -271,9 +273,9 @@ class Sockets:
             raise _spent("websocket_messages", most, "messages over WebSockets", "put more into one message")
         self._messages += 1
 
-    def _count_received(self, size: int) -> None:
+    def _count_received(self, size: int, frames: int) -> None:
         self._means.usage.bytes_received += size
-        self._received += size
+        self._received += size + frames * _FRAME_BYTES
         if self._received > self._means.limits.socket_bytes:
             most = self._means.limits.socket_bytes
             raise _spent("websocket_bytes", most, "bytes over WebSockets", "ask the host for less")

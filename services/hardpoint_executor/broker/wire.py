@@ -22,7 +22,8 @@ from websockets.uri import WebSocketURI
 from hardpoint_executor.broker.policy import Target
 from hardpoint_kit.dial import Streams
 
-_READ_BYTES: Final = 64 * 1024
+_READ_BYTES: Final = 4096
+"""At once, after which others have their turn: two thousand frames fit in, and each takes time."""
 _SILENT: Final = logging.Logger("websockets", logging.CRITICAL)
 """The library would write headers and messages into a log of debugging."""
 
@@ -52,10 +53,10 @@ class Message:
 
 
 class Wire:
-    """A WebSocket. `received` and `sent` are told of bytes as they travel, and may raise."""
+    """A WebSocket. `received` is told of bytes, then of the frames in them, `sent` of bytes; both may raise."""
 
     def __init__(
-        self, streams: Streams, most_bytes: int, received: Callable[[int], None], sent: Callable[[int], None]
+        self, streams: Streams, most_bytes: int, received: Callable[[int, int], None], sent: Callable[[int], None]
     ) -> None:
         self._reader, self._writer = streams
         self._most_bytes = most_bytes
@@ -139,15 +140,17 @@ class Wire:
 
     async def _read(self) -> None:
         """Take what comes next, and answer it where the protocol asks for an answer."""
+        await asyncio.sleep(0)  # what is there already is read without waiting
         data = await self._reader.read(_READ_BYTES)
         if data:
-            self._received(len(data))
+            self._received(len(data), 0)
             self._protocol.receive_data(data)
         else:
             self._protocol.receive_eof()
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                self._take(event)
+        frames = [event for event in self._protocol.events_received() if isinstance(event, Frame)]
+        self._received(0, len(frames))
+        for frame in frames:
+            self._take(frame)
         if data and (wrong := self._protocol.parser_exc) is not None:
             raise Broken(too_large=isinstance(wrong, PayloadTooBig))
         await self._flush()
