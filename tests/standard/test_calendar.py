@@ -158,7 +158,9 @@ async def test_an_invitation_that_makes_no_sense_is_named_and_the_others_are_sho
     bombs = "".join(f'<!ENTITY b{n} "&b{n - 1};&b{n - 1};&b{n - 1};&b{n - 1};">' for n in range(1, 30))
     bomb = f'<?xml version="1.0"?><!-- <a> --><!DOCTYPE x [<!ENTITY b0 "b">{bombs}]><multistatus>&b29;</multistatus>'
     outside = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'
+    hidden = '<?x?><!DOCTYPE x [<!ENTITY z "?><a"><!ENTITY e "E">]><multistatus>&e;</multistatus>'
     said = {"/ada/work/": body, "/ada/bomb/": bomb, "/ada/outside/": outside, "/ada/broken/": "<multistatus>"}
+    said |= {"/ada/hidden/": hidden, "/ada/endless/": "<??>" * 60 + "<!"}
     async with (
         Upstream(lambda seen: answer(said[seen.target].encode(), 207)) as upstream,
         client_of({HOST: upstream}) as client,
@@ -176,7 +178,7 @@ async def test_an_invitation_that_makes_no_sense_is_named_and_the_others_are_sho
         named = [path.removeprefix("/ada/work/").removesuffix(".ics") for path in ran.output["left_out"]]
         assert {"never", "seconds", "nonsense", "backwards", "mixed", "nowhen", "late"} <= set(named)
         assert {*shown, *named} <= {"good", *HOSTILE}
-        for path in ("bomb", "outside", "broken"):
+        for path in ("bomb", "outside", "broken", "hidden", "endless"):
             refused = (await events(f"/ada/{path}/")).error
             assert refused is not None
             assert refused.metadata["name"] == "NotUnderstood", refused

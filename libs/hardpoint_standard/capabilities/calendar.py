@@ -24,7 +24,7 @@ MOST_STEPS, MOST_STEPS_OF_ONE = 1_000_000, 100_000
 """Of the search for the times of all events, and of one; what came every day since 1970 takes 90,000."""
 NAMES = {"d": "DAV:", "c": "urn:ietf:params:xml:ns:caldav"}
 RULE = re.compile(r"[A-Z]+=[A-Z0-9,+-]+(?:;[A-Z]+=[A-Z0-9,+-]+)*")
-BEFORE_ROOT = re.compile(r"\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*)*<[A-Za-z_]", re.DOTALL)
+BEFORE_ROOT = re.compile(r"\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*)*+<[A-Za-z_]", re.DOTALL)
 
 COLLECTIONS = """<propfind xmlns="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav"><prop>
 <displayname/><resourcetype/><c:supported-calendar-component-set/></prop></propfind>"""
