@@ -40,8 +40,9 @@ class Plugin(Protocol):
     ai: Ai
     """The organisation's model."""
     email: Email
-    calendar: Calendar
     """The organisation's mail."""
+    calendar: Calendar
+    """The organisation's calendars."""
 
     async def fetch(
         self,
