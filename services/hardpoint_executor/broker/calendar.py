@@ -196,9 +196,15 @@ def _headers(method: str, arguments: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _misleads(path: str) -> bool:
-    """Whether some server would read another path than it seems: dots, empty segments, escapes of escapes."""
-    for _ in range(_DECODED):
-        path = unquote(path)
+    """Whether some server would read another path than it seems: dots, empty segments, escapes of escapes.
+
+    What is no UTF-8 may be dots to a server that is not strict about it.
+    """
+    try:
+        for _ in range(_DECODED):
+            path = unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return True
     return _MISLEADING.search(path) is not None
 
 
