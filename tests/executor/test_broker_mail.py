@@ -213,6 +213,7 @@ async def test_of_files_that_are_too_much_for_a_mail_no_more_is_fetched_than_tel
         assert (denied.code, denied.facts["limit"]) == (DenialCode.REQUEST_TOO_LARGE, "2000")
         assert [length for _, _, length in kept.opened] == [2001, 501]
         assert post.logins == []
+        assert broker.usage.calls == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ are accepted or nobody gets the mail. Where the execution has an idempotency key
 mail servers that know the first one may drop a second.
 """
 
+import asyncio
 import hashlib
 import re
 import ssl
@@ -96,14 +97,14 @@ class Mail:
         means.permit(PERMISSION, "a mail")
         sender = _address(means.setting(FROM, "a mail"), FROM)
         message, recipients = self._written(arguments, sender)
+        means.spend_call()
         room = means.limits.mail_bytes
         for attachment in _list(arguments, "attachments", MOST_ATTACHMENTS):
             room -= await self._attach(message, attachment, room)
         message["Message-ID"] = self._message_id(sender)
-        data = message.as_bytes(policy=_POLICY)
+        data = await asyncio.to_thread(message.as_bytes, policy=_POLICY)
         if len(data) > means.limits.mail_bytes:
             raise _too_large(means.limits.mail_bytes)
-        means.spend_call()
 
         async def sent() -> dict[str, str]:
             server = self._server()
