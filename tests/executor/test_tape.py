@@ -102,6 +102,20 @@ async def test_a_refusal_that_somebody_wrote_is_still_one() -> None:
     assert (denied.value.code, denied.value.facts) == ("BUDGET", {"host": "h"})
 
 
+async def test_a_cassette_is_spelled_out_once_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = tuple(Call(service="context", method="get", arguments={"n": n}, answer={}) for n in range(9))
+    cassette = Cassette(action="a", input={}, nonce="0" * 32, calls=calls)
+    spelled: list[Call] = []
+    asked: Any = Call.asked
+    monkeypatch.setattr(Call, "asked", property(lambda call: spelled.append(call) or asked.fget(call)))
+    tape = Replaying(cassette)
+    for number in (*range(20, 23), 5, 0):
+        with contextlib.suppress(BrokerDenied):
+            await tape.effect("context", "get", {"n": number}, reaches_nobody)  # type: ignore[arg-type]
+    assert "call 1" in tape.diverged
+    assert len(spelled) == len(calls)
+
+
 @pytest.mark.parametrize("name", sorted(ENCODINGS))
 async def test_no_spelling_of_a_secret_comes_onto_the_tape(name: str) -> None:
     spelt = ENCODINGS[name](SECRET)

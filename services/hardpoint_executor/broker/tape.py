@@ -95,12 +95,13 @@ class Replaying:
     whole: "Replaying | None" = None
     diverged: str = ""
     """How the execution differs from the one that was recorded; empty while it does not."""
-    _left: dict[int, Call] = field(default_factory=dict)
+    _left: dict[int, tuple[str, Call]] = field(default_factory=dict)
+    """By number, with what each asks: spelled out once, since a plugin may ask often, of a cassette of any length."""
     _made: int = 0
 
     def __post_init__(self) -> None:
         if self.whole is None:
-            self._left = dict(enumerate(self.cassette.calls, 1))
+            self._left = {number: (call.asked, call) for number, call in enumerate(self.cassette.calls, 1)}
 
     @property
     def nonce(self) -> str:
@@ -116,10 +117,10 @@ class Replaying:
         book = self.whole or self
         book._made += 1
         wanted = asked(service, method, json.loads(json.dumps(arguments)))
-        number = next((number for number, call in book._of(self.at) if call.asked == wanted), None)
+        number = next((number for number, recorded in book._of(self.at) if recorded == wanted), None)
         if number is None:
             raise book._divergence(self.at, wanted)
-        call = book._left.pop(number)
+        _, call = book._left.pop(number)
         if call.error is not None:
             error = call.error
             raise Quoting(error.code, error.message, error.fix, **_facts(error))
@@ -131,15 +132,15 @@ class Replaying:
     def ended(self) -> str:
         """How the execution differs, now that it is over: what was recorded and never asked for is a difference too."""
         if not self.diverged and self._left:
-            number, call = next(iter(self._left.items()))
-            self.diverged = f"call {number} was recorded and not made: {_shown(call.asked)}{_place(call.at)}"
+            number, (recorded, call) = next(iter(self._left.items()))
+            self.diverged = f"call {number} was recorded and not made: {_shown(recorded)}{_place(call.at)}"
         return self.diverged
 
-    def _of(self, at: str) -> Iterator[tuple[int, Call]]:
-        return ((number, call) for number, call in self._left.items() if call.at == at)
+    def _of(self, at: str) -> Iterator[tuple[int, str]]:
+        return ((number, recorded) for number, (recorded, call) in self._left.items() if call.at == at)
 
     def _divergence(self, at: str, wanted: str) -> BrokerDenied:
-        recorded = next((f"call {number}, {_shown(call.asked)}" for number, call in self._of(at)), "no further call")
+        recorded = next((f"call {number}, {_shown(text)}" for number, text in self._of(at)), "no further call")
         self.diverged = self.diverged or (
             f"call {self._made} asks {_shown(wanted)}{_place(at)}; recorded is {recorded}"
         )
