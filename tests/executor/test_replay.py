@@ -157,7 +157,9 @@ async def test_a_recorded_execution_gives_the_same_bytes_without_the_outside(
     assert replayed.error is None, replayed.error
     assert json.dumps(replayed.output) == json.dumps(recorded.output)
     assert len(outside.seen) == came
-    assert replayed.used == recorded.used
+    assert replayed.used.hosts == recorded.used.hosts
+    timed = {"compute.light", "compute.moderate", "compute.heavy"}  # which of them is a matter of the machine
+    assert replayed.used.permissions - timed == recorded.used.permissions - timed
 
 
 async def recorded(runs: Runs, source: str, **more: Any) -> tuple[Execution, bytes]:
