@@ -69,6 +69,13 @@ def test_the_same_wheels_are_the_same_folder_and_others_are_not(site: Path, root
     assert build_layers(("numpy",), site, root).folder != first.folder
 
 
+def test_of_two_that_measured_at_once_both_tell_the_same(site: Path, root: Path) -> None:
+    layers = build_layers(("numpy",), site, root)
+    first, second = ({"numpy": {"import_ms": ms, "resident_bytes": 1, "address_bytes": 1}} for ms in (1.5, 2.5))
+    assert layers.keep(first) == first
+    assert layers.keep(second) == first == layers.figures
+
+
 def test_without_a_word_what_is_installed_is_offered_and_nothing_else(site: Path, root: Path) -> None:
     assert list(build_layers(None, site, root).offered) == ["numpy", "pandas"]
     assert build_layers((), site, root).offered == {}

@@ -236,7 +236,7 @@ async def test_three_hundred_leave_nothing(one: Slot) -> None:
     await offend(5)
     before = open_in("self"), open_in(one.pid)
     await offend(300)
-    assert len(open_in("self")) == len(before[0])
+    assert len(open_in("self")) <= len(before[0]), "what other tests left may be closed meanwhile"
     assert open_in(one.pid) == before[1]
 
 

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from hardpoint_kit.errors import ActionFailed
 from hardpoint_kit.options import Options
 from hardpoint_kit.telemetry import setup
-from hardpoint_runtime.service import calls
+from hardpoint_runtime.service import executions
 from runtime.conftest import AGENT, TOOL, Client, Fakes, eventually
 from runtime.fakes import failing
 
@@ -75,7 +75,7 @@ async def test_durations_are_measured_by_capability_and_action(
     attached: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     histogram = Histogram()
-    monkeypatch.setattr(calls, "_duration", histogram)
+    monkeypatch.setattr(executions, "_duration", histogram)
     await attached.call()
     ((seconds, attributes),) = histogram.measured
     assert seconds > 0

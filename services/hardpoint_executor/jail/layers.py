@@ -6,6 +6,7 @@ named by a digest of them all; every Python jail has it at /layers, and code tha
 
 import base64
 import compileall
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -55,11 +56,17 @@ class Layers:
             return None
         return figures
 
-    def keep(self, figures: Figures) -> None:
-        """Write down what the libraries cost, beside their folder. Raises OSError."""
+    def keep(self, figures: Figures) -> Figures:
+        """Write down what the libraries cost, beside their folder, and return what stands there. Raises OSError.
+
+        Of processes that measured at the same time the first one is believed, by all.
+        """
         fresh = self._file.with_suffix(f".{os.getpid()}.new")
         fresh.write_text(json.dumps(figures))
-        fresh.replace(self._file)
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, self._file)
+        fresh.unlink()
+        return self.figures or figures
 
     def costing(self, figures: Figures) -> dict[str, Layer]:
         """The libraries with what they cost."""

@@ -58,7 +58,7 @@ async def measured(layers: Layers, calls: Runs) -> dict[str, Layer]:
     if figures is None:
         figures = {name: await _measure(layer, calls) for name, layer in layers.offered.items()}
         try:
-            layers.keep(figures)
+            figures = layers.keep(figures)
         except OSError as error:  # somebody else built the folder, and this process may only read it
             _log.info("what libraries cost is measured again at the next start", why=str(error))
     return layers.costing(figures)
