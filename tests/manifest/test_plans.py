@@ -151,6 +151,17 @@ def test_any_texts_in_a_flow_are_checked(drawn: dict[str, Any]) -> None:
     _sound(report({"capability": {"id": "work", "version": "1.0.0", "flow": drawn}}))
 
 
+@pytest.mark.parametrize("condition", ["", "  ", "${}", "{{ }}"])
+@pytest.mark.parametrize("kind", ["branch", "filter"])
+def test_a_condition_that_says_nothing_is_refused_with_its_place(kind: str, condition: str) -> None:
+    input = {"input": [1]} if kind == "filter" else {}
+    nodes = [{"id": "in", "type": "input"}, {"id": "odd", "type": kind, "condition": condition, **input}]
+    drawn = {"nodes": [*nodes, {"id": "out", "type": "output", "value": 1}], "edges": [{"from": "in", "to": "odd"}]}
+    found = report({"capability": {"id": "work", "version": "1.0.0", "flow": drawn, **OUTER}})
+    assert not found.ok
+    assert "capability.flow.nodes[1].condition" in {finding.path for finding in found.findings}
+
+
 @given(WORKFLOWS | sound_workflows())
 def test_a_patch_of_a_workflow_makes_its_finding_vanish(written: dict[str, Any]) -> None:
     source = document({"capability": {"id": "work", "version": "1.0.0", "workflow": written, **OUTER}})

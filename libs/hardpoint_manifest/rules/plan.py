@@ -179,7 +179,7 @@ class _Checker:
             items = self._expression(step.for_each, self._first(path, "for_each"), here, _LIST)
             inside = here.inside(items.item or Known())
         given = self._input(step, path, here if step.does is Does.FILTER else inside)
-        if step.condition:
+        if step.condition or step.does in (Does.BRANCH, Does.FILTER):
             each = inside.inside(given.item or Known()) if step.does is Does.FILTER else inside
             self._expression(step.condition, self._first(path, "condition"), each, _TRUTH)
         if step.idempotency_key:
