@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
@@ -178,6 +179,7 @@ def serve(keys: DevKeys, cleanup: AsyncExitStack) -> Serve:
     async def serve(unit: Unit) -> Server:
         options = Options(listen="127.0.0.1:0")
         setup("tests", options)
+        structlog.configure(cache_logger_on_first_use=False)  # so that any test can see what is logged
         server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"))
         await server.start()
         cleanup.push_async_callback(server.stop, 0)
