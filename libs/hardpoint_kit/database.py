@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import importlib.util
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import sqlalchemy.exc
@@ -14,8 +16,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 from opentelemetry import trace
-from sqlalchemy import Connection, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from hardpoint_kit.errors import Conflict, DeadlineExceeded, HardpointError, Unavailable
 
@@ -23,6 +25,8 @@ CONNECT_SECONDS = 2
 POOL_SECONDS = 2
 STATEMENT_SECONDS = 30
 
+_migrating = threading.Lock()
+"""Alembic keeps the migration that runs in globals of its process."""
 _SET_ORG = text("SELECT set_config('hardpoint.org', :org, true)")
 _tracer = trace.get_tracer(__name__)
 
@@ -42,7 +46,7 @@ class Database:
     """A pool of connections to one database, as a role that row level security holds for."""
 
     def __init__(self, url: str, pool_size: int = 10) -> None:
-        self.engine = _engine(url, pool_size)
+        self.engine = create_async_engine(_with_driver(url), **_settings(pool_size))
 
     @asynccontextmanager
     async def transaction(self, org: str) -> AsyncIterator[AsyncConnection]:
@@ -105,13 +109,16 @@ async def migrate(url: str, package: str) -> None:
 
     Concurrent starters wait for each other. Raises Conflict when the role would bypass row level security.
     """
-    engine = _engine(url, 1)
+    await asyncio.to_thread(_migrate, url, _versions(package))
+
+
+def _migrate(url: str, versions: Path) -> None:
+    engine = create_engine(_with_driver(url), **_settings(1))
     try:
-        with translated():
-            async with engine.begin() as connection:
-                await connection.run_sync(_upgrade, _versions(package))
+        with translated(), _migrating, engine.begin() as connection:
+            _upgrade(connection, versions)
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 @contextmanager
@@ -141,19 +148,22 @@ def _unreachable() -> Unavailable:
     return Unavailable("the database cannot be reached", fix="try again; it may be restarting", retry_after=1.0)
 
 
-def _engine(url: str, pool_size: int) -> AsyncEngine:
-    return create_async_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_SECONDS,
+def _with_driver(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _settings(pool_size: int) -> dict[str, Any]:
+    return {
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_SECONDS,
         # An error's text reaches logs and traces; what was to be stored must not.
-        hide_parameters=True,
-        connect_args={
+        "hide_parameters": True,
+        "connect_args": {
             "connect_timeout": CONNECT_SECONDS,
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c idle_in_transaction_session_timeout=60s",
         },
-    )
+    }
 
 
 def _versions(package: str) -> Path:

@@ -1,8 +1,9 @@
 """`hardpointd`: serve the units of Hardpoint, or mint a token for this machine's own."""
 
+import gc
 import json
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,9 +11,11 @@ from rich.panel import Panel
 
 from hardpoint_kit.errors import HardpointError
 from hardpointd.catalog import UNITS, chosen
-from hardpointd.daemon import Daemon, serve
 from hardpointd.defaults import DEV_ORG, DEV_SUBJECT, DEV_TOKEN_SECONDS, Laptop
 from hardpointd.options import DaemonOptions
+
+if TYPE_CHECKING:
+    from hardpointd.daemon import Daemon
 
 app = typer.Typer(help="Serve the units of Hardpoint.", no_args_is_help=True, add_completion=False)
 console = Console()
@@ -23,6 +26,9 @@ def serve_command(
     units: Annotated[list[str] | None, typer.Argument(help=f"Which units: {', '.join(UNITS)}. All when none.")] = None,
 ) -> None:
     """Serve units on one port until interrupted; options are HARDPOINT_* environment variables."""
+    gc.disable()  # until all is imported, among which there is no garbage: looking for it takes a sixth of that time
+    from hardpointd.daemon import serve
+
     options = DaemonOptions()
     if console.is_terminal and "HARDPOINT_LOG_FORMAT" not in os.environ:
         options = options.model_copy(update={"log_format": "console", "log_level": "warning"})
@@ -54,7 +60,7 @@ def jwks() -> None:
     typer.echo(json.dumps(Laptop(DaemonOptions()).dev_keys().jwks()))
 
 
-def _say_served(daemon: Daemon) -> None:
+def _say_served(daemon: "Daemon") -> None:
     """Write where and how to reach the daemon for the CLI on this machine, and show it."""
     options = daemon.options
     if options.jwks:

@@ -1,4 +1,4 @@
-"""The units that this program can start, in the order in which they start: nobody before those it calls."""
+"""The units that this program can start, nobody before those it calls: they stop in reverse."""
 
 from collections.abc import Sequence
 from importlib import import_module

@@ -160,6 +160,16 @@ async def test_concurrent_starters_migrate_once(database_url: Any) -> None:
     await database.close()
 
 
+async def test_databases_of_several_units_are_migrated_at_once(database_url: Any) -> None:
+    urls = [await database_url() for _ in range(3)]
+    await asyncio.gather(*(migrate(url, "kit.example") for url in urls))
+    for url in urls:
+        database = Database(url)
+        async with database.transaction("*") as connection:
+            assert (await connection.scalars(text("SELECT version_num FROM alembic_version"))).all() == ["0001"]
+        await database.close()
+
+
 async def test_role_that_bypasses_row_level_security_is_refused(database_url: Any, postgres: Any) -> None:
     url = await database_url()
     role = make_url(url).username

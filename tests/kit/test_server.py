@@ -209,12 +209,14 @@ async def test_taken_port_is_refused(server: Any, serve: Any) -> None:
     assert "HARDPOINT_LISTEN" in caught.value.fix
 
 
-async def test_units_start_in_order_and_stop_in_reverse(serve: Any) -> None:
+async def test_units_start_side_by_side_and_stop_in_reverse(serve: Any) -> None:
     events: list[str] = []
+    both = asyncio.Barrier(2)
 
     def life(name: str) -> dict[str, Any]:
         async def start() -> None:
-            events.append(f"{name} starts")
+            async with asyncio.timeout(5):
+                await both.wait()
 
         async def stop() -> None:
             events.append(f"{name} stops")
@@ -223,23 +225,28 @@ async def test_units_start_in_order_and_stop_in_reverse(serve: Any) -> None:
 
     server = await serve(echo_unit(EchoServicer(), **life("a")), echo_unit(EchoServicer(), OPEN, **life("b")))
     await server.stop()
-    assert events == ["a starts", "b starts", "b stops", "a stops"]
+    assert events == ["b stops", "a stops"]
 
 
-async def test_failed_start_stops_what_had_started(serve: Any) -> None:
-    stopped: list[str] = []
+async def test_a_failed_start_stops_the_others_once_they_have_started(serve: Any) -> None:
+    events: list[str] = []
+
+    async def start() -> None:
+        await asyncio.sleep(0)
+        events.append("a started")
 
     async def stop() -> None:
-        stopped.append("a")
+        events.append("a stopped")
 
     async def fail() -> None:
         raise Unavailable("no database")
 
     with pytest.raises(Unavailable):
         await serve(
-            echo_unit(EchoServicer(), name="a", stop=stop), echo_unit(EchoServicer(), OPEN, name="b", start=fail)
+            echo_unit(EchoServicer(), name="a", start=start, stop=stop),
+            echo_unit(EchoServicer(), OPEN, name="b", start=fail),
         )
-    assert stopped == ["a"]
+    assert events == ["a started", "a stopped"]
 
 
 async def test_stop_lets_running_calls_end(server: Any, servicer: Any, dial: Any) -> None:

@@ -57,9 +57,10 @@ class Server:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Take the port, start the units in order, serve, and report health from then on.
+        """Take the port, start the units, serve, and report health from then on.
 
-        A unit's start must not wait for a peer, which may be in this very process. Raises Conflict for a taken port.
+        They start side by side, and must not wait for each other. Raises Conflict for a taken port, and what the first
+        unit raises that cannot start.
         """
         self._server = server = grpc.aio.server(options=_CHANNEL_OPTIONS)
         try:
@@ -74,9 +75,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([*self._services, _HEALTH, reflection.SERVICE_NAME], server)
         try:
-            for unit in self._units:
-                self._started.append(unit)
-                await unit.start()
+            await self._start_units()
             await self._report_health()
             await server.start()
         except BaseException:
@@ -105,6 +104,13 @@ class Server:
         while self._started:
             unit = self._started.pop()
             await self._bounded(unit, unit.stop)
+
+    async def _start_units(self) -> None:
+        self._started = list(self._units)
+        # All have ended when one raises: what is half started cannot be stopped.
+        for error in await asyncio.gather(*(unit.start() for unit in self._units), return_exceptions=True):
+            if error is not None:
+                raise error
 
     async def _bounded(self, unit: Unit, end: Callable[[], Awaitable[None]]) -> None:
         """Let a unit end something, for a while; what goes wrong is logged, since everything else must end too."""

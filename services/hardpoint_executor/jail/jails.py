@@ -7,6 +7,7 @@ It fails closed: when the walls cannot be built or do not hold, `reasons_not_rea
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ class Jails:
         """How jails are held by the kernel, for logs and status pages."""
         self._calls: dict[tuple[str, bool], Calls[Any]] = {}
         """By engine, and whether in slots."""
+        self._building = asyncio.Lock()
+        """Held while a root folder is built, which is that of several engines."""
         self._holding = Holding()
         self._missing: dict[str, str] = {}
         """Engines that this machine does not have, and what would bring them."""
@@ -100,8 +103,9 @@ class Jails:
             self._reasons = [f"cgroups are required and cannot be made: {self.cgroups.why}"]
             return
         self._reasons = ["the jail is starting"]
-        reasons = [reason for tier in self._tiers() for reason in await self._start(tier)]
-        self._reasons = reasons + [reason for language in self._options.languages for reason in self._without(language)]
+        reasons = chain.from_iterable(await asyncio.gather(*(self._start(tier) for tier in self._tiers())))
+        missing = chain.from_iterable(map(self._without, self._options.languages))
+        self._reasons = [*reasons, *missing]
         _cgroups.set(1, {"mode": self.cgroups.mode})
         _log.info(
             "jails are started", cgroups=self.cgroups.mode, why_not=self.cgroups.why, reasons=self.reasons_not_ready()
@@ -130,7 +134,8 @@ class Jails:
     async def _start(self, tier: _Tier) -> list[str]:
         folder = self._options.folder or default_folder()
         try:
-            rootfs, layers = await asyncio.to_thread(self._held, _ROOTS[tier.engine], folder)
+            async with self._building:
+                rootfs, layers = await asyncio.to_thread(self._held, _ROOTS[tier.engine], folder)
             pool = await self._filled(tier, rootfs, self.cgroups)
             if pool.failure and self.cgroups.mode != "none" and not self._options.require_cgroups:
                 pool = await self._without_cgroups(tier, rootfs, pool)
