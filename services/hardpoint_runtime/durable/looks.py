@@ -62,6 +62,8 @@ class _Pause(threading.Event):
         self._news.set()
 
     def wait(self, timeout: float | None = None) -> bool:
+        if self.is_set():
+            return True
         if self._news.wait(BUSY_SECONDS if self._busy() else timeout):
             super().wait(APART_SECONDS)
         self._news.clear()
