@@ -28,6 +28,8 @@ _ASKS_AT_ONCE = 16
 """Asks that are answered at once: each holds its answer until the jail has taken it."""
 _IN_LOOP = 64 * 1024
 """Bytes of a frame; a larger one is read on a thread, so that the calls of others go on meanwhile."""
+_FRAMES_AT_ONCE = 16
+"""After which others have their turn: what is in the reader's buffer already is read without waiting."""
 _PRINTED_LINES = 1000
 _ABORTS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
 _NO_MEMORY = (b"out of memory", b"Allocation failed", b"std::bad_alloc")
@@ -104,8 +106,12 @@ class Conversation:
         try:
             self._process.writer.write(first)
             cap = max(frames.FRAME_BYTES, self._limits.oversize_bytes)
+            heard = 0
             while (body := await frames.read(self._process.reader, cap)) is not None:
                 await self._hear(body, answer)
+                heard += 1
+                if heard % _FRAMES_AT_ONCE == 0:
+                    await asyncio.sleep(0)
         except frames.TooManyNests as error:
             raise _Ended(OutcomeKind.OUTPUT_LIMIT, f"the plugin sent {error}", "lists and objects") from error
         except frames.ProtocolError as error:
