@@ -141,12 +141,14 @@ class Executor:
         self._databases.close()
 
     async def cancel(self, _caller: Caller, org: str, execution_id: str) -> None:
-        """Kill a running execution, which ends as CANCELLED. Raises NotFound."""
-        run = self._running.get((org, execution_id))
+        """Kill a running execution, which ends as CANCELLED; once more changes nothing. Raises NotFound."""
+        key = (org, execution_id)
+        run = self._running.get(key)
         if run is None:
             raise NotFound("execution", execution_id)
-        self._killed.add((org, execution_id))
-        run.cancel()
+        if key not in self._killed:
+            self._killed.add(key)
+            run.cancel()
 
     async def read_header(self, caller: Caller, filename: str, source: bytes) -> dict[str, Any]:
         """What a code file exports, by loading it in the jail.

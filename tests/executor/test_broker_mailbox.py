@@ -203,6 +203,7 @@ OPENED = LOGGED_IN + b"* 9 EXISTS\r\n* OK [UIDVALIDITY 7]\r\na2 OK\r\n"
         (b"* OK " + b"x" * 100_000, DenialCode.UPSTREAM_UNREACHABLE),
         (LOGGED_IN + b"a2 OK\r\n", DenialCode.UPSTREAM_UNREACHABLE),
         (LOGGED_IN + b"* x\r\n" * 20_000, DenialCode.UPSTREAM_UNREACHABLE),
+        (OPENED + b"* SEARCH " + b"{0}\r\n" * 20_000 + b"\r\na3 OK\r\n", DenialCode.UPSTREAM_UNREACHABLE),
         (OPENED + b"* SEARCH {9999999999}\r\n", DenialCode.RESPONSE_TOO_LARGE),
         (OPENED + b"* SEARCH {5}\r\nabc", DenialCode.UPSTREAM_UNREACHABLE),
         (OPENED + b"a3 NO not for canary-\"61\\ae90f2\r\n", DenialCode.UPSTREAM_ERROR),

@@ -15,7 +15,9 @@ from typing import Final
 from hardpoint_kit.dial import Streams
 
 MOST_LINES: Final = 10_000
-"""Of the answer to one command."""
+"""Of the answer to one command; a literal is followed by another."""
+_LINES_AT_ONCE: Final = 64
+"""After which others have their turn: what has come already is read without waiting."""
 _LITERAL: Final = re.compile(rb"\{(\d{1,10})\+?\}\r\n\Z")
 _QUOTABLE: Final = re.compile(r"[\x20-\x7e]*")
 
@@ -58,6 +60,8 @@ class Imap:
         self._reader, self._writer = streams
         self._left = most
         self._number = 0
+        self._lines = 0
+        """Of the answer that is being read."""
         self.sent = 0
         self.received = 0
 
@@ -78,6 +82,7 @@ class Imap:
     async def ask(self, *command: str | Value) -> list[Answer]:
         """Send a command and return what the server says before it says OK; raises Refused, ImapError, TooLarge."""
         self._number += 1
+        self._lines = 0
         tag = f"a{self._number}".encode()
         answers: list[Answer] = []
         for part in _parts(tag, command):
@@ -117,7 +122,7 @@ class Imap:
         return None
 
     async def _untagged(self, line: bytes, answers: list[Answer]) -> None:
-        if not line.startswith(b"* ") or len(answers) >= MOST_LINES:
+        if not line.startswith(b"* "):
             raise ImapError
         answer = Answer("")
         while announced := _LITERAL.search(line):
@@ -128,6 +133,11 @@ class Imap:
         answers.append(answer)
 
     async def _line(self) -> bytes:
+        self._lines += 1
+        if self._lines > MOST_LINES:
+            raise ImapError
+        if self._lines % _LINES_AT_ONCE == 0:
+            await asyncio.sleep(0)
         try:
             line = await self._reader.readuntil(b"\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):

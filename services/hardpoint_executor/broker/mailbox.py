@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import islice
 from typing import Any, Final, Self
 from urllib.parse import unquote
 
@@ -37,6 +38,7 @@ _HEADER_BYTES: Final = 8192
 _HEADER: Final = f"BODY.PEEK[HEADER.FIELDS (DATE FROM TO CC SUBJECT MESSAGE-ID)]<0.{_HEADER_BYTES}>"
 _PLAIN: Final = re.compile(r"[\x21-\x7e]+")
 _MESSAGE: Final = re.compile(r"([1-9]\d{0,9})\.([1-9]\d{0,9})")
+_NUMBER: Final = re.compile(r"\b\d{1,10}\b")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -97,7 +99,8 @@ class Mailbox:
             newest = f"{max(1, count - MOST_SEARCHED + 1)}:{count}"
             charset = [] if all(one.text.isascii() for one in wanted if isinstance(one, Value)) else ["CHARSET UTF-8"]
             said = await imap.ask("SEARCH", *charset, newest, *wanted)
-            fitting = sorted(map(int, re.findall(r"\b\d{1,10}\b", _after(said, "SEARCH"))), reverse=True)
+            numbers = islice(_NUMBER.finditer(_after(said, "SEARCH")), MOST_SEARCHED)
+            fitting = sorted((int(number[0]) for number in numbers), reverse=True)
             found = []
             if fitting:
                 asked = ",".join(map(str, fitting[:limit]))
