@@ -9,6 +9,7 @@ import pytest
 from executor.http_plans import HOST
 from executor.test_connectors import TOKEN, plan_of, run
 from executor.upstream import Seen, answer, json_answer
+from hardpoint_executor.broker.fetch import FetchRequest
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_kit.errors import ActionFailed
 
@@ -146,8 +147,20 @@ async def test_each_page_is_asked_again_where_that_was_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "nonsense", "<x", "<x>; rel=nextish", '<x>; rel="previous"', ";rel=next", "<" * 8000]
+    "header", ["", "nonsense", "<x", "<x>; rel=nextish", '<x>; rel="prev xnext"', '<x>; rel="previous"', ";rel=next", "<" * 8000]
 )
 async def test_a_header_without_a_next_link_ends_the_list(header: str) -> None:
     output, seen = await run(plan_of({"pagination": LINK}), [page(header, 1)])
     assert (output, len(seen)) == ({"items": [1], "more": False}, 1)
+
+
+async def test_a_header_of_relations_without_end_is_read_in_one_go() -> None:
+    """One that is tried again for each of its words would take minutes."""
+
+    async def ask(_request: FetchRequest) -> dict[str, Any]:
+        return {"data": [1], "headers": {"link": '<x>; rel="' + "next " * 200_000}}
+
+    pages = plan_of({"pagination": LINK}).pages
+    assert pages is not None
+    found = await pages.collect(ask, FetchRequest("GET", f"https://{HOST}/"), lambda _: False, lambda: True)
+    assert (found["items"], found["more"]) == ([1], False)

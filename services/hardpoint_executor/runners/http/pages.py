@@ -17,7 +17,8 @@ Ask = Callable[[FetchRequest], Awaitable[Variables]]
 """Makes one request, and gives what expressions may say about its answer."""
 
 _LINK = re.compile(r"<([^<>]*)>([^<>]*)")
-_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next\b)", re.IGNORECASE)
+_RELATIONS = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([A-Za-z]+))", re.IGNORECASE)
+"""Nothing in it can be tried in two ways: an upstream writes these headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,11 @@ def _followed(first: FetchRequest, asked: FetchRequest, link: str, has_secret: C
 
 def _next_link(header: str) -> str | None:
     """The target of the relation `next` (RFC 8288), or None."""
-    return next((match[1].strip() for match in _LINK.finditer(header) if _NEXT.search(match[2])), None)
+    return next((match[1].strip() for match in _LINK.finditer(header) if _is_next(match[2])), None)
+
+
+def _is_next(parameters: str) -> bool:
+    return any("next" in f"{quoted} {bare}".lower().split() for quoted, bare in _RELATIONS.findall(parameters))
 
 
 def _pairs(url: str) -> list[str]:
