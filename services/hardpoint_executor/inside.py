@@ -185,7 +185,10 @@ class Inside:
         of = {"hardpoint.step": path, "hardpoint.release": execution.release}
         attributes = {**of, "gen_ai.tool.name": action} if action else of
         name = f"execute_tool {action}" if action else "flow step"
-        with tracer.start_as_current_span(name, attributes=attributes, record_exception=False) as span:
+        # What went wrong may be told in words of an input: its reason is enough.
+        with tracer.start_as_current_span(
+            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
             try:
                 yield begun
             except HardpointError as error:

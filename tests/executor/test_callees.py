@@ -5,11 +5,15 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from executor.brokers import client_of
 from executor.composed import LONG, World, javascript, python, refused
 from executor.kept import Kept
 from executor.upstream import Upstream
+from hardpoint_executor import inside
 from hardpoint_executor.domain import Execution, Finished, Limits, Log, Outcome, Requirement
 from hardpoint_executor.jail import JailOptions, Jails, PoolOptions, SlotOptions
 from hardpoint_executor.service import Executor
@@ -162,12 +166,20 @@ async def test_what_cannot_be_called_is_refused_only_when_it_is_called(executor:
     assert finished.error.metadata["patch"] == ('[{"op": "add", "path": "/calls", "value": ["b.run", "c.run"]}]')
 
 
-async def test_an_input_that_does_not_fit_is_refused_before_anything_runs(executor: Executor, world: World) -> None:
+async def test_an_input_that_does_not_fit_is_refused_before_anything_runs(
+    executor: Executor, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(inside, "tracer", provider.get_tracer("test"))
     schema = {"properties": {"n": {"type": "integer"}, "unit": {"default": "m"}}, "additionalProperties": False}
     b = world.callee("b", python("return input"), schema=schema)
     finished = await ended(executor, world.add("a", python('return await self.call("b.run", {"n": "x"})'), b))
     assert finished.error is not None
     assert (finished.error.reason, finished.error.message) == ("INPUT_INVALID", "input.n: must be integer")
+    [span] = exporter.get_finished_spans()
+    assert ((span.attributes or {})["error.type"], span.status.is_ok) == ("INPUT_INVALID", False)
+    assert "input.n" not in span.to_json()
     finished = await ended(executor, world.add("a", python('return await self.call("b.run", {"n": 1})'), b))
     assert finished.output == {"n": 1, "unit": "m"}
 
