@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from typing import Any
 
 import pytest
 import structlog
@@ -12,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from executor.brokers import URL, broker_of, client_of, code_of
+from executor.brokers import URL, broker_of, client_of, code_of, resolving
 from executor.upstream import Seen, Upstream, json_answer, redirect
 from hardpoint_executor.broker import broker as broker_module
 from hardpoint_executor.broker import http
@@ -178,6 +179,35 @@ async def test_every_effect_is_a_span_and_a_reading(
     told = repr(found) + "".join(span.to_json() for span in finished)
     assert "hidden" not in told
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "arguments"),
+    [
+        ("calendar", "get", {"path": "/ada/x"}),
+        ("email", "search", {}),
+        ("email", "send", {"to": "a@example.com", "subject": "x", "body": "x"}),
+        ("db", "query", {"sql": "SELECT 1"}),
+    ],
+)
+async def test_where_a_url_leads_that_is_a_secret_is_in_no_span_and_no_reading(
+    service: str, method: str, arguments: dict[str, Any], spans: InMemorySpanExporter, measured: InMemoryMetricReader
+) -> None:
+    place = "ada:hunter2@hidden.example.com"
+    schemes = {
+        "CALDAV_URL": f"https://{place}/ada/",
+        "IMAP_URL": f"imap://{place}",
+        "SMTP_URL": f"smtp://{place}",
+        "DATABASE_URL": f"postgresql://{place}/x?sslmode=disable",
+    }
+    async with client_of({}, resolving(["10.0.0.7"])) as client:
+        broker = broker_of(client, secrets=schemes, settings={"EMAIL_FROM": "a@example.com"})
+        with pytest.raises(BrokerDenied) as denied:
+            await broker.ask(service, method, arguments)
+        assert denied.value.code == "ADDRESS_NOT_PUBLIC"
+    told = [span.to_json() for span in spans.get_finished_spans()]
+    assert told
+    assert "hidden" not in "".join(told) + repr(readings(measured))
 
 
 async def test_a_span_names_the_models_of_the_settings_and_no_other(spans: InMemorySpanExporter) -> None:

@@ -228,7 +228,7 @@ async def test_no_password_is_found_anywhere(system: System, client: Hardpoint, 
     assert "[secret DATABASE_URL]" in told[0]
     assert "[secret SMTP_URL password]" in "".join(told)
 
-    await eventually(lambda: sent(system, "broker email", "server.address"))
+    await eventually(lambda: sent(system, "broker email", "error.type"))
     places = {
         "answers": told,
         "tables": await dump(system),

@@ -13,8 +13,6 @@ from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import unquote
 
-from opentelemetry import trace
-
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.http import Answer, HttpClient
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
@@ -109,7 +107,6 @@ class Calendar:
         if method not in _READS and not await self._admitted(server, target, method, headers, body):
             return {"text": "", "etag": ""}
         means.usage.permissions.add(PERMISSION)
-        trace.get_current_span().set_attributes({"server.address": server.host, "server.port": server.port})
         means.usage.bytes_sent += len(body or b"")
         again = "ask for less, or look before you repeat a change: it may have been made"
         async with means.within(means.limits.calendar_seconds, f"the calendar server of {URL}", again):
@@ -137,7 +134,9 @@ class Calendar:
     async def _sent(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> Answer:
         means = self._means
         try:
-            return await self._http.send(means.owner, method, target, headers, body, means.limits.response_bytes)
+            return await self._http.send(
+                means.owner, method, target, headers, body, means.limits.response_bytes, named=False
+            )
         except BrokerDenied as denied:
             raise _nameless(denied) from None
 

@@ -125,7 +125,6 @@ class Database:
         means.usage.permissions.update(statement.permissions)
         span = trace.get_current_span()
         span.set_attributes({"db.system.name": "postgresql", "db.operation.name": statement.kind})
-        span.set_attributes({"server.address": address.host, "server.port": address.port})
         again = "look before you repeat it: it may have been done" if not statement.only_reads else "ask for less"
         async with means.within(means.limits.call_seconds, f"the database of {key}", again) as seconds:
             with self._denials(key) as met:

@@ -80,14 +80,16 @@ class HttpClient:
         headers: Mapping[str, str],
         body: bytes | None,
         response_bytes: int,
+        *,
+        named: bool = True,
     ) -> Answer:
-        """Send one request and read at most `response_bytes` of its answer; raises BrokerDenied."""
-        attributes: dict[str, str | int] = {
-            "http.request.method": method,
-            "server.address": target.host,
-            "server.port": target.port,
-            "url.scheme": target.scheme,
-        }
+        """Send one request and read at most `response_bytes` of its answer; raises BrokerDenied.
+
+        Unless `named`, no trace and no reading says where it goes.
+        """
+        attributes: dict[str, str | int] = {"http.request.method": method, "url.scheme": target.scheme}
+        if named:
+            attributes |= {"server.address": target.host, "server.port": target.port}
         started = time.perf_counter()
         with tracer.start_as_current_span(
             method, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False

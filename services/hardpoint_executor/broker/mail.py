@@ -22,8 +22,6 @@ from typing import Any, Final, Self
 from urllib.parse import unquote
 
 import aiosmtplib
-from opentelemetry import trace
-
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
@@ -208,7 +206,6 @@ class Mail:
 
     async def _send(self, server: Server, sender: str, recipients: list[str], data: bytes) -> None:
         means = self._means
-        trace.get_current_span().set_attributes({"server.address": server.host, "server.port": server.port})
         again = "look before you repeat it: it may have been sent"
         async with means.within(means.limits.mail_seconds, f"the mail server of {URL}", again):
             with self._denials():

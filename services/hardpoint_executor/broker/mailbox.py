@@ -17,8 +17,6 @@ from itertools import islice
 from typing import Any, Final, Self
 from urllib.parse import unquote
 
-from opentelemetry import trace
-
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.files import MOST_READ, count_of
 from hardpoint_executor.broker.http import HttpClient
@@ -156,7 +154,6 @@ class Mailbox:
         means.permit(PERMISSION, "a mailbox")
         server = self._server()
         means.spend_call(PERMISSION)
-        trace.get_current_span().set_attributes({"server.address": server.host, "server.port": server.port})
         async with means.within(means.limits.mail_seconds, f"the mail server of {URL}", "ask for less, or try later"):
             try:
                 imap = Imap(await self._dialler.connect(server.host, server.port), most)
