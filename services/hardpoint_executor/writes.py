@@ -70,7 +70,7 @@ class Ledger:
         self.dry_run = dry_run
         self.planned: list[Effect] = []
         self.refusal: NotPlanned | None = None
-        """The first write that was refused since it is not in the plan."""
+        """The write that was refused since it is not in the plan, or does not fit into it."""
         self._bytes = 0
         self._left: dict[str, deque[Effect]] = {}
         for effect in expected:
@@ -98,12 +98,13 @@ class Ledger:
     def _plan(self, effect: Effect) -> None:
         self._bytes += len(json.dumps([effect.path, effect.target, effect.arguments]))
         if len(self.planned) >= MOST_EFFECTS or self._bytes > MOST_BYTES:
-            raise NotPlanned(
+            self.refusal = NotPlanned(
                 "EFFECT_PLAN_LIMIT",
                 f"a plan has at most {MOST_EFFECTS} effects, and {MOST_BYTES} bytes",
                 "plan less at once: split the work into several calls",
                 limit=f"{MOST_EFFECTS} effects",
             )
+            raise self.refusal
         self.planned.append(effect)
 
     def _take(self, effect: Effect) -> None:

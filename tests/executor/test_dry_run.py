@@ -376,12 +376,14 @@ async def test_steps_of_a_flow_are_planned_where_they_stand(
 
 
 def test_a_plan_has_a_bound() -> None:
-    writes = Writes(Ledger(dry_run=True))
+    ledger = Ledger(dry_run=True)
+    writes = Writes(ledger)
     for n in range(MOST_EFFECTS):
         writes.admit(("r", "a"), ("fetch", "POST", str(n)), {})
     with pytest.raises(NotPlanned) as refused:
         writes.admit(("r", "a"), ("fetch", "POST", "more"), {})
     assert refused.value.reason == "EFFECT_PLAN_LIMIT"
+    assert ledger.refusal is refused.value, "whoever goes on after it must not have half a plan for a whole one"
 
 
 LANES = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 3)), max_size=12)
