@@ -92,7 +92,7 @@ def invalid_matchers(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Every matcher in the value that can match nothing, with the reason."""
     if is_matcher(value):
         ((name, argument),) = value.items()
-        if name == "$type" and argument in _TYPES:
+        if name == "$type" and isinstance(argument, str) and argument in _TYPES:
             return
         if name in ("$range", "$near") and _is_range(argument):
             return

@@ -4,19 +4,16 @@ The same walk is made in memory by a flow and durably by a workflow. It depends 
 and how each step ended, so whoever repeats it with these comes to the same place.
 """
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Structure, compile
+from hardpoint_manifest.parse import parse
 from hardpoint_manifest.plan import PURE, After, Does, Plan, Step
 
 State = Literal["done", "skipped", "failed"]
 _ALWAYS: Final = ("input", "trigger", "settings")
-_MOST_ROWS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +214,7 @@ def _pure(compiled: Compiled, variables: dict[str, Any]) -> Settled:
             if _truth(compiled.condition, {**variables, "item": item, "index": index})
         ]
         return Settled("done", kept)
-    return Settled("done", _parsed(step, value) if step.does is Does.PARSE else value)
+    return Settled("done", parse(step.format, value, step.id) if step.does is Does.PARSE else value)
 
 
 def _truth(expression: Expression, variables: dict[str, Any]) -> bool:
@@ -225,28 +222,3 @@ def _truth(expression: Expression, variables: dict[str, Any]) -> bool:
     if not isinstance(value, bool):
         raise ExpressionError("TYPE_MISMATCH", "a condition is true or false", expression.text)
     return value
-
-
-def _parsed(step: Step, value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ExpressionError("TYPE_MISMATCH", "what is parsed is no text", step.id)
-    if step.format == "lines":
-        return value.splitlines()[:_MOST_ROWS]
-    if step.format == "csv":
-        reader = csv.DictReader(io.StringIO(value), strict=True)
-        try:
-            return [
-                {str(key): cell for key, cell in row.items() if key is not None}
-                for row, _ in zip(reader, range(_MOST_ROWS), strict=False)
-            ]
-        except csv.Error as error:
-            raise ExpressionError("EXPRESSION_FAILED", f"line {reader.line_num} is no CSV: {error}", step.id) from None
-    try:
-        return json.loads(value, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        message = f"not JSON: {getattr(error, 'msg', 'nested too deeply')}"
-        raise ExpressionError("EXPRESSION_FAILED", message, step.id) from None
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")

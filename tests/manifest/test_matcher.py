@@ -54,6 +54,8 @@ def test_what_matches(expected, actual, matches):
     [
         {"$typ": "a"},
         {"$type": "strng"},
+        {"$type": ["string"]},
+        {"$type": {"a": 1}},
         {"$range": [1]},
         {"$range": ["a", 2]},
         {"$regex": "("},
