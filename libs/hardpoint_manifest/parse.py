@@ -30,7 +30,9 @@ def _csv(text: str, place: str) -> list[dict[str, Any]]:
         while len(rows) < MOST_ROWS and (row := next(reader, None)) is not None:
             if (len(rows) + 1) * columns > MOST_CELLS:
                 message = f"more than {MOST_CELLS:,} cells: {columns:,} in each row"
-                raise ExpressionError("EXPRESSION_FAILED", message, place, fix="read it in code, and keep what is needed")
+                raise ExpressionError(
+                    "EXPRESSION_FAILED", message, place, fix="read it in code, and keep what is needed"
+                )
             rows.append({str(key): cell for key, cell in row.items() if key is not None})
     except csv.Error as error:
         raise ExpressionError("EXPRESSION_FAILED", f"line {reader.line_num} is no CSV: {error}", place) from None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
-from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Structure, compile
+from hardpoint_manifest.expression import Budget, Expression, ExpressionError, Scope, Structure, compile
 from hardpoint_manifest.parse import parse
 from hardpoint_manifest.plan import PURE, After, Does, Plan, Step
 
@@ -90,11 +90,15 @@ class Program:
 
 @dataclass(slots=True)
 class Walk:
-    """A program on its way: what it was given, and how each step has ended so far."""
+    """A program on its way: what it was given, and how each step has ended so far.
+
+    What is evaluated on the way has one `budget`, as much as it is: nobody's deadline ends it.
+    """
 
     program: Program
     given: Mapping[str, Any]
     settled: dict[str, Settled] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
     def due(self, begun: Iterable[str] = ()) -> list[Due]:
         """The steps whose turn it is, in the plan's order, without those that have `begun`.
@@ -137,7 +141,7 @@ class Walk:
     def output(self) -> Any:
         """What the whole gives, once finished; raises ExpressionError."""
         if self.program.output is not None:
-            return self.program.output.evaluate(self.variables)
+            return self.program.output.evaluate(self.variables, self.budget)
         done = [self.settled[c.step.id] for c in self.program.steps if self.settled[c.step.id].state == "done"]
         return done[-1].output if done else None
 
@@ -158,16 +162,16 @@ class Walk:
             return Settled("skipped")
         variables = self.variables
         try:
-            if compiled.when is not None and not _truth(compiled.when, variables):
+            if compiled.when is not None and not _truth(compiled.when, variables, self.budget):
                 return Settled("skipped")
             if step.does in PURE and compiled.for_each is None:
-                return _pure(compiled, variables)
+                return _pure(compiled, variables, self.budget)
             if compiled.for_each is None:
-                return Due(compiled, (_given(compiled, variables),))
-            scopes = _scopes(compiled, variables)
+                return Due(compiled, (_given(compiled, variables, self.budget),))
+            scopes = _scopes(compiled, variables, self.budget)
             if step.does in PURE:
-                return Settled("done", [_pure(compiled, scope).output for scope in scopes])
-            return Due(compiled, tuple(_given(compiled, scope) for scope in scopes), each=True)
+                return Settled("done", [_pure(compiled, scope, self.budget).output for scope in scopes])
+            return Due(compiled, tuple(_given(compiled, scope, self.budget) for scope in scopes), each=True)
         except ExpressionError as error:
             return Settled("failed", error=error)
 
@@ -176,13 +180,13 @@ def _scope(known: Iterable[str], optional: Iterable[str]) -> Scope:
     return Scope({**Scope.of(*known).types, **Scope.of(*optional).types}, optional=frozenset(optional))
 
 
-def _given(compiled: Compiled, variables: dict[str, Any]) -> Any:
-    return variables if compiled.steps is not None else compiled.input.evaluate(variables)
+def _given(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> Any:
+    return variables if compiled.steps is not None else compiled.input.evaluate(variables, budget)
 
 
-def _scopes(compiled: Compiled, variables: dict[str, Any]) -> list[dict[str, Any]]:
+def _scopes(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> list[dict[str, Any]]:
     assert compiled.for_each is not None
-    items = compiled.for_each.evaluate(variables)
+    items = compiled.for_each.evaluate(variables, budget)
     if not isinstance(items, list):
         raise ExpressionError("TYPE_MISMATCH", "for_each gives no list", compiled.step.for_each)
     if len(items) > compiled.step.most:
@@ -197,13 +201,19 @@ def _taken(edge: After, before: Settled) -> bool:
     return before.state == "done" and edge.port in ("done", before.went)
 
 
-def _pure(compiled: Compiled, variables: dict[str, Any]) -> Settled:
+def _pure(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> Settled:
+    ended = _done(compiled, variables, budget)
+    budget.kept.take(ended.output, compiled.step.id)
+    return ended
+
+
+def _done(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> Settled:
     step = compiled.step
     if step.does is Does.BRANCH:
         assert compiled.condition is not None
-        went: Literal["then", "else"] = "then" if _truth(compiled.condition, variables) else "else"
+        went: Literal["then", "else"] = "then" if _truth(compiled.condition, variables, budget) else "else"
         return Settled("done", went == "then", went=went)
-    value = compiled.input.evaluate(variables)
+    value = compiled.input.evaluate(variables, budget)
     if step.does is Does.FILTER:
         assert compiled.condition is not None
         if not isinstance(value, list):
@@ -211,14 +221,14 @@ def _pure(compiled: Compiled, variables: dict[str, Any]) -> Settled:
         kept = [
             item
             for index, item in enumerate(value)
-            if _truth(compiled.condition, {**variables, "item": item, "index": index})
+            if _truth(compiled.condition, {**variables, "item": item, "index": index}, budget)
         ]
         return Settled("done", kept)
     return Settled("done", parse(step.format, value, step.id) if step.does is Does.PARSE else value)
 
 
-def _truth(expression: Expression, variables: dict[str, Any]) -> bool:
-    value = expression.evaluate(variables)
+def _truth(expression: Expression, variables: dict[str, Any], budget: Budget) -> bool:
+    value = expression.evaluate(variables, budget)
     if not isinstance(value, bool):
         raise ExpressionError("TYPE_MISMATCH", "a condition is true or false", expression.text)
     return value

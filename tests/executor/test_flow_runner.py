@@ -122,3 +122,15 @@ async def test_an_input_that_cannot_be_fails_its_step(id: str, input: Any, reaso
     with pytest.raises(ActionFailed) as failed:
         await walked(Plan(steps=(call(id, input=input),)), answer, {})
     assert (failed.value.reason, failed.value.metadata["step"]) == (reason, id)
+
+
+async def test_what_loops_make_is_bounded_for_the_whole_flow() -> None:
+    async def answer(_given: dict[str, Any]) -> Any:
+        raise AssertionError("nothing is called")
+
+    inner = Step(id="x", does=Does.VALUE, input="${input.text}" * 100)
+    plan = Plan(steps=(Step(id="all", does=Does.STEPS, for_each="input.list", most=1000, steps=(inner,)),))
+    with pytest.raises(ActionFailed) as raised:
+        await walked(plan, answer, {"text": "x" * 10_000, "list": [*range(1000)]})
+    assert raised.value.reason == "EXPRESSION_FAILED"
+    assert raised.value.place.startswith("all/")

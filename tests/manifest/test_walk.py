@@ -122,6 +122,72 @@ def test_steps_of_its_own_know_what_is_around_them() -> None:
     assert inside.output() == "1 of 9"
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(
+            (
+                value("a", "${input.text}" * 200),
+                value("b", "${steps.a}" * 200, "a"),
+                value("c", "${steps.b}" * 200, "b"),
+            ),
+            id="a text of texts",
+        ),
+        pytest.param(
+            (
+                value("a", "${input.list}", for_each="input.list", most=1000),
+                value("b", "${steps.a}", "a", for_each="input.list", most=1000),
+            ),
+            id="a list of lists",
+        ),
+        pytest.param((value("a", ["${input.list}"] * 2000),), id="one value in many places"),
+        pytest.param((value("a", ["${input.list}"] * 500), value("b", "${steps.a}," * 20, "a")), id="a list as a text"),
+        pytest.param((call("a", input={"all": ["${input.list}"] * 2000}),), id="the input of a call"),
+        pytest.param(
+            (call("a", for_each="input.list", most=1000, input="${input.text}" * 100),), id="the inputs of many calls"
+        ),
+        pytest.param(
+            (
+                value("a", ["${input.list}"] * 30),
+                Step(
+                    id="b",
+                    does=Does.FILTER,
+                    input="${input.list}",
+                    condition="size(steps.a) > item",
+                    after=(After(step="a"),),
+                ),
+            ),
+            id="one value read for each item",
+        ),
+    ],
+)
+def test_a_few_steps_make_nothing_without_end(steps: tuple[Step, ...]) -> None:
+    on_its_way = walk(*steps, input={"text": "x" * 1000, "list": [*range(1000)]})
+    on_its_way.due()
+    assert on_its_way.failure is not None
+    error = on_its_way.failure[1].error
+    assert isinstance(error, ExpressionError)
+    assert (error.reason, bool(error.fix)) == ("EXPRESSION_FAILED", True)
+    assert len(error.place) <= 200
+
+
+def test_loops_within_a_walk_share_its_budget() -> None:
+    inner = value("x", "${input.text}" * 100)
+    on_its_way = walk(
+        Step(id="all", does=Does.STEPS, for_each="input.list", most=1000, steps=(inner,)),
+        input={"text": "x" * 1000, "list": [*range(1000)]},
+    )
+    (turn,) = on_its_way.due()
+    assert turn.step.steps is not None
+    ended = []
+    for given in turn.inputs:
+        inside = Walk(turn.step.steps, given, budget=on_its_way.budget)
+        inside.due()
+        ended.append(inside.failure is None)
+    assert ended[0]
+    assert not ended[-1]
+
+
 def test_a_failed_step_ends_it_unless_it_may() -> None:
     on_its_way = walk(call("a"), call("b"))
     on_its_way.settle("a", Settled("failed", error=ValueError("no")))

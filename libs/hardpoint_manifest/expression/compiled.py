@@ -17,6 +17,7 @@ from typing import Any, Final
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from hardpoint_manifest.authority import nearest
+from hardpoint_manifest.expression.budget import Budget
 from hardpoint_manifest.expression.errors import ExpressionError
 from hardpoint_manifest.expression.scope import Scope
 from hardpoint_manifest.expression.tokens import MemberPath, Source, read
@@ -65,11 +66,16 @@ class Expression:
     _program: cel.Expression | None
     _needs: "_Needs"
 
-    def evaluate(self, variables: Mapping[str, Any]) -> Any:
-        """The value, as JSON data; raises ExpressionError when a path is missing or an operation fails."""
+    def evaluate(self, variables: Mapping[str, Any], budget: Budget | None = None) -> Any:
+        """The value, as JSON data; raises ExpressionError when a path is missing, an operation fails, or it is too much.
+
+        Alone it is bounded by itself; a `budget` bounds it together with others.
+        """
         if self._program is None:
             return _walk(self.source.whole, variables)
         used = _pick(self._needs, variables)
+        if budget is not None:
+            budget.read.take(used, self.text)
         if self.source.cost.nesting or self.source.cost.additions:
             self._check_cost(used)
         try:
@@ -78,7 +84,10 @@ class Expression:
             raise ExpressionError("EXPRESSION_FAILED", _reason(str(error)), self.text) from None
         if value.type() == cel.Type.ERROR:
             raise self._failure(str(value.value()), variables)
-        return _Result(self.text).plain(value)
+        result = _Result(self.text).plain(value)
+        if budget is not None:
+            budget.made.take(result, self.text)
+        return result
 
     def is_absent(self, variables: Mapping[str, Any]) -> bool:
         """Whether this is the path of an optional value that was not given."""

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
+from hardpoint_manifest.expression.budget import Bound, Budget
 from hardpoint_manifest.expression.compiled import Expression, compile
 from hardpoint_manifest.expression.errors import ExpressionError
 from hardpoint_manifest.expression.scope import Scope
@@ -48,14 +49,22 @@ class Template:
         """The one expression that is the whole text, or None."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], Expression) else None
 
-    def evaluate(self, variables: Mapping[str, Any], encode: Callable[[str], str] = str) -> Any:
-        """The value of a whole placeholder, or the text with every value in it passed through `encode`."""
+    def evaluate(
+        self, variables: Mapping[str, Any], encode: Callable[[str], str] = str, budget: Budget | None = None
+    ) -> Any:
+        """The value of a whole placeholder, or the text with every value in it passed through `encode`.
+
+        Raises ExpressionError, also for a text that is too long.
+        """
+        budget = budget or Budget()
         if self.whole is not None:
-            return self.whole.evaluate(variables)
-        return "".join(
-            part if isinstance(part, str) else encode(as_text(part.evaluate(variables), part.text))
-            for part in self.parts
-        )
+            return self.whole.evaluate(variables, budget)
+        texts = []
+        for part in self.parts:
+            text = part if isinstance(part, str) else as_text(part.evaluate(variables, budget), part.text)
+            budget.made.take(text, self.text)
+            texts.append(text if isinstance(part, str) else encode(text))
+        return "".join(texts)
 
     def evaluate_url(self, variables: Mapping[str, Any]) -> str:
         """The text as a URL: values are percent-encoded, and none may step out of its place in the path."""
@@ -76,17 +85,25 @@ class Structure:
         """Read a value; raises ExpressionError at the first text that is no template."""
         return cls(_map(value, lambda text: Template.parse(text, scope)))
 
-    def evaluate(self, variables: Mapping[str, Any]) -> Any:
-        """The value filled in; an entry that is an optional value which was not given is left out."""
-        return _fill(self.content, variables)
+    def evaluate(self, variables: Mapping[str, Any], budget: Budget | None = None) -> Any:
+        """The value filled in; an entry that is an optional value which was not given is left out.
+
+        Raises ExpressionError, also for a value that is too large to be written out.
+        """
+        filled = _fill(self.content, variables, budget or Budget())
+        Bound().take(filled)
+        return filled
 
 
 def as_text(value: Any, place: str = "") -> str:
-    """A value as it appears inside a text: a text as it is, else JSON; raises ExpressionError for null."""
+    """A value as it appears inside a text: a text as it is, else JSON; raises ExpressionError for null and a large one."""
     if value is None:
         raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is null, which has no text", place)
+    if isinstance(value, str):
+        return value
+    Bound().take(value, place)
     try:
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
         raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is nested too deeply", place) from None
 
@@ -129,13 +146,13 @@ def _map(value: Any, change: Callable[[str], Template]) -> Any:
     return value
 
 
-def _fill(value: Any, variables: Mapping[str, Any]) -> Any:
+def _fill(value: Any, variables: Mapping[str, Any], budget: Budget) -> Any:
     if isinstance(value, Template):
-        return value.evaluate(variables)
+        return value.evaluate(variables, budget=budget)
     if isinstance(value, dict):
-        return {key: _fill(part, variables) for key, part in value.items() if not _is_absent(part, variables)}
+        return {key: _fill(part, variables, budget) for key, part in value.items() if not _is_absent(part, variables)}
     if isinstance(value, list):
-        return [_fill(part, variables) for part in value if not _is_absent(part, variables)]
+        return [_fill(part, variables, budget) for part in value if not _is_absent(part, variables)]
     return value
 
 

@@ -15,7 +15,7 @@ from opentelemetry import trace
 
 from hardpoint_kit.errors import ActionFailed, HardpointError
 from hardpoint_kit.names import AgentName
-from hardpoint_manifest.expression import ExpressionError
+from hardpoint_manifest.expression import Budget, ExpressionError
 from hardpoint_manifest.plan import Does, Plan, Step
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
@@ -55,6 +55,7 @@ class Way:
         self.stretch = Stretch(workflow.name, workflow.stretch)
         self.pages = Pages(means.ledger, workflow, rows)
         self._steps = Stepper(self)
+        self._budget = Budget()
         self._due: datetime | None = None
         self._wakes = 0
         self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -161,7 +162,7 @@ class Way:
     async def _walk(self) -> None:
         plan = Plan.model_validate(self.workflow.release.plan)
         self._optional = plan.optional
-        walk = Walk(Program.plan(plan), self.workflow.given)
+        walk = Walk(Program.plan(plan), self.workflow.given, budget=self._budget)
         while await self._scope(walk, ""):
             if await self._suspended():
                 return
@@ -248,7 +249,7 @@ class Way:
                 return Settled("failed", error=error)
             settled = await self._steps.settle(compiled.step, place, value, key)
         else:
-            inner = Walk(compiled.steps, value)
+            inner = Walk(compiled.steps, value, budget=self._budget)
             if await self._scope(inner, f"{place}/"):
                 return None
             settled = _whole(inner)

@@ -16,7 +16,7 @@ from hardpoint_executor.inside import Inside
 from hardpoint_executor.runners.denied import failure
 from hardpoint_executor.runners.flow.plan import ERROR, FlowPlan
 from hardpoint_kit.errors import ActionFailed, HardpointError
-from hardpoint_manifest.expression import ExpressionError
+from hardpoint_manifest.expression import Budget, ExpressionError
 from hardpoint_manifest.plan import Does
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
 
@@ -52,12 +52,13 @@ class FlowRunner:
         self._given = {"input": execution.input, "trigger": execution.input, "settings": dict(settings)}
         self._room = asyncio.Semaphore(SIDE_BY_SIDE)
         self._levels: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SIDE_BY_SIDE))
+        self._budget = Budget()
         self._items = 0
         self._bytes = 0
 
     async def run(self) -> Any:
         """The flow's output; raises ActionFailed with the path of the step that failed."""
-        walk = Walk(self._flow.program, self._given)
+        walk = Walk(self._flow.program, self._given, budget=self._budget)
         try:
             return await self._walked(walk, "")
         except ActionFailed as error:
@@ -119,7 +120,7 @@ class FlowRunner:
         if compiled.steps is not None:
             # A room for each level: who is in one of them never waits for another in the same.
             async with self._levels[path.count("/")]:
-                return await self._walked(Walk(compiled.steps, value), f"{path}/")
+                return await self._walked(Walk(compiled.steps, value, budget=self._budget), f"{path}/")
         async with self._room:
             output = await self._tried(compiled, value, path, key)
         self._bytes += await _aside(lambda: len(json.dumps(output)))
@@ -218,24 +219,24 @@ async def _together(items: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
 async def _due(walk: Walk, begun: Iterable[str]) -> list[tuple[Due, Keys]]:
     """The steps that are due, with what names the effect of each, of each of its items."""
     names = frozenset(begun)
-    return await _aside(lambda: [(due, _keys(due, walk.variables)) for due in walk.due(names)])
+    return await _aside(lambda: [(due, _keys(due, walk)) for due in walk.due(names)])
 
 
 async def _aside(work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_walking, work)
 
 
-def _keys(due: Due, variables: Mapping[str, Any]) -> Keys:
+def _keys(due: Due, walk: Walk) -> Keys:
     """What its author says names an effect; empty where its place does."""
-    compiled = due.step
+    compiled, variables, budget = due.step, walk.variables, walk.budget
     if not compiled.step.idempotency_key:
         return [""] * max(1, len(due.inputs))
     try:
         if not due.each:
-            return [str(compiled.key.evaluate(variables))]
+            return [str(compiled.key.evaluate(variables, budget))]
         assert compiled.for_each is not None
-        items = compiled.for_each.evaluate(variables)
-        return [str(compiled.key.evaluate({**variables, "item": item, "index": at})) for at, item in enumerate(items)]
+        items = enumerate(compiled.for_each.evaluate(variables, budget))
+        return [str(compiled.key.evaluate({**variables, "item": item, "index": at}, budget)) for at, item in items]
     except ExpressionError as error:
         return error
 
