@@ -32,7 +32,8 @@ class Provider:
     secrets: list[str] = field(default_factory=lambda: [CLIENT_SECRET])
     renewals: int = 0
     revoked: list[str] = field(default_factory=list)
-    revoking: Said = (200, b"")
+    revoking: list[Said] = field(default_factory=lambda: [(200, b"")])
+    """What it answers to the tokens that are given back, the last for ever."""
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, asked: Asked) -> Said:
@@ -52,7 +53,7 @@ class Provider:
         if asked.method != "POST" or asked.headers.get("authorization") != f"Basic {shown}":
             return 401, {"error": "invalid_client"}
         self.revoked.append(parse_qs(asked.body.decode())["token"][0])
-        return self.revoking
+        return self.revoking[-1] if len(self.revoked) > len(self.revoking) else self.revoking[len(self.revoked) - 1]
 
     def _authorize(self, query: dict[str, str]) -> Said:
         wanted = {"response_type": "code", "client_id": CLIENT_ID, "redirect_uri": self.redirect_uri}

@@ -79,6 +79,9 @@ _ADD_SIGN_IN = text(
     " ciphertext) VALUES (:hash, :org, :id, :subject, :redirect_uri, :client_id, :expires_at, :key_id, :wrapped_key,"
     " :ciphertext)"
 )
+_BEGUN = text(
+    "SELECT true FROM sign_ins WHERE hash = :hash AND org = :org AND connection = :id AND expires_at > :until"
+)
 _TAKE_SIGN_IN = text(
     "DELETE FROM sign_ins WHERE hash = :hash AND org = :org AND connection = :id AND subject = :subject"
     " AND expires_at > :now RETURNING redirect_uri, client_id, key_id, wrapped_key, ciphertext"
@@ -188,6 +191,11 @@ class ConnectionRows:
             "expires_at": expires_at,
         }
         await self._sql.execute(_ADD_SIGN_IN, row | _sealed_columns(sign_in.sealed))
+
+    async def is_begun(self, name: ConnectionName, state_hash: bytes, until: datetime) -> bool:
+        """Whether a sign-in can be ended until then: nobody did, and nothing ended it."""
+        key = {**_key_of(name), "hash": state_hash, "until": until}
+        return bool(await self._sql.scalar(_BEGUN, key))
 
     async def take_sign_in(
         self, name: ConnectionName, state_hash: bytes, subject: str, now: datetime

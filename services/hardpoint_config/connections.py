@@ -6,7 +6,7 @@ database.
 
 import asyncio
 import secrets as randomness
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -42,6 +42,15 @@ STORE_ATTEMPTS = 3
 FIRST_VERSIONS = 1 << 30
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where a person signs in, until when, and what the sign-in is stored by."""
+
+    url: str
+    expire_time: datetime
+    hash: bytes
 
 
 class Connections:
@@ -82,8 +91,8 @@ class Connections:
 
     async def begin(
         self, caller: Caller, name: ConnectionName, client: Client | None, redirect_uri: str, *, own: bool = False
-    ) -> tuple[str, datetime]:
-        """Return where a person signs in, and until when; the kept client signs in when none is given.
+    ) -> Begun:
+        """Begin a sign-in; the kept client signs in when none is given.
 
         With `own` for the caller alone. Raises NotFound, Conflict for another grant or CONNECTION_PER_USER,
         InvalidArgument where no client is kept.
@@ -101,7 +110,7 @@ class Connections:
             hashed = state_hash(state, own=own)
             await tx.connections.add_sign_in(name, hashed, caller.subject, stored, now + SIGN_IN_TIME)
             await record(tx.connection, caller, "connection.begin", name, host=found.provider.host)
-        return self._providers.authorization_url(found.provider, sign_in, state), now + SIGN_IN_TIME
+        return Begun(self._providers.authorization_url(found.provider, sign_in, state), now + SIGN_IN_TIME, hashed)
 
     async def complete(
         self, caller: Caller, name: ConnectionName, code: SecretValue, state: str, iss: str, *, own: bool = False

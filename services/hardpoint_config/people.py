@@ -4,12 +4,12 @@ A person's tokens are lent for calls that are for them, and for no others. Signi
 """
 
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from hardpoint_config.changes import announce
 from hardpoint_config.connection import Client, Connection
-from hardpoint_config.connections import Connections, existing
+from hardpoint_config.connections import Begun, Connections, existing
 from hardpoint_config.store import Store
 from hardpoint_kit.audit import record
 from hardpoint_kit.caller import SERVICE_ROLE, Caller
@@ -31,7 +31,7 @@ class People:
         self._store = store
         self._connections = connections
         self._clock = clock
-        self._links: OrderedDict[tuple[ConnectionName, str], tuple[str, datetime]] = OrderedDict()
+        self._links: OrderedDict[tuple[ConnectionName, str], Begun] = OrderedDict()
 
     async def connect_users(
         self, caller: Caller, name: ConnectionName, client: Client | None, redirect_uri: str
@@ -100,21 +100,22 @@ class People:
                 raise
             lost = True
         if found is not None and not lost:
-            self._links.pop((name, user), None)  # who followed it cannot do so again
             return found
+        kept = self._links.get((name, user))
         async with self._store.transaction(name.org) as tx:
             template, _ = await existing(tx, name)
-        raise template.needs_user(user, await self._link(template, user))
+            # Whoever followed it, or another process that ended it, has told nobody here.
+            if kept and not await tx.connections.is_begun(name, kept.hash, self._clock.now() + LINK_LASTS):
+                kept = None
+        raise template.needs_user(user, kept.url if kept else await self._link(template, user))
 
     async def _link(self, template: Connection, user: str) -> str:
         """Where this person signs in: one link for many calls, so that an agent that tries on makes no more of them."""
-        key, now = (template.name, user), self._clock.now()
-        link, until = self._links.get(key, ("", now))
-        if until - now <= LINK_LASTS:
-            who = Caller(user, template.name.org, frozenset({SERVICE_ROLE}), via="units/config")
-            link, until = await self._connections.begin(who, template.name, None, template.redirect_uri, own=True)
-            self._links[key] = link, until
-            self._links.move_to_end(key)
-            if len(self._links) > MOST_LINKS:
-                self._links.popitem(last=False)
-        return link
+        who = Caller(user, template.name.org, frozenset({SERVICE_ROLE}), via="units/config")
+        begun = await self._connections.begin(who, template.name, None, template.redirect_uri, own=True)
+        key = template.name, user
+        self._links[key] = begun
+        self._links.move_to_end(key)
+        if len(self._links) > MOST_LINKS:
+            self._links.popitem(last=False)
+        return begun.url

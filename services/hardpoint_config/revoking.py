@@ -6,7 +6,8 @@ from typing import Final
 
 import structlog
 
-from hardpoint_config.connection import Client
+from hardpoint_config.connection import Client, Provider
+from hardpoint_config.domain import SecretValue
 from hardpoint_config.oauth import Providers
 from hardpoint_config.revocation_rows import Revocation
 from hardpoint_config.sealing import Sealing
@@ -69,12 +70,11 @@ class Revoking:
         try:
             kept = self._sealing.open(connection, revocation.tokens)
             secret = self._sealing.open(revocation.client, revocation.client_secret).client_secret
-            # The one that gives others goes first.
-            for token in filter(None, (kept.refresh, kept.access)):
-                await self._providers.revoke(connection.provider, Client(connection.client_id, secret), token)
-            said = ""
-        except Conflict as refused:
-            said = refused.metadata.get("said", refused.reason)
+            client = Client(connection.client_id, secret)
+            # The one that gives others goes first; who does not take it back may still take the other.
+            tokens = filter(None, (kept.refresh, kept.access))
+            refusals = [await self._refusal(connection.provider, client, token) for token in tokens]
+            said = next(filter(None, refusals), "")
         except HardpointError as error:
             said = error.reason
             if revocation.attempts < MOST_ATTEMPTS:
@@ -83,6 +83,18 @@ class Revoking:
                     await tx.revocations.put_off(revocation.number, now + pause)
                 return
         await self._settle(revocation, said)
+
+    async def _refusal(self, provider: Provider, client: Client, token: SecretValue) -> str:
+        """Why a provider does not take a token back, nothing when it does; one that is worth nothing any more is back.
+
+        Many take the access token back with the refresh token, and some of them then call it invalid.
+        """
+        try:
+            await self._providers.revoke(provider, client, token)
+        except Conflict as refused:
+            said = refused.metadata.get("said", refused.reason)
+            return "" if said == "invalid_token" else said
+        return ""
 
     async def _settle(self, revocation: Revocation, error: str) -> None:
         """Forget the tokens and say in the audit log what came of it."""

@@ -8,7 +8,7 @@ from google.protobuf import struct_pb2
 
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint_config.connection import Client, Connection, Grant, Provider
-from hardpoint_config.connections import Connections
+from hardpoint_config.connections import Begun, Connections
 from hardpoint_config.domain import LeasedValues, Secret, SecretValue, Settings, SettingsChange
 from hardpoint_config.people import People
 from hardpoint_config.service import ConfigService
@@ -104,8 +104,7 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         self, request: config_pb2.BeginConnectionRequest, context: Context
     ) -> config_pb2.BeginConnectionResponse:
         name, client = ConnectionName.parse(request.name), client_from_proto(request)
-        url, expire_time = await self._connections.begin(caller(context), name, client, request.redirect_uri)
-        return config_pb2.BeginConnectionResponse(authorization_url=url, expire_time=expire_time)
+        return begun_to_proto(await self._connections.begin(caller(context), name, client, request.redirect_uri))
 
     async def CompleteConnection(
         self, request: config_pb2.CompleteConnectionRequest, context: Context
@@ -179,8 +178,8 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         self, request: config_pb2.BeginOwnConnectionRequest, context: Context
     ) -> config_pb2.BeginConnectionResponse:
         name = ConnectionName.parse(request.name)
-        url, expire_time = await self._connections.begin(caller(context), name, None, request.redirect_uri, own=True)
-        return config_pb2.BeginConnectionResponse(authorization_url=url, expire_time=expire_time)
+        begun = await self._connections.begin(caller(context), name, None, request.redirect_uri, own=True)
+        return begun_to_proto(begun)
 
     async def CompleteOwnConnection(
         self, request: config_pb2.CompleteOwnConnectionRequest, context: Context
@@ -269,6 +268,11 @@ def client_from_proto(
     if not request.client_id:
         return None
     return Client(request.client_id, SecretValue(request.client_secret) if request.client_secret else None)
+
+
+def begun_to_proto(begun: Begun) -> config_pb2.BeginConnectionResponse:
+    """Write where a person signs in."""
+    return config_pb2.BeginConnectionResponse(authorization_url=begun.url, expire_time=begun.expire_time)
 
 
 def connection_to_proto(connection: Connection) -> config_pb2.Connection:

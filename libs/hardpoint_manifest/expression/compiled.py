@@ -67,7 +67,7 @@ class Expression:
     _needs: "_Needs"
 
     def evaluate(self, variables: Mapping[str, Any], budget: Budget | None = None) -> Any:
-        """The value, as JSON data; raises ExpressionError when a path is missing, an operation fails, or it is too much.
+        """The value, as JSON data; raises ExpressionError for a missing path, an operation that fails, too much.
 
         Alone it is bounded by itself; a `budget` bounds it together with others.
         """

@@ -96,7 +96,7 @@ class Structure:
 
 
 def as_text(value: Any, place: str = "") -> str:
-    """A value as it appears inside a text: a text as it is, else JSON; raises ExpressionError for null and a large one."""
+    """A value as it appears inside a text: a text as it is, else JSON; raises ExpressionError for null and too much."""
     if value is None:
         raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is null, which has no text", place)
     if isinstance(value, str):

@@ -98,6 +98,26 @@ async def test_each_call_has_the_token_of_whom_it_is_for(parties: Parties, as_su
     assert await token_for(parties.runtime, "bob") == tokens["bob"]
 
 
+async def test_a_link_that_is_shown_can_be_followed(parties: Parties, as_subject: As) -> None:
+    async def link() -> str:
+        error = await refused(lease_for(parties.runtime, "eve"), "CONNECTION_NEEDS_REAUTH")
+        return str(error.metadata["link"])
+
+    await each_user(parties)
+    eve = as_subject("eve")
+    await complete_own(eve, **await parties.consent(await link()))
+    await eve.DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=CONNECTION))
+    again = await link()
+    await complete_own(eve, **await parties.consent(again))
+    await eve.DeleteOwnConnection(config_pb2.DeleteOwnConnectionRequest(name=CONNECTION))
+    # With the connection goes every sign-in that was begun for it.
+    await link()
+    await parties.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION))
+    await each_user(parties)
+    await complete_own(eve, **await parties.consent(await link()))
+    assert await token_for(parties.runtime, "eve") == parties.provider.access_tokens[-1]
+
+
 async def test_one_sees_ones_own_and_an_operator_that_there_are_some(
     parties: Parties, as_subject: As, audit: Any
 ) -> None:
