@@ -26,6 +26,7 @@ class Span:
     failed: bool
     attributes: dict[str, object]
     events: tuple[str, ...] = ()
+    problem: str = ""
 
     @property
     def milliseconds(self) -> float:
@@ -103,6 +104,7 @@ def _spans(request: trace_service_pb2.ExportTraceServiceRequest) -> Iterator[Spa
                     span.status.code == 2,
                     _attributes(span.attributes),
                     tuple(f"{event.name} {_attributes(event.attributes)}" for event in span.events),
+                    span.status.message,
                 )
 
 

@@ -15,6 +15,8 @@ class HardpointError(Exception):
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
     default_reason: ClassVar[str] = "INTERNAL"
+    quotes: ClassVar[bool] = False
+    """Whether its words may repeat what somebody sent: they are for the caller then, and for no log."""
 
     message: str
     reason: str
@@ -47,6 +49,11 @@ class HardpointError(Exception):
         self.from_peer = False
         self.from_transport = False
 
+    @property
+    def loggable(self) -> str:
+        """Its message where that can stand in a log, else nothing."""
+        return "" if self.quotes else self.message
+
     @classmethod
     def received(
         cls,
@@ -73,6 +80,7 @@ class InvalidArgument(HardpointError):
 
     code = grpc.StatusCode.INVALID_ARGUMENT
     default_reason = "INVALID_ARGUMENT"
+    quotes = True
 
     def __init__(
         self,
@@ -126,6 +134,7 @@ class ActionFailed(HardpointError):
 
     code = grpc.StatusCode.FAILED_PRECONDITION
     default_reason = "USER_ERROR"
+    quotes = True
 
 
 class StaleEtag(HardpointError):

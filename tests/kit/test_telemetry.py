@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from hardpoint_kit.caller import Caller, acting_as
 from hardpoint_kit.database import Database
-from hardpoint_kit.errors import InvalidArgument
+from hardpoint_kit.errors import ActionFailed, InvalidArgument
 from hardpoint_kit.options import Options
 from hardpoint_kit.telemetry import REDACTED, extract, inject, redact, setup, trace_id, tracer
 from kit.echo import SHAPES, Echo, call
@@ -67,6 +67,25 @@ async def test_refusal_is_not_the_servers_fault(server: Any, dial: Any, spans: A
     (span,) = (span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER)
     assert span.status.status_code is StatusCode.UNSET
     assert span.attributes["hardpoint.reason"] == "INVALID_ARGUMENT"
+
+
+async def test_words_that_may_repeat_what_was_sent_are_for_the_caller_alone(
+    server: Any, servicer: Any, dial: Any, spans: Any, lines: io.StringIO
+) -> None:
+    sent = "a-very-private-place"
+
+    async def act(request: Any, context: Any) -> None:
+        with tracer.start_as_current_span("inner"):
+            raise ActionFailed(f"nobody is in {sent}")
+
+    servicer.act = act
+    with pytest.raises(ActionFailed, match=sent):
+        await call(dial(server), "One", Echo(name=MINE))
+    told = "".join(span.to_json() for span in spans.get_finished_spans()) + lines.getvalue()
+    assert "USER_ERROR" in told
+    assert sent not in told
+    (inner,) = (span for span in spans.get_finished_spans() if span.name == "inner")
+    assert inner.status.status_code is StatusCode.ERROR
 
 
 async def test_calls_are_timed_by_method_and_code(server: Any, dial: Any, telemetry: Any) -> None:

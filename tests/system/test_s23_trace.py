@@ -16,7 +16,8 @@ export default {
     async look(input) {
       const answer = await this.fetch(input.url);
       return { status: answer.status };
-    }
+    },
+    async lose(input) { throw new Error(`nobody is in ${input.place}`); }
   },
   hosts: ['upstream.test'],
   permissions: ['network.http.get', 'compute.moderate']
@@ -24,20 +25,26 @@ export default {
 """
 
 
-async def received(system: System, trace_id: str) -> list:
+async def received(system: System, turn: trace.Span) -> list:
+    """The spans of an agent's turn, when the last of them came: the parent of each is among them, or is the turn."""
+    context = turn.get_span_context()
+    trace_id, root = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+
+    def orphans() -> list[str]:
+        spans = system.receiver.trace(trace_id)
+        known = {span.id for span in spans} | {root}
+        return [f"{span.service}: {span.name}" for span in spans if span.parent not in known]
+
     async def whole() -> bool:
-        return system.receiver.has(trace_id, system.service("runtime"), "CallAction") and system.receiver.has(
-            trace_id, system.service("executor"), "ExecuteToEnd"
-        )
+        ended = system.receiver.has(trace_id, system.service("runtime"), "CallAction")
+        return ended and system.receiver.has(trace_id, system.service("executor"), "ExecuteToEnd") and not orphans()
 
-    await eventually(whole)
+    try:
+        await eventually(whole)
+    except TimeoutError:
+        assert orphans() == [], "a span without its parent is no part of the tree"
+        raise
     return system.receiver.trace(trace_id)
-
-
-def assert_one_tree(spans: list, root: str) -> None:
-    known = {span.id for span in spans}
-    orphans = [span.name for span in spans if span.parent not in known | {root}]
-    assert orphans == []
 
 
 async def test_http_call(system, client, agent, add):
@@ -52,11 +59,10 @@ async def test_http_call(system, client, agent, add):
     tracer = TracerProvider().get_tracer("test")
     with tracer.start_as_current_span("turn") as turn:
         response = await agent.execute("probe.get", {"place": PLACE})
-    context = turn.get_span_context()
-    trace_id = trace.format_trace_id(context.trace_id)
+    trace_id = trace.format_trace_id(turn.get_span_context().trace_id)
 
     assert response.error is None
-    spans = await received(system, trace_id)
+    spans = await received(system, turn)
     names = [span.name for span in spans]
     assert any(name.startswith("execute_tool") for name in names)
     assert "GET" in names
@@ -82,11 +88,25 @@ async def test_jailed_call(system, client, agent):
 
     assert response.error is None, response.error
     assert response.data == {"status": 200}
-    spans = await received(system, trace_id)
+    spans = await received(system, turn)
     assert any("jail" in span.name for span in spans)
     assert "GET" in [span.name for span in spans]
     assert system.upstream.asked(url)[-1].headers["traceparent"].split("-")[1] == trace_id
     assert PLACE not in repr(spans)
+
+
+@pytest.mark.jail
+async def test_what_went_wrong_with_an_argument_is_told_to_the_caller_alone(system, client, agent):
+    await add_file(client, agent, CODE, "fetcher.js")
+    ends = system.deployment.ends()
+    with TracerProvider().get_tracer("test").start_as_current_span("turn") as turn:
+        failed = await agent.execute("fetcher.lose", {"place": PLACE})
+    assert PLACE in failed.error.message
+    spans = await received(system, turn)
+    assert [span.problem for span in spans if span.name.startswith("execute_tool")] == ["USER_ERROR"]
+    assert PLACE not in repr(spans)
+    assert "USER_ERROR" in system.deployment.log(ends)
+    assert PLACE not in system.deployment.log(ends)
 
 
 async def test_durations_are_measured_by_capability_and_action(system, agent, add):

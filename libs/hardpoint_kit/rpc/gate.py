@@ -149,11 +149,11 @@ class _Served:
         if isinstance(error, Internal):
             error.metadata.setdefault("trace", trace_id())
             _log.error("rpc failed", method=self._method, reason=error.reason, exc_info=raised)
+            self._span.add_event("exception", {"exception.type": _name_of(type(raised))})
         else:
             _log.info(
-                "rpc refused", method=self._method, code=error.code.name, reason=error.reason, problem=error.message
+                "rpc refused", method=self._method, code=error.code.name, reason=error.reason, problem=error.loggable
             )
-        self._span.record_exception(raised)
         self._span.set_attribute("hardpoint.reason", error.reason)
         if error.code in _SERVER_FAULTS:
             self._span.set_status(trace.StatusCode.ERROR, error.reason)
@@ -189,6 +189,11 @@ def _mapped(raised: BaseException) -> HardpointError | None:
     if isinstance(raised, Exception) and not isinstance(raised, grpc.aio.AbortError):
         return _defect()
     return None
+
+
+def _name_of(kind: type[BaseException]) -> str:
+    """The name of an exception as OpenTelemetry writes it."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _defect() -> Internal:

@@ -120,7 +120,9 @@ class Dispatcher:
             async with self._store.transaction(SYSTEM(run.org)) as tx:
                 await tx.deliveries.settle(settled, self._owner)
         except HardpointError as error:
-            _log.warning("a delivery is not settled", delivery=str(delivery.name), problem=error.message)
+            _log.warning(
+                "a delivery is not settled", delivery=str(delivery.name), reason=error.reason, problem=error.loggable
+            )
         except Exception:
             _log.exception("a delivery is not settled", delivery=str(delivery.name))
 
