@@ -4,10 +4,16 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import grpc.aio
 import pytest
+from demo.daemon import UNITS
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from hardpoint.audit.v1 import audit_pb2
+from hardpoint.audit.v1.audit_pb2_grpc import AuditServiceStub
 from hardpoint.auth.v1 import rule_pb2
 from hardpoint.files.v1.files_pb2_grpc import ExecutionFileServiceStub
 from hardpoint_client import Agent, Hardpoint, Login
@@ -16,8 +22,10 @@ from hardpoint_kit.errors import HardpointError, NotFound, PermissionDenied, Una
 from .conftest import EXAMPLES, System, add_file
 
 FOR_EXECUTIONS = "hardpoint.files.v1.ExecutionFileService"
+AUDIT = "hardpoint.audit.v1.AuditService"
 
 SERVICES = {
+    AUDIT: "",
     "hardpoint.registry.v1.RegistryService": "registry",
     "hardpoint.registry.v1.ArtifactService": "artifacts",
     "hardpoint.config.v1.ConfigService": "config",
@@ -155,8 +163,12 @@ def _fill(message: Any, method: MethodDescriptor, ids: dict[str, str]) -> None:
 
 async def ask(client: Hardpoint, method: MethodDescriptor, request: Any) -> Any:
     name = method.containing_service.full_name
-    executions = ExecutionFileServiceStub(client.channel("files"))
-    stub = executions if name == FOR_EXECUTIONS else getattr(client, SERVICES[name])
+    if name == FOR_EXECUTIONS:
+        stub = ExecutionFileServiceStub(client.channel("files"))
+    elif name == AUDIT:
+        stub = AuditServiceStub(client.channel("registry"))
+    else:
+        stub = getattr(client, SERVICES[name])
     call = getattr(stub, method.name)
     if method.client_streaming:
 
@@ -190,6 +202,28 @@ async def owner(_deployed: System) -> Owner:
     failed = await agent.execute("weather-lookup.get-weather", {"location": "x"})
     file = await client.upload_file(b"x", "x")
     return Owner(org, failed.run.rpartition("/")[2], file.name.rpartition("/")[2])
+
+
+async def test_no_service_is_left_out(system):
+    """Those that are walked are those that are served: reflection tells."""
+    served = set()
+    for address in set(system.deployment.addresses().values()):
+        async with grpc.aio.insecure_channel(address) as channel:
+            asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+            async for answer in ServerReflectionStub(channel).ServerReflectionInfo(asked):
+                served |= {service.name for service in answer.list_services_response.service}
+    assert {name for name in served if not name.startswith("grpc.")} == set(SERVICES)
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit not in ("executor", "door")])
+async def test_another_orgs_events_are_not_found_in_any_unit(system, owner, unit):
+    assert (await system.client(owner.org).events(unit)).events or unit == "marketplace"
+    stranger = system.client(f"{owner.org}-x", subject="stranger")
+    stub = AuditServiceStub(stranger.channel(unit))
+    with pytest.raises(NotFound):
+        await stub.ListEvents(
+            audit_pb2.ListEventsRequest(parent=f"orgs/{owner.org}"), metadata=[("hardpoint-unit", unit)]
+        )
 
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
