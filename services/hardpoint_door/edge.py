@@ -32,7 +32,7 @@ def application(runtime: Runtime, clock: Clock) -> Starlette:
         except Unreadable as error:
             said = Said(error.status)
         except HardpointError as error:
-            _log.warning("a delivery could not be taken", reason=error.reason, problem=error.message)
+            _log.warning("a delivery could not be taken", reason=error.reason, problem=error.loggable)
             said = Said(503, retry_after=RETRY_SECONDS)
         return _response(said)
 

@@ -1,6 +1,7 @@
 """The contracts hold together: every RPC is guarded, every reason that is raised is declared."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,30 @@ def test_every_write_can_be_repeated_safely(method):
     never_repeated |= {"Deliver"}
     by_content = {"UploadArtifact", "RecordInstallation", "OfferConnection", "CheckRelease"}
     assert reads or "request_id" in fields or method.name in never_repeated | by_content
+
+
+def above(lines: list[str], number: int) -> str:
+    """The comment over a line."""
+    start = number
+    while lines[start - 1].strip().startswith("//"):
+        start -= 1
+    return " ".join(line.strip().removeprefix("//").strip() for line in lines[start:number])
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_rpc_says_how_it_fails(path):
+    lines = (ROOT / "protos" / path).read_text().splitlines()
+    silent = [
+        line.strip() for at, line in enumerate(lines) if line.startswith("  rpc ") and "Fails: " not in above(lines, at)
+    ]
+    assert silent == []
+
+
+def test_every_reason_has_an_example_of_its_metadata():
+    lines = (ROOT / "protos" / "hardpoint" / "errors" / "v1" / "error_reason.proto").read_text().splitlines()
+    values = {at: line.split()[0] for at, line in enumerate(lines) if re.match(r"  [A-Z_]+ = [1-9]", line)}
+    assert set(values.values()) == set(ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
+    assert [name for at, name in values.items() if "{" not in above(lines, at)] == []
 
 
 def test_only_units_may_execute_or_lease():
