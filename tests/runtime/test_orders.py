@@ -11,6 +11,7 @@ import pytest
 from hardpoint.runtime.v1 import trigger_pb2
 from hardpoint_kit.errors import ActionFailed, InvalidArgument, Unavailable
 from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.store.deliveries import _FREE
 from runtime.conftest import Another, Client, Deliver, Fakes, Query, eventually
 from runtime.fakes import failing, raising, succeed
 from runtime.test_events import walking
@@ -170,3 +171,22 @@ async def test_a_run_that_goes_on_holds_its_key(walking: Any, dial: Any, fakes: 
     await settled(client, "DELIVERED", "ACCEPTED", name=trigger.name)
     gate.set()
     await settled(client, "DELIVERED", "DELIVERED", name=trigger.name)
+
+
+async def test_what_waits_for_others_of_its_key_is_found_by_an_index(
+    attached: Client, deliver: Deliver, fakes: Fakes, query: Query
+) -> None:
+    """Many that wait in order keep nobody else waiting: none of them is compared with all the others."""
+    fakes.executor.behave = raising(Unavailable("away"))
+    await deliver(await create(attached, input=INPUT, order_by=BY_CITY), about("oslo"))
+    columns = """org, agent, trigger, reason, message, body, size, headers, original, release, run, attempts,
+        received_at, replayed_by, depth"""
+    await query(f"""
+        INSERT INTO deliveries ({columns}, state, order_key, delivery, provider_id, due_at)
+        SELECT {columns}, (ARRAY['ACCEPTED', 'DELIVERED'])[1 + i % 2], i % 101, i, i, '2100-01-01'
+        FROM deliveries, generate_series(1, 3000) i
+    """)
+    await query("ANALYZE deliveries")
+    plan = await query(f"EXPLAIN SELECT FROM deliveries d WHERE state = 'ACCEPTED' AND {_FREE}")
+    used = {index for (line,) in plan for index in ("deliveries_in_order", "deliveries_done_in_order") if index in line}
+    assert used == {"deliveries_in_order", "deliveries_done_in_order"}, plan

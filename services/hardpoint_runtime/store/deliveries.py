@@ -38,19 +38,22 @@ _WAITING = text("""
         SELECT FROM deliveries WHERE org = :org AND state IN ('ACCEPTED', 'RUNNING') LIMIT :most
     ) AS waiting
 """)
-# Of those with one key only the first: not while one runs, nor while the run of the one before has not ended.
-_FREE = """
+# Of those with one key only the first: not while one runs, nor while the run of the one before has not ended. What is
+# said twice of `o` is what the indexes of ordered deliveries are about: without it they would not be used.
+_SAME_KEY = """o.org = d.org AND o.agent = d.agent AND o.trigger = d.trigger AND o.order_key = d.order_key
+            AND o.order_key <> ''"""
+_FREE = f"""
     (d.order_key = '' OR NOT EXISTS (
-        SELECT FROM deliveries o WHERE o.org = d.org AND o.agent = d.agent AND o.trigger = d.trigger
-            AND o.order_key = d.order_key AND (o.state = 'RUNNING' OR o.state = 'ACCEPTED' AND o.place < d.place)
+        SELECT FROM deliveries o WHERE {_SAME_KEY} AND o.state IN ('ACCEPTED', 'RUNNING')
+            AND (o.state = 'RUNNING' OR o.place < d.place)
     ) AND NOT EXISTS (
         SELECT FROM (
-            SELECT o.org, o.run FROM deliveries o WHERE o.org = d.org AND o.agent = d.agent AND o.trigger = d.trigger
-                AND o.order_key = d.order_key AND o.state = 'DELIVERED' ORDER BY o.settled_at DESC LIMIT 1
+            SELECT o.org, o.run FROM deliveries o WHERE {_SAME_KEY} AND o.state = 'DELIVERED'
+            ORDER BY o.settled_at DESC LIMIT 1
         ) AS last JOIN runs r ON r.org = last.org AND r.run = split_part(last.run, '/', 4)
         WHERE r.state IN ('QUEUED', 'RUNNING', 'WAITING')
     ))
-"""
+"""  # noqa: S608 - of a condition that stands here
 # Two processes that look at the same time must see what the other took: one looks after the other.
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtext('hardpoint_runtime.deliveries'))")
 # Each org in its turn, and none more than a few at a time: who sends much keeps nobody waiting.
