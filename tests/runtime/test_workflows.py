@@ -410,15 +410,21 @@ async def test_a_cancelled_run_stops_what_it_executes(client: Client, fakes: Fak
             killed.set()
             raise
 
-    shop.answers = {"put": [forever]}
-    await install(client, fakes, workflow({"id": "put"}, {"id": "store", "after": after("put")}))
+    async def talk(_execution: object) -> Ended:
+        return Ended(RunState.SUCCEEDED, to_value({}), None, Usage(output_tokens=3))
+
+    shop.answers = {"look": [talk], "put": [forever]}
+    made = ({"id": "look"}, {"id": "put", "after": after("look")}, {"id": "store", "after": after("put")})
+    await install(client, fakes, workflow(*made))
     run = await start(client)
     await asyncio.wait_for(begun.wait(), 20)
     cancelled = await client.runs.CancelRun(run_pb2.CancelRunRequest(name=run.name))
     assert cancelled.state == run_pb2.RUN_STATE_CANCELLED
     await asyncio.wait_for(killed.wait(), 5)
     assert (await steps(client, run.name))["put"].state == run_pb2.RUN_STATE_CANCELLED
-    assert shop.asked == ["put"]
+    assert cancelled.end_time.ToNanoseconds() > cancelled.start_time.ToNanoseconds()
+    assert cancelled.usage.output_tokens == 3, "of what had ended"
+    assert shop.asked == ["look", "put"]
     with pytest.raises(Conflict):
         await client.runs.CancelRun(run_pb2.CancelRunRequest(name=run.name))
 
@@ -629,12 +635,18 @@ async def test_what_steps_use_and_what_ran_inside_of_them_is_counted(client: Cli
 
     async def use(execution: Execution) -> Ended:
         inner = Inner("0", "deep.er", deep, RunState.SUCCEEDED, Failure(), SystemClock().now(), 5, Usage())
-        return Ended(RunState.SUCCEEDED, to_value({}), None, Usage(), used, (inner,))
+        told = Usage(peak_memory_bytes=5, bytes_out=7, input_tokens=2, output_tokens=1)
+        return Ended(RunState.SUCCEEDED, to_value({}), None, told, used, (inner,))
 
-    shop.answers["put"] = [ActionFailed("no"), use]
+    async def fail(execution: Execution) -> Ended:
+        return Ended(RunState.FAILED, None, ActionFailed("no"), Usage(peak_memory_bytes=9, input_tokens=30))
+
+    shop.answers["put"] = [fail, use]
     await install(client, fakes, workflow({"id": "put", "retry": {"attempts": 2, "seconds": 0}}))
     run = await until(client, (await start(client)).name)
     assert run.state == run_pb2.RUN_STATE_SUCCEEDED
+    summed = (run.usage.peak_memory_bytes, run.usage.bytes_out, run.usage.input_tokens, run.usage.output_tokens)
+    assert summed == (9, 7, 32, 1), "of all attempts"
     counted = {}
     for capability in ("orders", "shop"):
         name = f"orgs/acme/installations/{capability}"

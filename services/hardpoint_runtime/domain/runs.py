@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -79,6 +79,11 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
 
+    def __add__(self, other: "Usage") -> "Usage":
+        """What two executions used together, one after the other."""
+        summed = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        return Usage(**{**summed, "peak_memory_bytes": max(self.peak_memory_bytes, other.peak_memory_bytes)})
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -140,6 +145,11 @@ class Run:
     def ended_at(self) -> datetime:
         """When it ended."""
         return self.started_at + timedelta(microseconds=self.duration_us)
+
+    def over(self, state: RunState, failure: Failure, at: datetime, used: Iterable[Usage]) -> "Run":
+        """The run as it ends then, with what its steps used."""
+        lasted = max(0, (at - self.started_at) // timedelta(microseconds=1))
+        return replace(self, state=state, failure=failure, duration_us=lasted, usage=sum(used, Usage()))
 
     @property
     def counted(self) -> Counters:

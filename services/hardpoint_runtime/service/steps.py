@@ -192,7 +192,7 @@ class Stepper:
 
         ended, began = await self._execute(step, row, call, value, key, check)
         spent = round((time.perf_counter() - begun) * 1_000_000)
-        row = replace(row, duration_us=row.duration_us + spent, usage=ended.usage)
+        row = replace(row, duration_us=row.duration_us + spent, usage=row.usage + ended.usage)
         if began:
             own = await self._way.own()
             at = self._way.means.clock.now()

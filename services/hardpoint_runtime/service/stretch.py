@@ -7,7 +7,7 @@ these comes to the same place, so a stretch may stop anywhere and another proces
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ from hardpoint_kit.names import AgentName
 from hardpoint_manifest.expression import Budget, ExpressionError
 from hardpoint_manifest.plan import Does, Plan, Step
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
-from hardpoint_runtime.domain.runs import Failure, RunState, Usage
+from hardpoint_runtime.domain.runs import Failure, RunState
 from hardpoint_runtime.domain.snapshot import Attached
 from hardpoint_runtime.domain.workflows import StepRun, Waits, Workflow
 from hardpoint_runtime.durable.stretches import Stretch
@@ -322,15 +322,8 @@ class Way:
         return True
 
     async def _end(self, state: RunState, failure: Failure, output: Any) -> None:
-        run = self.workflow.run
-        spent = self.means.clock.now() - run.started_at
-        run = replace(
-            run,
-            state=state,
-            failure=failure,
-            duration_us=max(0, spent // timedelta(microseconds=1)),
-            usage=_sum([row.usage for row in self.rows.values()]),
-        )
+        used = [row.usage for row in self.rows.values()]
+        run = self.workflow.run.over(state, failure, self.means.clock.now(), used)
         for row in [row for row in self.rows.values() if not row.ended]:
             self.pages.note(replace(row, state=RunState.CANCELLED, waits=Waits.NOTHING))
         own = await self.own()
@@ -371,18 +364,3 @@ def _scopes(compiled: Compiled, known: dict[str, Any]) -> list[dict[str, Any]]:
     assert compiled.for_each is not None
     items = compiled.for_each.evaluate(known)
     return [{**known, "item": item, "index": index} for index, item in enumerate(items)]
-
-
-def _sum(usages: list[Usage]) -> Usage:
-    total = Usage()
-    for one in usages:
-        total = Usage(
-            total.wall_ms + one.wall_ms,
-            total.cpu_ms + one.cpu_ms,
-            max(total.peak_memory_bytes, one.peak_memory_bytes),
-            total.broker_calls + one.broker_calls,
-            total.bytes_out + one.bytes_out,
-            total.bytes_in + one.bytes_in,
-            total.log_bytes + one.log_bytes,
-        )
-    return total

@@ -101,9 +101,9 @@ class Walker:
             mine = workflow.stretch == stretch.number and (taken is None or workflow.turn == taken.turn)
             if mine and not workflow.ended:
                 failure = Failure("INTERNAL", "the run could not go on by a defect of ours")
-                await tx.workflows.move(
-                    workflow, replace(workflow.run, state=RunState.FAILED, failure=failure), workflow.stretch + 1
-                )
+                used = [step.usage for step in await tx.workflows.steps(stretch.run)]
+                run = workflow.run.over(RunState.FAILED, failure, self._means.clock.now(), used)
+                await tx.workflows.move(workflow, run, workflow.stretch + 1)
                 await tx.workflows.cancel_steps(stretch.run)
 
     async def _continue(self, lost: Stretch) -> None:

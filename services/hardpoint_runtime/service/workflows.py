@@ -157,7 +157,8 @@ class Workflows:
         async def cancel(tx: Transaction) -> Run:
             workflow = await tx.workflows.get(name, lock=True)
             workflow.check_alive()
-            run = replace(workflow.run, state=RunState.CANCELLED, failure=Failure())
+            used = [step.usage for step in await tx.workflows.steps(name)]
+            run = workflow.run.over(RunState.CANCELLED, Failure(), self._clock.now(), used)
             # Another stretch than those there are: whoever walks it hears that it is replaced, by nobody.
             await tx.workflows.move(workflow, run, workflow.stretch + 1)
             await tx.workflows.cancel_steps(name)
