@@ -1,12 +1,13 @@
 """Replays that decide about a release, and tests that are recorded: what the executor is asked, what is told."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from hardpoint.runtime.v1 import agent_pb2, run_pb2
 from hardpoint_kit.documents import to_struct, to_value
-from hardpoint_kit.errors import ActionFailed, Unavailable
+from hardpoint_kit.errors import ActionFailed, Cancelled, DeadlineExceeded, Unavailable
 from hardpoint_manifest.cassette import Cassette, write
 from hardpoint_manifest.model import Example
 from hardpoint_runtime.domain.executions import Ended, Execution
@@ -14,6 +15,7 @@ from hardpoint_runtime.domain.releases import RecordedExample
 from hardpoint_runtime.domain.runs import RunState, Usage
 from runtime.conftest import Client, Fakes
 from runtime.factories import API_KEY, release
+from runtime.fakes import failing, raising
 
 NAME = "orgs/acme/capabilities/weather/releases/2.0.0"
 DATA = write(Cassette(action="get-weather", input={"location": "x"}, nonce="0" * 32, output={"t": 1}))
@@ -69,16 +71,28 @@ async def test_a_failure_is_judged_by_its_reason(client: Client, fakes: Fakes, d
     assert "call 1 asks" in fakes.registry.finished[0][1]["diverges"][0]
 
 
-async def test_nothing_is_decided_while_nothing_can_be_run(client: Client, fakes: Fakes, draft: str) -> None:
+@pytest.mark.parametrize(
+    "behave",
+    [
+        raising(Unavailable("no executor", reason="NO_EXECUTOR")),
+        failing(DeadlineExceeded("the action took longer than 30 s", reason="TIMEOUT")),
+        failing(Cancelled("the executor stops")),
+    ],
+)
+async def test_nothing_is_decided_while_nothing_can_be_run_to_its_end(
+    client: Client, fakes: Fakes, draft: str, behave: Callable[[Execution], Awaitable[Ended]]
+) -> None:
     fakes.registry.recorded = [example("holds")]
-
-    async def away(execution: Execution) -> Ended:
-        raise Unavailable("no executor", reason="NO_EXECUTOR")
-
-    fakes.executor.behave = away
+    fakes.executor.behave = behave
     with pytest.raises(Unavailable):
         await check(client)
     assert fakes.registry.finished == []
+
+
+async def test_a_time_out_that_is_expected_holds(client: Client, fakes: Fakes, draft: str) -> None:
+    fakes.registry.recorded = [example("slow", expected_error="TIMEOUT")]
+    fakes.executor.behave = failing(DeadlineExceeded("the action took longer than 30 s", reason="TIMEOUT"))
+    assert await check(client) == []
 
 
 async def test_what_failed_while_it_was_recorded_is_answered_with_its_cassette(client: Client, fakes: Fakes) -> None:

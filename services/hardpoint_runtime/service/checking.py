@@ -17,6 +17,9 @@ from hardpoint_runtime.peers import Registry
 from hardpoint_runtime.service.calls import Calls
 
 RECORD_AGAIN: Final = "see hardpoint test FILE; if it is meant to be so, record again: hardpoint test FILE --record"
+AGAIN_SECONDS: Final = 5.0
+_SAYS_NOTHING: Final = frozenset({"TIMEOUT", "DEADLINE_EXCEEDED", "CANCELLED"})
+"""As much of a busy machine, or of one that is stopped, as of the release."""
 
 
 class Checking:
@@ -29,8 +32,8 @@ class Checking:
     async def check_release(self, caller: Caller, name: ReleaseName) -> tuple[str, ...]:
         """Replay the examples of a release and end its checks; the names of those that did not hold.
 
-        Raises NotFound, Conflict (not in CHECKING), and what says nothing about the release: Unavailable,
-        ResourceExhausted.
+        Raises NotFound, Conflict (not in CHECKING), and what says nothing about the release: ResourceExhausted, and
+        Unavailable, also for what did not end in time or was stopped.
         """
         failures: dict[str, tuple[str, str]] = {}
         for recorded in await self._registry.recorded_examples(name):
@@ -49,6 +52,17 @@ class Checking:
             raise
         except HardpointError as error:
             differences = verdict(example, cassette, None, error.reason)
+            if differences and error.reason in _SAYS_NOTHING:
+                raise _not_replayed(example.name, error) from error
             return (f"{differences[0]}: {error.message}", error.fix or RECORD_AGAIN) if differences else None
         differences = verdict(example, cassette, from_value(answer.output))
         return (differences[0], RECORD_AGAIN) if differences else None
+
+
+def _not_replayed(example: str, error: HardpointError) -> Unavailable:
+    return Unavailable(
+        f'example "{example}" could not be replayed to its end: {error.message}',
+        fix="publish it again; if it always takes too long, make it shorter and raise the version",
+        retry_after=AGAIN_SECONDS,
+        example=example,
+    )
