@@ -18,6 +18,7 @@ from runtime.factories import API_KEY, action, release
 from runtime.test_calls import watched
 from runtime.test_events import walking
 from runtime.triggers import create, history, settled, slack_event
+from runtime.workflows import output, steps, until
 
 SETTINGS = "orgs/acme/settings/weather"
 __all__ = ["walking"]
@@ -157,6 +158,13 @@ async def test_what_a_run_gave_is_for_whom_it_was(walking: Any, dial: Dial, fake
         await bob.agents.CallAction(asked, timeout=30)
     assert refused.value.reason == "CALL_ALTERED"
     assert (await anna.agents.CallAction(asked, timeout=30)).run == waiting.run
+    (step,) = (await steps(client, waiting.run)).values()
+    await client.runs.ApproveStep(run_pb2.ApproveStepRequest(step=step.name, digest=step.digest))
+    ended = await until(client, waiting.run)
+    with pytest.raises(NotFound):
+        await output(bob, ended)
+    gave = await output(anna, ended)
+    assert gave == await output(dial(walking, role="operator", subject="eve"), ended)
 
 
 async def test_what_it_calls_is_for_the_same_person(client: Client, server: Any, dial: Dial, fakes: Fakes) -> None:

@@ -9,6 +9,7 @@ from hardpoint_runtime.domain.runs import Run, Step
 from hardpoint_runtime.domain.workflows import ENDED, StepRun
 from hardpoint_runtime.rpc.shared import Context, usage_to_proto, window
 from hardpoint_runtime.service.runs import Runs
+from hardpoint_runtime.service.workflows import APPROVE
 
 
 class RunRpc(run_pb2_grpc.RunServiceServicer):
@@ -88,7 +89,7 @@ def step_to_proto(step: Step) -> run_pb2.Step:
 
 def may_approve(context: Context) -> bool:
     """Whether the caller is shown what steps ask to be approved: it is of their inputs, which no record has."""
-    return allows(caller(context).roles, "runtime.runs.approve")
+    return allows(caller(context).roles, APPROVE)
 
 
 def step_run_to_proto(step: StepRun, approves: bool) -> run_pb2.Step:

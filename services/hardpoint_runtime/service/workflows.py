@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hardpoint_kit.auth import allows
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, NotFound, ResourceExhausted
@@ -24,6 +25,8 @@ from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store, Transaction
 
 WORKFLOW = "WORKFLOW"
+APPROVE = "runtime.runs.approve"
+"""The permission of those who may see what runs of others work with."""
 MOST_EARLY_EVENTS = 64
 """Kept for a run, of all names, until steps wait for them."""
 
@@ -145,8 +148,13 @@ class Workflows:
             return await tx.workflows.get(name)
 
     async def output(self, caller: Caller, name: RunName) -> Any:
-        """What a run gave; raises NotFound, and Conflict for one that has not succeeded."""
+        """What a run gave, for who began it, whom it was for, and those who may approve steps.
+
+        Raises NotFound, for anybody else too, and Conflict for one that has not succeeded.
+        """
         workflow = await self.get(caller, name)
+        if caller.subject not in (workflow.run.subject, workflow.run.user) and not allows(caller.roles, APPROVE):
+            raise NotFound("run", name)
         if workflow.run.state is not RunState.SUCCEEDED:
             raise Conflict(f"run {name} is {workflow.run.state}", resource=name, state=workflow.run.state)
         return workflow.output
