@@ -268,11 +268,13 @@ class Hardpoint:
         context: CallContext | None = None,
         dry_run: bool = False,
         expect_plan: str = "",
+        record: bool = False,
     ) -> agent_pb2.CallActionResponse:
         """Call "{capability}.{action}" as an agent; an output that is too large is stored with `oversize_to_file`.
 
         `context` is what the agent knows and gives along. With `dry_run` nothing is written, and the answer's `plan`
         says what would be; with the digest of such a plan as `expect_plan` the call writes that and nothing else.
+        With `record` the answer has a cassette, or says why not; it is an answer of an action that failed, too.
         """
         request = agent_pb2.CallActionRequest(
             agent=self.named("agents", agent),
@@ -282,6 +284,7 @@ class Hardpoint:
             context=context.message(lambda file: self.named("files", file)) if context else None,
             dry_run=dry_run,
             expect_plan=expect_plan,
+            record=record,
         )
         return await self.agents.CallAction(request, timeout=seconds)
 

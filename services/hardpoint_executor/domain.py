@@ -414,6 +414,8 @@ class Finished:
     """Of an execution that is held to a plan: how many effects of it were not done."""
     cassette: bytes = b""
     """Of one that was to be recorded."""
+    unrecorded: HardpointError | None = None
+    """Why there is none, although it was to be."""
 
 
 @dataclass(frozen=True, slots=True)

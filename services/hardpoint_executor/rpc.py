@@ -260,6 +260,7 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         planned=map(effect_to_proto, finished.planned),
         effects_left=finished.left,
         cassette=finished.cassette,
+        unrecorded=to_status(finished.unrecorded) if finished.unrecorded else None,
     )
 
 

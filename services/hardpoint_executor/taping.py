@@ -57,7 +57,7 @@ def cassette_of(data: bytes) -> Cassette:
 async def recorded(execution: Execution, tell: Tell, attempt: Attempt) -> Finished:
     """Run an execution and write down what it did; raises as `attempt` does.
 
-    One that cannot be recorded has an error in place of its output, although it was done.
+    One that cannot be recorded says why, beside how it ended: it was done.
     """
     tape = Recording()
     session = Session(tape)
@@ -65,7 +65,7 @@ async def recorded(execution: Execution, tell: Tell, attempt: Attempt) -> Finish
     try:
         return replace(finished, cassette=await _cassette(execution, finished, tape, session))
     except HardpointError as error:
-        return replace(finished, outcome=Outcome.USER_ERROR, output=None, error=error)
+        return replace(finished, unrecorded=error)
 
 
 async def _cassette(execution: Execution, finished: Finished, tape: Recording, session: Session) -> bytes:

@@ -38,6 +38,7 @@ from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.recorder import Recorder
+from hardpoint_runtime.service.recordings import Recordings
 from hardpoint_runtime.service.run_events import RunEvents
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.scheduler import Scheduler
@@ -133,7 +134,7 @@ def assemble(
     composition = Composition(snapshots, store, tickets)
     plans = EffectPlans(store, peers.config)
     executions = Executions(tickets, composition, peers, options.runtime_action_seconds)
-    calls = Calls(snapshots, composition, executions, recorder, peers, clock, workflows, plans)
+    calls = Calls(snapshots, composition, executions, recorder, peers, clock, workflows, plans, Recordings(store))
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
     events = RunEvents(store, dispatcher, clock)

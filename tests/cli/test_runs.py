@@ -24,8 +24,9 @@ def failed(world: World) -> World:
 
 
 def test_runs_are_listed_with_why_they_failed(cli: Run, failed: World) -> None:
+    failed.runs["orgs/acme/runs/run-1"].recorded = True
     said = cli("runs").table
-    assert "run-1 | succeeded | weather-lookup.get-weather | test | 0 ms" in said
+    assert "run-1 | succeeded (recorded) | weather-lookup.get-weather | test | 0 ms" in said
     assert "run-2 | failed | weather-lookup.get-weather | helper | 1.2 s | MAPPING_MISSING" in said
 
 

@@ -236,18 +236,21 @@ async def test_a_secret_that_an_upstream_repeats_is_in_no_cassette(runs: Runs, o
 async def test_an_input_with_a_secret_in_it_is_not_recorded(runs: Runs, spell: Any) -> None:
     execution = runs.execution(python("return len(input['text'])"), input={"text": spell(SECRET)})
     finished = await runs.record(execution)
-    assert finished.error is not None
-    assert finished.error.reason == "CASSETTE_HOLDS_SECRET"
-    assert finished.error.metadata["secret"] == "API_KEY"
+    assert finished.unrecorded is not None
+    assert finished.unrecorded.reason == "CASSETTE_HOLDS_SECRET"
+    assert finished.unrecorded.metadata["secret"] == "API_KEY"
     assert finished.cassette == b""
+    assert (finished.outcome, finished.output) == (Outcome.OK, len(spell(SECRET)))
 
 
 async def test_more_than_a_cassette_holds_is_refused(runs: Runs, outside: Outside) -> None:
     outside.say = lambda _seen, _number: answer(b"x" * 600_000)
-    finished = await runs.record(runs.execution(FETCHES, input={"paths": ["/a", "/b"]}))
-    assert finished.error is not None
-    assert finished.error.reason == "CASSETTE_LIMIT"
+    source = python("return [len((await self.fetch('https://api.example.com' + path)).text) for path in ('/a', '/b')]")
+    finished = await runs.record(runs.execution(source))
+    assert finished.unrecorded is not None
+    assert finished.unrecorded.reason == "CASSETTE_LIMIT"
     assert finished.cassette == b""
+    assert finished.output == [600_000, 600_000], "what was done is answered all the same"
 
 
 async def test_what_is_called_is_in_the_cassette_and_not_run_again(runs: Runs) -> None:
@@ -290,9 +293,10 @@ async def test_a_call_that_no_cassette_may_have_is_not_recorded(runs: Runs) -> N
         return None
 
     finished = await record(runs.execution("x"), lambda _event: None, attempt)
-    assert finished.error is not None
-    assert (finished.error.reason, finished.cassette) == ("CASSETTE_LIMIT", b"")
-    assert "method" in finished.error.message
+    assert finished.unrecorded is not None
+    assert (finished.unrecorded.reason, finished.cassette) == ("CASSETTE_LIMIT", b"")
+    assert "method" in finished.unrecorded.message
+    assert finished.output == 1
 
 
 async def test_code_that_fails_before_a_recorded_call_says_so_itself(runs: Runs) -> None:

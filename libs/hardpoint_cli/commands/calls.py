@@ -34,6 +34,7 @@ def add(app: typer.Typer) -> None:
             "hardpoint call helper letters.write --user name=Ada --user locale=en-GB --file @notes.txt",
             "hardpoint call helper orders.order item=7 --dry-run",
             "hardpoint call helper orders.order item=7 --expect-plan sha256:...",
+            "hardpoint call helper get-weather location=Rome --record cassettes/rome.json",
         ],
     )(call)
 
@@ -72,11 +73,23 @@ async def call(
     expect_plan: Annotated[
         str, typer.Option(metavar="DIGEST", help="Write what this plan of a dry run has, and nothing else.")
     ] = "",
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            writable=True,
+            help="Write down what it does outside, as a cassette for `hardpoint test`; for who may test.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Answer:
     """Call an action as an agent would: the same checks, grants, limits and record."""
+    from hardpoint.runtime.v1 import run_pb2
     from hardpoint_cli.documents import document, duration, word
     from hardpoint_cli.effects import plan_shown
     from hardpoint_cli.names import short
+    from hardpoint_cli.recording import failure, keep, ready
     from hardpoint_cli.session import connect
     from hardpoint_client.client import output_of
     from hardpoint_client.context import CallContext
@@ -84,6 +97,8 @@ async def call(
 
     if values and input:
         raise typer.BadParameter("give the input as key=value or with --input, not both")
+    if record:
+        ready(record)
     said = whole(conversation, "--conversation") if conversation else None
     async with connect() as client:
         params = whole(input) if input else {}
@@ -102,11 +117,16 @@ async def call(
                     oversize_to_file=oversize_to_file,
                     dry_run=dry_run,
                     expect_plan=expect_plan,
+                    record=record is not None,
                     context=known,
                 )
         except InvalidArgument as error:
             error.fix = f"`hardpoint tools {agent}` shows the actions and what they take"
             raise
+        if record:
+            keep(record, response)
+        if record and response.state == run_pb2.RUN_STATE_FAILED:
+            raise await failure(client, response.run)
         output = output_of(response)
         release, run = short(response.release, client.org), short(response.run, client.org)
         note(f"{release}, {duration(response.usage.wall_ms)}, run {run}")

@@ -50,7 +50,7 @@ async def runs(
             (
                 short(one.name, client.org),
                 moment(one.start_time),
-                Text.assemble(_state(one), " (dry run)" if one.dry_run else ""),
+                Text.assemble(_state(one), " (dry run)" if one.dry_run else " (recorded)" if one.recorded else ""),
                 one.action,
                 short(one.agent, client.org) or "test",
                 duration(one.duration_ms),
@@ -87,6 +87,7 @@ async def run(
             "used": usage_text(found.usage),
             "trace": found.trace_id,
             "dry run of" if found.dry_run else "held to": found.plan,
+            "recorded": "its cassette was given to who called" if found.recorded else "",
             "reason": Text(found.reason, "red") if found.reason else "",
             "message": found.message,
             "at": found.place,

@@ -108,7 +108,7 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call gives when the action ended well, or was recorded; see `Ended` for its output."""
+    """What a call gives when the action ended well, or was to be recorded; see `Ended` for its output."""
 
     output: Any
     run: RunName
@@ -123,3 +123,5 @@ class Answer:
     error: HardpointError | None = None
     """Of an action that failed while it was recorded: its cassette is an answer too."""
     cassette: bytes = b""
+    unrecorded: HardpointError | None = None
+    """Why there is no cassette of what was to be recorded."""

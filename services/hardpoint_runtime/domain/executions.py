@@ -69,7 +69,7 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class Taped:
-    """What a test does with a tape: it records, or replays a cassette."""
+    """What is done with a tape: a test or a call is recorded, or a test replays a cassette."""
 
     record: bool = False
     cassette: bytes = b""
@@ -138,3 +138,5 @@ class Ended:
     left: int = 0
     cassette: bytes = b""
     """Of one that was recorded."""
+    unrecorded: HardpointError | None = None
+    """Why one that was to be recorded was not."""

@@ -135,6 +135,8 @@ class Run:
     """The digest of that plan, or of the one that it was held to."""
     depth: int = 0
     """How many runs started each other by events before it, and it with them."""
+    recorded: bool = False
+    """Whether somebody was given a cassette of it."""
 
     @property
     def user(self) -> str:

@@ -191,6 +191,7 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
     used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
     steps = tuple(map(_inner, finished.steps))
     planned, left = tuple(map(_effect, finished.planned)), finished.effects_left
+    unrecorded = from_status(finished.unrecorded) if finished.HasField("unrecorded") else None
     if state is RunState.SUCCEEDED:
         return Ended(
             state,
@@ -203,11 +204,23 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
             planned,
             left,
             finished.cassette,
+            unrecorded,
         )
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
     error.from_peer = False
-    return Ended(state, None, error, usage, used, steps, planned=planned, left=left, cassette=finished.cassette)
+    return Ended(
+        state,
+        None,
+        error,
+        usage,
+        used,
+        steps,
+        planned=planned,
+        left=left,
+        cassette=finished.cassette,
+        unrecorded=unrecorded,
+    )
 
 
 def _usage(usage: manifest_pb2.Usage) -> Usage:

@@ -3,6 +3,7 @@
 from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, to_struct
+from hardpoint_kit.errors import HardpointError
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, AttachmentName, InstallationName, OrgName, ReleaseName, RunName, SettingsName
 from hardpoint_runtime.domain.agents import Agent
@@ -156,6 +157,7 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             context_from_proto(request.context),
             request.dry_run,
             request.expect_plan,
+            request.record,
         )
         return waiting_to_proto(answer) if isinstance(answer, Run) else answer_to_proto(answer)
 
@@ -239,7 +241,13 @@ def answer_to_proto(answer: Answer) -> agent_pb2.CallActionResponse:
         state="RUN_STATE_FAILED" if answer.error else None,
         reason=answer.error.reason if answer.error else "",
         message=answer.error.message if answer.error else "",
+        unrecorded=unrecorded_to_proto(answer.unrecorded) if answer.unrecorded else None,
     )
+
+
+def unrecorded_to_proto(error: HardpointError) -> agent_pb2.Unrecorded:
+    """Write why there is no cassette."""
+    return agent_pb2.Unrecorded(reason=error.reason, message=error.message, fix=error.fix)
 
 
 def waiting_to_proto(run: Run) -> agent_pb2.CallActionResponse:

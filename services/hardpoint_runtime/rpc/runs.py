@@ -67,6 +67,7 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         on_behalf_of=run.on_behalf_of,
         dry_run=run.dry_run,
         plan=run.plan,
+        recorded=run.recorded,
     )
 
 

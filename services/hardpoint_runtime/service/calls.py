@@ -41,6 +41,7 @@ from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.effect_plans import EffectPlans
 from hardpoint_runtime.service.executions import ANSWER_SECONDS, Executions, attributes
 from hardpoint_runtime.service.recorder import Recorder
+from hardpoint_runtime.service.recordings import Recordings, not_recorded
 from hardpoint_runtime.service.shares import inside
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.workflows import WORKFLOW, Workflows
@@ -59,6 +60,7 @@ class Calls:
         clock: Clock,
         workflows: Workflows,
         effect_plans: EffectPlans,
+        recordings: Recordings,
     ) -> None:
         self._snapshots = snapshots
         self._composition = composition
@@ -68,6 +70,7 @@ class Calls:
         self._clock = clock
         self._workflows = workflows
         self._effect_plans = effect_plans
+        self._recordings = recordings
 
     async def list_tools(self, _caller: Caller, agent: AgentName) -> list[Offer]:
         """Everything that `call_action` would admit, by name; raises NotFound."""
@@ -85,6 +88,7 @@ class Calls:
         context: CallContext = NOTHING,
         dry_run: bool = False,
         expect_plan: str = "",
+        record: bool = False,
     ) -> Answer | Run:
         """Run an action for an agent; its run is on disk when this returns or raises what the action raised.
 
@@ -93,8 +97,13 @@ class Calls:
         the run while it has not ended; `run` asks for it again. With `dry_run` nothing is written, and the answer has
         the plan; a call that is held to one by its digest, `expect_plan`, writes nothing else. Such calls raise as
         `EffectPlans.held_to` too, and Conflict NO_DRY_RUN.
+
+        With `record` the answer has a cassette, or why there is none, of an action that failed too. Raises as
+        `Recordings.check` then.
         """
         name = ActionName.parse(action)
+        if record:
+            self._recordings.check(caller, name, planned=dry_run or bool(expect_plan), stored=oversize_to_file)
         offer = (await self._snapshots.get(agent)).admit(name)
         value = offer.input.admit(name, value)
         attached = offer.attached
@@ -104,11 +113,26 @@ class Calls:
                 raise _no_dry_run(name)
             call = Call.of_offer(agent, offer, oversize_to_file and not dry_run, context.check())
             return await self._run(caller, await self._planned(caller, call, value, expect_plan), value, remaining)
+        if waits and record:
+            raise not_recorded(
+                name,
+                "it goes on by itself, or somebody has to approve it",
+                "record calls of the actions that its steps call, by an agent that calls them without an approval",
+            )
         if waits:
             patience = None if remaining is None else max(0.0, remaining - ANSWER_SECONDS)
             return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run, context))
         call = Call.of_offer(agent, offer, oversize_to_file, context.check())
+        if record:
+            return await self._recorded(caller, call, value, remaining)
         return await self._run(caller, call, value, remaining)
+
+    async def _recorded(self, caller: Caller, call: Call, value: Mapping[str, Any], remaining: float | None) -> Answer:
+        """Run a call with a tape; the audit log has it before it begins."""
+        run = new_run_name(caller.org, self._clock.now())
+        await self._recordings.begin(caller, run, call)
+        taped = replace(call, taped=Taped(record=True))
+        return await self._run(caller, taped, value, remaining, Occasion(run, ""))
 
     async def offered(self, agent: AgentName, action: str, release: ReleaseName | None = None) -> Offer:
         """What a run that no agent asks for would run: what is attached, or of another release what would be.
@@ -167,7 +191,7 @@ class Calls:
         """Run an action of a release of the caller's org, a draft too, with all that it asks; raises as call_action.
 
         With `alone` it is one step of a flow, and the input may be any. With a cassette it needs no settings, and
-        nothing that it calls; one that is recorded and failed is answered.
+        nothing that it calls; one that is recorded and failed is answered. Raises what it cannot be recorded for.
         """
         taped = taped or Taped()
         action_name = ActionName.parse(f"{name.capability}.{action_id}")
@@ -197,7 +221,11 @@ class Calls:
             alone=alone,
             taped=taped,
         )
-        return await self._run(caller, call, value, remaining)
+        answer = await self._run(caller, call, value, remaining)
+        if answer.unrecorded is not None:
+            answer.unrecorded.metadata["run"] = str(answer.run)
+            raise answer.unrecorded
+        return answer
 
     async def _planned(self, caller: Caller, call: Call, value: Mapping[str, Any], digest: str) -> Call:
         """The call as a dry run, or held to the plan of this digest."""
@@ -257,6 +285,7 @@ class Calls:
                     dry_run=call.rehearses is not None,
                     plan=made.digest if made else "",
                     depth=occasion.depth,
+                    recorded=bool(ended.cassette),
                 ),
                 counted_for,
                 exercised(call.grants, ended.used),
@@ -299,10 +328,10 @@ def _answer(span: Span, run: Run, ended: Ended) -> Answer:
     if ended.error is not None:
         error: HardpointError = ended.error
         error.metadata["run"] = str(run.name)
-        if not ended.cassette:
+        if not ended.cassette and ended.unrecorded is None:
             raise error
     of = (ended.output, run.name, run.release, run.usage, ended.used, ended.output_in_file)
-    return Answer(*of, error=ended.error, cassette=ended.cassette)
+    return Answer(*of, error=ended.error, cassette=ended.cassette, unrecorded=ended.unrecorded)
 
 
 def _recorded(name: str) -> Refused:

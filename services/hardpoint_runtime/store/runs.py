@@ -29,9 +29,10 @@ from hardpoint_runtime.store.run_events import TELL
 _WRITE = """
     WITH written AS (
         INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth)
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth,
+            recorded)
         SELECT org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth, recorded
         FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING runs.*
     ), told AS ({told}
     ), used AS (
@@ -165,6 +166,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "dry_run": run.dry_run,
         "plan": run.plan,
         "depth": run.depth,
+        "recorded": run.recorded,
     }
 
 
@@ -218,4 +220,5 @@ def run_of(row: Row[Any]) -> Run:
         row.dry_run,
         row.plan,
         row.depth,
+        row.recorded,
     )

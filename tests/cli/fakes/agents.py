@@ -93,6 +93,8 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
         answer = self._answer(f"{WEATHER}/releases/1.0.0")
         if request.dry_run:
             answer.plan.CopyFrom(self.world.plan)
+        if request.record:
+            answer.MergeFrom(self.world.recorded)
         return answer
 
     async def TestAction(self, request, context):

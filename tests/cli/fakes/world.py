@@ -45,6 +45,7 @@ class World:
     cassette: bytes = b""
     used: manifest_pb2.Authority = field(default_factory=manifest_pb2.Authority)
     plan: manifest_pb2.EffectPlan = field(default_factory=manifest_pb2.EffectPlan)
+    recorded: agent_pb2.CallActionResponse = field(default_factory=agent_pb2.CallActionResponse)
     asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     errors: dict[str, Exception] = field(default_factory=dict)
 
