@@ -11,8 +11,11 @@ import pytest
 from executor.brokers import client_of
 from executor.composed import World, javascript, python
 from executor.kept import Kept
+from executor.spellings import ENCODINGS
 from executor.test_flows import api, code, flow
 from executor.upstream import Seen, Upstream, answer, json_answer
+from hardpoint_executor.broker.outlet import Outlet
+from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.domain import Execution, Finished, Limits, Outcome, Requirement, Usage
 from hardpoint_executor.jail import JailOptions, Jails
 from hardpoint_executor.peers import Values
@@ -33,6 +36,8 @@ WIDE = Authority(
     frozenset({"network.http.get", "network.http.post", "compute.moderate", "file.temporary"}), frozenset({HOST})
 )
 NEEDS = (Requirement("API_KEY", True, None, frozenset({HOST}), "/config/API_KEY"), Requirement("UNIT", False, "C"))
+
+WIDELY = Limits(broker_calls=100)
 
 
 class Outside:
@@ -74,14 +79,14 @@ class Runs:
 
     async def record(self, execution: Execution) -> Finished:
         async with Upstream(self.outside) as upstream, client_of({HOST: upstream}) as http:
-            executor = Executor(self.world, self.world, self.jails, http, SystemClock(), Limits(), files=Kept())
+            executor = Executor(self.world, self.world, self.jails, http, SystemClock(), WIDELY, files=Kept())
             return await executor.execute_to_end(SYSTEM("acme"), replace(execution, record=True))
 
     async def replay(self, execution: Execution, cassette: bytes) -> Finished:
         """Nobody answers, there is no lease, and the run has another name."""
         nobody = World(self.world.sources)
         async with client_of({}) as http:
-            executor = Executor(nobody, nobody, self.jails, http, SystemClock(), Limits(), files=Kept())
+            executor = Executor(nobody, nobody, self.jails, http, SystemClock(), WIDELY, files=Kept())
             again = replace(
                 execution, id="e2", run="orgs/acme/runs/r2", idempotency_key="other", cassette=cassette_of(cassette)
             )
@@ -228,6 +233,36 @@ async def test_a_secret_that_an_upstream_repeats_is_in_no_cassette(runs: Runs, o
     again = await runs.replay(execution, cassette)
     assert again.output == read(cassette).output
     assert again.output.startswith("you sent ")
+
+
+async def test_no_spelling_of_a_secret_is_in_the_cassette_of_a_run(runs: Runs, outside: Outside) -> None:
+    said: list[str] = []
+
+    def echo(seen: Seen, number: int) -> bytes:
+        said.append(str(seen.header("x-key")))
+        return answer(b"<" + list(ENCODINGS.values())[number - 1](said[-1]) + b">")
+
+    outside.say = echo
+    body = """
+heard = 0
+for number in range(input["times"]):
+    try:
+        await self.fetch("https://api.example.com/", headers={"x-key": self.config["API_KEY"]})
+        heard += 1
+    except Exception:
+        pass
+return heard
+"""
+    execution, cassette = await recorded(runs, python(body), input={"times": len(ENCODINGS)})
+    assert said == [SECRET] * len(ENCODINGS)
+    assert len(read(cassette).calls) == len(ENCODINGS)
+    for name, spell in ENCODINGS.items():
+        spelt = spell(SECRET).decode("latin-1")
+        for text in {spelt, json.dumps(spelt)[1:-1]}:
+            assert text not in cassette.decode(), name
+    outlet = Outlet([Watched("API_KEY", SECRET)])
+    assert await outlet.found_in(json.loads(cassette)) == ""
+    assert (await runs.replay(execution, cassette)).output == read(cassette).output
 
 
 @pytest.mark.parametrize(

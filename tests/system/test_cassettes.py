@@ -6,11 +6,14 @@ import sys
 
 import pytest
 
+from executor.spellings import ENCODINGS
 from hardpoint.registry.v1 import registry_pb2
-from hardpoint.runtime.v1 import agent_pb2
-from hardpoint_kit.errors import Conflict
+from hardpoint.runtime.v1 import agent_pb2, run_pb2
+from hardpoint_kit.documents import from_value
+from hardpoint_kit.errors import ActionFailed, Conflict, NotFound, PermissionDenied
 
-from .conftest import http_capability
+from .conftest import add_file, http_capability
+from .test_canary import CANARY, search
 from .test_readme import run
 
 KEY = "system-cassette-canary-81d2f0"
@@ -86,3 +89,63 @@ async def test_from_a_recording_to_a_release_that_is_refused_when_its_example_no
         await client.agents.CheckRelease(agent_pb2.CheckReleaseRequest(release=pushed.release.name))
     assert (await client.publish(pushed.release.name)).state == registry_pb2.RELEASE_STATE_PUBLISHED
     assert len(system.upstream.asked(url)) == 1
+
+
+async def test_a_call_of_an_agent_is_recorded_and_is_a_test_from_then_on(system, client, agent, org, tmp_path):
+    spellings = list(ENCODINGS.values())
+
+    def echo(asked):
+        return 200, {"echo": spellings[int(asked.query["n"])](asked.headers["x-key"]).decode("latin-1")}
+
+    url = system.upstream.serve(echo)
+    capability = http_capability(
+        url,
+        action={"inputs": [{"name": "n", "type": "integer"}]},
+        integration={"headers": {"X-Key": "${API_KEY}"}, "params": {"n": "${input.n}"}},
+        configuration=[{"key": "API_KEY", "label": "Key", "type": "secret", "required": True}],
+    )
+    await add_file(
+        client, agent, json.dumps({"capability": capability}).encode(), "probe.json", secrets={"API_KEY": CANARY}
+    )
+
+    recorded = [await client.call("helper", "probe.get", {"n": n}, record=True) for n in range(len(spellings))]
+    assert {asked.headers["x-key"] for asked in system.upstream.asked(url)} == {CANARY}
+    assert all(one.cassette for one in recorded)
+    search({"cassettes": [one.cassette.decode() for one in recorded], "answers": [str(one.output) for one in recorded]})
+    came = len(system.upstream.asked(url))
+    whole = recorded[0]
+    assert not whole.reason
+    again = await client.test(whole.release, "get", {"n": 0}, cassette=whole.cassette)
+    assert again.output.SerializeToString(deterministic=True) == whole.output.SerializeToString(deterministic=True)
+    with pytest.raises(ActionFailed) as diverged:
+        await client.test(whole.release, "get", {"n": 1}, cassette=whole.cassette)
+    assert diverged.value.reason == "REPLAY_DIVERGED"
+
+    run = await client.runs.GetRun(run_pb2.GetRunRequest(name=whole.run))
+    assert (run.recorded, run.agent) == (True, agent.name)
+    (event,) = (await client.events("runtime", resource=whole.run)).events
+    assert (event.action, event.subject, event.facts["tool"]) == ("run.record", "tester", "probe.get")
+    with pytest.raises(PermissionDenied):
+        await system.client(org, ["agent"], "the-agent").call("helper", "probe.get", {"n": 0}, record=True)
+    with pytest.raises(NotFound):
+        await system.client(f"{org}-x").agents.CallAction(
+            agent_pb2.CallActionRequest(agent=agent.name, action="probe.get", record=True)
+        )
+    assert len(system.upstream.asked(url)) == came
+
+    code, said = await hardpoint(
+        system, org, tmp_path, "call", "helper", "get", "n=0", "--record", "cassettes/now.json"
+    )
+    assert (code, said["output"]) == (0, from_value(whole.output))
+    example = {"name": "now", "action": "get", "input": {"n": 0}}
+    file = tmp_path / "probe.json"
+    file.write_text(json.dumps({"capability": {**capability, "version": "1.1.0", "examples": [example]}}))
+    code, tested = await hardpoint(system, org, tmp_path, "test", "probe.json")
+    assert (code, tested["examples"][0]["how"]) == (0, "replayed"), tested
+    assert tested["examples"][0]["output"] == said["output"]
+    example["input"]["n"] = 1
+    file.write_text(json.dumps({"capability": {**capability, "version": "1.1.0", "examples": [example]}}))
+    code, tested = await hardpoint(system, org, tmp_path, "test", "probe.json")
+    assert code == 1
+    assert "recorded from another input" in tested["examples"][0]["differences"][0]
+    assert len(system.upstream.asked(url)) == came + 1
