@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.finding import ManifestError, Severity, path_text
 from hardpoint_manifest.load import MAX_BYTES, load
 from hardpoint_manifest.names import ActionId, RequirementKey
@@ -69,12 +70,29 @@ class Opened(Value):
 
 
 class Saved(Value):
-    """The handle of a file that was saved."""
+    """The handle of a stored file."""
 
     id: Annotated[str, Field(min_length=1, max_length=256)]
     name: str
     type: str
     size: Annotated[int, Field(ge=0)]
+
+
+class Reach(Value):
+    """Permissions, and hosts as rules."""
+
+    permissions: Annotated[tuple[Text, ...], Field(max_length=200)] = ()
+    hosts: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
+
+    @property
+    def authority(self) -> Authority:
+        """The same to reckon with."""
+        return Authority.of(self.permissions, self.hosts)
+
+    @model_validator(mode="after")
+    def _hosts_are_rules(self) -> Self:
+        _ = self.authority
+        return self
 
 
 _OBJECT: Final = TypeAdapter(dict[str, Any])
@@ -124,7 +142,8 @@ class Cassette(Value):
     """One recorded execution of an action.
 
     `settings` are those that were set, `secrets` the keys of those that were; `nonce` is that of the handles in the
-    calls, worth nothing since the execution is over. `key` is its idempotency key.
+    calls, worth nothing since the execution is over. `key` is its idempotency key. `authority` is what it reached,
+    where that was not all that its release asks, and `files` are those that its agent gave along.
     """
 
     cassette: Literal[1] = 1
@@ -134,6 +153,8 @@ class Cassette(Value):
     secrets: Annotated[tuple[RequirementKey, ...], Field(max_length=200)] = ()
     nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     key: Annotated[str, Field(max_length=256)] = ""
+    authority: Reach | None = None
+    files: Annotated[tuple[Saved, ...], Field(max_length=100)] = ()
     calls: tuple[Call, ...] = ()
     output: Any = None
     error: Code | None = None

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.secrets import password_in
 from hardpoint_executor.broker.tape import RECORD_AGAIN, Recording, Replaying, Tape
-from hardpoint_executor.domain import Execution, Finished, Lent, Outcome, Tell, handles_in
+from hardpoint_executor.domain import CONTEXT_FILES, Execution, Finished, Known, Lent, Outcome, Tell, handles_in
 from hardpoint_executor.peers import Values
 from hardpoint_kit.errors import ActionFailed, HardpointError, InvalidArgument
-from hardpoint_manifest.cassette import MOST_BYTES, Cassette, read, write
+from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.cassette import MOST_BYTES, Cassette, Reach, Saved, read, write
 from hardpoint_manifest.finding import ManifestError
 
 
@@ -93,10 +94,20 @@ def _made(execution: Execution, finished: Finished, tape: Recording, given: Valu
         secrets=tuple(given.secrets) if given else (),
         nonce=tape.seed,
         key=execution.idempotency_key,
+        authority=None if execution.authority.covers(execution.asked) else _reach(execution.authority),
+        files=tuple(map(Saved.model_validate, execution.known.files)) if _may_know_files(execution) else (),
         calls=tape.calls,
         output=finished.output if finished.error is None else None,
         error=finished.error.reason if finished.error else None,
     )
+
+
+def _reach(authority: Authority) -> Reach:
+    return Reach(permissions=tuple(sorted(authority.permissions)), hosts=tuple(sorted(authority.hosts)))
+
+
+def _may_know_files(execution: Execution) -> bool:
+    return CONTEXT_FILES in execution.authority.permissions
 
 
 async def _check_secrets(cassette: Cassette, given: Values | None) -> None:
@@ -119,7 +130,8 @@ async def _check_secrets(cassette: Cassette, given: Values | None) -> None:
 async def replayed(cassette: Cassette, execution: Execution, tell: Tell, attempt: Attempt) -> Finished:
     """Run an execution with its cassette for an outside; what differs from the cassette fails it as REPLAY_DIVERGED.
 
-    It needs no lease: settings are the recorded ones, and secrets texts that stand for them.
+    It needs no lease: settings are the recorded ones, and secrets texts that stand for them. It reaches what it reached
+    then, and never more than it is allowed now.
     """
     if cassette.action != execution.action:
         raise InvalidArgument(
@@ -132,6 +144,10 @@ async def replayed(cassette: Cassette, execution: Execution, tell: Tell, attempt
         execution,
         idempotency_key=cassette.key,
         lease_token="",
+        authority=execution.authority.intersect(cassette.authority.authority)
+        if cassette.authority
+        else execution.authority,
+        known=Known(files=tuple(file.model_dump() for file in cassette.files)),
         files=Lent("cassette", tuple(handles_in(execution.input)), alone=True),
     )
     finished = await attempt(execution, tell, session)

@@ -10,13 +10,13 @@ import pytest
 
 from executor.brokers import client_of
 from executor.composed import World, javascript, python
-from executor.kept import Kept
+from executor.kept import TICKET, Kept
 from executor.spellings import ENCODINGS
 from executor.test_flows import api, code, flow
 from executor.upstream import Seen, Upstream, answer, json_answer
 from hardpoint_executor.broker.outlet import Outlet
 from hardpoint_executor.broker.scrub import Watched
-from hardpoint_executor.domain import Execution, Finished, Limits, Outcome, Requirement, Usage
+from hardpoint_executor.domain import UNKNOWN, Execution, Finished, Known, Lent, Limits, Outcome, Requirement, Usage
 from hardpoint_executor.jail import JailOptions, Jails
 from hardpoint_executor.peers import Values
 from hardpoint_executor.service import Executor
@@ -77,9 +77,9 @@ class Runs:
         more = {"authority": WIDE, "requirements": NEEDS, "lease_token": "lease", **more}
         return self.world.add(more.pop("capability", "probe"), source, **more)
 
-    async def record(self, execution: Execution) -> Finished:
+    async def record(self, execution: Execution, kept: Kept | None = None) -> Finished:
         async with Upstream(self.outside) as upstream, client_of({HOST: upstream}) as http:
-            executor = Executor(self.world, self.world, self.jails, http, SystemClock(), WIDELY, files=Kept())
+            executor = Executor(self.world, self.world, self.jails, http, SystemClock(), WIDELY, files=kept or Kept())
             return await executor.execute_to_end(SYSTEM("acme"), replace(execution, record=True))
 
     async def replay(self, execution: Execution, cassette: bytes) -> Finished:
@@ -224,6 +224,42 @@ async def test_a_cassette_permits_nothing(runs: Runs) -> None:
         assert finished.error.reason == reason
 
 
+REFUSED = """
+said = [(await self.file.open(handle)).decode() for handle in await self.context.files()]
+for url, method in (("https://api.example.com/a", "POST"), ("https://other.example.com/", "GET")):
+    try:
+        await self.fetch(url, method=method)
+    except Exception as error:
+        said.append(str(error))
+return [said, await self.file.list(stored=True)]
+"""
+
+
+async def test_what_was_not_granted_to_a_call_is_refused_to_its_replay(runs: Runs, outside: Outside) -> None:
+    """A test has all that its release asks; the agent's call had less, and files that came with it."""
+    asked = Authority(
+        WIDE.permissions | {"context.files", "file.read"}, WIDE.hosts | {"other.example.com", "*.more.example.com"}
+    )
+    granted = Authority(asked.permissions - {"network.http.post"}, frozenset({HOST, "a.more.example.com"}))
+    kept = Kept(a=b"hello")
+    known = Known(files=kept.lent().handles)
+    call = runs.execution(python(REFUSED), authority=granted, asked=asked, known=known, files=Lent(TICKET))
+    finished = await runs.record(call, kept)
+    assert finished.error is None, finished.error
+    said, files = finished.output
+    assert (said[0], len(said), files[0]["name"]) == ("hello", 3, "a")
+    assert outside.seen == []
+    test = replace(call, authority=asked, known=UNKNOWN, files=Lent())
+    again = await runs.replay(test, finished.cassette)
+    assert again.error is None, again.error
+    assert json.dumps(again.output) == json.dumps(finished.output)
+    more = replace(test, authority=Authority(granted.permissions - {"context.files"}, granted.hosts))
+    refused = await runs.replay(more, finished.cassette)
+    assert refused.error is not None, "a cassette permits nothing"
+    unknown = replace(call, authority=Authority(granted.permissions - {"context.files"}, granted.hosts))
+    assert b"orgs/acme/files/a" not in (await runs.record(unknown, kept)).cassette
+
+
 async def test_a_secret_that_an_upstream_repeats_is_in_no_cassette(runs: Runs, outside: Outside) -> None:
     outside.say = lambda seen, _: answer(b"you sent " + str(seen.header("x-key")).encode(), headers={"X-Echo": SECRET})
     body = """return (await self.fetch("https://api.example.com/a", headers={"x-key": self.config["API_KEY"]})).text"""
@@ -353,12 +389,17 @@ async def test_code_that_fails_before_a_recorded_call_says_so_itself(runs: Runs)
         {"method": 7},
         {"error": {"code": "x" * 100}},
         {"more": 1},
+        {"whole": {"authority": {"hosts": ["api.example.com/path"]}}},
+        {"whole": {"authority": {"more": []}}},
+        {"whole": {"files": [{"id": ""}]}},
     ],
 )
 def test_what_was_edited_into_nonsense_is_refused_with_its_place(edit: dict[str, Any]) -> None:
     answered = {"status": 200, "headers": {}, "body": "", "encoding": "utf-8"}
-    call = {"service": "fetch", "method": "GET", "arguments": {}, "answer": answered, **edit}
+    whole = edit.get("whole", {})
+    call = {"service": "fetch", "method": "GET", "arguments": {}, "answer": answered, **({} if whole else edit)}
     document = {"cassette": 1, "action": "run", "input": {}, "nonce": "0" * 32, "calls": [call], "output": None}
+    document |= whole
     with pytest.raises(InvalidArgument) as refused:
         cassette_of(json.dumps(document, indent=1).encode())
     assert refused.value.reason == "CASSETTE_INVALID"
