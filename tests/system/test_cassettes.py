@@ -100,7 +100,7 @@ async def test_a_call_of_an_agent_is_recorded_and_is_a_test_from_then_on(system,
     url = system.upstream.serve(echo)
     capability = http_capability(
         url,
-        action={"inputs": [{"name": "n", "type": "integer"}]},
+        action={"inputs": [{"name": "n", "type": "integer"}, {"name": "note", "type": "string"}]},
         integration={"headers": {"X-Key": "${API_KEY}"}, "params": {"n": "${input.n}"}},
         configuration=[{"key": "API_KEY", "label": "Key", "type": "secret", "required": True}],
     )
@@ -112,6 +112,9 @@ async def test_a_call_of_an_agent_is_recorded_and_is_a_test_from_then_on(system,
     assert {asked.headers["x-key"] for asked in system.upstream.asked(url)} == {CANARY}
     assert all(one.cassette for one in recorded)
     search({"cassettes": [one.cassette.decode() for one in recorded], "answers": [str(one.output) for one in recorded]})
+    unrecorded = await client.call("helper", "probe.get", {"n": 0, "note": CANARY}, record=True)
+    assert (unrecorded.unrecorded.reason, unrecorded.HasField("cassette")) == ("CASSETTE_HOLDS_SECRET", False)
+    assert unrecorded.output == recorded[0].output, "what was done is answered all the same"
     came = len(system.upstream.asked(url))
     whole = recorded[0]
     assert not whole.reason
