@@ -147,7 +147,8 @@ async def test_each_page_is_asked_again_where_that_was_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "nonsense", "<x", "<x>; rel=nextish", '<x>; rel="prev xnext"', '<x>; rel="previous"', ";rel=next", "<" * 8000]
+    "header",
+    ["", "nonsense", "<x", "<x>; rel=nextish", '<x>; rel="prev xnext"', '<x>; rel="previous"', ";rel=next", "<" * 8000],
 )
 async def test_a_header_without_a_next_link_ends_the_list(header: str) -> None:
     output, seen = await run(plan_of({"pagination": LINK}), [page(header, 1)])

@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 from urllib.parse import unquote
 
 import aiosmtplib
+
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
