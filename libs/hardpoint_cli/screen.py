@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from hardpoint.runtime.v1 import run_pb2
     from hardpoint_kit.errors import HardpointError
 
 NO_ERROR: Mapping[str, Any] = {
@@ -32,6 +33,7 @@ NO_ERROR: Mapping[str, Any] = {
 """The `error` of a JSON document, with nothing filled in."""
 
 _PIPED_WIDTH = 1000
+_LEVELS = {"warning": "yellow", "error": "red"}
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _C1 = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -129,6 +131,12 @@ def fields(pairs: Mapping[str, RenderableType]) -> RenderableType:
         if value != "":
             made.add_row(label, value)
     return made
+
+
+def log_line(line: "run_pb2.LogLine") -> Text:
+    """A line that the code of a run logged."""
+    step = f"{line.step}  " if line.step else ""
+    return Text.assemble("    ", (step, "cyan"), (f"{line.level:<7}  ", _LEVELS.get(line.level, "dim")), line.message)
 
 
 def done(text: str) -> Text:

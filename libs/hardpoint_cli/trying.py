@@ -34,6 +34,7 @@ class Tried:
     """Of one that failed and was not to."""
     output: Any = None
     run: str = ""
+    logs: tuple[run_pb2.LogLine, ...] = ()
     used: Authority = field(default_factory=Authority)
     wall_seconds: float = 0.0
     told: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Tried:
             "differences": list(self.differences),
             "error": self.error,
             "run": self.run,
+            "logs": [{"level": line.level, "message": line.message} for line in self.logs],
             "seconds": round(self.seconds, 3),
         }
 
@@ -89,8 +91,12 @@ class Trial:
         except (Unauthenticated, Unavailable, ResourceExhausted):
             raise
         except HardpointError as error:
-            tried = replace(tried, error=self._told(error))
-        return replace(tried, seconds=time.perf_counter() - started)
+            tried = replace(tried, error=self._told(error), run=error.metadata.get("run", ""))
+        tried = replace(tried, seconds=time.perf_counter() - started)
+        return replace(tried, logs=await self._logs(tried.run)) if tried.run else tried
+
+    async def _logs(self, run: str) -> tuple[run_pb2.LogLine, ...]:
+        return tuple((await self.client.runs.GetRunLogs(run_pb2.GetRunLogsRequest(name=run))).lines)
 
     async def _replay(self, example: Example, tried: Tried, data: bytes, cassette: Cassette) -> Tried:
         action = self.manifest.action(example.action)

@@ -48,7 +48,7 @@ PERMISSIONS_BY_ROLE: Mapping[str, frozenset[str]] = {
     "builder": _READ
     | _OWN_FILES
     | _OWN_CONNECTIONS
-    | {"registry.*", "marketplace.listings.*", "executor.headers.*", "runtime.actions.test"},
+    | {"registry.*", "marketplace.listings.*", "executor.headers.*", "runtime.actions.test", "runtime.runs.logs"},
     "operator": _READ | {"config.*", "runtime.*", "files.files.*"},
     "agent": _OWN_FILES
     | _OWN_CONNECTIONS

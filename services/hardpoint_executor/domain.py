@@ -416,6 +416,8 @@ class Finished:
     """Of one that was to be recorded."""
     unrecorded: HardpointError | None = None
     """Why there is none, although it was to be."""
+    logs: tuple[Log, ...] = ()
+    """What is kept of what it logged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,12 +238,17 @@ def event_to_proto(event: Event) -> executor_pb2.ExecuteResponse:
         case Started():
             return executor_pb2.ExecuteResponse(started=executor_pb2.Started(runner=event.runner))
         case Log():
-            return executor_pb2.ExecuteResponse(log=executor_pb2.Log(level=event.level, message=event.message))
+            return executor_pb2.ExecuteResponse(log=log_to_proto(event))
         case Progress():
             progress = executor_pb2.Progress(fraction=event.fraction, message=event.message)
             return executor_pb2.ExecuteResponse(progress=progress)
         case Finished():
             return executor_pb2.ExecuteResponse(finished=finished_to_proto(event))
+
+
+def log_to_proto(log: Log) -> executor_pb2.Log:
+    """Write a line that was logged."""
+    return executor_pb2.Log(level=log.level, message=log.message)
 
 
 def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
@@ -261,6 +266,7 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         effects_left=finished.left,
         cassette=finished.cassette,
         unrecorded=to_status(finished.unrecorded) if finished.unrecorded else None,
+        logs=map(log_to_proto, finished.logs),
     )
 
 

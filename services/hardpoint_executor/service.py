@@ -36,6 +36,7 @@ from hardpoint_executor.domain import (
 from hardpoint_executor.inside import Inside
 from hardpoint_executor.jail.interface import Jail
 from hardpoint_executor.kept import Kept
+from hardpoint_executor.logbook import Logbook
 from hardpoint_executor.peers import Values
 from hardpoint_executor.runners.code import CodeRunner
 from hardpoint_executor.runners.flow.inner import inner
@@ -114,7 +115,9 @@ class Executor:
 
     async def execute_to_end(self, _caller: Caller, execution: Execution) -> Finished:
         """Run an action and say how it ended; being cancelled kills it. Raises as execute does."""
-        return await self._run(execution, lambda _event: None)
+        logbook = Logbook()
+        finished = await self._run(execution, logbook.hear)
+        return replace(finished, logs=logbook.lines) if logbook.lines else finished
 
     async def _run(self, execution: Execution, tell: Tell) -> Finished:
         """Run an action in the current task, where `cancel` finds it."""

@@ -55,6 +55,7 @@ from hardpoint_runtime.store.deliveries import forget_deliveries
 from hardpoint_runtime.store.effect_plans import forget_effect_plans
 from hardpoint_runtime.store.events import forget_events
 from hardpoint_runtime.store.listener import Listener
+from hardpoint_runtime.store.run_logs import forget_logs
 from hardpoint_runtime.store.steps import RUN_CHANGES, StepLog
 from hardpoint_runtime.store.store import CHANGES
 from hardpoint_runtime.store.workflows import forget_contents
@@ -122,6 +123,7 @@ def assemble(
         *common_terms(options),
         Term("contents of runs", options.runtime_run_days, forget_contents),
         Term("events of runs", options.runtime_run_days, forget_events),
+        Term("logs of runs", options.runtime_run_days, forget_logs),
         Term("effect plans", options.runtime_run_days, forget_effect_plans),
         Term("deliveries", options.runtime_delivery_days, forget_deliveries),
         *((Term("stretches", STRETCH_DAYS, stretches.forget),) if walks else ()),

@@ -56,6 +56,24 @@ def test_a_run_tells_its_steps_its_usage_and_why_it_failed(cli: Run, failed: Wor
     assert document["run"]["place"] == "outputs.t"
 
 
+def test_a_run_tells_what_its_code_logged(cli: Run, failed: World) -> None:
+    assert "It logged nothing." in cli("logs", "run-2").out
+    failed.logs = [
+        run_pb2.LogLine(level="info", message="[bold]read\x1b[2J"),
+        run_pb2.LogLine(step="store", level="warning", message="it is there"),
+    ]
+    said = cli("logs", "run-2")
+    assert [line.split() for line in said.out.splitlines()] == [
+        ["info", "[bold]read[2J"],
+        ["store", "warning", "it", "is", "there"],
+    ]
+    assert failed.asked["GetRunLogs"][-1].name == "orgs/acme/runs/run-2"
+    assert [line["message"] for line in cli("logs", "run-2", "--json").json["lines"]] == [
+        "[bold]read\x1b[2J",
+        "it is there",
+    ]
+
+
 def test_a_run_that_is_none(cli: Run, failed: World) -> None:
     said = cli("run", "nope", "--json")
     assert said.code == 1

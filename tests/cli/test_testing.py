@@ -7,6 +7,7 @@ import pytest
 
 from cli.conftest import Run
 from cli.fakes import World
+from hardpoint.runtime.v1 import run_pb2
 from hardpoint_kit.errors import ActionFailed
 from hardpoint_manifest.cassette import Call, Cassette, write
 
@@ -54,6 +55,14 @@ def test_what_was_recorded_is_replayed_without_settings(cli: Run, world: World, 
     world.asked.clear()
     assert cli("test", greeter, "--observe").code == 0
     assert world.asked["TestAction"][0].cassette == b""
+
+
+def test_what_an_example_logs_is_shown_with_it(cli: Run, world: World, greeter: str) -> None:
+    world.logs = [run_pb2.LogLine(level="info", message="greeting Ada")]
+    said = cli("test", greeter)
+    assert "› ada logged" in said.out
+    assert "info     greeting Ada" in said.out
+    assert cli("test", greeter, "--json").json["examples"][0]["logs"] == [{"level": "info", "message": "greeting Ada"}]
 
 
 def test_an_example_that_expects_nothing_expects_what_was_recorded(cli: Run, world: World, greeter: str) -> None:

@@ -1,4 +1,4 @@
-"""What happened: `runs`, `run`, `events`."""
+"""What happened: `runs`, `run`, `logs`, `events`."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hardpoint_cli import completion
 from hardpoint_cli.panels import WATCH
-from hardpoint_cli.screen import fields, table
+from hardpoint_cli.screen import fields, log_line, table
 from hardpoint_cli.shell import Answer, command
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def add(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "runs", panel=WATCH, examples=["hardpoint runs --agent helper --failed"])(runs)
     command(app, "run", panel=WATCH, examples=["hardpoint run 0190f3c2-5b1e-7cc1-a1b2-3c4d5e6f7a8b"])(run)
+    command(app, "logs", panel=WATCH, examples=["hardpoint logs 0190f3c2-5b1e-7cc1-a1b2-3c4d5e6f7a8b"])(logs)
     command(app, "events", panel=WATCH, examples=["hardpoint events registry", "hardpoint events runtime --limit 5"])(
         events
     )
@@ -107,6 +108,21 @@ async def run(
         if len(rows) > 1:
             shown += [Text(), table(["step", "state", "action", "took", "why"], rows, "")]
         return Answer({"run": document(found), "steps": [document(one) for one in steps]}, Group(*shown))
+
+
+async def logs(
+    run: Annotated[str, typer.Argument(help="The run's id, from `hardpoint runs`.", show_default=False)],
+) -> Answer:
+    """Show what the code of one run logged: the first lines, for some days. For builders and operators."""
+    from hardpoint.runtime.v1 import run_pb2
+    from hardpoint_cli import names
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.session import connect
+
+    async with connect() as client:
+        found = await client.runs.GetRunLogs(run_pb2.GetRunLogsRequest(name=names.run(run, client.org)))
+        shown = Group(*map(log_line, found.lines)) if found.lines else Text("It logged nothing.", "dim")
+        return Answer({"lines": [document(one) for one in found.lines]}, shown)
 
 
 async def events(

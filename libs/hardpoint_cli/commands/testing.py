@@ -101,7 +101,8 @@ async def run_examples(
     failed = sum(not result.ok for result in results)
     ok = not failed and all(one.ok for one in refusals)
     verdict = f"{len(results) - failed} of {len(results)} examples hold"
-    lines = [_table([*results, *refusals]), *(_failure(one) for one in (*results, *refusals) if not one.ok)]
+    lines = [_table([*results, *refusals]), *(_logged(one) for one in results if one.logs)]
+    lines += [_failure(one) for one in (*results, *refusals) if not one.ok]
     lines.append(Text.assemble(("✓ ", "green") if ok else ("✗ ", "red"), verdict))
     told: dict[str, Any] = {
         "release": pushed.release.name,
@@ -158,6 +159,13 @@ def _table(results: "list[Tried]") -> RenderableType:
         for one in results
     ]
     return table(["", "example", "input", "how", "time"], rows, "")
+
+
+def _logged(one: "Tried") -> RenderableType:
+    """What the code of an example logged."""
+    from hardpoint_cli.screen import log_line
+
+    return Group(Text.assemble(("› ", "cyan"), (one.name, "bold"), " logged"), *map(log_line, one.logs))
 
 
 def _failure(one: "Tried") -> RenderableType:

@@ -12,7 +12,7 @@ from hardpoint_runtime.domain.callees import Callee, Calling, Refused
 from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.effects import Effect, EffectPlan
 from hardpoint_runtime.domain.releases import Action, Release
-from hardpoint_runtime.domain.runs import Inner, RunState, Usage
+from hardpoint_runtime.domain.runs import Inner, LogLine, RunState, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +140,5 @@ class Ended:
     """Of one that was recorded."""
     unrecorded: HardpointError | None = None
     """Why one that was to be recorded was not."""
+    logs: tuple[LogLine, ...] = ()
+    """What is kept of what it logged."""

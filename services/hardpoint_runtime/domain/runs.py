@@ -217,6 +217,15 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that the code of a run logged, `step` being which step of a workflow it was of."""
+
+    level: str
+    message: str
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A run that waits to be written, with what ran inside of it, and whose counters these add to: nobody's for a test.
 
@@ -229,6 +238,7 @@ class Record:
     steps: tuple[Inner, ...] = ()
     inner: tuple[Share, ...] = ()
     """Of the calls among the steps."""
+    logs: tuple[LogLine, ...] = ()
 
     @property
     def shares(self) -> tuple[Share, ...]:

@@ -16,7 +16,7 @@ from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.effects import Effect, EffectPlan
 from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent
 from hardpoint_runtime.domain.releases import Action, Release
-from hardpoint_runtime.domain.runs import Failure, Inner, RunState, Usage
+from hardpoint_runtime.domain.runs import Failure, Inner, LogLine, RunState, Usage
 
 STANDING_REQUESTS = 1024
 SHARING = "run"
@@ -192,6 +192,7 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
     steps = tuple(map(_inner, finished.steps))
     planned, left = tuple(map(_effect, finished.planned)), finished.effects_left
     unrecorded = from_status(finished.unrecorded) if finished.HasField("unrecorded") else None
+    logs = tuple(LogLine(one.level, one.message) for one in finished.logs)
     if state is RunState.SUCCEEDED:
         return Ended(
             state,
@@ -205,6 +206,7 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
             left,
             finished.cassette,
             unrecorded,
+            logs,
         )
     error = from_status(finished.error)
     # It tells what the action did, and is not about the call that we made.
@@ -220,6 +222,7 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
         left=left,
         cassette=finished.cassette,
         unrecorded=unrecorded,
+        logs=logs,
     )
 
 

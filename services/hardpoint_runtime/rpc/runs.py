@@ -44,6 +44,13 @@ class RunRpc(run_pb2_grpc.RunServiceServicer):
             ]
         )
 
+    async def GetRunLogs(self, request: run_pb2.GetRunLogsRequest, context: Context) -> run_pb2.GetRunLogsResponse:
+        """Show what the code of a run logged."""
+        lines = await self._runs.logs(caller(context), RunName.parse(request.name))
+        return run_pb2.GetRunLogsResponse(
+            lines=[run_pb2.LogLine(step=line.step, level=line.level, message=line.message) for line in lines]
+        )
+
 
 def run_to_proto(run: Run) -> run_pb2.Run:
     """Write a run."""

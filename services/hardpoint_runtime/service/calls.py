@@ -291,6 +291,7 @@ class Calls:
                 exercised(call.grants, ended.used),
                 ended.steps,
                 inside(call.callees, ended.steps) if counted_for else (),
+                ended.logs,
             )
 
         try:

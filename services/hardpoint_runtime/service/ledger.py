@@ -16,7 +16,7 @@ import structlog
 from hardpoint_kit.background import Background
 from hardpoint_kit.errors import HardpointError, Unavailable
 from hardpoint_kit.names import RunName
-from hardpoint_runtime.domain.runs import Inner, Run, Share
+from hardpoint_runtime.domain.runs import Inner, LogLine, Run, Share
 from hardpoint_runtime.domain.workflows import StepRun, Workflow
 from hardpoint_runtime.store.steps import Page, StepLog
 
@@ -131,6 +131,7 @@ class Pages:
         self._number = 0
         self._noted: dict[str, StepRun] = {}
         self._inner: list[tuple[int, Inner]] = []
+        self._logs: list[tuple[str, int, Sequence[LogLine]]] = []
         self._shares: list[Share] = []
         self._end: Run | None = None
         self._output: Any = None
@@ -156,10 +157,12 @@ class Pages:
             self._later = asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._hand_in)
         return row
 
-    def record(self, row: StepRun, inner: Iterable[Inner], shares: Iterable[Share]) -> None:
-        """Have written with the next row what ran inside of a step, and what an attempt of it adds to counters."""
+    def record(self, row: StepRun, inner: Iterable[Inner], logs: Sequence[LogLine], shares: Iterable[Share]) -> None:
+        """Have written with the next row what ran inside of an attempt, what it logged and what it adds to counters."""
         self._inner += [(self._next(), replace(one, path=f"{row.step}/{one.path}")) for one in inner]
         self._shares += shares
+        if logs:
+            self._logs.append((row.step, row.attempts, logs))
 
     async def put(self, row: StepRun) -> StepRun:
         """Write a row, and all that was noted; raises as `broken`."""
@@ -196,8 +199,18 @@ class Pages:
             self._later = None
         self._number += 1
         rows = tuple(self._noted.values())
-        page = Page(self._turn, self._number, self._begun, rows, self._inner, self._shares, self._end, self._output)
-        self._noted, self._inner, self._shares = {}, [], []
+        page = Page(
+            self._turn,
+            self._number,
+            self._begun,
+            rows,
+            self._inner,
+            self._logs,
+            self._shares,
+            self._end,
+            self._output,
+        )
+        self._noted, self._inner, self._logs, self._shares = {}, [], [], []
         self._flying, self._gathering = self._gathering, asyncio.get_running_loop().create_future()
         return page
 

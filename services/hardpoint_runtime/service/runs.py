@@ -7,7 +7,7 @@ from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import AgentName, OrgName, RunName
 from hardpoint_kit.paging import Page
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.domain.runs import Run, Step
+from hardpoint_runtime.domain.runs import LogLine, Run, Step
 from hardpoint_runtime.domain.workflows import StepRun
 from hardpoint_runtime.store import Store
 
@@ -46,6 +46,12 @@ class Runs:
             if turn:
                 return sorted([*await tx.workflows.steps(run), *inner], key=_number)
         return inner or [whole.only_step()]
+
+    async def logs(self, caller: Caller, run: RunName) -> Sequence[LogLine]:
+        """Return what the code of a run logged, step by step; raises NotFound."""
+        async with self._store.transaction(caller) as tx:
+            await tx.runs.get(run)
+            return await tx.runs.logs(run)
 
 
 def _number(step: Step | StepRun) -> int:

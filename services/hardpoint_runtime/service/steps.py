@@ -196,7 +196,8 @@ class Stepper:
         if began:
             own = await self._way.own()
             at = self._way.means.clock.now()
-            self._way.pages.record(row, ended.steps, () if own is None else of_step(own, call, ended, spent, at))
+            shares = () if own is None else of_step(own, call, ended, spent, at)
+            self._way.pages.record(row, ended.steps, ended.logs, shares)
         if ended.error is None:
             return self._done(row, from_value(ended.output))
         return await self._again(step, row, call, ended.error, began)

@@ -15,6 +15,7 @@ from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.domain.runs import (
     Failure,
     Inner,
+    LogLine,
     Record,
     Run,
     RunState,
@@ -24,6 +25,7 @@ from hardpoint_runtime.domain.runs import (
 )
 from hardpoint_runtime.store.rows import USAGE
 from hardpoint_runtime.store.run_events import TELL
+from hardpoint_runtime.store.run_logs import LOGGED, log_columns, logs_of
 
 # One statement: a batch is one round trip and one commit. It may run twice: what is written is not counted again.
 _WRITE = """
@@ -50,14 +52,14 @@ _WRITE = """
         errors = c.errors + EXCLUDED.errors, usages = c.usages + EXCLUDED.usages,
         total_us = c.total_us + EXCLUDED.total_us, last_used = greatest(c.last_used, EXCLUDED.last_used)
 """
-_INSIDE = """, inside AS (
+_INSIDE = f""", inside AS (
         INSERT INTO inner_steps SELECT s.* FROM jsonb_populate_recordset(NULL::inner_steps, %(steps)s) s
             JOIN written USING (org, run)
-    )"""
+    ){LOGGED.format(written="written")}"""  # noqa: S608 - of a statement that stands there
 _TOLD = TELL.format(runs="written", number="''")
 _WRITE_RUNS = _WRITE.format(inside="", told=_TOLD)
-_WRITE_STEPS = _WRITE.format(inside=_INSIDE, told=_TOLD)
-"""Nothing is written, nor asked, for runs without steps of their own."""
+_WRITE_ALL = _WRITE.format(inside=_INSIDE, told=_TOLD)
+"""Also steps of their own and what was logged: most batches have none of it."""
 _STEPS = text(
     "SELECT *, CAST(usage AS text) AS usage_json FROM inner_steps WHERE org = :org AND run = :run ORDER BY position"
 )
@@ -104,9 +106,10 @@ class RunLog:
         ]
         given = {"runs": _json(runs), "counters": _json(counters), "grants": _json(grants)}
         steps = [inner_columns(record.run.name, *placed) for record in records for placed in enumerate(record.steps, 1)]
-        if steps:
-            given["steps"] = _json(steps)
-        await self._writer.write(_WRITE_STEPS if steps else _WRITE_RUNS, {**given, "writer": self._process})
+        logs = [log_columns(record.run.name, record.logs) for record in records if record.logs]
+        if more := bool(steps or logs):
+            given |= {"steps": _json(steps), "logs": _json(logs)}
+        await self._writer.write(_WRITE_ALL if more else _WRITE_RUNS, {**given, "writer": self._process})
 
     async def close(self) -> None:
         """Close the connection."""
@@ -130,6 +133,10 @@ class Runs:
         """Read what ran inside of a run, in the order in which it began."""
         rows = await self._connection.execute(_STEPS, {"org": run.org, "run": run.run})
         return [_step(row) for row in rows]
+
+    async def logs(self, run: RunName) -> list[LogLine]:
+        """Read what a run logged."""
+        return await logs_of(self._connection, run)
 
     async def within(self, org: str, window: Window, agent: str, state: str) -> list[Run]:
         """Read runs, newest first; an empty `agent` or `state` means any."""

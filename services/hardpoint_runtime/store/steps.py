@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.names import RunName
 from hardpoint_kit.writer import Writer
-from hardpoint_runtime.domain.runs import Failure, Inner, Run, RunState, Share
+from hardpoint_runtime.domain.runs import Failure, Inner, LogLine, Run, RunState, Share
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Turn, Waits
 from hardpoint_runtime.store.rows import USAGE
 from hardpoint_runtime.store.run_events import TELL
+from hardpoint_runtime.store.run_logs import LOGGED, log_columns
 from hardpoint_runtime.store.runs import inner_columns, run_columns
 
 RUN_CHANGES = "hardpoint_runtime_runs"
@@ -85,7 +86,7 @@ _MORE = """, ended AS (
     ), happened AS ({happened}), inside AS (
         INSERT INTO inner_steps SELECT i.* FROM jsonb_populate_recordset(NULL::inner_steps, %(inner)s) i
             JOIN moved USING (org, run)
-    ), counted AS (
+    ){logged}, counted AS (
         INSERT INTO usage_counters AS c (org, attachment, installation, writer, executions, errors, usages, total_us,
             last_used)
         SELECT org, attachment, installation, %(worker)s, sum(executions), sum(errors), sum(usages), sum(total_us),
@@ -107,7 +108,7 @@ _MORE = """, ended AS (
     )"""
 _WRITE_STEPS = _WRITE.format(more="")
 _HAPPENED = TELL.format(runs="ended", number="'/' || r.sequence")
-_WRITE_ALL = _WRITE.format(more=_MORE.format(happened=_HAPPENED))
+_WRITE_ALL = _WRITE.format(more=_MORE.format(happened=_HAPPENED, logged=LOGGED.format(written="moved")))
 """Also ends of runs, what ran inside of steps and what is counted: many batches have none of it."""
 _STEPS = text("""
     SELECT s.*, CAST(shown AS text) AS shown_json, CAST(decision AS text) AS decision_json,
@@ -128,6 +129,8 @@ class Page:
     begun: int
     rows: Sequence[StepRun]
     inner: Sequence[tuple[int, Inner]] = ()
+    logs: Sequence[tuple[str, int, Sequence[LogLine]]] = ()
+    """Of steps and attempts of them."""
     shares: Sequence[Share] = ()
     end: Run | None = None
     output: Any = None
@@ -165,7 +168,7 @@ class StepLog:
             "worker": self._worker,
         }
         statement = _WRITE_STEPS
-        if any(page.end or page.inner or page.shares for page in pages):
+        if any(page.end or page.inner or page.logs or page.shares for page in pages):
             statement = _WRITE_ALL
             given |= _more(pages)
         found = await self._writer.write(statement, given)
@@ -193,7 +196,9 @@ def _more(pages: Sequence[Page]) -> dict[str, Any]:
             grants.extend(used | {"granted": grant} for grant in share.grants)
     inner = [inner_columns(page.turn.run, *placed) for page in pages for placed in page.inner]
     ended = [run_columns(page.end) for page in pages if page.end]
-    return {"ended": _json(ended), "inner": _json(inner), "counters": _json(counters), "grants": _json(grants)}
+    logs = [log_columns(page.turn.run, lines, step, attempt) for page in pages for step, attempt, lines in page.logs]
+    rows = {"ended": ended, "inner": inner, "logs": logs, "counters": counters, "grants": grants}
+    return {name: _json(value) for name, value in rows.items()}
 
 
 def _json(value: Any) -> str:

@@ -23,6 +23,10 @@ class Runs(Fake, RunServiceServicer):
         names = [f"{request.parent}/steps/{number}" for number in (1, 2)]
         return run_pb2.ListStepsResponse(steps=[run_pb2.Step(name=name, action="a.b", state=4) for name in names])
 
+    async def GetRunLogs(self, request, context):
+        self.world.ask("GetRunLogs", request)
+        return run_pb2.GetRunLogsResponse(lines=self.world.logs)
+
     async def StartRun(self, request, context):
         self.world.ask("StartRun", request)
         return run_pb2.Run(name="orgs/acme/runs/run-9", state=run_pb2.RUN_STATE_QUEUED)

@@ -37,6 +37,7 @@ class World:
     contents: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)
     steps: list[run_pb2.Step] = field(default_factory=list)
+    logs: list[run_pb2.LogLine] = field(default_factory=list)
     triggers: dict[str, trigger_pb2.Trigger] = field(default_factory=dict)
     deliveries: list[trigger_pb2.Delivery] = field(default_factory=list)
     header: dict[str, Any] = field(default_factory=dict)
