@@ -1,6 +1,7 @@
 """Calls that are recorded: what comes back, who may have it, what is said of it, and of which calls there is none."""
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from hardpoint.runtime.v1 import agent_pb2, run_pb2
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.documents import from_value, to_struct, to_value
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, NotFound, PermissionDenied
+from hardpoint_kit.names import ReleaseName
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
 from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.runs import RunState, Usage
 from runtime.conftest import AGENT, ATTACHMENT, TOOL, Client, Dial, Fakes
+from runtime.factories import release
 
 DATA = b"a cassette"
 TOO_MUCH = ActionFailed("it cannot be recorded", reason="CASSETTE_LIMIT", fix="fetch less")
@@ -123,6 +126,18 @@ async def test_what_no_test_could_replay_is_not_recorded(attached: Client, fakes
     assert (refused.value.reason, refused.value.metadata["action"]) == ("NO_RECORDING", TOOL)
     assert refused.value.fix
     assert fakes.executor.executions == []
+
+
+async def test_what_another_organisation_wrote_is_not_recorded(client: Client, fakes: Fakes) -> None:
+    fakes.registry.add(replace(release(), name=ReleaseName("other", "weather", "1.0.0")))
+    await client.create_agent()
+    await client.install("orgs/other/capabilities/weather")
+    await client.attach()
+    with pytest.raises(Conflict) as refused:
+        await record(client)
+    assert (refused.value.reason, "another organisation" in refused.value.message) == ("NO_RECORDING", True)
+    assert fakes.executor.executions == []
+    assert (await client.call()).run, "it may be called as ever"
 
 
 async def test_nobody_is_recorded_by_somebody_else(

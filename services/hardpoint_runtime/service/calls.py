@@ -124,10 +124,12 @@ class Calls:
             return _answer_of(await self._workflows.call(caller, agent, offer, value, patience, run, context))
         call = Call.of_offer(agent, offer, oversize_to_file, context.check())
         if record:
-            return await self._recorded(caller, call, value, remaining)
+            return await self._run_recorded(caller, call, value, remaining)
         return await self._run(caller, call, value, remaining)
 
-    async def _recorded(self, caller: Caller, call: Call, value: Mapping[str, Any], remaining: float | None) -> Answer:
+    async def _run_recorded(
+        self, caller: Caller, call: Call, value: Mapping[str, Any], remaining: float | None
+    ) -> Answer:
         """Run a call with a tape; the audit log has it before it begins."""
         run = new_run_name(caller.org, self._clock.now())
         await self._recordings.begin(caller, run, call)

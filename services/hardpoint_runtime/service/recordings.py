@@ -41,7 +41,14 @@ class Recordings:
             raise not_recorded(name, "its output may be stored", "record it without oversize, for less output")
 
     async def begin(self, caller: Caller, run: RunName, call: Call) -> None:
-        """Say who has what recorded; a call of which this cannot be said is not made."""
+        """Say who has what recorded; a call of which this cannot be said is not made.
+
+        Raises Conflict NO_RECORDING for a release that the caller's org cannot test: its requests are its author's.
+        """
+        if call.release.name.org != caller.org:
+            raise not_recorded(
+                call.name, f"{call.release.name} is another organisation's", "have its author record a call of its own"
+            )
         async with self._store.transaction(caller) as tx:
             await tx.audit("run.record", run, agent=call.agent, tool=call.name, release=call.release.name)
 
