@@ -18,6 +18,7 @@ from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.runs import RunState, Usage
 from runtime.conftest import AGENT, ATTACHMENT, TOOL, Client, Dial, Fakes
 from runtime.factories import release
+from runtime.workflows import shop, workflow
 
 DATA = b"a cassette"
 TOO_MUCH = ActionFailed("it cannot be recorded", reason="CASSETTE_LIMIT", fix="fetch less")
@@ -161,3 +162,17 @@ async def test_what_somebody_has_to_approve_is_not_recorded(attached: Client, fa
         await record(attached)
     assert (refused.value.reason, "steps" in refused.value.fix) == ("NO_RECORDING", True)
     assert fakes.executor.executions == []
+
+
+async def test_a_workflow_is_not_recorded_and_not_begun(attached: Client, fakes: Fakes) -> None:
+    for made in (shop(), workflow({"id": "look"})):
+        fakes.registry.add(made)
+        capability = made.name.capability
+        await attached.install(f"orgs/acme/capabilities/{capability}")
+        await attached.attach(f"orgs/acme/installations/{capability}")
+    with pytest.raises(Conflict) as refused:
+        await record(attached, action="orders.run")
+    assert (refused.value.reason, "steps" in refused.value.fix) == ("NO_RECORDING", True)
+    assert not (await attached.runs.ListRuns(run_pb2.ListRunsRequest(parent="orgs/acme"))).runs
+    fakes.executor.behave = ends()
+    assert (await record(attached, action="shop.look")).cassette == DATA, "what the fix says can be done"
