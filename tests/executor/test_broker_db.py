@@ -190,6 +190,7 @@ async def test_what_the_database_says_is_told_apart(org) -> None:
         ("postgresql://u:canary-pw@db.example.com/x?sslmode=prefer", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?host=10.0.0.1", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@db.example.com/x?options=-crole%3Dx", DenialCode.SETTING_INVALID),
+        ("postgresql://u@corp.com:1?canary-pw=x@db.example.com/x", DenialCode.SETTING_INVALID),
         ("postgresql://u:canary-pw@nowhere.example.com/x", DenialCode.UPSTREAM_UNREACHABLE),
         ("postgresql://u:canary-pw@db.example.com/x", DenialCode.LOGIN_REFUSED),
     ],

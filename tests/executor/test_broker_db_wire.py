@@ -106,6 +106,15 @@ async def test_tls_is_as_the_url_says(
         assert await asked(client, url.set(port=port, query=query)) == answer
 
 
+async def test_a_database_without_tls_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(has_no_tls) as port, public(monkeypatch) as client:
+        broker = broker_of(client, secrets={"DATABASE_URL": f"postgresql://u:canary-pw@db.example.com:{port}/x"})
+        with pytest.raises(BrokerDenied) as denied:
+            await broker.ask("db", "query", {"sql": "SELECT 1 AS n"})
+    assert denied.value.message == "the database of DATABASE_URL does not speak TLS"
+    assert "sslmode=disable" in denied.value.fix
+
+
 async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65536):
         writer.write(data)

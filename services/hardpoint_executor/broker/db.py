@@ -22,7 +22,7 @@ from hardpoint_executor.broker import sql
 from hardpoint_executor.broker.databases import Databases, Pool, can_record
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
-from hardpoint_executor.broker.postgres import Address, Session
+from hardpoint_executor.broker.postgres import Address, NoTls, Session
 from hardpoint_executor.broker.rows import parameter, rows_of
 from hardpoint_executor.broker.scrub import Unfit
 
@@ -238,6 +238,13 @@ class Database:
             why = "names no public address" if denied.code == DenialCode.ADDRESS_NOT_PUBLIC else "cannot be reached"
             fix = f"look at the host and the port of {key}"
             raise BrokerDenied(denied.code, f"the database of {key} {why}", fix, setting=key) from None
+        except NoTls:
+            raise BrokerDenied(
+                DenialCode.UPSTREAM_UNREACHABLE,
+                f"the database of {key} does not speak TLS",
+                f"turn TLS on at the database, or write sslmode=disable in {key} to send everything in the clear",
+                setting=key,
+            ) from None
         except (psycopg.Error, OSError) as error:
             if met and met[0].relay.overrun:
                 raise BrokerDenied(

@@ -17,7 +17,6 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.dial import GuardedDialler
 from hardpoint_executor.broker.policy import parts_of, service_of
 from hardpoint_executor.broker.relay import Relay
@@ -37,6 +36,10 @@ _SESSION: Final = (
     "SET LOCAL standard_conforming_strings = on; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'iso_8601'; "
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; "
 )
+
+
+class NoTls(Exception):
+    """The database does not speak TLS, and its URL wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,9 @@ class Address:
         mode, binding = options.pop("sslmode", "verify-full"), options.pop("channel_binding", "")
         if mode not in ("disable", "require", "verify-ca", "verify-full"):
             raise ValueError("its sslmode is none of disable, require, verify-full")
-        if unknown := sorted(options.keys() - _IGNORED):
-            raise ValueError(f"it has the option {unknown[0][:40]!r}, which is not supported")
+        if options.keys() - _IGNORED:  # unnamed: what a password holds may have ended up here
+            known = ", ".join(sorted({"sslmode", "channel_binding"} | _IGNORED))
+            raise ValueError(f"it has an option that is none of {known}; in a user or a password write ? as %3F")
         target = service_of(parts, 5432)
         user, password = unquote(parts.username), unquote(parts.password or "")
         # Bound to the channel means that nobody is in the middle; a certificate for the host says that too.
@@ -85,7 +89,7 @@ class Session:
 
     @classmethod
     async def open(cls, address: Address, dialler: GuardedDialler, tls: ssl.SSLContext) -> Self:
-        """Connect and log in; raises BrokerDenied, OSError, psycopg.Error for a login that is refused.
+        """Connect and log in; raises BrokerDenied, NoTls, OSError, psycopg.Error for a login that is refused.
 
         `tls` says which certificates are trusted, where one is wanted.
         """
@@ -185,12 +189,8 @@ class Session:
 async def _start_tls(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, tls: ssl.SSLContext
 ) -> None:
-    """Ask for TLS as PostgreSQL does; what comes together with the answer came from somebody in between."""
+    """Ask for TLS as PostgreSQL does, raises NoTls; what comes with the answer came from somebody in between."""
     writer.write(_SSL_REQUEST)
     if await reader.read(16) != b"S":
-        raise BrokerDenied(
-            DenialCode.UPSTREAM_UNREACHABLE,
-            "the database does not speak TLS",
-            "turn TLS on at the database, or write sslmode=disable to send everything in the clear",
-        )
+        raise NoTls
     await writer.start_tls(tls, server_hostname=host)
