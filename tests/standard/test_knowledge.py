@@ -24,6 +24,11 @@ TABLE = """
         words tsvector GENERATED ALWAYS AS (to_tsvector('simple', text)) STORED
     )
 """
+REFUSES = """
+    CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'column "x" of the archive does not exist'; END $$;
+    CREATE TRIGGER refuses BEFORE INSERT ON knowledge FOR EACH ROW EXECUTE FUNCTION refuses()
+"""
 PLACES = "page integer, section text, start integer, embedding {},"
 MEANINGS = ("hotel lodging night bed", "train railway trip", "meal lunch food", "hammer steel tool")
 HANDBOOK = """Our handbook.
@@ -157,6 +162,10 @@ async def test_a_model_that_is_another_or_away_and_a_table_of_before(org: Org) -
     asked = len(org.api.seen)
     assert await org.search("trains") == [("old", "")]
     assert len(org.api.seen) == asked, "nothing has a vector, so no model is asked for one"
+
+    await org.look.execute(REFUSES.encode())
+    assert (await org.ran("ingest", text="x", document="y")).reason == "STATEMENT_FAILED", "whatever words it comes in"
+    await org.look.execute(b"DROP TRIGGER refuses ON knowledge")
 
     await org.ran("ingest", text="A trip by railway", document="new")
     assert await org.search("train") == [("new", "")]

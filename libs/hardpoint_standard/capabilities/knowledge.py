@@ -40,6 +40,7 @@ MOST_RANKED, LATE = 50, 60
 """Passages that are ranked each way, and the constant of reciprocal rank fusion."""
 LARGEST = 9999
 """Of a vector's numbers as they are kept: whole ones, whose directions are as good and a third as long to write."""
+REFUSED, NO_COLUMN = "the database refused the statement", "42703"
 HEADING = re.compile(r"(#{1,6})\s+(\S.*?)[#\s]*")
 SOURCE = [
     {"name": "page", "type": "integer", "description": "Of a PDF, from 1"},
@@ -261,7 +262,8 @@ class Knowledge:
 
 
 def is_outdated(refused):
-    return refused.code == "STATEMENT_FAILED" and "column" in refused.message and "does not exist" in refused.message
+    """Whether a column is missing, by the state: the words are those of the server's language."""
+    return refused.code == "STATEMENT_FAILED" and refused.message.startswith(f"{REFUSED} ({NO_COLUMN})")
 
 
 def outdated(refused):

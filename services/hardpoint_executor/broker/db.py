@@ -281,9 +281,8 @@ class Database:
         said = self._means.outlet.said(str((diagnosis and diagnosis.message_primary) or ""))
         named = self._means.outlet.said(str((diagnosis and diagnosis.constraint_name) or ""))[:_MOST_NAME]
         facts = {"sqlstate": state or "", **({"constraint": named} if named else {})}
-        return Quoting(
-            DenialCode.STATEMENT_FAILED, f"the database refused the statement: {said}", "correct it", **facts
-        )
+        message = f"the database refused the statement ({state}): {said}"
+        return Quoting(DenialCode.STATEMENT_FAILED, message, "correct it", **facts)
 
 
 async def _values(session: Session, text: str, params: list[Any]) -> list[bytes | None]:
