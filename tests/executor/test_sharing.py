@@ -18,6 +18,7 @@ from hardpoint_executor.taping import cassette_of
 from hardpoint_executor.writes import Ledger, Writes
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
+from hardpoint_manifest.authority import Authority
 
 pytestmark = pytest.mark.jail
 
@@ -128,6 +129,11 @@ async def test_executions_of_a_run_that_goes_on_share_a_jail(make: Any, jails: J
     executor = make()
     execution = world.add("a", python(COUNTS), sharing=GOES_ON)
     assert [(await ran(executor, execution)).output["n"] for _ in range(3)] == [1, 2, 3]
+    less = replace(execution.calling, authority=Authority())
+    for other in (replace(execution, authority=WIDE), execution.on_behalf((less,))):
+        assert (await ran(executor, other)).output["n"] == 1, "it reaches something else"
+    assert (await ran(executor, execution.on_behalf((execution.calling,)))).output["n"] == 1
+    assert (await ran(executor, execution.on_behalf((less,)))).output["n"] == 2, "as it did before"
     assert (await ran(executor, replace(execution, sharing=RUN))).output["n"] == 4
     assert resting(jails) == 0, "the last of its run"
     for other in (

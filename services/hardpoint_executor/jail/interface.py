@@ -72,7 +72,8 @@ class Together:
     """What the calls of one run have in common that may share a jail, one after the other: all of this.
 
     It comes from the runtime alone. A run has one user from its beginning to its end. `callers` are the releases on
-    whose behalf they run, the outermost first.
+    whose behalf they run, the outermost first; `reach` is what they are allowed with them, permissions and hosts: what
+    one that may do more has left behind is nothing for one that may do less.
     """
 
     org: str
@@ -81,6 +82,7 @@ class Together:
     release: str
     digest: str
     callers: tuple[str, ...] = ()
+    reach: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

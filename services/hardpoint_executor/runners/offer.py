@@ -111,6 +111,7 @@ class Offer:
             execution.release,
             execution.artifact.digest,
             tuple(caller.release for caller in execution.callers),
+            execution.authority.permissions | execution.authority.hosts,
         )
 
     def shares(self, org: str) -> bool:
