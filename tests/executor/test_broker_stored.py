@@ -202,6 +202,7 @@ async def test_a_file_too_large_for_a_temporary_one_is_not_fetched_whole() -> No
         ("open", {"file": {"id": ["x"]}}),
         ("open", {"file": "x" * 257}),
         ("open", {"file": "orgs/acme/files/given", "offset": -1}),
+        ("open", {"file": "orgs/acme/files/given", "offset": 2**63}),
         ("open", {"file": "orgs/acme/files/given", "length": "all"}),
         ("open", {"file": "orgs/acme/files/given", "into": "../x"}),
         ("open", {"file": "orgs/acme/files/given", "into": 5}),

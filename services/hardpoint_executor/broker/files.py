@@ -17,6 +17,8 @@ PERMISSION: Final = "file.temporary"
 MOST_READ: Final = 512 * 1024
 """Bytes of one read."""
 
+_MOST_COUNT: Final = 2**53
+"""More is no place in any file, and fits into no message to those who keep them."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -109,7 +111,7 @@ def count_of(arguments: Mapping[str, Any], key: str, default: int) -> int:
     value = arguments.get(key)
     if value is None:
         return default
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_COUNT:
         raise BrokerDenied(DenialCode.INVALID_ARGUMENT, f"{key} is a number of bytes", "use 0 or more")
     return value
 
