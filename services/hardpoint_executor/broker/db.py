@@ -21,6 +21,7 @@ from psycopg.pq.abc import PGresult
 from hardpoint_executor.broker import sql
 from hardpoint_executor.broker.databases import Databases, Pool, can_record
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
+from hardpoint_executor.broker.dial import unnamed
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
 from hardpoint_executor.broker.postgres import Address, NoTls, Session
 from hardpoint_executor.broker.rows import parameter, rows_of
@@ -235,9 +236,7 @@ class Database:
         except BrokerDenied as denied:
             if denied.code not in (DenialCode.UPSTREAM_UNREACHABLE, DenialCode.ADDRESS_NOT_PUBLIC) or met:
                 raise
-            why = "names no public address" if denied.code == DenialCode.ADDRESS_NOT_PUBLIC else "cannot be reached"
-            fix = f"look at the host and the port of {key}"
-            raise BrokerDenied(denied.code, f"the database of {key} {why}", fix, setting=key) from None
+            raise unnamed(denied, "the database", key) from None
         except NoTls:
             raise BrokerDenied(
                 DenialCode.UPSTREAM_UNREACHABLE,

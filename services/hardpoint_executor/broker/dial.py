@@ -32,5 +32,12 @@ def unreachable(host: str) -> BrokerDenied:
     return _denied(dial.unreachable(host))
 
 
+def unnamed(denied: BrokerDenied, what: str, setting: str) -> BrokerDenied:
+    """The denial of a place that a URL names which is a secret: it says the setting, and nothing of the place."""
+    why = "names no public address" if denied.code == DenialCode.ADDRESS_NOT_PUBLIC else "cannot be reached"
+    fix = f"look at the host and the port of {setting}"
+    return BrokerDenied(denied.code, f"{what} of {setting} {why}", fix, setting=setting)
+
+
 def _denied(refused: NotDialled) -> BrokerDenied:
     return BrokerDenied(DenialCode(refused.reason), refused.message, refused.fix)

@@ -12,23 +12,22 @@ import ssl
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email import policy
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
-from typing import Any, Final, Self
-from urllib.parse import unquote
+from typing import Any, Final
 
 import aiosmtplib
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
+from hardpoint_executor.broker.dial import unnamed
 from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
+from hardpoint_executor.broker.mail_server import SMTP, Server
 from hardpoint_executor.broker.mailbox import Mailbox
 from hardpoint_executor.broker.means import Means, invalid, text_of
-from hardpoint_executor.broker.policy import parts_of, service_of
 from hardpoint_executor.broker.relay import Relay
 from hardpoint_executor.broker.stored import READ, StoredFiles
 
@@ -50,31 +49,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 _ENCODED: Final = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
 """Where an encoded word begins (RFC 2047): the library would decode it, breaks and all, before it writes the header."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where mail goes and who sends it: `smtp://user:password@host:587` speaks STARTTLS, `smtps://` TLS at once."""
-
-    host: str
-    port: int
-    tls: bool
-    user: str
-    password: str = field(repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """Read a URL; raises ValueError saying what is wrong with it, without repeating it."""
-        parts = parts_of(url)
-        if parts.scheme not in ("smtp", "smtps"):
-            raise ValueError("it does not begin with smtp:// or smtps://")
-        if not parts.hostname:
-            raise ValueError("it names no host")
-        if parts.query or parts.path.strip("/"):
-            raise ValueError("it has more than a user, a password, a host and a port")
-        target = service_of(parts, 465 if parts.scheme == "smtps" else 587)
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return cls(target.host, target.port, parts.scheme == "smtps", user, password)
 
 
 class Mail:
@@ -106,7 +80,7 @@ class Mail:
             raise _too_large(means.limits.mail_bytes)
 
         async def sent() -> dict[str, str]:
-            server = self._server()
+            server = Server.of(means, URL, SMTP, "a mail")
             if await self._admitted(server, arguments, message, recipients):
                 means.usage.permissions.add(PERMISSION)
                 await self._send(server, sender.addr_spec, recipients, data)
@@ -194,17 +168,6 @@ class Mail:
         made = hashlib.sha256("\n".join((owner.org, owner.capability, key, str(self._sent))).encode()).hexdigest()
         return f"<{made[:40]}@{sender.domain}>"
 
-    def _server(self) -> Server:
-        try:
-            return Server.parse(self._means.secret(URL, "a mail"))
-        except ValueError as error:
-            raise BrokerDenied(
-                DenialCode.SETTING_INVALID,
-                f"{URL} is not the URL of a mail server: {error}",
-                f"set {URL} to smtp://user:password@host:587",
-                setting=URL,
-            ) from None
-
     async def _send(self, server: Server, sender: str, recipients: list[str], data: bytes) -> None:
         means = self._means
         again = "look before you repeat it: it may have been sent"
@@ -263,9 +226,7 @@ class Mail:
         except Quoting:
             raise
         except BrokerDenied as denied:
-            why = "names no public address" if denied.code == DenialCode.ADDRESS_NOT_PUBLIC else "cannot be reached"
-            fix = f"look at the host and the port of {URL}"
-            raise BrokerDenied(denied.code, f"the mail server of {URL} {why}", fix, setting=URL) from None
+            raise unnamed(denied, "the mail server", URL) from None
         except aiosmtplib.SMTPAuthenticationError as error:
             raise BrokerDenied(
                 DenialCode.LOGIN_REFUSED,

@@ -10,19 +10,18 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Self
-from urllib.parse import unquote
+from typing import Any, Final
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
+from hardpoint_executor.broker.dial import unnamed
 from hardpoint_executor.broker.files import MOST_READ, count_of
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.imap import Answer, Imap, ImapError, Refused, TooLarge, Value, folder_name
+from hardpoint_executor.broker.mail_server import IMAP, Server
 from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
-from hardpoint_executor.broker.policy import parts_of, service_of
 from hardpoint_executor.broker.scrub import Unfit
 
 URL: Final = "IMAP_URL"
@@ -34,36 +33,10 @@ _OVERHEAD: Final = 256 * 1024
 """Bytes that a server may say besides the mails."""
 _HEADER_BYTES: Final = 8192
 _HEADER: Final = f"BODY.PEEK[HEADER.FIELDS (DATE FROM TO CC SUBJECT MESSAGE-ID)]<0.{_HEADER_BYTES}>"
-_PLAIN: Final = re.compile(r"[\x21-\x7e]+")
 _MESSAGE: Final = re.compile(r"([1-9]\d{0,9})\.([1-9]\d{0,9})")
 _NUMBER: Final = re.compile(r"\b\d{1,10}\b")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where mail is: `imap://user:password@host:143` speaks STARTTLS, `imaps://` TLS at once."""
-
-    host: str
-    port: int
-    tls: bool
-    user: str
-    password: str = field(repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """Read a URL; raises ValueError saying what is wrong with it, without repeating it."""
-        parts = parts_of(url)
-        if parts.scheme not in ("imap", "imaps"):
-            raise ValueError("it does not begin with imap:// or imaps://")
-        if parts.query or parts.fragment or parts.path.strip("/"):
-            raise ValueError("it has more than a user, a password, a host and a port")
-        target = service_of(parts, 993 if parts.scheme == "imaps" else 143)
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        if not (_PLAIN.fullmatch(user) and _PLAIN.fullmatch(password.replace(" ", "_"))):
-            raise ValueError("it has no user or no password, or one with a character that is not ASCII")
-        return cls(target.host, target.port, parts.scheme == "imaps", user, password)
 
 
 class Mailbox:
@@ -152,16 +125,13 @@ class Mailbox:
         """A folder: its connection, the number that its mails' numbers are good for, and how many mails it has."""
         means = self._means
         means.permit(PERMISSION, "a mailbox")
-        server = self._server()
+        server = Server.of(means, URL, IMAP, "a mailbox")
         means.spend_call(PERMISSION)
         async with means.within(means.limits.mail_seconds, f"the mail server of {URL}", "ask for less, or try later"):
             try:
                 imap = Imap(await self._dialler.connect(server.host, server.port), most)
             except BrokerDenied as denied:
-                inside = denied.code == DenialCode.ADDRESS_NOT_PUBLIC
-                why = "names no public address" if inside else "cannot be reached"
-                said = f"the mail server of {URL} {why}"
-                raise BrokerDenied(denied.code, said, f"look at the host and the port of {URL}", setting=URL) from None
+                raise unnamed(denied, "the mail server", URL) from None
             try:
                 await self._logged_in(imap, server)
                 try:
@@ -212,17 +182,6 @@ class Mailbox:
                 DenialCode.LOGIN_REFUSED,
                 f"the mail server of {URL} refused the login",
                 f"look at user and password of {URL}; some providers want a password made for this use",
-                setting=URL,
-            ) from None
-
-    def _server(self) -> Server:
-        try:
-            return Server.parse(self._means.secret(URL, "a mailbox"))
-        except ValueError as error:
-            raise BrokerDenied(
-                DenialCode.SETTING_INVALID,
-                f"{URL} is not the URL of a mailbox: {error}",
-                f"set {URL} to imaps://user:password@host:993",
                 setting=URL,
             ) from None
 
