@@ -52,6 +52,39 @@ def test_python_headers_too():
     assert document.place(("actions", 0)).line == 5
 
 
+JAVASCRIPT = b"""// A capability. permissions: none that hurt, version: soon
+/* actions: { run(input) } and "data.raed" */
+export default {
+  id: 'x',
+  actions: { async run(input) { const note = `permissions: "data.raed"`; return { note }; } },
+  'permissions': ['data.raed'], version: '1.0',
+};
+"""
+PYTHON = b'''"""What it does: permissions= none, version= "1"."""
+from hardpoint_sdk import action, capability
+ASKED = ["data.raed"]
+# permissions=["data.raed"]
+@capability(id="x",
+            version="1.0", permissions=ASKED)
+class X:
+    @action(description="permissions=[]")
+    def run(self, input): return 1
+'''
+
+
+@pytest.mark.parametrize(
+    ("filename", "source", "permissions", "version"),
+    [("x.js", JAVASCRIPT, Place(6, 3), Place(6, 33)), ("x.py", PYTHON, Place(6, 28), Place(6, 13))],
+)
+def test_words_in_comments_and_texts_are_no_parts_of_the_header(filename, source, permissions, version):
+    header = {"id": "x", "version": "1.0", "actions": [{"id": "run"}], "permissions": ["data.raed"]}
+    document = load_code(source, filename, header)
+    assert document.place(("permissions",)) == permissions
+    assert document.place(("version",)) == version
+    assert document.place(("permissions", 0)).line == 6
+    assert document.place(("actions", 0)).line == {"x.js": 5, "x.py": 9}[filename]
+
+
 def test_typescript_is_javascript_whose_types_must_go_first():
     assert [is_typescript(name) for name in ("a.ts", "A.MTS", "a.js", "ts", "a.ts.js")] == [
         True,

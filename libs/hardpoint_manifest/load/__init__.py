@@ -66,7 +66,8 @@ def load_code(source: bytes, filename: str, header: Mapping[str, Any]) -> Docume
     media_type = _media_type(filename, set(LANGUAGES))
     text = _text(source)
     plain = _plain(header)
-    return Document(plain, code.places(text, plain), filename, media_type, text)
+    places = code.places(text, plain, LANGUAGES[PurePath(filename).suffix.lower()])
+    return Document(plain, places, filename, media_type, text)
 
 
 def _media_type(filename: str, accepted: set[str]) -> str:

@@ -11,6 +11,17 @@ from hardpoint_manifest.engine import LIBRARIES
 from hardpoint_manifest.finding import Finding, ManifestError, Path, Severity
 
 _KEY: Final = re.compile(r"(?<![\w$.\"'-])[\"']?(?P<word>[A-Za-z_$][\w$-]*)[\"']?\s*[:=(]")
+_NO_CODE: Final = {
+    "javascript": re.compile(
+        r"""//[^\n]*|/\*.*?(?:\*/|\Z)|(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`)(?P<key>\s*:)?""",
+        re.DOTALL,
+    ),
+    "python": re.compile(
+        r"""#[^\n]*|\"{3}.*?\"{3}|'{3}.*?'{3}|(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')(?P<key>\s*:)?""",
+        re.DOTALL,
+    ),
+}
+_BEGINS: Final = {"javascript": "export default", "python": "@capability"}
 _LITERAL: Final = re.compile(r"(?P<quote>[\"'`])(?P<word>(?:(?!(?P=quote))[^\\\n])*)(?P=quote)")
 _STRIPPED: Final = "types are taken out and nothing is compiled"
 _TYPESCRIPT: Final = {
@@ -24,13 +35,13 @@ _TYPESCRIPT: Final = {
 _ASYNC_FIELD: Final = re.compile(r"^[ \t]*async\s+(\w+)\s*:\s*\{", re.MULTILINE)
 
 
-def places(source: str, header: Mapping[str, Any]) -> dict[Path, Place]:
-    """Where the parts of a header stand, as well as a search in the text can tell; missing parts have no place."""
-    keys = _index(_KEY, source)
-    literals = _index(_LITERAL, source)
+def places(source: str, header: Mapping[str, Any], language: str) -> dict[Path, Place]:
+    """Where the parts of a header stand, as well as a search in the code can tell; missing parts have no place."""
+    keys = _index(_KEY, _blanked(source, language, texts=True))
+    literals = _index(_LITERAL, _blanked(source, language, texts=False))
     lines = [0, *(match.end() for match in re.finditer("\n", source))]
     found: dict[Path, Place] = {(): Place(1, 1)}
-    offsets: dict[Path, int] = {(): max(source.find("export default"), 0)}
+    offsets: dict[Path, int] = {(): max(source.find(_BEGINS[language]), 0)}
     for path, value in _walk(header, ()):
         start = offsets.get(path[:-1], offsets[()])
         offset = _search(keys, literals, path[-1], value, start)
@@ -87,6 +98,16 @@ def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     for key, part in parts:
         yield (*path, key), part
         yield from _walk(part, (*path, key))
+
+
+def _blanked(source: str, language: str, *, texts: bool) -> str:
+    """The source without its comments and, with `texts`, without its texts but those that are keys."""
+
+    def blank(found: re.Match[str]) -> str:
+        stays = found["text"] is not None and (not texts or found["key"] is not None)
+        return found[0] if stays else re.sub(r"[^\n]", " ", found[0])
+
+    return _NO_CODE[language].sub(blank, source)
 
 
 def _index(pattern: re.Pattern[str], source: str) -> dict[str, list[int]]:
