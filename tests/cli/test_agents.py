@@ -60,10 +60,27 @@ def test_an_attachment_is_disabled_and_enabled_and_nothing_else_of_it_changes(cl
     said = cli("attachment", "disable", "helper", "weather-lookup", "--json").json["attachment"]
     assert (said["enabled"], said["priority"]) == (False, 3)
     assert list(attached.asked["UpdateAttachment"][0].update_mask.paths) == ["enabled"]
-    assert "weather-lookup | no | 3 | weather-lookup@1.0.0" in cli("attachment", "list", "helper").table
+    assert "weather-lookup | no | 3 | weather-lookup@1.0.0 | 0" in cli("attachment", "list", "helper").table
     assert "helper can use weather-lookup again" in cli("attachment", "enable", "helper", "weather-lookup").out
     assert cli("attachment", "list", "helper", "--json").json["attachments"][0]["enabled"] is True
     assert cli("attachment", "enable", "helper", "other").code == 1
+
+
+def test_a_priority_is_changed_and_nothing_else(cli: Run, attached: World) -> None:
+    assert "priority 7" in cli("attachment", "priority", "helper", "weather-lookup", "7").out
+    assert list(attached.asked["UpdateAttachment"][0].update_mask.paths) == ["priority"]
+    assert cli("attachment", "list", "helper", "--json").json["attachments"][0]["priority"] == 7
+    cli("attachment", "priority", "helper", "weather-lookup", "-2")
+    assert cli("attachment", "list", "helper", "--json").json["attachments"][0]["priority"] == -2
+
+
+def test_what_an_attachment_was_used_for_is_shown(cli: Run, attached: World) -> None:
+    (one,) = attached.attachments.values()
+    one.counters.execution_count, one.counters.error_count, one.counters.success_rate = 12, 3, 0.75
+    one.counters.average_execution_time_ms = 1234.0
+    one.counters.last_used.FromSeconds(1_767_225_600)
+    shown = cli("attachment", "list", "helper").table
+    assert "weather-lookup | yes | 0 | weather-lookup@1.0.0 | 12 | 3 | 75 % | 1.2 s | 202" in shown
 
 
 def test_a_call_reads_values_as_the_schema_says(cli: Run, attached: World) -> None:

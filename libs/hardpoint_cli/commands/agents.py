@@ -26,6 +26,12 @@ def add(app: typer.Typer) -> None:
     command(attachment, "enable", examples=["hardpoint attachment enable helper weather-lookup"])(enable)
     command(attachment, "disable", examples=["hardpoint attachment disable helper weather-lookup"])(disable)
     command(
+        attachment,
+        "priority",
+        examples=["hardpoint attachment priority helper weather-lookup 10"],
+        context_settings={"ignore_unknown_options": True},  # a number below zero is no option
+    )(prioritise)
+    command(
         app, "attach", panel=AGENTS, examples=["hardpoint attach helper weather-lookup", "hardpoint attach helper ocr"]
     )(attach)
     command(app, "detach", panel=AGENTS, examples=["hardpoint detach helper weather-lookup"])(detach)
@@ -108,9 +114,9 @@ async def delete(agent: Agent) -> Answer:
 
 
 async def list_attachments(agent: Agent) -> Answer:
-    """List what is attached to an agent, enabled or not."""
+    """List what is attached to an agent, enabled or not, and what came of its calls."""
     from hardpoint.runtime.v1 import agent_pb2
-    from hardpoint_cli.documents import document
+    from hardpoint_cli.documents import document, duration, moment
     from hardpoint_cli.names import short
     from hardpoint_cli.session import collect, connect
 
@@ -123,22 +129,39 @@ async def list_attachments(agent: Agent) -> Answer:
                 "yes" if one.enabled else "no",
                 str(one.priority),
                 short(one.release, client.org),
+                str(one.counters.execution_count),
+                str(one.counters.error_count),
+                f"{one.counters.success_rate:.0%}".replace("%", " %") if one.counters.execution_count else "",
+                duration(one.counters.average_execution_time_ms) if one.counters.execution_count else "",
+                moment(one.counters.last_used) or "never",
             )
             for one in found
         ]
         empty = f"{agent} can use nothing. Attach something: hardpoint attach {agent} INSTALLATION"
-        shown = table(["installation", "enabled", "priority", "release"], rows, empty)
+        used = ["calls", "failed", "success", "on average", "last used"]
+        shown = table(["installation", "enabled", "priority", "release", *used], rows, empty)
         return Answer({"attachments": [document(one) for one in found]}, shown)
 
 
 async def enable(agent: Agent, installation: Installation) -> Answer:
     """Switch an attachment on again, with the priority it had."""
-    return await _switched(agent, installation, enabled=True)
+    return await _changed(agent, installation, f"{agent} can use {installation} again", enabled=True)
 
 
 async def disable(agent: Agent, installation: Installation) -> Answer:
     """Switch an attachment off and keep it; a running call ends normally, the next is refused."""
-    return await _switched(agent, installation, enabled=False)
+    return await _changed(agent, installation, f"{agent} cannot use {installation} for now", enabled=False)
+
+
+async def prioritise(
+    agent: Agent,
+    installation: Installation,
+    priority: Annotated[
+        int, typer.Argument(min=-1000, max=1000, help="Of two that offer one action, the higher is called.")
+    ],
+) -> Answer:
+    """Change which attachment is called where several offer the same action."""
+    return await _changed(agent, installation, f"{installation} has priority {priority}", priority=priority)
 
 
 async def attach(
@@ -207,7 +230,7 @@ async def _moved(agent: str, method: str, request: Any) -> Answer:
         return Answer({"agent": document(moved)}, done(f"agent {agent} is {word(moved, 'state')}"))
 
 
-async def _switched(agent: str, installation: str, *, enabled: bool) -> Answer:
+async def _changed(agent: str, installation: str, words: str, **fields: Any) -> Answer:
     from google.protobuf.field_mask_pb2 import FieldMask
 
     from hardpoint.runtime.v1 import agent_pb2
@@ -218,10 +241,9 @@ async def _switched(agent: str, installation: str, *, enabled: bool) -> Answer:
     async with connect() as client:
         name = f"{client.named('agents', agent)}/attachments/{installation.rpartition('/')[2]}"
         request = agent_pb2.UpdateAttachmentRequest(
-            attachment=agent_pb2.Attachment(name=name, enabled=enabled),
-            update_mask=FieldMask(paths=["enabled"]),
+            attachment=agent_pb2.Attachment(name=name, **fields),
+            update_mask=FieldMask(paths=[*fields]),
             request_id=new_request_id(),
         )
         changed = await client.agents.UpdateAttachment(request)
-        words = f"{agent} can use {installation} again" if enabled else f"{agent} cannot use {installation} for now"
         return Answer({"attachment": document(changed)}, done(words))

@@ -123,7 +123,7 @@ class Snapshot:
             raise Conflict(
                 f"{name} is offered by {' and '.join(equal)} with equal priority",
                 reason="ACTION_AMBIGUOUS",
-                fix="give one of the attachments a higher priority, or detach one",
+                fix=f"give one a higher priority: hardpoint attachment priority {self.agent.agent} INSTALLATION 1",
                 action=name,
                 installations=",".join(equal),
             )
