@@ -2,7 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+
+import structlog
+
+from hardpoint_kit.errors import HardpointError
+
+AGAIN_SECONDS = 1.0
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Background:
@@ -27,3 +35,48 @@ class Background:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+
+class Looks:
+    """Looks for something to do: again at once while `look` says that there is more, else after a rest or `wake`.
+
+    A look that raises is logged as `what` that has to wait, and is tried again after a second.
+    """
+
+    def __init__(self, look: Callable[[], Awaitable[bool]], rest_seconds: float, what: str) -> None:
+        self._look = look
+        self._rest_seconds = rest_seconds
+        self._what = what
+        self._woken = asyncio.Event()
+        self._looking = Background(self._look_forever)
+
+    def start(self) -> None:
+        """Look from now on."""
+        self._looking.start()
+
+    async def stop(self) -> None:
+        """Stop, also in the middle of a look."""
+        await self._looking.stop()
+
+    def wake(self) -> None:
+        """There is something to do: look now, and again where a look is under way."""
+        self._woken.set()
+
+    async def _look_forever(self) -> None:
+        while True:
+            rest = await self._looked()
+            if rest:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest):
+                        await self._woken.wait()
+                self._woken.clear()
+
+    async def _looked(self) -> float:
+        """Look, and say for how long to rest then."""
+        try:
+            return 0.0 if await self._look() else self._rest_seconds
+        except HardpointError as error:
+            _log.warning(f"{self._what} wait", reason=error.reason, problem=error.message)
+        except Exception:
+            _log.exception(f"{self._what} wait")  # a defect, which must not end the looking
+        return min(self._rest_seconds, AGAIN_SECONDS)

@@ -4,8 +4,6 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from hardpoint_config.connection import Client, Provider
 from hardpoint_config.domain import SecretValue
 from hardpoint_config.oauth import Providers
@@ -13,19 +11,18 @@ from hardpoint_config.revocation_rows import Revocation
 from hardpoint_config.sealing import Sealing
 from hardpoint_config.store import Store
 from hardpoint_kit.audit import record
-from hardpoint_kit.background import Background
+from hardpoint_kit.background import Looks
 from hardpoint_kit.caller import ANY_ORG, SYSTEM
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, HardpointError
 
-LOOK_SECONDS = 1.0
+REST_SECONDS = 5.0
+"""Between two looks: nobody waits for it."""
 AT_ONCE = 8
 MOST_ATTEMPTS: Final = 5
 FIRST_PAUSE: Final = timedelta(seconds=15)
 PAUSE_FACTOR: Final = 8
 """Five attempts over some two and a half hours."""
-
-_log = structlog.stdlib.get_logger(__name__)
 
 
 class Revoking:
@@ -36,34 +33,23 @@ class Revoking:
         self._sealing = sealing
         self._providers = providers
         self._clock = clock
-        self._looking = Background(self._look_forever)
+        self._looks = Looks(self.look, REST_SECONDS, "revocations")
 
     async def start(self) -> None:
-        """Look once a second from now on."""
-        self._looking.start()
+        """Look every few seconds from now on."""
+        self._looks.start()
 
     async def stop(self) -> None:
         """Stop; what is under way is tried again by whoever comes next."""
-        await self._looking.stop()
+        await self._looks.stop()
 
-    async def look(self) -> int:
-        """Try what is due now; how much it was."""
+    async def look(self) -> bool:
+        """Try what is due now; whether there may be more."""
         now = self._clock.now()
         async with self._store.transaction(ANY_ORG) as tx:
             due = await tx.revocations.take(now, now + FIRST_PAUSE, AT_ONCE)
         await asyncio.gather(*(self._revoke(revocation, now) for revocation in due))
-        return len(due)
-
-    async def _look_forever(self) -> None:
-        while True:
-            try:
-                while await self.look() == AT_ONCE:
-                    pass
-            except HardpointError as error:
-                _log.warning("revocations wait", reason=error.reason, problem=error.message)
-            except Exception:
-                _log.exception("revocations wait")  # a defect, which must not end the loop
-            await asyncio.sleep(LOOK_SECONDS)
+        return len(due) == AT_ONCE
 
     async def _revoke(self, revocation: Revocation, now: datetime) -> None:
         connection = revocation.connection

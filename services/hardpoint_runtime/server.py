@@ -55,6 +55,7 @@ from hardpoint_runtime.store.deliveries import forget_deliveries
 from hardpoint_runtime.store.effect_plans import forget_effect_plans
 from hardpoint_runtime.store.events import forget_events
 from hardpoint_runtime.store.listener import Listener
+from hardpoint_runtime.store.run_events import RUN_EVENTS
 from hardpoint_runtime.store.run_logs import forget_logs
 from hardpoint_runtime.store.steps import RUN_CHANGES, StepLog
 from hardpoint_runtime.store.store import CHANGES
@@ -115,7 +116,6 @@ def assemble(
     snapshots = Snapshots(store, clock)
     store.on_change = snapshots.hear
     changes = Changes()
-    listener = Listener(url, {CHANGES: snapshots.hear, RUN_CHANGES: changes.hear}, snapshots.listen)
     tickets = Tickets(peers.registry, peers.config, clock)
     recorder = Recorder(RunLog(url))
     announcer = Announcer(store, peers.marketplace)
@@ -140,6 +140,8 @@ def assemble(
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
     events = RunEvents(store, dispatcher, clock)
+    ears = {CHANGES: snapshots.hear, RUN_CHANGES: changes.hear, RUN_EVENTS: events.hear}
+    listener = Listener(url, ears, snapshots.listen)
     uploads = Uploads(store, peers.files, dispatcher, clock)
     triggers = Triggers(store, snapshots, dispatcher, clock)
     inbox = Inbox(

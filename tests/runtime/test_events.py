@@ -23,11 +23,6 @@ HERE = "event.run.subject == 'ada'"
 Waiting = Callable[..., Awaitable[trigger_pb2.Trigger]]
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardpoint_runtime.service.run_events.LOOK_SECONDS", 0.02)
-
-
 async def on(client: Client, event: str, trigger_id: str = "hook", **given: Any) -> trigger_pb2.Trigger:
     given.setdefault("input", {"location": "${event.run.name}"})
     kind = trigger_pb2.TRIGGER_TYPE_EVENT
@@ -83,6 +78,21 @@ async def test_what_happens_elsewhere_or_while_it_is_paused_is_not_heard(
     with pytest.raises(InvalidArgument) as wrong:
         await on(attached, "run.exploded", "wrong")
     assert "run.failed" in wrong.value.fix
+
+
+async def test_of_what_starts_nothing_not_all_is_written_down(attached: Client, query: Query) -> None:
+    """Each run of an org is an event for each of its triggers: rows would have no end."""
+    await on(attached, "run.finished", filter="event.run.agent == 'nobody'")
+    await on(attached, "run.finished", "other", filter="event.run.action == 'last.one'")
+    for _ in range(12):
+        await attached.call()
+
+    async def told() -> bool:
+        return await query("SELECT 1 FROM run_events") == []
+
+    await eventually(told)
+    assert await states(attached) == ["FILTERED"] * 10
+    assert len(await states(attached, f"{AGENT}/triggers/other")) == 10
 
 
 async def test_triggers_that_start_each_other_stop(attached: Client, fakes: Fakes) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hardpoint.runtime.v1 import trigger_pb2
 from hardpoint_kit.errors import ActionFailed, InvalidArgument, Unavailable
 from hardpoint_runtime.domain.executions import Ended, Execution
+from hardpoint_runtime.service import room
 from hardpoint_runtime.store.deliveries import _FREE
 from runtime.conftest import Another, Client, Deliver, Fakes, Query, eventually
 from runtime.fakes import failing, raising, succeed
@@ -127,6 +128,28 @@ async def test_one_whose_process_died_goes_before_the_next(
     await settled(attached, "DELIVERED", "DELIVERED")
     ran = [execution.input["location"] for execution in fakes.executor.executions]
     assert ran == ["oslo-1", "oslo-1", "oslo-2"]
+
+
+async def test_a_key_that_stands_still_leaves_room_for_others(
+    attached: Client, deliver: Deliver, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_OF_KEY", 2)
+    monkeypatch.setattr(room, "MOST_IN_ORDER", 3)
+    steps = Steps(fakes)
+    steps.held = {f"{city}-1": asyncio.Event() for city in ("oslo", "rome")}
+    trigger = await create(attached, input=INPUT, order_by=BY_CITY)
+    other = await create(attached, "other", input=INPUT)
+
+    async def said(to: trigger_pb2.Trigger, city: str, number: int) -> int:
+        return (await deliver(to, about(city, number))).status
+
+    assert [await said(trigger, "oslo", number) for number in (1, 2, 3)] == [200, 200, 429], "of one key"
+    assert [await said(trigger, "rome", number) for number in (1, 2)] == [200, 429], "of all keys"
+    assert await said(other, "bonn", 1) == 200, "without a key"
+    for held in steps.held.values():
+        held.set()
+    await settled(attached, *["DELIVERED"] * 3)
+    assert await said(trigger, "rome", 2) == 200
 
 
 async def test_what_has_no_key_is_in_one_order(attached: Client, deliver: Deliver, fakes: Fakes) -> None:

@@ -11,7 +11,7 @@ from hardpoint.manifest.v1.manifest_pb2 import Verifier
 from hardpoint.runtime.v1 import trigger_pb2
 from hardpoint_kit.database import Database
 from hardpoint_runtime.domain.schedules import Schedule
-from hardpoint_runtime.service import scheduler
+from hardpoint_runtime.service import room
 from hardpoint_runtime.service.scheduler import Scheduler
 from hardpoint_runtime.store import Store
 from runtime.fakes import Gate
@@ -121,7 +121,7 @@ async def test_many_that_look_at_the_same_moment_write_it_once(attached, url, cl
 
 
 async def test_schedules_of_an_org_that_has_enough_waiting_are_refused(attached, clock, fakes, monkeypatch):
-    monkeypatch.setattr(scheduler, "MOST_WAITING", 1)
+    monkeypatch.setattr(room, "MOST_WAITING", 1)
     fakes.executor.behave = gate = Gate()
     await daily(attached)
     for days in (["RUNNING"], ["RUNNING", "REFUSED"]):

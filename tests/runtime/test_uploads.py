@@ -4,7 +4,9 @@ from typing import Any
 
 from hardpoint.manifest.v1.manifest_pb2 import Verifier
 from hardpoint.runtime.v1 import trigger_pb2
+from hardpoint_runtime.service import room
 from runtime.conftest import AGENT, Client, eventually
+from runtime.fakes import Gate
 from runtime.triggers import create, history, settled, states
 
 
@@ -50,6 +52,21 @@ async def test_a_paused_trigger_hears_of_no_upload(attached, fakes):
     fakes.files.upload("orgs/acme/files/f2", "b.pdf", "application/pdf")
     await eventually(lambda: came(attached, f"{AGENT}/triggers/all"))
     assert await states(attached, trigger.name) == []
+
+
+async def test_uploads_to_an_org_that_has_enough_waiting_are_refused(attached, fakes, monkeypatch):
+    monkeypatch.setattr(room, "MOST_WAITING", 1)
+    fakes.executor.behave = gate = Gate()
+    trigger = await upload_trigger(attached, filter="")
+    for number, became in ((1, ["RUNNING"]), (2, ["REFUSED", "RUNNING"])):
+        fakes.files.upload(f"orgs/acme/files/f{number}", "a.pdf", "application/pdf")
+        await eventually(lambda became=became: are(attached, trigger.name, became))
+    gate.released.set()
+    await eventually(lambda: are(attached, trigger.name, ["DELIVERED", "REFUSED"]))
+
+
+async def are(client: Client, name: str, wanted: list[str]) -> bool:
+    return sorted(await states(client, name)) == wanted
 
 
 async def came(client: Client, name: str) -> bool:

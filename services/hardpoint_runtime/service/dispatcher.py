@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from hardpoint_kit.background import Background
+from hardpoint_kit.background import Looks
 from hardpoint_kit.caller import SYSTEM, acting_as
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import HardpointError, NotFound
@@ -50,10 +50,9 @@ class Dispatcher:
         self._workflows = workflows
         self._clock = clock
         self._owner = secrets.token_hex(8)
-        self._woken = asyncio.Event()
         self._running: dict[asyncio.Task[None], Delivery] = {}
-        self._taking = Background(lambda: self._for_ever(self._take, self._news))
-        self._beating = Background(lambda: self._for_ever(self._beat, lambda: asyncio.sleep(BEAT_SECONDS)))
+        self._taking = Looks(self._take, LOOK_SECONDS, "deliveries")
+        self._beating = Looks(self._beat, BEAT_SECONDS, "deliveries")
 
     async def start(self) -> None:
         """Run what waits, and what comes from now on."""
@@ -69,29 +68,13 @@ class Dispatcher:
 
     def wake(self) -> None:
         """There is something new to run."""
-        self._woken.set()
+        self._taking.wake()
 
-    async def _for_ever(self, step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await step()
-            except HardpointError as error:
-                _log.warning("deliveries wait", reason=error.reason, problem=error.message)
-            except Exception:
-                _log.exception("deliveries wait")  # a defect, which must not end the loop
-            await pause()
-
-    async def _news(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._woken.wait()
-        self._woken.clear()
-
-    async def _take(self) -> None:
-        """Begin as much of what is due as there is room for."""
+    async def _take(self) -> bool:
+        """Begin as much of what is due as there is room for; what ends makes more."""
         free = AT_ONCE - len(self._running)
         if free <= 0:
-            return
+            return False
         running = Counter(delivery.name.org for delivery in self._running.values())
         full = [org for org, count in running.items() if count >= OF_ONE_ORG]
         room = OF_ONE_ORG - max((count for count in running.values() if count < OF_ONE_ORG), default=0)
@@ -102,10 +85,11 @@ class Dispatcher:
             task = asyncio.create_task(self._run(delivery))
             self._running[task] = delivery
             task.add_done_callback(self._ended)
+        return False
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
-        self._woken.set()
+        self._taking.wake()
 
     async def _run(self, delivery: Delivery) -> None:
         """Make one attempt and settle it; what cannot be settled stays running, and is taken up later."""
@@ -164,7 +148,7 @@ class Dispatcher:
                 await tx.workflows.add(workflow)
         return delivered
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> bool:
         """Say that what runs here does, and settle what was left: by a process that died, or by a task."""
         now = self._clock.now()
         async with self._store.transaction(SYSTEM()) as tx:
@@ -174,7 +158,8 @@ class Dispatcher:
             async with asyncio.timeout(BEAT_SECONDS):
                 while await self._take_up(now):
                     pass
-        self._woken.set()
+        self._taking.wake()
+        return False
 
     async def _take_up(self, now: datetime) -> bool:
         """Settle one delivery that was left; whether there was any."""

@@ -19,10 +19,9 @@ from hardpoint_runtime.domain.triggers import Trigger, TriggerState
 from hardpoint_runtime.peers import Config
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.rates import Rates
+from hardpoint_runtime.service.room import crowded
 from hardpoint_runtime.store import Store
 
-MOST_WAITING = 2000
-"""Deliveries of one org that were accepted and have not run yet."""
 REFUSALS_PER_MINUTE = 60
 """Of one trigger that are written down; more are only counted, so that nobody fills the audit log from outside."""
 BUSY_SECONDS = 30
@@ -104,7 +103,7 @@ class Inbox:
             return Said(503, retry_after=BUSY_SECONDS)
         delivery = delivery.named(provider_id(trigger, posted.headers, event)).judged(trigger, variables)
         async with self._store.transaction(trigger.caller) as tx:
-            if await tx.deliveries.waiting(trigger.name.org, MOST_WAITING) >= MOST_WAITING:
+            if delivery.state is DeliveryState.ACCEPTED and await crowded(tx, delivery):
                 return Said(429, retry_after=BUSY_SECONDS)
             delivery = await tx.deliveries.add(delivery)
         if delivery.state is DeliveryState.ACCEPTED:

@@ -3,21 +3,19 @@
 What was missed while nobody ran is made up for once, however often it was missed.
 """
 
-import asyncio
 import json
 from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
-from hardpoint_kit.background import Background
+from hardpoint_kit.background import Looks
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
-from hardpoint_kit.errors import HardpointError
 from hardpoint_runtime.domain.deliveries import Delivery
 from hardpoint_runtime.domain.triggers import Trigger
 from hardpoint_runtime.service.dispatcher import Dispatcher
-from hardpoint_runtime.service.inbox import MOST_WAITING
+from hardpoint_runtime.service.room import bounded
 from hardpoint_runtime.store import Store
 
 LOOK_SECONDS = 1.0
@@ -33,39 +31,27 @@ class Scheduler:
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
-        self._ticking = Background(self._tick_forever)
+        self._looks = Looks(self.tick, LOOK_SECONDS, "schedules")
 
     async def start(self) -> None:
         """Look once a second from now on."""
-        self._ticking.start()
+        self._looks.start()
 
     async def stop(self) -> None:
         """Stop; what comes meanwhile is made up for later."""
-        await self._ticking.stop()
+        await self._looks.stop()
 
-    async def tick(self) -> int:
-        """Write what is due now; how much it was."""
+    async def tick(self) -> bool:
+        """Write what is due now; whether there may be more."""
         now = self._clock.now()
         async with self._store.transaction(SYSTEM()) as tx:
             due = await tx.triggers.due(now, BATCH)
             for trigger in due:
-                waiting = await tx.deliveries.waiting(trigger.name.org, MOST_WAITING)
-                await tx.deliveries.add(_delivery(trigger, has_room=waiting < MOST_WAITING))
+                await tx.deliveries.add(await bounded(tx, _delivery(trigger)))
                 await tx.triggers.plan(_planned(trigger, now))
         if due:
             self._dispatcher.wake()
-        return len(due)
-
-    async def _tick_forever(self) -> None:
-        while True:
-            try:
-                while await self.tick() == BATCH:
-                    pass
-            except HardpointError as error:
-                _log.warning("schedules wait", reason=error.reason, problem=error.message)
-            except Exception:
-                _log.exception("schedules wait")  # a defect, which must not end the loop
-            await asyncio.sleep(LOOK_SECONDS)
+        return len(due) == BATCH
 
 
 def _planned(trigger: Trigger, now: datetime) -> Trigger:
@@ -77,10 +63,9 @@ def _planned(trigger: Trigger, now: datetime) -> Trigger:
         return replace(trigger, next_at=None)
 
 
-def _delivery(trigger: Trigger, *, has_room: bool) -> Delivery:
+def _delivery(trigger: Trigger) -> Delivery:
     assert trigger.next_at is not None
     time = trigger.next_at.isoformat().replace("+00:00", "Z")
     body = json.dumps({"time": time, "schedule": trigger.schedule}).encode()
     due = Delivery.of(trigger.name, body, {}, trigger.next_at, provider_id=time)
-    due = due.ordered(trigger, due.variables(trigger))
-    return due if has_room else due.refused("RESOURCE_EXHAUSTED", f"{MOST_WAITING} deliveries of the org wait already")
+    return due.ordered(trigger, due.variables(trigger))

@@ -3,25 +3,21 @@
 Where the news was heard up to is kept with what was written for it; what two processes both hear is written once.
 """
 
-import asyncio
 import json
 
-import structlog
-
-from hardpoint_kit.background import Background
+from hardpoint_kit.background import Looks
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
-from hardpoint_kit.errors import HardpointError
 from hardpoint_manifest.events import UPLOADED
-from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
+from hardpoint_runtime.domain.deliveries import Delivery
 from hardpoint_runtime.domain.triggers import Trigger
 from hardpoint_runtime.peers import Files, Upload
 from hardpoint_runtime.service.dispatcher import Dispatcher
+from hardpoint_runtime.service.room import Arrivals
 from hardpoint_runtime.store import Store, Transaction
 
 PAUSE_SECONDS = 1.0
-
-_log = structlog.stdlib.get_logger(__name__)
+"""Until it is listened again, where that ended."""
 
 
 class Uploads:
@@ -32,7 +28,8 @@ class Uploads:
         self._files = files
         self._dispatcher = dispatcher
         self._clock = clock
-        self._listening = Background(self._listen_forever)
+        self._arrivals = Arrivals()
+        self._listening = Looks(self._listen, PAUSE_SECONDS, "uploads")
 
     async def start(self) -> None:
         """Listen from now on, and from where listening ended before."""
@@ -42,17 +39,8 @@ class Uploads:
         """Stop; what is uploaded meanwhile is heard of later."""
         await self._listening.stop()
 
-    async def _listen_forever(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except HardpointError as error:
-                _log.info("uploads are not heard of", reason=error.reason, problem=error.message)
-            except Exception:
-                _log.exception("uploads are not heard of")  # a defect, which must not end the loop
-            await asyncio.sleep(PAUSE_SECONDS)
-
-    async def _listen(self) -> None:
+    async def _listen(self) -> bool:
+        """Hear of uploads until nobody tells of them any more."""
         async with self._store.transaction(SYSTEM()) as tx:
             after = await tx.deliveries.heard()
         async for uploads, cursor in self._files.uploads(after):
@@ -63,10 +51,9 @@ class Uploads:
                 await tx.deliveries.hear(cursor)
             if uploads:
                 self._dispatcher.wake()
+        return False
 
     async def _write(self, tx: Transaction, trigger: Trigger, upload: Upload) -> None:
         body = json.dumps({"file": dict(upload.handle)}).encode()
         delivery = Delivery.of(trigger.name, body, {}, self._clock.now(), provider_id=upload.handle["id"])
-        judged = delivery.judged(trigger, delivery.variables(trigger))
-        if await tx.deliveries.add_once(judged) and judged.state is DeliveryState.FILTERED:
-            _log.info("a file starts nothing", file=upload.handle["id"], trigger=str(trigger.name))
+        await self._arrivals.write(tx, delivery.judged(trigger, delivery.variables(trigger)))

@@ -38,6 +38,15 @@ _WAITING = text("""
         SELECT FROM deliveries WHERE org = :org AND state IN ('ACCEPTED', 'RUNNING') LIMIT :most
     ) AS waiting
 """)
+_IN_ORDER = "order_key <> '' AND state IN ('ACCEPTED', 'RUNNING')"
+_WAITING_IN_ORDER = text(f"""
+    SELECT count(*) FROM (SELECT FROM deliveries WHERE org = :org AND {_IN_ORDER} LIMIT :most) AS waiting
+""")  # noqa: S608
+_WAITING_FOR_KEY = text(f"""
+    SELECT count(*) FROM (
+        SELECT FROM deliveries WHERE {_TRIGGER} AND order_key = :order_key AND {_IN_ORDER} LIMIT :most
+    ) AS waiting
+""")  # noqa: S608
 # Of those with one key only the first: not while one runs, nor while the run of the one before has not ended. What is
 # said twice of `o` is what the indexes of ordered deliveries are about: without it they would not be used.
 _SAME_KEY = """o.org = d.org AND o.agent = d.agent AND o.trigger = d.trigger AND o.order_key = d.order_key
@@ -141,6 +150,15 @@ class Deliveries:
     async def waiting(self, org: str, most: int) -> int:
         """Count what an org has waiting or running, up to `most`."""
         return int(await self._connection.scalar(_WAITING, {"org": org, "most": most}) or 0)
+
+    async def waiting_in_order(self, org: str, most: int) -> int:
+        """Count what an org has waiting or running of what has a key, up to `most`."""
+        return int(await self._connection.scalar(_WAITING_IN_ORDER, {"org": org, "most": most}) or 0)
+
+    async def waiting_for_key(self, delivery: Delivery, most: int) -> int:
+        """Count what is waiting or running of the delivery's key, up to `most`."""
+        given = {**_trigger_key(delivery.name.trigger_name), "order_key": delivery.order_key, "most": most}
+        return int(await self._connection.scalar(_WAITING_FOR_KEY, given) or 0)
 
     async def claim(
         self, owner: str, now: datetime, until: datetime, limit: int, of_one_org: int, full: Collection[str]

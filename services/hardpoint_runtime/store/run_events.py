@@ -7,19 +7,21 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-TELL = """
+RUN_EVENTS = "hardpoint_runtime_run_events"
+TELL = f"""
     INSERT INTO run_events (org, event, id, depth, run)
-    SELECT r.org, e.event, r.run || '/' || r.state || {number}, r.depth, jsonb_build_object(
+    SELECT r.org, e.event, r.run || '/' || r.state || {{number}}, r.depth, jsonb_build_object(
         'name', 'orgs/' || r.org || '/runs/' || r.run, 'agent', r.agent, 'action', r.action, 'release', r.release,
         'state', r.state, 'reason', r.reason, 'message', r.message, 'subject', r.subject,
         'duration_ms', r.duration_us / 1000.0)
-    FROM {runs} r CROSS JOIN LATERAL (SELECT CASE r.state WHEN 'SUCCEEDED' THEN 'run.finished'
+    FROM {{runs}} r CROSS JOIN LATERAL (SELECT CASE r.state WHEN 'SUCCEEDED' THEN 'run.finished'
         WHEN 'FAILED' THEN 'run.failed' WHEN 'WAITING' THEN CASE WHEN r.reason <> '' THEN 'run.waiting' END
         END AS event) e
     WHERE r.agent <> '' AND NOT r.dry_run AND EXISTS (
         SELECT FROM triggers t
         WHERE t.org = r.org AND t.event = e.event AND t.type = 'EVENT' AND t.state = 'ACTIVE')
-"""
+    RETURNING pg_notify('{RUN_EVENTS}', '')
+"""  # noqa: S608 - of a name that stands here
 """To be filled with what was written and an expression that tells one change of a run from another."""
 
 # What another process takes is left to it.

@@ -28,6 +28,11 @@ Audit = Callable[[], Awaitable[Any]]
 __all__ = ["as_subject"]
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardpoint_config.revoking.REST_SECONDS", 0.1)
+
+
 @pytest.fixture
 async def looking(url: str, clock: SetClock, server_options: dict[str, Any], cleanup: AsyncExitStack) -> Revoking:
     """One more that looks for what is due, when it is told to."""
