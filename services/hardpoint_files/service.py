@@ -26,7 +26,7 @@ READ_ON_SECONDS = 1.0
 UPLOADS_AT_ONCE = 8
 """Of one org in this process; others wait for their turn, and are not read meanwhile."""
 LOOK_SECONDS = 1.0
-"""How soon a watcher hears of an upload."""
+"""How soon a watcher hears of an upload to another process."""
 MOST_TOLD = 100
 
 _LATEST = (datetime.max.replace(tzinfo=UTC), "~")
@@ -81,7 +81,8 @@ class Files:
         self._run_time = timedelta(days=run_days)
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._known_tickets: Tickets | None = None
-        self._draining = asyncio.Event()
+        self._draining = False
+        self._news = asyncio.Event()
 
     async def upload(self, caller: Caller, parts: AsyncIterator[UploadHeader | bytes]) -> File:
         """Keep a file of the caller's org once all of it came, in time."""
@@ -101,7 +102,9 @@ class Files:
                     return file
 
                 async with self._store.transaction(caller.org) as tx:
-                    return await once(tx.connection, asks, "UploadFile", header.fingerprint, File, work)
+                    kept = await once(tx.connection, asks, "UploadFile", header.fingerprint, File, work)
+                self._tell()
+                return kept
 
     async def save(self, parts: AsyncIterator[SaveHeader | bytes]) -> File:
         """Keep a file of the execution whose ticket comes first; raises Unauthenticated, and ResourceExhausted."""
@@ -197,7 +200,8 @@ class Files:
         async with self._store.transaction(ANY_ORG) as tx:
             cursor = after or await tx.cursor()
         told = False
-        while not self._draining.is_set():
+        while not self._draining:
+            news = self._news
             async with self._store.transaction(ANY_ORG) as tx:
                 files, cursor = await tx.uploads(cursor, MOST_TOLD)
             if files or not told:
@@ -205,11 +209,17 @@ class Files:
                 yield files, cursor
             if len(files) < MOST_TOLD:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._draining.wait(), LOOK_SECONDS)
+                    await asyncio.wait_for(news.wait(), LOOK_SECONDS)
 
     async def drain(self) -> None:
         """End every watch."""
-        self._draining.set()
+        self._draining = True
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have every watcher look now."""
+        self._news.set()
+        self._news = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def _received(

@@ -53,6 +53,16 @@ async def test_uploads_are_told_once_and_in_order(runtime: Client, operator: Cli
     assert (await told(runtime.files.WatchFiles(pb.WatchFilesRequest(after=cursor)), 1))[0] == ["four"]
 
 
+async def test_an_upload_is_told_at_once(runtime: Client, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits until it is looked for: that is an hour here."""
+    monkeypatch.setattr("hardpoint_files.service.LOOK_SECONDS", 3600.0)
+    watch = runtime.files.WatchFiles(pb.WatchFilesRequest())
+    await told(watch, 0)
+    for name in ("one", "two"):
+        await operator.upload(b"x", name)
+        assert (await told(watch, 1))[0] == [name]
+
+
 async def test_what_is_open_in_another_database_of_the_server_holds_nothing_back(
     runtime: Client, operator: Client, database_url: Callable[[], Awaitable[str]]
 ) -> None:
