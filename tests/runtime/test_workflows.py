@@ -394,6 +394,9 @@ async def test_a_run_that_never_waits_for_events_is_sent_none(
     )
     database = Database(url)
     async with database.transaction(ANY_ORG) as connection:
+        assert await forget_events(connection, SystemClock().now() - timedelta(days=30), 10) == 0, "it goes on"
+    await client.runs.CancelRun(run_pb2.CancelRunRequest(name=run.name))
+    async with database.transaction(ANY_ORG) as connection:
         assert await forget_events(connection, SystemClock().now() - timedelta(days=32), 10) == 0
         assert await forget_events(connection, SystemClock().now() - timedelta(days=30), 10) == 1
     await database.close()

@@ -21,7 +21,8 @@ _TAKE = text("""
 """)
 _FORGET = text("""
     DELETE FROM early_events WHERE (org, run, number) IN (
-        SELECT org, run, number FROM early_events WHERE sent_at < :before ORDER BY sent_at LIMIT :most)
+        SELECT org, run, number FROM early_events JOIN runs USING (org, run)
+        WHERE sent_at < :before AND state IN ('SUCCEEDED', 'FAILED', 'CANCELLED') ORDER BY sent_at LIMIT :most)
 """)
 
 
@@ -52,5 +53,8 @@ class EarlyEvents:
 
 
 async def forget_events(connection: AsyncConnection, before: datetime, most: int) -> int:
-    """Delete at most so many events that came before a moment and that nothing waited for; return how many."""
+    """Delete at most so many events that came before a moment and that nothing waited for; return how many.
+
+    What a run that goes on may still wait for is kept: whoever sent it was told so.
+    """
     return (await connection.execute(_FORGET, {"before": before, "most": most})).rowcount
