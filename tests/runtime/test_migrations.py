@@ -17,7 +17,7 @@ from hardpoint_runtime.store import Store
 from hardpoint_runtime.store.rows import RELEASE
 from runtime.factories import release
 
-BEFORE_FACTS = ("0001_initial.py", "0002_ages.py")
+VERSIONS = Path(hardpoint_runtime.__path__[0]) / "migrations" / "versions"
 INSTALL = b"""
     INSERT INTO installations (org, installation, uid, version_constraint, release, permissions, hosts, state,
         created_at, updated_at, revision)
@@ -31,17 +31,30 @@ RUN = b"""
 """
 
 
-async def test_facts_and_uses_are_added_to_what_was_there(
-    database_url: Callable[..., Awaitable[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = await database_url()
-    versions = tmp_path / "runtime_of_before" / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    for name in BEFORE_FACTS:
-        shutil.copy(Path(hardpoint_runtime.__path__[0]) / "migrations" / "versions" / name, versions)
-    (tmp_path / "runtime_of_before" / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    await migrate(url, "runtime_of_before")
+Before = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture
+def before(database_url: Callable[..., Awaitable[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Before:
+    """`await before("0003")` is a database as it was before that migration."""
+
+    async def before(revision: str) -> str:
+        url = await database_url()
+        versions = tmp_path / "runtime_of_before" / "migrations" / "versions"
+        versions.mkdir(parents=True)
+        for path in VERSIONS.glob("0*.py"):
+            if path.name < revision:
+                shutil.copy(path, versions)
+        (tmp_path / "runtime_of_before" / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        await migrate(url, "runtime_of_before")
+        return url
+
+    return before
+
+
+async def test_facts_and_uses_are_added_to_what_was_there(before: Before) -> None:
+    url = await before("0003")
     conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     pinned = RELEASE.dump_json(release()).decode()
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as old:
@@ -58,3 +71,17 @@ async def test_facts_and_uses_are_added_to_what_was_there(
             assert view.installation.granted_at is not None
             assert (await tx.runs.get(RunName("acme", id))).failure.facts == {}
     await database.close()
+
+
+async def test_deliveries_are_not_rewritten_when_they_get_their_order(before: Before) -> None:
+    """Nothing could be delivered meanwhile, and there may be a month of them."""
+    url = await before("0015")
+    conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as old:
+
+        async def file() -> object:
+            return await (await old.execute("SELECT pg_relation_filenode('deliveries')")).fetchone()
+
+        was = await file()
+        await migrate(url, "hardpoint_runtime")
+        assert await file() == was

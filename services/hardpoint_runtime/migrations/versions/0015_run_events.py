@@ -12,8 +12,11 @@ CHANGES = """
     ALTER TABLE triggers ADD COLUMN order_by text NOT NULL DEFAULT '';
     ALTER TABLE deliveries ADD COLUMN order_key text NOT NULL DEFAULT '';
     ALTER TABLE deliveries ADD COLUMN depth integer NOT NULL DEFAULT 0;
-    -- Deliveries as they came, which their names tell to the millisecond alone.
-    ALTER TABLE deliveries ADD COLUMN place bigint GENERATED ALWAYS AS IDENTITY;
+    -- Deliveries as they came, which their names tell to the millisecond alone. Those of before have no order, and no
+    -- place: an identity column would rewrite them all while nothing can be delivered.
+    ALTER TABLE deliveries ADD COLUMN place bigint;
+    CREATE SEQUENCE deliveries_place OWNED BY deliveries.place;
+    ALTER TABLE deliveries ALTER COLUMN place SET DEFAULT nextval('deliveries_place');
     ALTER TABLE deliveries ADD COLUMN settled_at timestamptz;
     CREATE INDEX deliveries_in_order ON deliveries (org, agent, trigger, order_key, place)
         WHERE order_key <> '' AND state IN ('ACCEPTED', 'RUNNING');
