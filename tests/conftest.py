@@ -26,6 +26,7 @@ from hardpoint_kit.rpc.server import Server
 from hardpoint_kit.telemetry import setup
 from hardpoint_kit.unit import Unit
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
+from hardpointd.postgres.server import SUPERUSER
 from serving import Serve, SetClock
 
 if TYPE_CHECKING:
@@ -84,9 +85,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-async def postgres(pytestconfig: pytest.Config) -> AsyncIterator[EmbeddedPostgres]:
-    """The throw-away server of this session."""
-    async with EmbeddedPostgres(pytestconfig.stash[STATE_FOLDER], durable=False) as server:
+def state_folder(pytestconfig: pytest.Config) -> Path:
+    """Where what runs keeps its databases, and any user may pass; removed with all that is left in it at the end."""
+    return pytestconfig.stash[STATE_FOLDER]
+
+
+@pytest.fixture(scope="session")
+async def postgres(state_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """The throw-away server of this session, on which a password is checked in no time: each test connects often."""
+    async with EmbeddedPostgres(state_folder, durable=False) as server:
+        password = server.password(SUPERUSER)
+        async with await server.connect() as connection:
+            await connection.execute("SELECT pg_advisory_lock(hashtext('tests'))")  # the workers do this at once
+            await connection.execute(f"ALTER ROLE {SUPERUSER} SET scram_iterations = 1")
+            await connection.execute("SET scram_iterations = 1")
+            await connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(SUPERUSER), password))
         yield server
 
 
@@ -106,6 +119,10 @@ def migrated(postgres: EmbeddedPostgres) -> Callable[[str], Awaitable[str]]:
     return url
 
 
+async def _newest(url: str, package: str) -> None:
+    """Stands in for the migration of a database that was copied from one that is migrated."""
+
+
 @pytest.fixture(scope="session")
 def used() -> list[sql.Identifier]:
     """Databases of tests that have ended, to be dropped by the next: a server process may still be leaving them.
@@ -117,12 +134,15 @@ def used() -> list[sql.Identifier]:
 
 @pytest.fixture
 async def database_url(
-    postgres: EmbeddedPostgres, migrated: Callable[[str], Awaitable[str]], used: list[sql.Identifier]
+    postgres: EmbeddedPostgres,
+    migrated: Callable[[str], Awaitable[str]],
+    used: list[sql.Identifier],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Callable[..., Awaitable[str]]]:
     """`await database_url("hardpoint_registry")` is the URL of a fresh database with that package's tables.
 
-    Its role is the service's own: it owns the database and is bound by row level security. Without a package the
-    database is empty.
+    Its role is the service's own: it owns the database and is bound by row level security. A service that is started
+    on it does not look for migrations again. Without a package the database is empty.
     """
     made: list[sql.Identifier] = []
 
@@ -130,6 +150,8 @@ async def database_url(
 
         async def url(package: str = "") -> str:
             template = make_url(await migrated(package))
+            if package.startswith("hardpoint_"):
+                monkeypatch.setattr(f"{package}.server.migrate", _newest)
             fresh = f"test_{secrets.token_hex(6)}"
             made.append(sql.Identifier(fresh))
             names = made[-1], sql.Identifier(str(template.database)), sql.Identifier(str(template.username))

@@ -3,12 +3,13 @@
 import asyncio
 import base64
 import contextlib
+import multiprocessing
 import os
 import pickle
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,13 @@ from demo.upstreams import Asked, upstream
 from hardpoint.runtime.v1 import run_pb2
 from hardpoint_kit.errors import Unavailable
 from runtime.conftest import Client, Fakes, Query
+from runtime.walker import walk
 from runtime.workflows import after, install, output, start, steps, until, workflow
 from serving import eventually
 
-TESTS = Path(__file__).parents[1]
+# Walkers are forked from a process that has imported what they need, which takes longer than most tests of them.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["httpx", "hardpoint_runtime.server"])
 
 
 class World:
@@ -56,32 +60,41 @@ class World:
 class Process:
     """A walker."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, url: str, port: int) -> None:
+        listening, told = FORKS.Pipe(duplex=False)
+        self._process = FORKS.Process(target=walk, args=(url, port, told))
+        self._process.start()
+        told.close()
         self.said: list[str] = []
-        self._reading = asyncio.create_task(self._read())
+        self._reading = asyncio.create_task(self._read(listening))
 
     async def says(self, text: str) -> None:
         async def said() -> bool:
-            assert self._process.returncode is None or text in self.said, self.said
+            assert self._process.is_alive() or text in self.said, self.said
             return any(text in line for line in self.said)
 
         await eventually(said, 30)
 
     async def end(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
-            self._process.send_signal(number)
-            await self._process.wait()
+        if self._process.is_alive():
+            self.signal(number)
+            await asyncio.to_thread(self._process.join)
         await self._reading
 
     def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
+    async def _read(self, listening: Connection) -> None:
+        lines = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(lines)
+        pipe = os.fdopen(os.dup(listening.fileno()), "rb", buffering=0)
+        listening.close()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+        async for line in lines:
             self.said.append(line.decode().strip())
             print(line.decode().strip())  # shown with a test that fails
+        transport.close()
 
 
 @pytest.fixture
@@ -102,15 +115,7 @@ def walker(url: str, world: World, cleanup: AsyncExitStack) -> Walking:
     """`await walker()` is one more process that walks what is queued in the test's database."""
 
     async def walker() -> Process:
-        paths = [str(TESTS), str(TESTS.parent / "libs"), str(TESTS.parent / "services"), str(TESTS.parent / "examples")]
-        process = Process(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "runtime.walker", url, str(world.port)),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-        )
+        process = Process(url, world.port)
         cleanup.push_async_callback(process.end, signal.SIGKILL)
         await process.says("walking")
         return process

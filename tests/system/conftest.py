@@ -1,17 +1,18 @@
-"""A real Hardpoint for the walks: started as processes, once for each topology and worker, over throw-away state."""
+"""A real Hardpoint for the walks: started as processes, once for each topology, over throw-away state."""
 
 import asyncio
 import json
+import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.daemon import Deployment
+from demo.daemon import SERVING, Deployment, Process
 from demo.otlp import Receiver
 from demo.upstreams import Answer, Asked, Upstream, exchange_rates, slack, upstream, weather
 
@@ -20,7 +21,6 @@ from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Agent, Hardpoint, Login
 from hardpoint_kit.auth import DevKeys
-from hardpoint_kit.state import default_state_folder
 from hardpointd.postgres import EmbeddedPostgres
 from providers import Provider, provider
 
@@ -41,7 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = metafunc.config.getoption("--topology")
         marker = metafunc.definition.get_closest_marker("topology")
         names = marker.args if marker else ("one", "many")
-        metafunc.parametrize("topology", [name for name in names if chosen in (None, name)], scope="session")
+        metafunc.parametrize("topology", [name for name in names if chosen in (None, name)], scope="package")
 
 
 @dataclass
@@ -113,6 +113,21 @@ class System:
             await process.kill()
             await process.start()
 
+    @asynccontextmanager
+    async def changed(self, unit: str, status: int = SERVING, **environment: str) -> AsyncIterator[Process]:
+        """The process of a unit, started again in another environment until it says a status; as it was after that."""
+        process = self.deployment.processes[unit]
+        usual = process.environment
+        await process.stop()
+        process.environment = {**usual, **environment}
+        try:
+            await process.start(status)
+            yield process
+        finally:
+            await process.stop()
+            process.environment = usual
+            await process.start()
+
     def cli_environment(self, org: str, roles: Sequence[str] = ("admin",), subject: str = "tester") -> dict[str, str]:
         """What the command line needs to reach the deployment."""
         addresses = {f"HARDPOINT_{unit.upper()}_ADDRESS": place for unit, place in self.deployment.addresses().items()}
@@ -120,27 +135,32 @@ class System:
         return {**addresses, **login}
 
 
-def new_deployment(name: str, separate: bool, **options: Any) -> Deployment:
-    """A deployment over a fresh folder that PostgreSQL's user may enter."""
-    state = default_state_folder() / "tests" / f"{name}-{uuid.uuid4().hex[:8]}"
-    return Deployment(state, separate, options)
+NewDeployment = Callable[..., Deployment]
+
+
+@pytest.fixture(scope="session")
+def new_deployment(state_folder: Path) -> NewDeployment:
+    """`new_deployment("name", separate, option=...)` is a deployment over a fresh folder, not started."""
+
+    def new_deployment(name: str, separate: bool, **options: Any) -> Deployment:
+        return Deployment(state_folder / f"{name}-{uuid.uuid4().hex[:8]}", separate, options)
+
+    return new_deployment
 
 
 def remove(deployment: Deployment) -> None:
     """Remove a stopped deployment's folder."""
-    import shutil
-
     shutil.rmtree(deployment.state, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def topology() -> str:
     """One process, or one for each unit."""
     return "one"
 
 
-@pytest.fixture(scope="session")
-async def _deployed(topology: str, postgres: EmbeddedPostgres) -> AsyncIterator[System]:
+@pytest.fixture(scope="package")
+async def _deployed(topology: str, postgres: EmbeddedPostgres, new_deployment: NewDeployment) -> AsyncIterator[System]:
     receiver = Receiver()
     await receiver.start()
     async with AsyncExitStack() as stack:

@@ -17,11 +17,11 @@ from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError
 from hardpointd.postgres import EmbeddedPostgres
 
-from .conftest import Programmable, add_file, eventually, http_capability, new_deployment, remove
+from .conftest import Programmable, add_file, eventually, http_capability, remove
 
 
 @pytest.fixture
-async def own():
+async def own(new_deployment):
     """A deployment of the test's own, to be killed."""
     programmable = Programmable()
     with upstream(programmable) as server:

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+import uuid
+from collections.abc import AsyncIterator
 
 import pytest
+from demo.daemon import Process
 
-from hardpoint_client import Agent, Hardpoint, Login
-from hardpoint_kit.auth import DevKeys
+from hardpoint_client import Agent
 
-from .conftest import add_file, eventually, new_deployment, remove
+from .conftest import System, add_file, eventually
 
 SPIN = b"""
 export default {
@@ -19,32 +21,30 @@ export default {
 """
 
 
+# Four jails, of which one organisation gets three, and a short queue.
+FEW = {
+    "HARDPOINT_EXECUTOR_JAILS_RUNNING": "4",
+    "HARDPOINT_EXECUTOR_JAILS_WAITING": "1",
+    "HARDPOINT_EXECUTOR_QUEUE": "2",
+}
+
+
 @pytest.fixture
-async def apart():
-    """Units in processes of their own, with four jails, of which one organisation gets three, and a short queue."""
-    deployment = new_deployment("s26", True, executor_jails_running=4, executor_jails_waiting=1, executor_queue=2)
-    await deployment.start()
-    logins = [
-        Login(
-            deployment.address,
-            DevKeys(deployment.state / "keys").mint("tester", org, ["admin"]),
-            deployment.addresses(),
-        )
-        for org in ("flood", "acme")
-    ]
-    async with Hardpoint(logins[0]) as flood, Hardpoint(logins[1]) as acme:
-        yield deployment, flood, acme
-    await deployment.stop()
-    remove(deployment)
+async def executor(system: System) -> AsyncIterator[Process]:
+    """An executor with few jails, in a process of its own."""
+    async with system.changed("executor", **FEW) as process:
+        yield process
 
 
 @pytest.mark.jail
-async def test_stopped_and_busy(apart):
-    deployment, *clients = apart
-    agents = [Agent(client, "helper") for client in clients]
-    for client, agent in zip(clients, agents, strict=True):
-        await agent.create()
-        await add_file(client, agent, SPIN, "spinner.js")
+@pytest.mark.topology("many")
+async def test_stopped_and_busy(system: System, executor: Process) -> None:
+    agents = []
+    for org in ("flood", "acme"):
+        client = system.client(f"{org}-{uuid.uuid4().hex[:8]}")
+        agents.append(Agent(client, "helper"))
+        await agents[-1].create()
+        await add_file(client, agents[-1], SPIN, "spinner.js")
     agent, other = agents
 
     calls = [asyncio.create_task(_timed(agent)) for _ in range(8)]
@@ -61,13 +61,13 @@ async def test_stopped_and_busy(apart):
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
 
-    await deployment.processes["executor"].kill()
+    await executor.kill()
     error, seconds = await _timed(agent)
     assert error.reason == "NO_EXECUTOR"
     assert error.code.name == "UNAVAILABLE"
     assert seconds < 5, "the answer is due within a second; five allow for a busy machine"
 
-    await deployment.processes["executor"].start()
+    await executor.start()
 
     async def runs_again() -> bool:
         error, _ = await _timed(agent, seconds=3)

@@ -19,7 +19,7 @@ from hardpoint_client.client import CODE_SUFFIXES
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError, Internal
 
-from .conftest import EXAMPLES, new_deployment, remove
+from .conftest import EXAMPLES, remove
 
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
     b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n" % ((98 + i, 98 + i) + (97 + i,) * 9) for i in range(9)
@@ -92,7 +92,7 @@ async def test_the_line_is_named(client, name):
 
 
 @pytest.fixture
-async def registry():
+async def registry(new_deployment):
     """A registry of the test's own: its peak of memory is of these files, and of no test before."""
     deployment = new_deployment("s35", False)
     deployment.units = ("registry",)

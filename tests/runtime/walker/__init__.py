@@ -1,1 +1,0 @@
-"""A runtime that walks workflows, as a process that tests kill."""
