@@ -114,19 +114,27 @@ class System:
             await process.start()
 
     @asynccontextmanager
-    async def changed(self, unit: str, status: int = SERVING, **environment: str) -> AsyncIterator[Process]:
-        """The process of a unit, started again in another environment until it says a status; as it was after that."""
+    async def changed(
+        self, unit: str, works: Callable[[], Awaitable[bool]], status: int = SERVING, **environment: str
+    ) -> AsyncIterator[Process]:
+        """The process of a unit, in another environment until the block ends: started until it says a status.
+
+        Whoever calls it has found it again where it serves, and at the end, when `works` is true.
+        """
         process = self.deployment.processes[unit]
         usual = process.environment
         await process.stop()
         process.environment = {**usual, **environment}
         try:
             await process.start(status)
+            if status == SERVING:
+                await eventually(works, seconds=10)
             yield process
         finally:
             await process.stop()
             process.environment = usual
             await process.start()
+            await eventually(works, seconds=10)
 
     def cli_environment(self, org: str, roles: Sequence[str] = ("admin",), subject: str = "tester") -> dict[str, str]:
         """What the command line needs to reach the deployment."""

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 from demo.daemon import Process
@@ -29,16 +28,9 @@ FEW = {
 }
 
 
-@pytest.fixture
-async def executor(system: System) -> AsyncIterator[Process]:
-    """An executor with few jails, in a process of its own."""
-    async with system.changed("executor", **FEW) as process:
-        yield process
-
-
 @pytest.mark.jail
 @pytest.mark.topology("many")
-async def test_stopped_and_busy(system: System, executor: Process) -> None:
+async def test_stopped_and_busy(system: System) -> None:
     agents = []
     for org in ("flood", "acme"):
         client = system.client(f"{org}-{uuid.uuid4().hex[:8]}")
@@ -47,6 +39,15 @@ async def test_stopped_and_busy(system: System, executor: Process) -> None:
         await add_file(client, agents[-1], SPIN, "spinner.js")
     agent, other = agents
 
+    async def works() -> bool:
+        return (await other.execute("spinner.once")).success
+
+    async with system.changed("executor", works, **FEW) as executor:
+        await _flooded(agent, other)
+        await _without(executor, agent)
+
+
+async def _flooded(agent: Agent, other: Agent) -> None:
     calls = [asyncio.create_task(_timed(agent)) for _ in range(8)]
     done, running = await asyncio.wait(calls, timeout=8, return_when=asyncio.FIRST_COMPLETED)
     refused = [task.result() for task in done]
@@ -61,6 +62,8 @@ async def test_stopped_and_busy(system: System, executor: Process) -> None:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
 
+
+async def _without(executor: Process, agent: Agent) -> None:
     await executor.kill()
     error, seconds = await _timed(agent)
     assert error.reason == "NO_EXECUTOR"
@@ -70,7 +73,7 @@ async def test_stopped_and_busy(system: System, executor: Process) -> None:
     await executor.start()
 
     async def runs_again() -> bool:
-        error, _ = await _timed(agent, seconds=3)
+        error, _ = await _timed(agent, seconds=1)
         return error.reason in {"DEADLINE_EXCEEDED", "TIMEOUT"}  # it spins until its deadline
 
     await eventually(runs_again, seconds=10)

@@ -9,7 +9,7 @@ import pytest
 from hardpoint_client import Agent, Hardpoint
 from hardpoint_kit.errors import Conflict
 
-from .conftest import EXAMPLES, System, add_file
+from .conftest import EXAMPLES, Add, System, add_file, http_capability
 
 CODE = b"""
 export default {
@@ -36,10 +36,15 @@ def without(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.jail
 @pytest.mark.topology("many")
 async def test_quickjs_is_enough_for_javascript(
-    system: System, client: Hardpoint, agent: Agent, without: dict[str, str]
+    system: System, client: Hardpoint, agent: Agent, add: Add, without: dict[str, str]
 ) -> None:
+    await add(http_capability(system.upstream.serve((200, {}))))
+
+    async def works() -> bool:
+        return (await agent.execute("probe.get")).success
+
     ends = system.deployment.ends()
-    async with system.changed("executor", **without):
+    async with system.changed("executor", works, **without):
         await add_file(client, agent, CODE, "waiter.js")
         waited = await agent.execute("waiter.wait", {"ms": 5})
         assert waited.data == {"word": "waited"}, waited.error
