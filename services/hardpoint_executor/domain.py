@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from hardpoint_executor.writes import DRY, Effect, Writes
+from hardpoint_executor.writes import DRY, Circumstances, Effect, Writes
 from hardpoint_kit.errors import HardpointError
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority, within
 from hardpoint_manifest.cassette import Cassette
@@ -418,6 +418,8 @@ class Finished:
     """Why there is none, although it was to be."""
     logs: tuple[Log, ...] = ()
     """What is kept of what it logged."""
+    circumstances: Circumstances | None = None
+    """Of a dry run."""
 
 
 @dataclass(frozen=True, slots=True)

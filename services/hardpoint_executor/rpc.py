@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import fields, replace
+from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
@@ -33,7 +34,7 @@ from hardpoint_executor.domain import (
 from hardpoint_executor.runners.offer import Engines
 from hardpoint_executor.service import Executor
 from hardpoint_executor.taping import cassette_of
-from hardpoint_executor.writes import Effect, Ledger, Writes
+from hardpoint_executor.writes import Circumstances, Effect, Ledger, Writes
 from hardpoint_kit.caller import caller
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
 from hardpoint_kit.names import OrgName
@@ -132,7 +133,9 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         cassette=cassette_of(request.cassette) if request.cassette else None,
     )
     if request.dry_run or request.HasField("held_to"):
-        ledger = Ledger(dry_run=request.dry_run, expected=map(effect_from_proto, request.held_to.effects))
+        met = circumstances_from_proto(request.held_to) if request.held_to.HasField("circumstances") else None
+        expected = map(effect_from_proto, request.held_to.effects)
+        ledger = Ledger(dry_run=request.dry_run, expected=expected, circumstances=met)
         execution = replace(execution, writes=Writes(ledger))
     return execution.on_behalf(callers) if callers else execution
 
@@ -140,6 +143,19 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
 def effect_from_proto(e: manifest_pb2.PlannedEffect) -> Effect:
     """Read what may be written; its digest stands for its arguments."""
     return Effect(e.lane, e.path, e.release, e.action, e.service, e.operation, e.target, digest=e.digest)
+
+
+def circumstances_from_proto(plan: manifest_pb2.EffectPlan) -> Circumstances:
+    """Read what the dry run met that made a plan."""
+    met = plan.circumstances
+    answered = tuple((one.question, one.answer) for one in met.answers)
+    return Circumstances(met.at.ToDatetime(tzinfo=UTC), met.seed, answered)
+
+
+def circumstances_to_proto(met: Circumstances) -> manifest_pb2.Circumstances:
+    """Write what a dry run met."""
+    answers = (manifest_pb2.ModelAnswer(question=question, answer=answer) for question, answer in met.answered)
+    return manifest_pb2.Circumstances(at=met.at, seed=met.seed, answers=answers)
 
 
 def effect_to_proto(effect: Effect) -> manifest_pb2.PlannedEffect:
@@ -264,6 +280,7 @@ def finished_to_proto(finished: Finished) -> executor_pb2.Finished:
         output_in_file=finished.output_in_file,
         planned=map(effect_to_proto, finished.planned),
         effects_left=finished.left,
+        circumstances=circumstances_to_proto(finished.circumstances) if finished.circumstances else None,
         cassette=finished.cassette,
         unrecorded=to_status(finished.unrecorded) if finished.unrecorded else None,
         logs=map(log_to_proto, finished.logs),

@@ -369,7 +369,8 @@ def _with_plan(finished: Finished, writes: Writes) -> Finished:
         error = PermissionDenied(refused.message, reason=refused.reason, fix=refused.fix, place=place)
         error.metadata.update(refused.facts)
         finished = replace(finished, outcome=outcome_of(error), output=None, error=error)
-    return replace(finished, planned=tuple(ledger.planned), left=ledger.left)
+    met = ledger.circumstances if ledger.dry_run else None
+    return replace(finished, planned=tuple(ledger.planned), left=ledger.left, circumstances=met)
 
 
 def _watched(values: Values, secrets: Mapping[str, Secret]) -> list[Watched]:

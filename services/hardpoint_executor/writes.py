@@ -1,16 +1,19 @@
 """Owns what becomes of the writes of one execution and of all that runs inside of it: done, planned, or held to a plan.
 
 A dry run does none of them and keeps their plan. A call that is held to a plan does those that are next in it and no
-others: after the first that is not, none at all. Pure but for the lock; the broker asks it before each write.
+others: after the first that is not, none at all. Such a call is in the dry run's circumstances: what its code is told
+of the time, and what models answer, is what it was then, so it can write the same. The broker asks before each write.
 """
 
 import asyncio
 import hashlib
 import json
+import secrets
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 DRY: Final = "dry-run/"
@@ -18,6 +21,8 @@ DRY: Final = "dry-run/"
 MOST_EFFECTS: Final = 500
 MOST_BYTES: Final = 1024 * 1024
 """Of all effects of a plan, as JSON."""
+MOST_ANSWERED: Final = 4 * 1024 * 1024
+"""Characters of what models answered that are kept for a plan; beyond them they are asked anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,18 @@ class Effect:
         return cls(lane, path, *who, *what, arguments, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What an execution meets that another one would not: the moment, chance, and what models `answered`, as JSON.
+
+    Each answer stands with the digest of its question.
+    """
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seed: str = field(default_factory=lambda: secrets.token_hex(16))
+    answered: tuple[tuple[str, str], ...] = ()
+
+
 class NotPlanned(Exception):
     """A write that is not done; `reason` names an ErrorReason."""
 
@@ -66,8 +83,17 @@ class NotPlanned(Exception):
 class Ledger:
     """The writes of a whole execution: a plan that is being made, or without `dry_run` one that is kept to."""
 
-    def __init__(self, *, dry_run: bool, expected: Iterable[Effect] = ()) -> None:
+    def __init__(
+        self, *, dry_run: bool, expected: Iterable[Effect] = (), circumstances: Circumstances | None = None
+    ) -> None:
         self.dry_run = dry_run
+        self.met = circumstances or Circumstances()
+        """Those of the dry run."""
+        self._answers: dict[str, deque[str]] = {}
+        for question, answer in self.met.answered:
+            self._answers.setdefault(question, deque()).append(answer)
+        self._answered: list[tuple[str, str]] = []
+        self._characters = 0
         self.planned: list[Effect] = []
         self.refusal: NotPlanned | None = None
         """The write that was refused since it is not in the plan, or does not fit into it."""
@@ -76,6 +102,22 @@ class Ledger:
         for effect in expected:
             self._left.setdefault(effect.lane, deque()).append(effect)
         self._begun: dict[str, int] = {}
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What it met, for what is to be held to its plan."""
+        return replace(self.met, answered=tuple(self._answered))
+
+    def recall(self, question: str) -> str | None:
+        """What a model answered in the dry run to the same question, each time that it was asked; None from then on."""
+        answers = self._answers.get(question)
+        return answers.popleft() if answers else None
+
+    def remember(self, question: str, answer: str) -> None:
+        """Keep what a model answered."""
+        self._characters += len(answer)
+        if self._characters <= MOST_ANSWERED:
+            self._answered.append((question, answer))
 
     @property
     def left(self) -> int:
@@ -153,6 +195,32 @@ class Writes:
         if self.ledger is None:
             return True
         return self.ledger.admit(Effect.of(self._lane, self._path, who, what, arguments))
+
+    def moment(self, key: str) -> dict[str, str]:
+        """What code may take for the time and for chance: `at`, and a `seed`, which are those of the plan.
+
+        Without one the seed is that of all attempts with a `key`.
+        """
+        met = Circumstances() if self.ledger is None else self.ledger.met
+        of = key if key and self.ledger is None else f"{met.seed}/{self._path}"
+        at = met.at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {"at": at, "seed": hashlib.sha256(of.encode()).hexdigest()[:32]}
+
+    async def answered(self, asked: Any, perform: Callable[[], Awaitable[Any]]) -> Any:
+        """What a model answers to what it is asked here: in the dry run it is kept, and then given again.
+
+        Where there is nothing to be given again the model is asked; it writes nothing.
+        """
+        if self.ledger is None:
+            return await perform()
+        text = json.dumps([self._path, asked], sort_keys=True, separators=(",", ":"))
+        question = hashlib.sha256(text.encode()).hexdigest()
+        if (known := self.ledger.recall(question)) is not None:
+            return json.loads(known)
+        answer = await perform()
+        if self.dry_run:
+            self.ledger.remember(question, json.dumps(answer))
+        return answer
 
     def inside(self, path: str, *, beside: bool) -> "Writes":
         """Those of what runs inside as the step of this path; `beside` says that others may run at the same time."""

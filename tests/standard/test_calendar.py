@@ -1,6 +1,7 @@
 """The calendar through a real CalDAV server: a clock put forward, what repeats, and hostile invitations."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from executor.brokers import Place, broker_of, client_of
 from executor.caldav import HOME, calendar_server
 from executor.upstream import Upstream, answer
+from hardpoint_executor.writes import Circumstances, Ledger, Writes
 from standard.conftest import Standard
 
 PASSWORD = "canary-77c1d0e2ab"
@@ -51,10 +53,11 @@ def dav(tmp_path: Any) -> Any:
 async def do(standard: Standard, dav: Dav) -> AsyncIterator[Do]:
     async with client_of({HOST: Place(dav.place)}) as client:
 
-        async def do(action: str, *, key: str = "", fails: bool = False, **input: Any) -> Any:
-            context = {"idempotency_key": key} if key else {}
+        async def do(
+            action: str, *, key: str = "", fails: bool = False, ledger: Ledger | None = None, **input: Any
+        ) -> Any:
             secrets = {"CALDAV_URL": f"https://ada:{PASSWORD}@{HOST}{HOME}"}
-            broker = broker_of(client, secrets=secrets, context=context)
+            broker = broker_of(client, secrets=secrets, idempotency_key=key, writes=Writes(ledger))
             ran = await standard.ran(f"calendar.{action}", input, broker=broker)
             assert (ran.error is not None) == fails, ran.error or ran.output
             return ran.error if fails else ran.output
@@ -98,6 +101,37 @@ async def test_what_stays_at_nine_when_the_clock_is_put_forward(do: Do) -> None:
     assert (await do("delete", **seen, fails=True)).reason == "EVENT_CHANGED"
     assert await do("delete", **changed) == {}
     assert (await do("events", calendar=WORK, start="2026-03-01", end="2026-04-01"))["events"] == []
+
+
+async def test_an_event_is_written_and_changed_as_it_was_planned_and_not_otherwise(do: Do) -> None:
+    met = Circumstances(at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    event = {"calendar": WORK, "summary": "Review", "start": "2026-03-27T09:00", "description": "with Ann"}
+
+    def dry() -> Ledger:
+        return Ledger(dry_run=True, circumstances=met)
+
+    def held(plan: Ledger) -> Ledger:
+        return Ledger(dry_run=False, expected=plan.planned, circumstances=plan.circumstances)
+
+    plan = dry()
+    assert (await do("create", **event, key="dry-run/one", ledger=plan))["etag"] == ""
+    for other in ({"summary": "Party"}, {"start": "2026-03-28T09:00"}, {"description": "with Ann and Eve"}):
+        assert (await do("create", **event | other, ledger=held(plan), fails=True)).reason == "EFFECT_NOT_PLANNED"
+    by_itself = Ledger(dry_run=False, expected=plan.planned)
+    assert (await do("create", **event, ledger=by_itself, fails=True)).reason == "EFFECT_NOT_PLANNED"
+    made = await do("create", **event, key="two", ledger=held(plan))
+    assert await do("create", **event, key="three", ledger=held(plan)) == made, "it is the one event of the plan"
+
+    change = {"event": made["event"], "etag": made["etag"], "start": "2026-03-27T10:00"}
+    plan = dry()
+    await do("update", **change, ledger=plan)
+    later = change | {"start": "2026-03-27T11:00"}
+    assert (await do("update", **later, ledger=held(plan), fails=True)).reason == "EFFECT_NOT_PLANNED"
+    await do("update", **change, ledger=held(plan))
+    [found] = (await do("events", calendar=WORK, start="2026-03-27", end="2026-03-28"))["events"]
+    assert (found["summary"], found["start"]) == ("Review", "2026-03-27T10:00:00+00:00")
+    gone = await do("update", **change, ledger=held(plan), fails=True)
+    assert gone.reason == "EFFECT_NOT_PLANNED", "the event is another one by now"
 
 
 async def test_changed_skipped_and_endless_times_days_and_other_zones(do: Do, dav: Dav) -> None:

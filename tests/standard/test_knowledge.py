@@ -13,6 +13,7 @@ from executor.brokers import Place, broker_of, client_of
 from executor.kept import Kept
 from executor.upstream import Seen, Upstream, json_answer
 from hardpoint_executor.broker.databases import Databases
+from hardpoint_executor.writes import Circumstances, Ledger, Writes
 from hardpointd.postgres import EmbeddedPostgres
 from hardpointd.postgres.server import SUPERUSER
 from standard import documents
@@ -99,12 +100,20 @@ async def org(
         await admin.execute("CREATE EXTENSION vector")
         databases = Databases(client.dialler, client.tls)
 
-        async def ran(action: str, *, modelled: bool = True, kept: Kept | None = None, **input: Any) -> Any:
+        async def ran(
+            action: str,
+            *,
+            modelled: bool = True,
+            kept: Kept | None = None,
+            ledger: Ledger | None = None,
+            **input: Any,
+        ) -> Any:
             settings = {"DATABASE_TABLES": "knowledge"}
             if modelled:
                 settings |= {"AI_URL": "https://ai.example.com/v1", "AI_EMBEDDING_MODEL": "meanings"}
             secrets = {"DATABASE_URL": public, "AI_KEY": "key-of-the-model"}
-            broker = broker_of(client, settings=settings, secrets=secrets, databases=databases, kept=kept)
+            plan = {"writes": Writes(ledger)}
+            broker = broker_of(client, settings=settings, secrets=secrets, databases=databases, kept=kept, **plan)
             done = await standard.ran(f"knowledge.{action}", input, broker=broker, settings=settings)
             return done.error or done.output
 
@@ -177,6 +186,36 @@ async def test_a_model_that_is_another_or_away_and_a_table_of_before(org: Org) -
     assert await org.rows("SELECT text FROM knowledge WHERE document = 'new'") == [("A trip by railway",)]
     many = "\n\n".join(f"{'word ' * 220}{n}" for n in range(300))
     assert (await org.ran("ingest", text=many, document="many")).metadata["name"] == "TooLong"
+
+
+async def test_vectors_that_a_model_gives_otherwise_each_time_are_those_of_the_plan(org: Org) -> None:
+    await org.table(PLACES.format("real[]"))
+    drift = iter(range(1, 100))
+
+    def drifting(request: Seen) -> bytes:
+        texts = json.loads(request.body)["input"]
+        moved = next(drift) / 1000
+        return json_answer({"data": [{"index": n, "embedding": [1.0, moved, 0.5, n]} for n in range(len(texts))]})
+
+    org.api.respond = drifting
+    given = {"document": "trip.txt", "text": "A trip by railway"}
+    plan = Ledger(dry_run=True)
+    await org.ran("ingest", ledger=plan, **given)
+    assert await org.rows("SELECT 1 FROM knowledge") == []
+
+    def held(met: Circumstances) -> Ledger:
+        return Ledger(dry_run=False, expected=plan.planned, circumstances=met)
+
+    asked = len(org.api.seen)
+    other = await org.ran("ingest", ledger=held(plan.circumstances), **given | {"text": "A trip by bus"})
+    assert (other.reason, len(org.api.seen)) == ("EFFECT_NOT_PLANNED", asked + 1), "it asks something else"
+    refused = await org.ran("ingest", ledger=held(Circumstances()), **given)
+    assert refused.reason == "EFFECT_NOT_PLANNED", "without what was said the vectors are others"
+    await org.ran("forget", document="trip.txt")
+    asked = len(org.api.seen)
+    await org.ran("ingest", ledger=held(plan.circumstances), **given)
+    assert len(org.api.seen) == asked, "the model is not asked again"
+    assert await org.rows("SELECT text, embedding[2] FROM knowledge") == [("A trip by railway", 10.0)]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,12 @@ class Orders:
         if "again" in answer.text:
             await self.fetch(input["url"] + "/orders", method="POST", json={"item": "another"})
         return {"status": answer.status}
+
+    @action
+    async def note(self, input):
+        known = await self.context.get()
+        about = {"id": known["seed"], "at": known["at"], "text": input["text"]}
+        return {"status": (await self.fetch(input["url"] + "/notes", method="POST", json=about)).status}
 """
 
 
@@ -106,6 +112,19 @@ async def test_a_call_writes_what_its_dry_run_has_shown(system, client, agent, o
     await client.installations.UpdateInstallation(update)
     assert await stale() == "release, settings"
     assert len([asked for asked in system.upstream.asked(url) if asked.method == "POST"]) == 2
+
+
+async def test_what_code_makes_of_the_moment_and_of_chance_is_what_was_planned(system, client, agent):
+    url = system.upstream.serve((200, {}))
+    await add_file(client, agent, source(), "orders.py", secrets={"API_KEY": "key-4711-key"}, settings={"UNIT": "kg"})
+    given = {"url": url, "text": "tea"}
+    plans = [(await client.call("helper", "orders.note", given, dry_run=True)).plan for _ in range(2)]
+    wanted = [json.loads(from_struct(plan.effects[0].arguments)["body"]["text"]) for plan in plans]
+    assert plans[0].digest != plans[1].digest
+    for plan in plans:
+        assert not plan.HasField("circumstances")
+        await client.call("helper", "orders.note", given, expect_plan=plan.digest)
+    assert [json.loads(asked.body) for asked in system.upstream.asked(url)] == wanted
 
 
 async def _waiting(client, run: str) -> run_pb2.Step:

@@ -132,6 +132,10 @@ export interface Call {
   run?: string;
   execution: string;
   idempotency_key?: string;
+  /** The time, such as 2030-01-31T08:00:00Z; in a call that is held to a plan that of the dry run. */
+  at: string;
+  /** A text to make new names of: the same in each attempt of an effect, and in what is held to a plan as in its dry run. */
+  seed: string;
   user?: User;
   conversation?: Conversation;
   files?: FileHandle[];

@@ -52,6 +52,8 @@ class _Call(TypedDict, total=False):
     run: str
     execution: str
     idempotency_key: str
+    at: str
+    seed: str
     user: _User
     conversation: _Conversation
     files: list[_FileHandle]

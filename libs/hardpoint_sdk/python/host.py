@@ -149,6 +149,8 @@ class Context:
     async def get(self) -> dict[str, Any]:
         """org, capability, release, action, agent, run, execution, idempotency_key: each where there is one.
 
+        `at` and `seed` always, the time and a text to make new names of: in a call that is held to a plan, which has
+        them in what it writes, they are those of the dry run. The seed is the same in each attempt of an effect.
         user, conversation and files too, each where it was given and is granted.
         """
         known: dict[str, Any] = await self._ask("context", "get", {})

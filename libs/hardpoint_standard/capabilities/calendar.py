@@ -7,7 +7,6 @@ that cannot be understood, or repeats itself without sense, is named rather than
 import hashlib
 import re
 import sys
-import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -194,17 +193,17 @@ class Calendar:
         idempotent=True,
     )
     async def create(self, input):
-        key = (await self.context.get()).get("idempotency_key")
-        uid = hashlib.sha256(f"{key}\n{input['calendar']}".encode()).hexdigest()[:32] if key else uuid.uuid4().hex
+        known = await self.context.get()
+        uid = hashlib.sha256(f"{known['seed']}\n{input['calendar']}".encode()).hexdigest()[:32]
         event = Event()
         put(event, "uid", f"{uid}@hardpoint")
-        put(event, "dtstamp", datetime.now(UTC))
+        put(event, "dtstamp", datetime.fromisoformat(known["at"]))
         change(event, input)
         path = f"{input['calendar'].rstrip('/')}/{uid}.ics"
         try:
             made = await self.calendar.put(path, document(event))
         except BrokerError as refused:
-            if refused.code != "EVENT_CHANGED" or not key:
+            if refused.code != "EVENT_CHANGED":
                 raise
             made = await self.calendar.get(path)  # an attempt before this one wrote it
         return {"event": path, "etag": made["etag"]}
@@ -230,7 +229,7 @@ class Calendar:
         own = getattr(getattr(event["DTSTART"].dt, "tzinfo", None), "key", "UTC")
         change(event, {"time_zone": own, **input})
         put(event, "sequence", int(event.get("SEQUENCE", 0)) + 1)
-        put(event, "dtstamp", datetime.now(UTC))
+        put(event, "dtstamp", datetime.fromisoformat((await self.context.get())["at"]))
         whole.add_missing_timezones()
         text = whole.to_ical().decode()
         return {"event": input["event"], **await self.calendar.put(input["event"], text, etag=input["etag"])}

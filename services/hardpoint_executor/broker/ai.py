@@ -107,8 +107,9 @@ class Ai:
             raise BrokerDenied(DenialCode.REQUEST_TOO_LARGE, message, "send less at once", limit=str(most))
         self._check_tokens()
         means.spend_call(*permissions)
+        send = partial(self._send, operation, target, headers, asked, body)
         said: dict[str, Any] = await means.outside(
-            "ai", operation, asked, partial(self._send, operation, target, headers, asked, body)
+            "ai", operation, asked, partial(means.effects.answered, [target.url, operation, asked], send)
         )
         self._count(said, trace.get_current_span())
         return said

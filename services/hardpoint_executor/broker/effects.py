@@ -5,7 +5,7 @@ The same effect has the same words in a dry run and in the call that follows it:
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from hardpoint_executor.broker.denial import BrokerDenied
@@ -55,6 +55,10 @@ class Effects:
             raise BrokerDenied(refused.reason, refused.message, refused.fix, **refused.facts) from None
         except ActionFailed as held:
             raise BrokerDenied(held.reason, held.message, held.fix, **held.metadata) from None
+
+    async def answered(self, asked: Any, perform: Callable[[], Awaitable[Any]]) -> Any:
+        """What a model answers; what is held to a plan hears what was said in the dry run, when it asks the same."""
+        return await self.writes.answered(self._plain(asked), perform)
 
     def body(self, data: str | bytes | None) -> dict[str, Any] | None:
         """How a body stands in a plan: its digest and size, and the text itself where it is short."""

@@ -52,7 +52,9 @@ class Call:
 
     def made(self, ended: Ended) -> EffectPlan | None:
         """The plan that a dry run has made, to the end or as far as it came."""
-        return None if self.rehearses is None else EffectPlan(self.rehearses, ended.planned, Failure.of(ended.error))
+        if self.rehearses is None:
+            return None
+        return EffectPlan(self.rehearses, ended.planned, Failure.of(ended.error), ended.circumstances)
 
     @classmethod
     def of_offer(

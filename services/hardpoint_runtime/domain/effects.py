@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from hardpoint_kit.errors import Conflict
@@ -26,16 +27,27 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a dry run met that another execution would not; see the message of that name. `answers` are by question."""
+
+    at: datetime
+    seed: str
+    answers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EffectPlan:
     """What a call would write, in the order in which a dry run came to it.
 
     `basis` is what it was made of, by name: agent, user (where people sign in), action, release, input,
-    context, settings and callees. `failure` says why it ends before the action does.
+    context, settings and callees. `failure` says why it ends before the action does. What is held to it is given the
+    `circumstances` of the dry run again; they are no part of the digest, since what depends on them is in the effects.
     """
 
     basis: Mapping[str, str]
     effects: tuple[Effect, ...]
     failure: Failure = field(default_factory=Failure)
+    circumstances: Circumstances | None = None
 
     @property
     def digest(self) -> str:

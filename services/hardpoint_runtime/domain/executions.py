@@ -10,7 +10,7 @@ from hardpoint_kit.names import RunName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Callee, Calling, Refused
 from hardpoint_runtime.domain.context import NOTHING, CallContext
-from hardpoint_runtime.domain.effects import Effect, EffectPlan
+from hardpoint_runtime.domain.effects import Circumstances, Effect, EffectPlan
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import Inner, LogLine, RunState, Usage
 
@@ -142,3 +142,5 @@ class Ended:
     """Why one that was to be recorded was not."""
     logs: tuple[LogLine, ...] = ()
     """What is kept of what it logged."""
+    circumstances: Circumstances | None = None
+    """Of a dry run."""

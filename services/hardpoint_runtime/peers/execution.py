@@ -1,6 +1,6 @@
 """An execution as the executor's messages: what is asked, and how it ended."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC
 from functools import lru_cache
 
@@ -13,7 +13,7 @@ from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import Refused
 from hardpoint_runtime.domain.context import NOTHING, CallContext
-from hardpoint_runtime.domain.effects import Effect, EffectPlan
+from hardpoint_runtime.domain.effects import Circumstances, Effect, EffectPlan
 from hardpoint_runtime.domain.executions import Allowed, Ended, Execution, Lent
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import Failure, Inner, LogLine, RunState, Usage
@@ -100,10 +100,27 @@ def _context(known: CallContext) -> context_pb2.CallContext:
 
 def _held_to(plan: EffectPlan) -> manifest_pb2.EffectPlan:
     """A plan as the executor keeps to it; each digest stands for the arguments."""
+    met = plan.circumstances
     return manifest_pb2.EffectPlan(
         effects=[
             manifest_pb2.PlannedEffect(**{name: getattr(effect, name) for name in _EFFECT}) for effect in plan.effects
-        ]
+        ],
+        circumstances=None
+        if met is None
+        else manifest_pb2.Circumstances(
+            at=met.at,
+            seed=met.seed,
+            answers=[manifest_pb2.ModelAnswer(question=question, answer=answer) for question, answer in met.answers],
+        ),
+    )
+
+
+def _circumstances(finished: executor_pb2.Finished) -> Circumstances | None:
+    if not finished.HasField("circumstances"):
+        return None
+    met = finished.circumstances
+    return Circumstances(
+        met.at.ToDatetime(tzinfo=UTC), met.seed, tuple((one.question, one.answer) for one in met.answers)
     )
 
 
@@ -190,40 +207,26 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
     usage = _usage(finished.usage)
     used = Authority(frozenset(finished.used_permissions), frozenset(finished.used_hosts))
     steps = tuple(map(_inner, finished.steps))
-    planned, left = tuple(map(_effect, finished.planned)), finished.effects_left
-    unrecorded = from_status(finished.unrecorded) if finished.HasField("unrecorded") else None
-    logs = tuple(LogLine(one.level, one.message) for one in finished.logs)
-    if state is RunState.SUCCEEDED:
-        return Ended(
-            state,
-            finished.output,
-            None,
-            usage,
-            used,
-            steps,
-            finished.output_in_file,
-            planned,
-            left,
-            finished.cassette,
-            unrecorded,
-            logs,
-        )
-    error = from_status(finished.error)
-    # It tells what the action did, and is not about the call that we made.
-    error.from_peer = False
-    return Ended(
+    ended = Ended(
         state,
         None,
-        error,
+        None,
         usage,
         used,
         steps,
-        planned=planned,
-        left=left,
+        planned=tuple(map(_effect, finished.planned)),
+        left=finished.effects_left,
         cassette=finished.cassette,
-        unrecorded=unrecorded,
-        logs=logs,
+        unrecorded=from_status(finished.unrecorded) if finished.HasField("unrecorded") else None,
+        logs=tuple(LogLine(one.level, one.message) for one in finished.logs),
+        circumstances=_circumstances(finished),
     )
+    if state is RunState.SUCCEEDED:
+        return replace(ended, output=finished.output, output_in_file=finished.output_in_file)
+    error = from_status(finished.error)
+    # It tells what the action did, and is not about the call that we made.
+    error.from_peer = False
+    return replace(ended, error=error)
 
 
 def _usage(usage: manifest_pb2.Usage) -> Usage:

@@ -13,7 +13,7 @@ from hardpoint_runtime.domain.effects import EffectPlan
 _PLAN: TypeAdapter[EffectPlan] = TypeAdapter(EffectPlan)
 _PUT = text("""
     INSERT INTO effect_plans (org, digest, plan) VALUES (:org, :digest, CAST(:plan AS json))
-    ON CONFLICT (org, digest) DO UPDATE SET created_at = now()
+    ON CONFLICT (org, digest) DO UPDATE SET created_at = now(), plan = excluded.plan
 """)
 _FIND = text("SELECT CAST(plan AS text) FROM effect_plans WHERE org = :org AND digest = :digest")
 _FORGET = text("""
@@ -29,7 +29,7 @@ class EffectPlans:
         self._connection = connection
 
     async def put(self, org: str, plan: EffectPlan) -> None:
-        """Write a plan; one that is there begins its term anew."""
+        """Write a plan; one that is there begins its term anew, in the newer circumstances."""
         written = {"org": org, "digest": plan.digest, "plan": _PLAN.dump_json(plan).decode()}
         await self._connection.execute(_PUT, written)
 
