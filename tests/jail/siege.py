@@ -32,7 +32,7 @@ from hardpoint_executor.jail import (
 )
 
 FOLDER = Path(__file__).parent / "hostile"
-ATTACK_SECONDS = 20.0
+ATTACK_SECONDS = 40.0
 BENIGN_SECONDS = 30.0
 HEADER_BYTES = 256 * 1024
 END_SECONDS = 10.0
