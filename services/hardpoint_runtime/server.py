@@ -39,6 +39,7 @@ from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.recordings import Recordings
+from hardpoint_runtime.service.rehearsals import Rehearsals
 from hardpoint_runtime.service.run_events import RunEvents
 from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.scheduler import Scheduler
@@ -136,7 +137,8 @@ def assemble(
     composition = Composition(snapshots, store, tickets)
     plans = EffectPlans(store, peers.config)
     executions = Executions(tickets, composition, peers, options.runtime_action_seconds)
-    calls = Calls(snapshots, composition, executions, recorder, peers, clock, workflows, plans, Recordings(store))
+    recordings, rehearsals = Recordings(store), Rehearsals(snapshots, executions, recorder, workflows, clock)
+    calls = Calls(snapshots, composition, executions, recorder, peers, clock, workflows, plans, recordings, rehearsals)
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
     events = RunEvents(store, dispatcher, clock)

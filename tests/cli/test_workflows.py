@@ -6,7 +6,7 @@ from cli.conftest import Run
 from cli.fakes import World
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import run_pb2
-from hardpoint_kit.documents import from_struct, from_value, to_value
+from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
 
 RUN = "orgs/acme/runs/run-1"
 
@@ -64,6 +64,40 @@ def test_an_approval_may_be_bound_to_a_plan_that_is_made_first(cli: Run, waiting
     assert waiting.asked["ApproveStep"] == []
     cli("approve", "run-1", "--plan", "sha256:4711")
     assert [request.plan for request in waiting.asked["ApproveStep"]] == ["sha256:4711"]
+
+
+def test_a_dry_run_of_a_workflow_is_shown_step_by_step(cli: Run, waiting: World) -> None:
+    def step(path: str, action: str, outcome: str, message: str = "") -> manifest_pb2.PlannedStep:
+        named = f"OUTCOME_{outcome}"
+        return manifest_pb2.PlannedStep(path=path, action=action, outcome=named, message=message)
+
+    rows = to_struct({"params": {"sha256": "5a", "bytes": 9, "text": '[{"n": 1}]'}})
+    waiting.plan = manifest_pb2.EffectPlan(
+        digest="sha256:4711",
+        steps=[
+            step("ask", "", "PASSED", "waits for an approval"),
+            step("store", "database.insert", "PLANNED"),
+            step("store-2", "shop.put", "DONE"),
+            step("mail", "email.send", "UNKNOWN", "stands on what store would answer: steps.store.id"),
+        ],
+        effects=[manifest_pb2.PlannedEffect(path="store/in", operation="INSERT", target="invoices", arguments=rows)],
+        incomplete=True,
+        reason="ANSWER_NOT_KNOWN",
+    )
+    said = cli("start", "helper", "orders.run", '{"order": 7}', "--dry-run")
+    assert said.out.splitlines() == [
+        "ask                       passed       waits for an approval",
+        "store    database.insert  would write",
+        "    1. in: INSERT invoices",
+        '         params: [{"n": 1}]',
+        "store-2  shop.put         done",
+        "mail     email.send       not known    stands on what store would answer: steps.store.id",
+        "1 effect would be written; nothing was",
+        "what is not known stands on answers that only a run has",
+        "plan sha256:4711",
+    ]
+    assert waiting.asked["StartRun"] == []
+    assert [request.dry_run for request in waiting.asked["CallAction"]] == [True]
 
 
 def test_what_may_have_happened_is_decided(cli: Run, waiting: World) -> None:

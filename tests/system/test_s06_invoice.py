@@ -14,8 +14,10 @@ import pytest
 from demo.upstreams import Asked
 from sqlalchemy import make_url
 
+from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import run_pb2, trigger_pb2
 from hardpoint_client import Agent, Hardpoint
+from hardpoint_kit.documents import from_struct
 from hardpoint_kit.errors import Unavailable
 from standard import documents
 from standard.documents import INVOICE
@@ -29,6 +31,7 @@ from .conftest import (
     add_file,
     eventually,
 )
+from .test_s01_create_and_call import run_cli
 
 pytestmark = pytest.mark.jail
 READ = {"number": "INV-2024-0815", "amount": 1234.56, "vendor": "Muster Werkzeuge GmbH", "date": "2024-03-15"}
@@ -154,6 +157,43 @@ async def test_s06_what_does_not_fit_is_no_row_and_the_administrator_is_told(
     assert await ledger.rows() == []
     assert system.post.last()["To"] == "root@example.com"
     assert "'amount' is a required property" in system.post.last().get_content()
+
+
+async def test_s06_a_dry_run_says_what_would_become_of_an_invoice(
+    system: System, client: Hardpoint, agent: Agent, ledger: Ledger, org: str
+) -> None:
+    url = system.upstream.serve(model)
+    await install(client, agent, ledger, url)
+    mailed = len(system.post.kept)
+    file = await client.upload_file(documents.written(INVOICE), "bill.pdf")  # no name that starts it
+    given = {"file": {"id": file.name, "name": "bill.pdf", "type": "application/pdf", "size": file.size_bytes}}
+    dry = await client.call("helper", "invoice-processor.run", given, dry_run=True, seconds=60)
+    done, planned = manifest_pb2.PlannedStep.OUTCOME_DONE, manifest_pb2.PlannedStep.OUTCOME_PLANNED
+    assert [(step.path, step.action, step.outcome) for step in dry.plan.steps] == [
+        ("extract", "ocr.extract", done),
+        ("analyze", "ai.analyze", done),
+        ("validate", "validate.schema", done),
+        ("store", "database.insert", planned),
+        ("notify", "email.send", planned),
+    ]
+    store, notify = dry.plan.effects
+    assert (store.path, store.operation, store.target) == ("store", "INSERT", "DATABASE_URL: invoices")
+    [rows] = json.loads(from_struct(store.arguments)["params"]["text"])
+    assert json.loads(rows) == [READ]
+    assert (notify.path, notify.target) == ("notify", "accounting@company.com")
+    assert from_struct(notify.arguments)["subject"] == f"New Invoice: {READ['number']}"
+    assert not dry.plan.incomplete
+    assert len(system.upstream.asked(url)) == 1, "the model reads, so it was asked"
+
+    said = await run_cli(
+        system.cli_environment(org), "start", "helper", "invoice-processor.run", json.dumps(given), "--dry-run"
+    )
+    assert said["plan"]["digest"] == dry.plan.digest
+    assert (await ledger.rows(), system.post.kept[mailed:]) == ([], [])
+    runs = (await client.runs.ListRuns(run_pb2.ListRunsRequest(parent=client.org))).runs
+    assert [(run.action, run.dry_run) for run in runs] == [("invoice-processor.run", True)] * 2
+    steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=dry.run))).steps
+    assert [step.path for step in steps] == [step.path for step in dry.plan.steps]
 
 
 async def test_s07_killed_while_it_stores_there_is_one_row_and_one_mail(

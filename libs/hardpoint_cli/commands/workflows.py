@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 RunId = Annotated[str, typer.Argument(help="The run's id, from `hardpoint runs`.", show_default=False)]
 PLAN_SECONDS = 60.0
+DRY_RUN_SECONDS = 300.0
+"""Of a whole workflow."""
 StepId = Annotated[str, typer.Argument(help="The step, by its number or place; the one that waits when left out.")]
 
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "start", panel=WATCH, examples=["""hardpoint start helper orders.run '{"order": 7}'"""])(start)
+    starts = [f"""hardpoint start helper orders.run '{{"order": 7}}'{rest}""" for rest in ("", " --dry-run")]
+    command(app, "start", panel=WATCH, examples=starts)(start)
     command(app, "watch", panel=WATCH, examples=["hardpoint watch 0190f3c2-5b1e7cc1a1b2"])(watch)
     approvals = [f"hardpoint approve RUN{rest}" for rest in ("", " --refuse", " --dry-run", " --plan sha256:...")]
     command(app, "approve", panel=WATCH, examples=approvals)(approve)
@@ -35,13 +38,24 @@ async def start(
     agent: Annotated[str, typer.Argument(autocompletion=completion.agents, show_default=False)],
     action: Annotated[str, typer.Argument(help="The workflow, as capability.run.", show_default=False)],
     input: Annotated[str, typer.Argument(help="Its input, as JSON.")] = "{}",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Begin nothing: show what each step would do, and write.")
+    ] = False,
 ) -> Answer:
-    """Begin a run of a workflow that is attached to an agent, and answer at once."""
+    """Begin a run of a workflow that is attached to an agent, and answer at once.
+
+    With `--dry-run` its steps are gone through without writing anything; what they read, they read for real.
+    """
     from hardpoint.runtime.v1 import run_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.effects import plan_shown
     from hardpoint_cli.session import connect
     from hardpoint_kit.documents import to_struct
 
     async with connect() as client:
+        if dry_run:
+            made = await client.call(agent, action, _json(input, "input"), dry_run=True, seconds=DRY_RUN_SECONDS)
+            return Answer(document(made), plan_shown(made.plan))
         request = run_pb2.StartRunRequest(
             agent=client.named("agents", agent),
             action=action,

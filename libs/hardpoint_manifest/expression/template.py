@@ -85,6 +85,11 @@ class Structure:
         """Read a value; raises ExpressionError at the first text that is no template."""
         return cls(_map(value, lambda text: Template.parse(text, scope)))
 
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The expressions in all of it, in order."""
+        return tuple(one for template in _templates(self.content) for one in template.expressions)
+
     def evaluate(self, variables: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """The value filled in; an entry that is an optional value which was not given is left out.
 
@@ -144,6 +149,14 @@ def _map(value: Any, change: Callable[[str], Template]) -> Any:
     if isinstance(value, list | tuple):
         return [_map(part, change) for part in value]
     return value
+
+
+def _templates(value: Any) -> Iterator[Template]:
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _templates(part)
 
 
 def _fill(value: Any, variables: Mapping[str, Any], budget: Budget) -> Any:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from hardpoint_kit.errors import Conflict
@@ -35,6 +36,28 @@ class Circumstances:
     answers: tuple[tuple[str, str], ...] = ()
 
 
+class Outcome(StrEnum):
+    """What became of a step in the dry run of a workflow; see the message PlannedStep."""
+
+    DONE = "DONE"
+    PLANNED = "PLANNED"
+    PASSED = "PASSED"
+    UNKNOWN = "UNKNOWN"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step of a workflow in a dry run; `needs` are expressions that stand on answers which only a run has."""
+
+    path: str
+    action: str
+    outcome: Outcome
+    needs: tuple[str, ...] = ()
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class EffectPlan:
     """What a call would write, in the order in which a dry run came to it.
@@ -48,6 +71,8 @@ class EffectPlan:
     effects: tuple[Effect, ...]
     failure: Failure = field(default_factory=Failure)
     circumstances: Circumstances | None = None
+    steps: tuple[PlannedStep, ...] = ()
+    """Of a workflow."""
 
     @property
     def digest(self) -> str:
@@ -55,7 +80,10 @@ class EffectPlan:
         lanes: dict[str, list[str]] = {}
         for effect in self.effects:
             lanes.setdefault(effect.lane, []).append(effect.digest)
-        return digest_of({"basis": dict(self.basis), "lanes": lanes, "ends": self.failure.reason})
+        whole = {"basis": dict(self.basis), "lanes": lanes, "ends": self.failure.reason}
+        if self.steps:
+            whole["steps"] = [[step.path, step.action, step.outcome, *step.needs] for step in self.steps]
+        return digest_of(whole)
 
     def check(self, basis: Mapping[str, str]) -> None:
         """Refuse to hold a call to it that is made of something else, or when it does not go to the action's end.

@@ -103,4 +103,14 @@ def plan_to_proto(plan: EffectPlan) -> manifest_pb2.EffectPlan:
         reason=plan.failure.reason,
         message=plan.failure.message,
         place=plan.failure.place,
+        steps=[
+            manifest_pb2.PlannedStep(
+                path=step.path,
+                action=step.action,
+                outcome=f"OUTCOME_{step.outcome}",
+                needs=step.needs,
+                message=step.message,
+            )
+            for step in plan.steps
+        ],
     )

@@ -42,6 +42,7 @@ from hardpoint_runtime.service.effect_plans import EffectPlans
 from hardpoint_runtime.service.executions import ANSWER_SECONDS, Executions, attributes
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.recordings import Recordings, not_recorded
+from hardpoint_runtime.service.rehearsals import Rehearsals
 from hardpoint_runtime.service.shares import inside
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.workflows import WORKFLOW, Workflows
@@ -61,6 +62,7 @@ class Calls:
         workflows: Workflows,
         effect_plans: EffectPlans,
         recordings: Recordings,
+        rehearsals: Rehearsals,
     ) -> None:
         self._snapshots = snapshots
         self._composition = composition
@@ -71,6 +73,7 @@ class Calls:
         self._workflows = workflows
         self._effect_plans = effect_plans
         self._recordings = recordings
+        self._rehearsals = rehearsals
 
     async def list_tools(self, _caller: Caller, agent: AgentName) -> list[Offer]:
         """Everything that `call_action` would admit, by name; raises NotFound."""
@@ -95,8 +98,8 @@ class Calls:
         `remaining` is what the caller still waits, in seconds. A call that is refused leaves no run. An output that is
         too large is stored with `oversize_to_file`. Of a workflow, and of an action that somebody has to approve, it is
         the run while it has not ended; `run` asks for it again. With `dry_run` nothing is written, and the answer has
-        the plan; a call that is held to one by its digest, `expect_plan`, writes nothing else. Such calls raise as
-        `EffectPlans.held_to` too, and Conflict NO_DRY_RUN.
+        the plan, of a workflow as far as its caller may see it; a call that is held to one by its digest, `expect_plan`,
+        writes nothing else. Such calls raise as `EffectPlans.held_to` too, and Conflict NO_DRY_RUN.
 
         With `record` the answer has a cassette, or why there is none, of an action that failed too. Raises as
         `Recordings.check` then.
@@ -109,6 +112,8 @@ class Calls:
         attached = offer.attached
         waits = attached.release.kind == WORKFLOW or name.action in attached.approvals or run is not None
         if dry_run or expect_plan:
+            if dry_run and attached.release.kind == WORKFLOW and name.action not in attached.approvals:
+                return await self._rehearsals.rehearse(caller, agent, offer, value, remaining, context)
             if waits:
                 raise _no_dry_run(name)
             call = Call.of_offer(agent, offer, oversize_to_file and not dry_run, context.check())
@@ -319,7 +324,8 @@ def _answer_of(workflow: Workflow) -> Answer | Run:
 
 def _no_dry_run(name: ActionName) -> Conflict:
     return Conflict(
-        f"{name} goes on by itself, or somebody has to approve it: a call of it can be neither dry nor held to a plan",
+        f"{name} is a workflow, or somebody has to approve it: no call of it is held to a plan, and what has to be "
+        "approved is run dry for those alone who may do that",
         reason="NO_DRY_RUN",
         fix="begin it: who approves a step of it can have the plan of that step made",
         action=name,
