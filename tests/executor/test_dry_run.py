@@ -17,7 +17,7 @@ from executor.upstream import Seen, Upstream, json_answer, redirect
 from hardpoint_executor.domain import Execution, Finished, Limits, Outcome, Requirement
 from hardpoint_executor.jail import Jails
 from hardpoint_executor.service import Executor
-from hardpoint_executor.writes import MOST_EFFECTS, Effect, Ledger, NotPlanned, Writes
+from hardpoint_executor.writes import MOST_ANSWERED, MOST_EFFECTS, Effect, Ledger, NotPlanned, Writes
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 from hardpoint_manifest.authority import Authority
@@ -384,6 +384,22 @@ def test_a_plan_has_a_bound() -> None:
         writes.admit(("r", "a"), ("fetch", "POST", "more"), {})
     assert refused.value.reason == "EFFECT_PLAN_LIMIT"
     assert ledger.refusal is refused.value, "whoever goes on after it must not have half a plan for a whole one"
+
+
+async def test_a_model_answers_again_what_it_was_asked_there_and_as_often_within_a_bound() -> None:
+    said = iter(range(9))
+
+    async def model() -> int:
+        return next(said)
+
+    plan = Ledger(dry_run=True)
+    made = Writes(plan)
+    assert [await made.answered("q", model), await made.inside("a", beside=True).answered("q", model)] == [0, 1]
+    held = Writes(Ledger(dry_run=False, circumstances=plan.circumstances))
+    assert await held.inside("a", beside=True).answered("q", model) == 1
+    assert [await held.answered(asked, model) for asked in ("else", "q", "q")] == [2, 0, 3]
+    plan.remember("large", "x" * MOST_ANSWERED)
+    assert [answer for _, answer in plan.circumstances.answered] == ["0", "1"]
 
 
 LANES = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 3)), max_size=12)

@@ -187,7 +187,7 @@ async def test_who_approves_a_call_sees_its_plan_and_binds_it_to_that(system, cl
 
 
 async def test_an_approval_in_a_workflow_binds_the_step_after_it(system, client, agent, add):
-    url = system.upstream.serve((200, {"paid": True}))
+    url = system.upstream.serve((200, {"rest": 6}))
     amount = [{"name": "amount", "type": "number", "required": True}]
     await add(effect("shop", url, amount, params={"amount": "${amount}"}))
     workflow = {
@@ -195,9 +195,15 @@ async def test_an_approval_in_a_workflow_binds_the_step_after_it(system, client,
         "steps": [
             {"id": "ask", "action": "approve", "message": {"amount": "${input.amount}"}},
             {"id": "pay", "action": "shop.get", "amount": "${input.amount}"},
+            {"id": "pay-rest", "action": "shop.get", "amount": "${steps.pay.rest}"},
         ],
     }
     await add(orders(*workflow.pop("steps"), **workflow))
+    whole = (await client.call("helper", "orders.run", {"amount": 5}, dry_run=True)).plan
+    outcomes = [manifest_pb2.PlannedStep.Outcome.Name(step.outcome) for step in whole.steps]
+    assert outcomes == ["OUTCOME_PASSED", "OUTCOME_PLANNED", "OUTCOME_UNKNOWN"]
+    assert list(whole.steps[2].needs) == ["steps.pay.rest"]
+    assert [from_struct(effect.arguments)["query"] for effect in whole.effects] == ["amount=5"]
     run = (await start(client, agent, amount=5)).name
     await until(client, run, run_pb2.RUN_STATE_WAITING)
     approve, plan = await _planned(client, run)
@@ -205,6 +211,6 @@ async def test_an_approval_in_a_workflow_binds_the_step_after_it(system, client,
     assert system.upstream.asked(url) == []
     await client.runs.ApproveStep(approve)
     assert (await until(client, run)).state == run_pb2.RUN_STATE_SUCCEEDED
-    assert [asked.query for asked in system.upstream.asked(url)] == [{"amount": "5"}]
+    assert [asked.query for asked in system.upstream.asked(url)] == [{"amount": "5"}, {"amount": "6"}]
     steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run))).steps
-    assert {step.path: step.plan for step in steps} == {"ask": "", "pay": plan.digest}
+    assert {step.path: step.plan for step in steps} == {"ask": "", "pay": plan.digest, "pay-rest": ""}
