@@ -2,6 +2,7 @@
 
 import base64
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -75,6 +76,9 @@ async def test_a_large_answer_is_kept_outside_read_in_parts_and_passed_on(run: R
         "run": "orgs/acme/runs/r1",
         "execution": "e1",
     }
+    told = finished.output[9]
+    assert len(told.pop("seed")) == 32
+    assert datetime.fromisoformat(told.pop("at")).tzinfo is not None
     assert finished.output == [
         [200, big, ""],
         len(BYTES),

@@ -116,7 +116,7 @@ class Broker:
             time.monotonic() + self.limits.wall_seconds,
             self.effects,
             idempotency_key,
-            {**(context or {}), **self.effects.writes.moment(idempotency_key)},
+            dict(context or {}),
             tape,
         )
         self._context = Context(means, known or UNKNOWN)

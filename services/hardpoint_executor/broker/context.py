@@ -4,6 +4,7 @@ Whose call it is needs no permission. A part that was not given is nothing; one 
 says so, whether it was given or not.
 """
 
+from functools import cached_property
 from typing import Any, Final
 
 from hardpoint_executor.broker.means import Means, no_method
@@ -29,9 +30,14 @@ class Context:
             granted = self._means.policy.permissions
             parts = {part: value for part, value in self._parts.items() if value and _PERMISSIONS[part] in granted}
             self._means.usage.permissions.update(map(_PERMISSIONS.__getitem__, parts))
-            return {**self._means.context, **parts}
+            return {**self._means.context, **self._moment, **parts}
         if method not in self._parts:
             raise no_method("context", method, "get, user, conversation or files")
         self._means.permit(_PERMISSIONS[method], f"context.{method}()")
         self._means.usage.permissions.add(_PERMISSIONS[method])
         return self._parts[method]
+
+    @cached_property
+    def _moment(self) -> dict[str, str]:
+        # Few ask, and who asks twice hears the same.
+        return self._means.effects.writes.moment(self._means.idempotency_key)
