@@ -98,8 +98,8 @@ class Calls:
         `remaining` is what the caller still waits, in seconds. A call that is refused leaves no run. An output that is
         too large is stored with `oversize_to_file`. Of a workflow, and of an action that somebody has to approve, it is
         the run while it has not ended; `run` asks for it again. With `dry_run` nothing is written, and the answer has
-        the plan, of a workflow as far as its caller may see it; a call that is held to one by its digest, `expect_plan`,
-        writes nothing else. Such calls raise as `EffectPlans.held_to` too, and Conflict NO_DRY_RUN.
+        the plan, of a workflow as far as its caller may see it; a call that is held to one by its digest,
+        `expect_plan`, writes nothing else. Such calls raise as `EffectPlans.held_to` too, and Conflict NO_DRY_RUN.
 
         With `record` the answer has a cassette, or why there is none, of an action that failed too. Raises as
         `Recordings.check` then.
