@@ -6,12 +6,8 @@ together with what came before, since a secret may come in parts. A redirect is 
 
 import asyncio
 import base64
-import json
-import re
-import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -19,27 +15,22 @@ from typing import Any, Final
 from opentelemetry import trace
 
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
-from hardpoint_executor.broker.dial import unreachable
-from hardpoint_executor.broker.fetcher import filled_url
-from hardpoint_executor.broker.files import data_of
 from hardpoint_executor.broker.http import HttpClient
 from hardpoint_executor.broker.means import Means, invalid, no_method, spend_call, text_of
 from hardpoint_executor.broker.outlet import spoken
-from hardpoint_executor.broker.policy import Target, check_headers
+from hardpoint_executor.broker.policy import Target
 from hardpoint_executor.broker.scrub import Unfit
-from hardpoint_executor.broker.wire import Broken, HandshakeFailed, Message, Wire
-from hardpoint_kit.carrier import carrier
+from hardpoint_executor.broker.socket_denials import denials
+from hardpoint_executor.broker.socket_words import headers_of, message_of, subprotocols_of, target_of
+from hardpoint_executor.broker.wire import Message, Wire
 
 PERMISSION: Final = "network.websocket"
 CLOSING_SECONDS: Final = 1.0
 """What a server may take to agree that it is over."""
-MOST_SUBPROTOCOLS: Final = 16
 _REMEMBERED: Final = 4096
 """Bytes of what came before that are looked at together with a message."""
 _FRAME_BYTES: Final = 64
 """For which a frame counts besides its own: it takes time, however small it is."""
-_SCHEMES: Final = {"ws": "http", "wss": "https"}
-_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 
 
 @dataclass(slots=True)
@@ -101,9 +92,9 @@ class Sockets:
 
     async def _opened(self, arguments: Mapping[str, Any]) -> Any:
         means = self._means
-        target = self._target(text_of(arguments, "url"))
-        headers = self._headers(arguments, target)
-        subprotocols = self._subprotocols(arguments, target)
+        target = target_of(means, text_of(arguments, "url"))
+        headers = headers_of(means, arguments, target)
+        subprotocols = subprotocols_of(means, arguments, target)
         means.usage.permissions.add(PERMISSION)
         means.usage.hosts.add(target.rule)
         dialled = partial(self._spoken_to, target, headers, subprotocols)
@@ -114,10 +105,10 @@ class Sockets:
         trace.get_current_span().set_attributes({"server.address": target.host, "server.port": target.port})
         again = "look whether the host is up, and try again later"
         async with means.within(means.limits.call_seconds, f"the WebSocket of host {target.host}", again):
-            with _denials(target):
+            with denials(target):
                 wire = await self._dialled(target)
             try:
-                with _denials(target):
+                with denials(target):
                     chosen = await wire.shake_hands(target, headers, subprotocols)
             except BaseException:
                 wire.abort()
@@ -138,7 +129,7 @@ class Sockets:
 
     async def _send(self, socket: _Socket, arguments: Mapping[str, Any]) -> None:
         means = self._means
-        message = self._message(socket.target, arguments)
+        message = message_of(means, socket.target, arguments)
         if len(message.data) > means.limits.message_bytes:
             raise BrokerDenied(
                 DenialCode.REQUEST_TOO_LARGE,
@@ -156,7 +147,7 @@ class Sockets:
             )
         slow = "open another one: what was not taken is lost"
         async with means.within(means.limits.call_seconds, f"the WebSocket of host {socket.target.host}", slow):
-            with _denials(socket.target, socket.wire):
+            with denials(socket.target, socket.wire):
                 await socket.wire.send(message)
 
     async def _receive(self, socket: _Socket, arguments: Mapping[str, Any]) -> Any:
@@ -168,7 +159,7 @@ class Sockets:
             await socket.turn.acquire()
         try:
             async with means.within(ends - time.monotonic(), what, again):
-                with _denials(socket.target, socket.wire):
+                with denials(socket.target, socket.wire):
                     message = await socket.wire.receive()
             return await self._answer(socket, message)
         finally:
@@ -187,7 +178,7 @@ class Sockets:
     async def _close(self, socket: _Socket) -> None:
         try:
             async with self._means.within(CLOSING_SECONDS, "the server", ""):
-                with _denials(socket.target, socket.wire):
+                with denials(socket.target, socket.wire):
                     await socket.wire.close()
         except BrokerDenied:
             pass  # it is over, whether the server agrees or not
@@ -200,50 +191,6 @@ class Sockets:
         if found is None:
             raise invalid("there is no such WebSocket", "open it first: it is this execution's alone")
         return found
-
-    def _target(self, url: str) -> Target:
-        scheme, mark, rest = url.partition("://")
-        http = _SCHEMES.get(scheme.lower())
-        if not mark or http is None:
-            raise BrokerDenied(
-                DenialCode.URL_REFUSED,
-                "the URL of a WebSocket begins with wss:// or ws://",
-                "use wss://, the host and the path",
-            )
-        return self._means.policy.target(filled_url(self._means.policy, self._means.secrets, f"{http}://{rest}"))
-
-    def _headers(self, arguments: Mapping[str, Any], target: Target) -> dict[str, str]:
-        given = arguments.get("headers") or {}
-        if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
-            raise invalid("headers must be an object of texts", 'use {"authorization": "..."}')
-        headers = {name: self._means.secrets.fill(value, target).strip() for name, value in given.items()}
-        check_headers(headers)
-        sent = {"user-agent": "Hardpoint"} | {name.lower(): value for name, value in headers.items()}
-        return sent | carrier(trace.get_current_span())
-
-    def _subprotocols(self, arguments: Mapping[str, Any], target: Target) -> Sequence[str]:
-        given = arguments.get("subprotocols") or []
-        if not isinstance(given, list) or len(given) > MOST_SUBPROTOCOLS:
-            raise invalid(f"subprotocols is not a list of at most {MOST_SUBPROTOCOLS}", 'use ["graphql-ws"]')
-        names = [self._means.secrets.fill(name, target) for name in given if isinstance(name, str)]
-        if len(names) < len(given) or len(set(names)) < len(names) or not all(map(_TOKEN.fullmatch, names)):
-            raise BrokerDenied(
-                DenialCode.HEADER_REFUSED,
-                "a subprotocol is no name of letters, digits and hyphens, or is there twice",
-                "use names such as graphql-transport-ws, each once",
-            )
-        return names
-
-    def _message(self, target: Target, arguments: Mapping[str, Any]) -> Message:
-        """What is to be sent: in a text, handles become secrets, escaped where the text is JSON."""
-        data, encoding = arguments.get("data"), arguments.get("encoding", "utf-8")
-        if not isinstance(data, str) or encoding not in ("utf-8", "base64"):
-            raise invalid("a message is text or bytes", "send a text, bytes, or a value that JSON can hold")
-        if encoding == "base64":
-            return Message(data_of({"data": data, "encoding": encoding}), False)
-        kind = "application/json" if _is_json(data) else "text/plain"
-        filled = self._means.secrets.fill_body(data, kind, target)
-        return Message(filled.encode(errors="replace"), True)
 
     async def _scrubbed(self, socket: _Socket, data: bytes) -> bytes:
         """What came, without secrets; one that came in parts, or that cannot be cut out, ends the WebSocket."""
@@ -284,72 +231,6 @@ class Sockets:
         self._means.usage.bytes_sent += size
 
 
-@contextmanager
-def _denials(target: Target, wire: Wire | None = None) -> Iterator[None]:
-    """What goes wrong, as denials; it ends the WebSocket, if there is one. A server's own words stay behind."""
-    try:
-        yield
-    except BrokerDenied:
-        _end(wire)
-        raise
-    except HandshakeFailed as failed:
-        raise _no_handshake(target, failed.status) from None
-    except Broken as broken:
-        _end(wire)
-        if broken.too_large:
-            raise BrokerDenied(
-                DenialCode.RESPONSE_TOO_LARGE,
-                f"host {target.host} sent a message that is too large",
-                "ask the host for less, e.g. page by page",
-                host=target.rule,
-            ) from None
-        raise _no_websocket(target) from None
-    except ssl.SSLError:
-        _end(wire)
-        raise BrokerDenied(
-            DenialCode.UPSTREAM_UNREACHABLE,
-            f"host {target.host} has no certificate that can be trusted",
-            "the host's owner has to renew or correct it",
-        ) from None
-    except OSError:
-        _end(wire)
-        raise unreachable(target.host) from None
-
-
-def _end(wire: Wire | None) -> None:
-    if wire is not None:
-        wire.abort()
-
-
-def _no_handshake(target: Target, status: int) -> BrokerDenied:
-    if 300 <= status < 400:
-        return BrokerDenied(
-            DenialCode.REDIRECT_REFUSED,
-            f"host {target.host} redirects, and a WebSocket is not redirected",
-            "use the address that it redirects to",
-            host=target.rule,
-            status=str(status),
-        )
-    if not status:
-        return _no_websocket(target)
-    return BrokerDenied(
-        DenialCode.UPSTREAM_ERROR,
-        f"host {target.host} opens no WebSocket: it answered with status {status}",
-        "look at the path, the headers and the subprotocols",
-        host=target.rule,
-        status=str(status),
-    )
-
-
-def _no_websocket(target: Target) -> BrokerDenied:
-    return BrokerDenied(
-        DenialCode.UPSTREAM_ERROR,
-        f"host {target.host} does not speak WebSocket as it was asked to",
-        "the host's owner has to correct it",
-        host=target.rule,
-    )
-
-
 def _spent(budget: str, most: int, what: str, fix: str) -> BrokerDenied:
     return BrokerDenied(
         DenialCode.BUDGET, f"an execution has at most {most} {what}", fix, budget=budget, limit=str(most)
@@ -362,11 +243,3 @@ def _seconds(asked: Any, default: float) -> float:
     if isinstance(asked, bool) or not isinstance(asked, int | float) or asked < 0:
         raise invalid("timeout is a number of seconds", "use 0 or more")
     return float(asked)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
