@@ -1,15 +1,11 @@
-"""Owns the words of an execution: what is asked, what happens meanwhile, how it ended, and what it may use.
+"""What is asked: one action to run once, with everything that it needs, and what it may use."""
 
-Pure values and rules; calls no one.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hardpoint_executor.writes import DRY, Circumstances, Effect, Writes
+from hardpoint_executor.domain.files import Handle, Lent
+from hardpoint_executor.writes import DRY, Writes
 from hardpoint_kit.errors import HardpointError
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority, within
 from hardpoint_manifest.cassette import Cassette
@@ -17,74 +13,6 @@ from hardpoint_manifest.inputs import InputSchema
 
 DEFAULT_COMPUTE = "light"
 CONTEXT_FILES = "context.files"
-
-
-class Outcome(StrEnum):
-    """How an execution ended, decided outside the jail."""
-
-    OK = "ok"
-    USER_ERROR = "user_error"
-    TIMEOUT = "timeout"
-    OOM = "oom"
-    CRASH = "crash"
-    VIOLATION = "violation"
-    PROTOCOL = "protocol"
-    OUTPUT_LIMIT = "output_limit"
-    BUDGET = "budget"
-    CANCELLED = "cancelled"
-    DENIED = "denied"
-
-
-_OUTCOMES = {
-    "TIMEOUT": Outcome.TIMEOUT,
-    "UPSTREAM_TIMEOUT": Outcome.TIMEOUT,
-    "MEMORY": Outcome.OOM,
-    "CRASH": Outcome.CRASH,
-    "VIOLATION": Outcome.VIOLATION,
-    "PROTOCOL": Outcome.PROTOCOL,
-    "OUTPUT_LIMIT": Outcome.OUTPUT_LIMIT,
-    "BUDGET": Outcome.BUDGET,
-    "CANCELLED": Outcome.CANCELLED,
-    "GRANT_MISSING": Outcome.DENIED,
-    "HOST_NOT_GRANTED": Outcome.DENIED,
-    "PERMISSION_NOT_GRANTED": Outcome.DENIED,
-    "URL_REFUSED": Outcome.DENIED,
-    "USERINFO_REFUSED": Outcome.DENIED,
-    "HOST_NOT_A_NAME": Outcome.DENIED,
-    "ADDRESS_NOT_PUBLIC": Outcome.DENIED,
-    "HEADER_REFUSED": Outcome.DENIED,
-    "METHOD_REFUSED": Outcome.DENIED,
-    "REDIRECT_REFUSED": Outcome.DENIED,
-    "TOO_MANY_REDIRECTS": Outcome.DENIED,
-    "REQUEST_TOO_LARGE": Outcome.DENIED,
-    "RESPONSE_TOO_LARGE": Outcome.DENIED,
-    "SERVICE_UNKNOWN": Outcome.DENIED,
-    "SECRET_MISPLACED": Outcome.DENIED,
-    "SECRET_NOT_FOR_HOST": Outcome.DENIED,
-    "ANSWER_HOLDS_SECRET": Outcome.DENIED,
-    "OUTPUT_HOLDS_SECRET": Outcome.DENIED,
-    "FILE_LIMIT": Outcome.DENIED,
-    "FILE_NOT_GIVEN": Outcome.DENIED,
-    "FILE_SAVE_LIMIT": Outcome.DENIED,
-    "FILE_QUOTA": Outcome.DENIED,
-    "TABLE_NOT_ALLOWED": Outcome.DENIED,
-    "STATEMENT_REFUSED": Outcome.DENIED,
-    "CALLEE_NOT_DECLARED": Outcome.DENIED,
-    "CALLEE_NOT_INSTALLED": Outcome.DENIED,
-    "CALLEE_DISABLED": Outcome.DENIED,
-    "CALLEE_UNKNOWN": Outcome.DENIED,
-    "CALLEE_AMBIGUOUS": Outcome.DENIED,
-    "CALLEE_CYCLE": Outcome.DENIED,
-    "CALLEE_LIMIT": Outcome.DENIED,
-    "EFFECT_NOT_PLANNED": Outcome.DENIED,
-    "EFFECT_PLAN_LIMIT": Outcome.DENIED,
-    "ANSWER_NOT_KNOWN": Outcome.DENIED,
-}
-
-
-def outcome_of(error: HardpointError) -> Outcome:
-    """Tell from an error's reason how the execution ended."""
-    return _OUTCOMES.get(error.reason, Outcome.USER_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,44 +69,6 @@ class Limits:
         granted = [tier for tier in COMPUTE_SECONDS if f"compute.{tier}" in authority.permissions]
         seconds = max((COMPUTE_SECONDS[tier] for tier in granted), default=COMPUTE_SECONDS[DEFAULT_COMPUTE])
         return self.narrowed(Limits(seconds, 0, 0, 0, 0))
-
-
-Handle = Mapping[str, Any]
-"""A stored file as an action takes and gives it: `id` (its resource name), `name`, `type`, and `size` in bytes."""
-
-
-def handles_in(value: Any) -> Iterator[Handle]:
-    """Whatever looks like the handle of a stored file in a JSON value; the unit of files says which are."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("id"), str) and "/files/" in value["id"]:
-            yield value
-        for part in value.values():
-            yield from handles_in(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from handles_in(part)
-
-
-@dataclass(frozen=True, slots=True)
-class Lent:
-    """What an execution may do with stored files: the ticket, empty for nothing, and the handles that came with it."""
-
-    ticket: str = ""
-    handles: tuple[Handle, ...] = ()
-    alone: bool = False
-    """Whether those handles are all that may be opened, although the ticket is good for more: it is the caller's."""
-
-    def handed(self, value: Any) -> "Lent":
-        """What is lent to a callee: of what its caller has, the files that are in its input."""
-        return replace(self, handles=tuple(handles_in(value)), alone=True)
-
-    def with_known(self, handles: tuple[Handle, ...]) -> "Lent":
-        """What is lent to whoever may know of these files too."""
-        return replace(self, handles=(*self.handles, *handles))
-
-    def with_those_in(self, value: Any) -> "Lent":
-        """What a step of the same release has: those in its input besides."""
-        return replace(self, handles=(*self.handles, *handles_in(value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,113 +225,3 @@ class Callee:
     refusal: HardpointError | None = None
     repeatable: bool = False
     """Whether it may be done again: it reads, or does nothing more with the same key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an execution used: milliseconds, bytes and calls."""
-
-    wall_ms: float = 0.0
-    cpu_ms: float = 0.0
-    peak_memory_bytes: int = 0
-    broker_calls: int = 0
-    bytes_out: int = 0
-    bytes_in: int = 0
-    log_bytes: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-    def with_inner(self, inner: "Usage") -> "Usage":
-        """With what ran inside: its wall time is part of this one's, its memory that of another process."""
-        if inner == _NOTHING:
-            return self
-        sums = {f.name: getattr(self, f.name) + getattr(inner, f.name) for f in fields(self)}
-        peak = max(self.peak_memory_bytes, inner.peak_memory_bytes)
-        return Usage(**{**sums, "wall_ms": self.wall_ms, "peak_memory_bytes": peak})
-
-
-_NOTHING = Usage()
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What came of running code: what it used, and its output or the error with which it ended."""
-
-    usage: Usage
-    output: Any = None
-    error: HardpointError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A runner took the execution."""
-
-    runner: str
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """A line that the action logged."""
-
-    level: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the action says it is, from 0 to 1."""
-
-    fraction: float
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end: an output for `ok`, an error for every other outcome; `used` is the part of its authority it needed."""
-
-    outcome: Outcome
-    usage: Usage
-    output: Any = None
-    error: HardpointError | None = None
-    used: Authority = field(default_factory=Authority)
-    steps: "tuple[InnerStep, ...]" = ()
-    """What ran inside of it, in the order in which it began."""
-    output_in_file: bool = False
-    """Whether the output is stored, and `output` says where."""
-    planned: tuple[Effect, ...] = ()
-    """Of a dry run: what it would have written, in the order in which it came to it."""
-    left: int = 0
-    """Of an execution that is held to a plan: how many effects of it were not done."""
-    cassette: bytes = b""
-    """Of one that was to be recorded."""
-    unrecorded: HardpointError | None = None
-    """Why there is none, although it was to be."""
-    logs: tuple[Log, ...] = ()
-    """What is kept of what it logged."""
-    circumstances: Circumstances | None = None
-    """Of a dry run."""
-
-
-@dataclass(frozen=True, slots=True)
-class InnerStep:
-    """A step of a flow, or a call of another capability; see the message of that name. Usage is with what it called."""
-
-    path: str
-    action: str
-    release: str
-    outcome: Outcome
-    error: HardpointError | None
-    usage: Usage
-    started_at: datetime
-    duration_ms: float
-    installation: str = ""
-    used: Authority = field(default_factory=Authority)
-
-    def inside(self, path: str) -> "InnerStep":
-        """The same as part of a step."""
-        return replace(self, path=f"{path}/{self.path}")
-
-
-Event = Started | Log | Progress | Finished
-Tell = Callable[[Event], None]
-"""Takes what happens during an execution; never waits."""
