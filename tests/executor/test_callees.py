@@ -135,7 +135,7 @@ async def test_a_callees_secret_does_not_reach_its_caller(executor: Executor, wo
     )
     key = Requirement("KEY", secret=True, hosts=frozenset({"api.example.com"}), required=True)
     async with Upstream(echo) as upstream, client_of({"api.example.com": upstream}) as http:
-        executor._http = http
+        executor._performer._http = http
         lease = world.lease("l1", {"KEY": SECRET})
         b = world.callee("b", source, authority=WIDE, requirements=(key,), lease_token=lease)
         finished = await ended(executor, world.add("a", CALLS_B, b, authority=WIDE))
@@ -203,7 +203,7 @@ async def test_every_call_is_an_effect_of_its_own(executor: Executor, world: Wor
 
 async def test_a_callee_opens_the_files_that_it_is_given_and_no_others(executor: Executor, world: World) -> None:
     kept = Kept(one=b"1", two=b"2")
-    executor._files = kept
+    executor._performer._files = kept
     reads = Authority(frozenset({"file.read", "compute.moderate"}))
     one, two = kept.lent().handles
     opens = python("return (await self.file.open(input['open'])).decode()")
