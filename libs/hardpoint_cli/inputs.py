@@ -1,7 +1,7 @@
 """Inputs and settings as they are typed: `key=value`, read as the type that the schema declares."""
 
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -23,10 +23,12 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
 
 def typed(key: str, text: str, kind: Any) -> Any:
     """A value as the type that is declared for it; without one, as JSON where it is JSON and as text where not."""
+    from hardpoint_kit.documents import read_json
+
     if kind == "string":
         return text
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = read_json(text)
     except ValueError:
         if kind in (None, "any"):
             return text
@@ -62,13 +64,29 @@ def files_of(words: Sequence[str], schema: Mapping[str, Any]) -> tuple[list[str]
 
 def whole(text: str, option: str = "--input") -> dict[str, Any]:
     """What an option gives as one JSON object, `-` meaning what comes on stdin."""
-    try:
-        value = json.loads(piped() if text == "-" else text, parse_constant=_no_constant)
-    except ValueError as error:
-        raise typer.BadParameter(f"{option} is not JSON: {error}") from None
+    value = any_value(text, option)
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{option} must be a JSON object")
     return value
+
+
+def any_value(text: str, option: str) -> Any:
+    """What an option gives as one JSON value, `-` meaning what comes on stdin."""
+    from hardpoint_kit.documents import read_json
+
+    given = piped() if text == "-" else text
+    try:
+        return read_json(given)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} is not JSON: {error}") from None
+
+
+def bytes_of(path: Path) -> bytes:
+    """What is to be stored of a file: at most one byte more than may be, so that one without an end has one."""
+    from hardpoint_client.files import MOST_BYTES
+
+    with path.open("rb") as opened:
+        return opened.read(MOST_BYTES + 1)
 
 
 _PYTHON: Mapping[Any, tuple[type, ...]] = {
@@ -78,10 +96,6 @@ _PYTHON: Mapping[Any, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _article(kind: str) -> str:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -24,7 +24,7 @@ def hidden(what: str) -> str:
     with _interruptible():
         if on_terminal():
             return str(typer.prompt(what, hide_input=True, err=True, default="", show_default=False))
-        return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+        return _text(sys.stdin.read).removesuffix("\n").removesuffix("\r")
 
 
 def hidden_line(what: str) -> str:
@@ -40,13 +40,23 @@ def asked(what: str) -> str:
 
 def _line() -> str:
     with _interruptible():
-        return sys.stdin.readline().strip()
+        return _text(sys.stdin.readline).strip()
 
 
 def piped() -> str:
     """All that comes on stdin."""
     with _interruptible():
-        return sys.stdin.read()
+        return _text(sys.stdin.read)
+
+
+def _text(read: Callable[[], str]) -> str:
+    """What is piped in; no error says a character of it, since it may be a secret."""
+    try:
+        text = read()
+        text.encode()
+    except UnicodeError:
+        raise typer.BadParameter("what is piped in is not text in UTF-8") from None
+    return text
 
 
 @contextmanager

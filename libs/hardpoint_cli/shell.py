@@ -5,6 +5,7 @@ A command is a coroutine that returns an Answer. Exit codes: 0 it worked, 1 refu
 completion do not pay for them.
 """
 
+import errno
 import functools
 import inspect
 import sys
@@ -21,6 +22,7 @@ from hardpoint_cli import screen
 from hardpoint_cli.panels import ORDER
 
 FAILED, INTERRUPTED = 1, 130
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 JSON = "--json"
 
 
@@ -91,6 +93,7 @@ class Program(TyperGroup):
         as_json = JSON in (sys.argv[1:] if args is None else args)
         options["standalone_mode"] = False
         try:
+            _check_text(sys.argv[1:] if args is None else args)
             code = super().main(args, *rest, **options) or 0
             if code == INTERRUPTED:
                 raise typer.Abort
@@ -105,7 +108,7 @@ class Program(TyperGroup):
             _say_misused(error, as_json)
             sys.exit(error.exit_code)
         except Exception as error:
-            screen.show_error(_explained(error), as_json)
+            _say_failed(_explained(error), as_json)
             sys.exit(FAILED)
 
 
@@ -113,6 +116,22 @@ def _say_interrupted(as_json: bool) -> None:
     from hardpoint_kit.errors import Cancelled
 
     screen.show_error(Cancelled("interrupted"), as_json)
+
+
+def _say_failed(error: Any, as_json: bool) -> None:
+    try:
+        screen.show_error(error, as_json)
+    except OSError:  # nothing can be written where the answer goes
+        screen.drop_output()
+        screen.show_error(error, as_json=False)
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Names and values travel as UTF-8, and a byte that is none comes from the shell as half a character."""
+    try:
+        "".join(words).encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("an argument is not text in UTF-8; rename the file, if it is one") from None
 
 
 def _say_misused(error: Any, as_json: bool) -> None:
@@ -128,10 +147,13 @@ def _say_misused(error: Any, as_json: bool) -> None:
 
 def _explained(error: Exception) -> Any:
     """The error as a HardpointError; what is none is a defect of this program, and says where."""
-    from hardpoint_kit.errors import HardpointError, Internal
+    from hardpoint_kit.errors import Conflict, HardpointError, Internal
 
     if isinstance(error, HardpointError):
         return error
+    if isinstance(error, OSError) and (error.filename or error.errno in _CANNOT_WRITE):
+        place = str(error.filename or "where the answer goes")
+        return Conflict(f"{place}: {error.strerror}", fix="use another place, or see that it can be read and written")
     traced = error.__traceback__
     while traced is not None and traced.tb_next is not None:
         traced = traced.tb_next

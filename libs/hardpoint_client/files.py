@@ -26,7 +26,7 @@ async def upload(
     """Store bytes as a file; raises OutOfRange for too many, before anything is sent: gRPC loses a refusal then."""
     if len(data) > MOST_BYTES:
         raise OutOfRange(
-            f"{name} has {len(data):,} bytes; a file has at most {MOST_BYTES:,}",
+            f"{name} has more than {MOST_BYTES:,} bytes, which is as many as a file may have",
             reason="FILE_TOO_LARGE",
             fix="split the file, or compress it",
             limit_bytes=MOST_BYTES,

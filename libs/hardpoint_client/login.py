@@ -55,7 +55,7 @@ class Login:
         machine's own token is shown to its own server only. Raises Unauthenticated when no token is to be found.
         """
         address = address or os.environ.get("HARDPOINT_ADDRESS", "")
-        token = token or os.environ.get("HARDPOINT_TOKEN", "")
+        token = (token or os.environ.get("HARDPOINT_TOKEN", "")).strip()
         named = {unit: os.environ.get(f"HARDPOINT_{unit.upper()}_ADDRESS", "") for unit in UNITS}
         addresses = {unit: place for unit, place in named.items() if place}
         own = _left_by_server(default_state_folder() / "login.json")
@@ -70,11 +70,13 @@ class Login:
             token = token or own.get("token", "")
         if not token:
             raise Unauthenticated(f"no token for {', '.join(sorted(reached))}", fix="set HARDPOINT_TOKEN")
+        if not (token.isascii() and token.isprintable()):
+            raise Unauthenticated("the token is not printable ASCII", fix="set HARDPOINT_TOKEN to the token alone")
         return cls(address, token, addresses)
 
 
 def _left_by_server(file: Path) -> dict[str, str]:
     try:
         return dict(json.loads(file.read_text()))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
 from hardpoint_kit.errors import InvalidArgument
@@ -99,8 +100,11 @@ def _plain(value: Value) -> Any:
 
 
 def to_struct(document: Mapping[str, Any]) -> Struct:
-    """The Struct of an object; raises ValueError for what JSON cannot hold."""
-    return Struct(fields={_key(key): to_value(item) for key, item in document.items()})
+    """The Struct of an object; raises ValueError for what JSON cannot hold, and the wire cannot carry."""
+    try:
+        return Struct(fields={_key(key): to_value(item) for key, item in document.items()})
+    except (DecodeError, RecursionError):
+        raise ValueError("it is nested too deeply for JSON") from None
 
 
 def to_value(document: Any) -> Value:
@@ -135,13 +139,15 @@ def _no_constant(name: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    return _number(float(text))
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large for JSON")
+    return number
 
 
 def _whole(text: str) -> int:
-    number = int(text)
-    _number(number)
-    return number
+    _finite(text)  # first: Python refuses thousands of digits in words of its own
+    return int(text)
 
 
 def _key(key: object) -> str:

@@ -73,7 +73,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     environment = {"HARDPOINT_STATE": str(tmp_path / "state"), "HARDPOINT_ADDRESS": None, "HARDPOINT_TOKEN": None}
 
-    def run(*arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> Said:
+    def run(*arguments: str, stdin: str | bytes | None = None, env: dict[str, str] | None = None) -> Said:
         ended = CliRunner().invoke(app, arguments, input=stdin, env={**environment, **(env or {})})
         return Said(ended.exit_code, ended.stdout, ended.stderr, ended.exception)
 
@@ -84,7 +84,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def cli(run: Run, serving: Serving, keys: DevKeys, world: fakes.World) -> Run:
     """`cli("agent", "list")` is what the command said, logged in as an admin of acme."""
 
-    def cli(*arguments: str, stdin: str | None = None, roles: tuple[str, ...] = ("admin",)) -> Said:
+    def cli(*arguments: str, stdin: str | bytes | None = None, roles: tuple[str, ...] = ("admin",)) -> Said:
         token = keys.mint("ada", "acme", roles)
         said = run(
             *arguments,

@@ -115,3 +115,18 @@ def test_a_path_that_is_not_there_is_said_before_anything_is_sent(cli: Run, read
     assert said.code == 2
     assert "there is no file nothing.pdf" in said.err
     assert (reading.asked["UploadFile"], reading.asked["CallAction"]) == ([], [])
+
+
+def test_a_file_without_an_end_has_one(cli: Run, world: World) -> None:
+    said = cli("file", "upload", "/dev/zero")
+    assert said.code == 1
+    assert "[FILE_TOO_LARGE]" in said.err
+    assert not world.asked["UploadFile"]
+
+
+def test_where_a_file_cannot_be_written_is_said(cli: Run, world: World, invoice: Path) -> None:
+    cli("file", "upload", str(invoice))
+    (file,) = world.files
+    said = cli("file", "get", file.rpartition("/")[2], "--output", "nowhere/x")
+    assert said.code == 1
+    assert "nowhere/x: No such file or directory" in said.err

@@ -120,3 +120,12 @@ def test_a_short_secret_is_set_with_a_warning(cli: Run, installed: World) -> Non
     assert "fewer than 8 characters" in said.err
     assert "1234567" not in said.out + said.err
     assert "fewer" not in cli("secret", "set", "weather-lookup", "API_KEY", stdin="12345678").err
+
+
+def test_a_secret_that_is_no_text_is_refused_without_a_part_of_it(cli: Run, world: World) -> None:
+    said = cli("secret", "set", "other", "KEY", stdin=b"hush\xff")
+    assert said.code == 2
+    assert "not text in UTF-8" in said.err
+    assert "hush" not in said.err
+    assert "0xff" not in said.err
+    assert not world.asked["CreateSecret"]

@@ -178,6 +178,25 @@ def test_a_defect_of_ours_is_no_traceback(cli: Run, world: World, monkeypatch: p
     assert "Traceback" not in said.err
 
 
+def test_a_place_that_cannot_be_used_is_no_defect(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").mkdir()
+    said = cli("new", "http", "hello", "--force")
+    assert said.code == 1
+    assert "hello.yaml: Is a directory" in said.err
+    assert "another place" in said.err
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_an_answer_that_cannot_be_written_is_said_so(as_json: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hardpoint_cli.main", "new", "http", "hello", "--force", *as_json]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=_path(), cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: where the answer goes: No space left on device")
+    assert "Traceback" not in ended.stderr
+    assert "defect" not in ended.stderr
+
+
 def test_texts_of_others_cannot_drive_the_terminal(cli: Run, world: World) -> None:
     name = "orgs/acme/agents/a"
     evil = "\x1b]0;owned\x07\x1b[2J[red]red[/red] :bomb: \u202egnp.exe\x9b31m"

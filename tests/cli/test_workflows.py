@@ -106,7 +106,14 @@ def test_what_may_have_happened_is_decided(cli: Run, waiting: World) -> None:
     assert (request.step, request.decision) == (f"{RUN}/steps/2", run_pb2.RESUME_SKIP)
     assert from_value(request.output) == {"rows": 1}
     assert cli("resume", "run-1", "perhaps").code == 2
-    assert "output: is not JSON" in cli("resume", "run-1", "skip", "--output", "{").err
+    assert "--output is not JSON" in cli("resume", "run-1", "skip", "--output", "{").err
+
+
+@pytest.mark.parametrize("input", ["[1]", "1", "{"])
+def test_a_run_begins_with_an_object(cli: Run, world: World, input: str) -> None:
+    said = cli("start", "helper", "invoices.run", input)
+    assert (said.code, said.out) == (2, "")
+    assert not world.asked["StartRun"]
 
 
 def test_a_run_is_sent_events_cancelled_and_forked(cli: Run, waiting: World) -> None:

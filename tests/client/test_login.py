@@ -87,3 +87,21 @@ def test_a_token_tells_its_org(tmp_path: Path) -> None:
 def test_what_is_no_token(token: str) -> None:
     with pytest.raises(Unauthenticated):
         _ = Login("a:1", token).org
+
+
+def test_a_token_is_taken_without_the_line_break_of_its_file(own: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDPOINT_TOKEN", "env-token\n")
+    assert Login.find().token == "env-token"
+    monkeypatch.setenv("HARDPOINT_TOKEN", "env\ntoken-\u00e9")
+    with pytest.raises(Unauthenticated) as raised:
+        Login.find()
+    assert "HARDPOINT_TOKEN" in raised.value.fix
+    assert "env" not in raised.value.message
+
+
+@pytest.mark.parametrize("left", ["[1]", "1", "{", "null"])
+def test_what_no_server_left_is_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
+    nothing(tmp_path, monkeypatch)
+    (tmp_path / "login.json").write_text(left)
+    with pytest.raises(Unauthenticated):
+        Login.find()

@@ -99,3 +99,18 @@ def test_json_that_the_wire_does_not_carry_is_not_read(text):
 @given(st.dictionaries(st.text(), json_values, max_size=5))
 def test_json_that_the_wire_carries_is_read(document):
     assert read_json(json.dumps(document)) == document
+
+
+@pytest.mark.parametrize("levels", [100, 5000])
+def test_what_is_nested_too_deeply_is_refused_on_the_way_out(levels):
+    document = {}
+    for _ in range(levels):
+        document = {"a": document}
+    with pytest.raises(ValueError, match="too deeply"):
+        to_struct(document)
+
+
+@pytest.mark.parametrize("text", ["1e999", "9" * 5000])
+def test_numbers_beyond_a_double_are_refused_in_words_of_ours(text):
+    with pytest.raises(ValueError, match="a number is too large for JSON"):
+        read_json(text)

@@ -149,6 +149,14 @@ async def test_leaked_error_of_a_peer_keeps_its_class_only(server: Any, servicer
     assert "10.0.0.7" not in str(known(caught.value))
 
 
+def test_a_message_that_is_too_large_says_how_large_it_may_be() -> None:
+    nothing = grpc.aio.Metadata()
+    said = "CLIENT: Sent message larger than max (9000067 vs. 8388608)"
+    error = from_rpc_error(grpc.aio.AioRpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, nothing, nothing, said))
+    assert error.message == "a message of 9,000,067 bytes was to be sent; one has at most 8,388,608"
+    assert (error.reason, bool(error.fix)) == ("RESOURCE_EXHAUSTED", True)
+
+
 def test_a_call_that_a_stopping_server_drops_is_unavailable() -> None:
     nothing = grpc.aio.Metadata()
     error = from_rpc_error(grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, details="CANCELLED"))

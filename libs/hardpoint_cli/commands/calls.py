@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hardpoint_cli import completion
 from hardpoint_cli.arguments import Agent
-from hardpoint_cli.inputs import by_schema, files_of, pairs, whole
+from hardpoint_cli.inputs import by_schema, bytes_of, files_of, pairs, whole
 from hardpoint_cli.panels import AGENTS
 from hardpoint_cli.screen import note, working
 from hardpoint_cli.shell import Answer, command
@@ -162,7 +162,7 @@ async def _stored(client: "Hardpoint", files: dict[str, str]) -> dict[str, Any]:
     found = {key: {"id": client.named("files", text)} for key, text in files.items() if key not in paths}
     for key, path in paths.items():
         with working(f"uploading {path.name}"):
-            kept = await client.upload_file(path.read_bytes(), path.name)
+            kept = await client.upload_file(bytes_of(path), path.name)
         found[key] = handle_of(kept)
         note(f"{path.name} is stored as {kept.name.rpartition('/')[2]}")
     return found

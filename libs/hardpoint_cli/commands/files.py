@@ -45,6 +45,7 @@ async def upload(
     from datetime import UTC, datetime, timedelta
 
     from hardpoint_cli.documents import document
+    from hardpoint_cli.inputs import bytes_of
     from hardpoint_cli.names import short
     from hardpoint_cli.screen import working
     from hardpoint_cli.session import connect
@@ -53,7 +54,7 @@ async def upload(
     until = datetime.now(UTC) + timedelta(days=days) if days else None
     async with connect() as client:
         with working(f"uploading {path.name}"):
-            kept = await client.upload_file(path.read_bytes(), name or path.name, type=type, expire_time=until)
+            kept = await client.upload_file(bytes_of(path), name or path.name, type=type, expire_time=until)
         file = short(kept.name, client.org)
         shown = Group(
             done(f"{kept.display_name} is stored as {file} ({kept.type})"),

@@ -132,7 +132,7 @@ async def _run_step(found: "Checked", step: str, pinned: Path | None, settings: 
     assert found.report.manifest is not None
     examples = found.report.manifest.examples
     given = examples[0].input if examples else {}
-    steps = whole(_text(pinned)) if pinned else {}
+    steps = whole(_text(pinned), "--with") if pinned else {}
     async with connect() as client:
         with working("pushing the draft"):
             pushed, _ = await push_draft(client, found)
@@ -144,7 +144,10 @@ async def _run_step(found: "Checked", step: str, pinned: Path | None, settings: 
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} is not text in UTF-8") from None
 
 
 def _table(results: "list[Tried]") -> RenderableType:

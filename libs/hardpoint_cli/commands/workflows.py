@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from hardpoint_cli import completion, screen
+from hardpoint_cli.inputs import any_value, whole
 from hardpoint_cli.panels import WATCH
 from hardpoint_cli.shell import Answer, command
 
@@ -59,7 +60,7 @@ async def start(
         request = run_pb2.StartRunRequest(
             agent=client.named("agents", agent),
             action=action,
-            input=to_struct(_json(input, "input")),
+            input=to_struct(whole(input, "input")),
             request_id=uuid.uuid4().hex,
         )
         return _told(client, await client.runs.StartRun(request))
@@ -136,7 +137,7 @@ async def resume(
         request = run_pb2.ResumeRunRequest(
             step=waiting.name,
             decision=f"RESUME_{decision.upper()}",
-            output=to_value(_json(output, "output")),
+            output=to_value(any_value(output, "--output")),
             request_id=uuid.uuid4().hex,
         )
         return _told(client, await client.runs.ResumeRun(request))
@@ -157,7 +158,7 @@ async def send(
         request = run_pb2.SendEventRequest(
             run=names.run(run, client.org),
             event=event,
-            payload=to_value(_json(payload, "payload")),
+            payload=to_value(any_value(payload, "payload")),
             request_id=uuid.uuid4().hex,
         )
         return _told(client, await client.runs.SendEvent(request))
@@ -215,15 +216,3 @@ def _told(client: "Hardpoint", run: "run_pb2.Run") -> Answer:
 
 def _why(one: "run_pb2.Run | run_pb2.Step") -> str:
     return f": {one.reason} {one.message}".rstrip() if one.reason else ""
-
-
-def _json(text: str, place: str) -> "dict[str, object]":
-    import json
-
-    from hardpoint_kit.errors import InvalidArgument
-
-    try:
-        read: dict[str, object] = json.loads(text)
-    except ValueError as error:
-        raise InvalidArgument({place: f"is not JSON: {error}"}) from None
-    return read

@@ -4,6 +4,7 @@
 share a code here and there; the metadata key `error` then tells which one was raised.
 """
 
+import re
 from collections.abc import Sequence
 
 import grpc
@@ -18,6 +19,7 @@ DETAILS_METADATA = "grpc-status-details-bin"
 # A status travels in headers, of which both sides take 64 KiB.
 _LONGEST_TEXT = 2_000
 _MOST_BYTES_OF_VIOLATIONS = 16 * 1024
+_TOO_LARGE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
 
 _BY_CODE: dict[grpc.StatusCode, type[HardpointError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
@@ -103,6 +105,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> HardpointError:
         code = grpc.StatusCode.UNAVAILABLE
     rebuilt = from_status(status_pb2.Status(code=code.value[0], message=error.details() or code.value[1]))
     rebuilt.from_transport = True
+    if too_large := _TOO_LARGE.search(rebuilt.message):
+        size, most = (int(number) for number in too_large.groups())
+        rebuilt.message = f"a message of {size:,} bytes was to be sent; one has at most {most:,}"
+        rebuilt.fix = "give or ask for less at once, and pass what is large as a stored file"
     if isinstance(rebuilt, errors.Unavailable):
         rebuilt.fix = "try again; check the address, and that the peer is running"
     return rebuilt

@@ -84,7 +84,7 @@ def _media_type(filename: str, accepted: set[str]) -> str:
 
 def _text(data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        refuse("too-large", f"the file has {len(data):,} bytes; at most {MAX_BYTES:,} are read", Place(1, 1))
+        refuse("too-large", f"the file has more than {MAX_BYTES:,} bytes, and no more are read", Place(1, 1))
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
