@@ -135,6 +135,7 @@ def _check_text(words: Sequence[str]) -> None:
 
 
 def _say_misused(error: Any, as_json: bool) -> None:
+    error.message = error.message.removeprefix("Value error, ")  # words of a library that reads arguments
     if as_json:
         screen.print_json(
             {"error": {**screen.NO_ERROR, "reason": "INVALID_ARGUMENT", "message": error.format_message()}}

@@ -26,7 +26,7 @@ _ORG = re.compile(rf"(?:orgs/(?P<org>{ID})(?:/|$)|listings/(?P<owner>{ID})\.)", 
 _LONGEST_PART = 128
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _HELP = {"version": "must be a semantic version such as 1.2.0"}
-_ID_HELP = "must be 1 to 63 lower case letters, digits or hyphens, with a letter or digit at both ends"
+ID_HELP = "must be 1 to 63 lower case letters, digits or hyphens, with a letter or digit at both ends"
 
 _kinds: dict[str, type["Name"]] = {}
 
@@ -50,7 +50,7 @@ class Name:
         for part in self.__match_args__:
             value = getattr(self, part)
             if len(value) > _LONGEST_PART or not _PART.get(part, _ID).fullmatch(value):
-                raise InvalidArgument({part: f'"{value}" {_HELP.get(part, _ID_HELP)}'})
+                raise InvalidArgument({part: f'"{value}" {_HELP.get(part, ID_HELP)}'})
 
     def __str__(self) -> str:
         text: str = self._shape % type(self)._parts(self)

@@ -108,6 +108,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_wrong_usage_ends_with_2(arguments: list[str], run: Run) -> None:
     said = run(*arguments)
     assert (said.code, said.out) == (2, "")
+    assert "Value error" not in said.err
     assert "Usage: " in said.err
     document = run(*arguments, "--json").json
     assert document["error"]["reason"] == "INVALID_ARGUMENT"

@@ -7,6 +7,9 @@ from google.protobuf.message import Message
 from protovalidate import Validator, Violation
 
 from hardpoint_kit.errors import InvalidArgument
+from hardpoint_kit.names import ID, ID_HELP
+
+_ID_PATTERN = f" `^{ID.replace('?:', '')}$`"
 
 
 class FieldCheck:
@@ -19,7 +22,7 @@ class FieldCheck:
         """Raise InvalidArgument with every violation by field path."""
         violations = self._validator.collect_violations(message)
         if violations:
-            raise InvalidArgument({_path(violation): violation.proto.message for violation in violations})
+            raise InvalidArgument({_path(violation): _said(violation) for violation in violations})
         if b"\0" in message.SerializeToString() and (place := _zero_character(message)):
             raise InvalidArgument({place: "holds a zero character, which no text may"}, fix="remove it")
 
@@ -56,6 +59,12 @@ def _held(field: FieldDescriptor) -> str:
     if inner.GetOptions().map_entry:
         return _held(inner.fields_by_name["value"])
     return "" if inner.full_name.startswith("google.protobuf.") else "message"
+
+
+def _said(violation: Violation) -> str:
+    """What is wrong, in words; a pattern says nothing to people, and nearly every one is that of an id."""
+    message: str = violation.proto.message
+    return ID_HELP if message.endswith(_ID_PATTERN) else message
 
 
 def _path(violation: Violation) -> str:
