@@ -127,7 +127,7 @@ class Connections:
         if not found.provider.issued(iss):
             raise _invalid(name, "the answer comes from another issuer than the one that was asked")
         tokens = await self._providers.exchange(found.provider, sign_in, code)
-        return await self._connected(caller, found, sign_in.client, tokens)
+        return await self._connected_or_given_back(caller, found, sign_in.client, tokens)
 
     async def connect_client(self, caller: Caller, name: ConnectionName, client: Client | None) -> Connection:
         """Connect by the client's own id and secret; raises NotFound, Conflict, Unavailable."""
@@ -137,7 +137,7 @@ class Connections:
         found.check_grant(Grant.CLIENT_CREDENTIALS)
         client = client or self.kept_client(found, sealed)
         tokens = await self._providers.connect(found.provider, client)
-        return await self._connected(caller, found, client, tokens)
+        return await self._connected_or_given_back(caller, found, client, tokens)
 
     async def get(self, caller: Caller, name: ConnectionName) -> Connection:
         """Return what is known of a connection; raises NotFound."""
@@ -244,8 +244,11 @@ class Connections:
             try:
                 async with self._store.transaction(found.name.org) as tx:
                     read = await tx.connections.read(*found.key, lock=True)
-                    if read is None or read[0].version != found.version:
-                        return  # somebody signed in, or it is gone
+                    if read is None:
+                        await self._give_back(tx, found, secret, tokens)
+                        return
+                    if read[0].version != found.version:
+                        return  # somebody signed in
                     renewed = read[0].renewed(tokens)
                     await tx.connections.save(renewed, self.sealed(renewed, secret, tokens))
                     await announce(tx.connection, [found.name.settings])
@@ -273,6 +276,22 @@ class Connections:
             host=found.provider.host,
             error=error,
         )
+
+    async def _connected_or_given_back(
+        self, caller: Caller, found: Connection, client: Client, tokens: Tokens
+    ) -> Connection:
+        try:
+            return await self._connected(caller, found, client, tokens)
+        except (NotFound, Conflict):
+            async with self._store.transaction(caller.org) as tx:
+                await self._give_back(tx, replace(found, client_id=client.id), client.secret, tokens)
+            raise
+
+    async def _give_back(self, tx: Transaction, found: Connection, secret: SecretValue | None, tokens: Tokens) -> None:
+        """Have tokens taken back that came when their connection was gone: nobody would know of them any more."""
+        if found.provider.revocation_url:
+            client = self._sealing.seal(replace(found, owner=""), secret, None)
+            await tx.revocations.add_given(found, self.sealed(found, secret, tokens), client)
 
     async def _connected(self, caller: Caller, found: Connection, client: Client, tokens: Tokens) -> Connection:
         async with self._store.transaction(caller.org) as tx:

@@ -1,6 +1,7 @@
 """Owns the SQL of tokens that are to be given back: copied as they were sealed, so that deleting needs no key."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,12 @@ _ADD_ORG = text(_ADD.format(owner="''", t="c", join=""))
 _ADD_USERS = text(
     _ADD.format(owner="u.owner", t="u", join="JOIN user_connections u USING (org, id)")
     + " AND (u.owner = :owner OR :owner = '')"
+)
+_ADD_GIVEN = text(
+    "INSERT INTO revocations (org, id, owner, provider, version, key_id, wrapped_key, ciphertext, client_id,"
+    " client_version, client_key_id, client_wrapped_key, client_ciphertext) VALUES (:org, :id, :owner,"
+    " CAST(:provider AS json), :version, :key_id, :wrapped_key, :ciphertext, :client_id, :version, :client_key_id,"
+    " :client_wrapped_key, :client_ciphertext)"
 )
 # Whoever takes one has it until it is due again, so nobody has to say that they gave up.
 _TAKE = text(
@@ -60,6 +67,20 @@ class RevocationRows:
     async def add_of(self, name: ConnectionName, owner: str) -> None:
         """Write down what a person has of a connection."""
         await self._sql.execute(_ADD_USERS, {"org": name.org, "id": name.connection, "owner": owner})
+
+    async def add_given(self, connection: Connection, tokens: Sealed, client_secret: Sealed) -> None:
+        """Write down tokens that a provider gave for a connection that is no more; both are sealed for its version."""
+        row = {
+            "org": connection.name.org,
+            "id": connection.name.connection,
+            "owner": connection.owner,
+            "provider": json.dumps(asdict(connection.provider)),
+            "version": connection.version,
+            "client_id": connection.client_id,
+            **asdict(tokens),
+            **{f"client_{column}": value for column, value in asdict(client_secret).items()},
+        }
+        await self._sql.execute(_ADD_GIVEN, row)
 
     async def take(self, now: datetime, until: datetime, most: int) -> list[Revocation]:
         """Take what is due, which nobody else does until then."""

@@ -1,5 +1,6 @@
 """What is deleted is given back at its provider, afterwards: deleting neither waits for that nor fails by it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -8,8 +9,8 @@ import pytest
 
 from config.calls import delete_settings
 from config.conftest import KEYS
-from config.connections.conftest import CONNECTION, HOST, Parties, refused
-from config.connections.test_people import as_subject, connect_own, each_user, lease_for
+from config.connections.conftest import CONNECTION, HOST, Held, Parties, refused
+from config.connections.test_people import as_subject, begin_own, complete_own, connect_own, each_user, lease_for
 from hardpoint.config.v1 import config_pb2
 from hardpoint_config.crypto import load_keyring
 from hardpoint_config.oauth import Providers
@@ -76,6 +77,42 @@ async def test_a_token_that_is_worth_nothing_any_more_is_back(parties: Parties, 
 
     await eventually(told)
     assert not said(await audit(), "connection.not_revoked")
+
+
+async def test_what_comes_after_the_deletion_is_given_back_too(parties: Parties, clock: SetClock) -> None:
+    await connect(parties)
+    clock.move(hours=2)
+    held = Held(parties.provider, b"refresh_token")
+    leasing = asyncio.create_task(lease_for(parties.runtime))
+    await held.asked()
+    await parties.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION))
+    held.end.set()
+    await leasing
+    last = {*parties.provider.refresh_tokens, parties.provider.access_tokens[-1]}
+
+    async def given_back() -> bool:
+        return last <= set(parties.provider.revoked)
+
+    await eventually(given_back)
+
+
+async def test_a_sign_in_that_ends_after_the_deletion_is_given_back(parties: Parties, as_subject: Any) -> None:
+    await each_user(parties, revocation_url=REVOKE)
+    anna = as_subject("anna")
+    answer = await parties.consent(await begin_own(anna, parties))
+    held = Held(parties.provider, b"authorization_code")
+    completing = asyncio.create_task(complete_own(anna, **answer))
+    await held.asked()
+    await parties.config.DeleteConnection(config_pb2.DeleteConnectionRequest(name=CONNECTION))
+    held.end.set()
+    with pytest.raises(NotFound):
+        await completing
+    last = {*parties.provider.refresh_tokens, parties.provider.access_tokens[-1]}
+
+    async def given_back() -> bool:
+        return last <= set(parties.provider.revoked)
+
+    await eventually(given_back)
 
 
 async def test_everybodys_tokens_are_given_back_with_the_settings_document(parties: Parties, as_subject: Any) -> None:
