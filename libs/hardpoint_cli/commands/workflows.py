@@ -55,7 +55,7 @@ async def start(
 
     async with connect() as client:
         if dry_run:
-            made = await client.call(agent, action, _json(input, "input"), dry_run=True, seconds=DRY_RUN_SECONDS)
+            made = await client.call(agent, action, whole(input, "input"), dry_run=True, seconds=DRY_RUN_SECONDS)
             return Answer(document(made), plan_shown(made.plan))
         request = run_pb2.StartRunRequest(
             agent=client.named("agents", agent),
