@@ -8,6 +8,7 @@ from hardpoint_manifest.document import Document
 from hardpoint_manifest.finding import ManifestError, Path
 from hardpoint_manifest.load import MAX_BYTES, language, load, load_code
 
+READ_SECONDS = 30.0
 _PART = re.compile(r"\[(?P<index>\d+)\]|(?P<name>[^.\[\]]+)")
 _ACTIONS = ("actions", "endpoints")
 
@@ -18,7 +19,7 @@ async def source_of(client: Hardpoint, release: registry_pb2.Release) -> bytes:
     ticket = await client.artifacts.CreateArtifactTicket(asked)
     request = registry_pb2.ReadArtifactRequest(digest=release.artifact.digest, ticket=ticket.ticket)
     source = b""
-    async for part in client.artifacts.ReadArtifact(request):
+    async for part in client.artifacts.ReadArtifact(request, timeout=READ_SECONDS):
         source += part.chunk
         if len(source) > MAX_BYTES:
             break

@@ -107,6 +107,7 @@ async def test_killed_in_the_middle_of_uploads_publishes_and_calls(system, clien
         assert release.state == registry_pb2.RELEASE_STATE_PUBLISHED
     runs = (await client.runs.ListRuns(run_pb2.ListRunsRequest(parent=client.org, page_size=200))).runs
     assert set(acknowledged_runs) <= {run.name for run in runs}
+    assert {run.action for run in runs} == {"probe.get"}, "of a call that was cut off nothing half is left"
     listed = await client.registry.ListReleases(
         registry_pb2.ListReleasesRequest(parent=f"{client.org}/capabilities/numbered", page_size=200)
     )

@@ -108,6 +108,7 @@ async def test_through_the_command_line(system, org, tmp_path):
     await cli("attach", "helper", "my-weather")
     called = await cli("call", "helper", "my-weather.get-weather", "location=New York")
     assert called["output"] == EXPECTED
+    assert system.weather.asked[-1].headers["authorization"] == f"Bearer {WEATHER_KEY}"
     runs = await cli("runs")
     assert len(runs["runs"]) == 1
     await cli("detach", "helper", "my-weather")

@@ -1,13 +1,13 @@
 """S26: no executor and a full queue are told apart, within a second, and nothing waits for a minute."""
 
 import asyncio
-import time
 import uuid
 
 import pytest
 from demo.daemon import Process
 
 from hardpoint_client import Agent
+from hardpoint_kit.errors import HardpointError
 
 from .conftest import System, add_file, eventually
 
@@ -48,12 +48,12 @@ async def test_stopped_and_busy(system: System) -> None:
 
 
 async def _flooded(agent: Agent, other: Agent) -> None:
-    calls = [asyncio.create_task(_timed(agent)) for _ in range(8)]
+    calls = [asyncio.create_task(_failed(agent)) for _ in range(8)]
     done, running = await asyncio.wait(calls, timeout=8, return_when=asyncio.FIRST_COMPLETED)
     refused = [task.result() for task in done]
     assert refused, "with three jails and a queue of two, three of eight calls have to be refused"
-    assert {error.reason for error, _ in refused} == {"QUEUE_FULL"}, refused
-    assert all(error.code.name == "RESOURCE_EXHAUSTED" and error.retry_after for error, _ in refused)
+    assert {error.reason for error in refused} == {"QUEUE_FULL"}, refused
+    assert all(error.code.name == "RESOURCE_EXHAUSTED" and error.retry_after for error in refused)
 
     for _ in range(5):
         assert (await other.execute("spinner.once")).data == {"turns": 1}
@@ -65,24 +65,21 @@ async def _flooded(agent: Agent, other: Agent) -> None:
 
 async def _without(executor: Process, agent: Agent) -> None:
     await executor.kill()
-    error, seconds = await _timed(agent)
-    assert error.reason == "NO_EXECUTOR"
+    error = await _failed(agent, seconds=2)
+    assert error.reason == "NO_EXECUTOR", "due within a second, two on a busy machine; later it is another error"
     assert error.code.name == "UNAVAILABLE"
-    assert seconds < 5, "the answer is due within a second; five allow for a busy machine"
 
     await executor.start()
 
     async def runs_again() -> bool:
-        error, _ = await _timed(agent, seconds=1)
+        error = await _failed(agent, seconds=1)
         return error.reason in {"DEADLINE_EXCEEDED", "TIMEOUT"}  # it spins until its deadline
 
     await eventually(runs_again, seconds=10)
 
 
-async def _timed(agent: Agent, seconds: float = 30):
-    started = time.monotonic()
-    try:
+async def _failed(agent: Agent, seconds: float = 30) -> HardpointError:
+    """The error of a call, which has so many seconds."""
+    with pytest.raises(HardpointError) as failed:
         await agent._client.call(agent.id, "spinner.spin", seconds=seconds)
-    except Exception as error:
-        return error, time.monotonic() - started
-    raise AssertionError("a loop without an end cannot answer")
+    return failed.value

@@ -1,10 +1,14 @@
 """S34: the design document's broken examples are refused with the place and the way out."""
 
 import pytest
+import yaml
 
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
+from hardpoint_kit.documents import from_value
 from hardpoint_kit.errors import InvalidArgument
+from hardpoint_manifest.finding import PatchOp, apply_patch
+from hardpoint_manifest.load import load
 
 from .conftest import EXAMPLES
 
@@ -26,7 +30,7 @@ async def test_a_permission_that_does_not_exist_has_a_nearest(client):
         await client.push(repaired.encode(), "custom-db-query.js")
     assert refused.value.reason == "MANIFEST_INVALID"
     assert "database.read" in refused.value.message
-    assert "data.read" in refused.value.message
+    assert "did you mean data.read?" in refused.value.message
 
 
 async def test_a_missing_permission_comes_with_its_patch(client):
@@ -35,7 +39,9 @@ async def test_a_missing_permission_comes_with_its_patch(client):
         await client.push(data, "currency-converter.yaml")
     assert "network.http.get" in refused.value.message
     checked = (await client.push(data, "currency-converter.yaml", validate_only=True)).release
-    missing = next(f for f in checked.findings if f.severity == manifest_pb2.SEVERITY_ERROR)
-    assert [operation.op for operation in missing.patch] == ["add"]
+    (missing,) = (f for f in checked.findings if f.severity == manifest_pb2.SEVERITY_ERROR)
+    patch = [PatchOp(o.op, o.path, from_value(o.value)) for o in missing.patch]
+    repaired = apply_patch(load(data, "currency-converter.yaml").data, patch)
+    assert (await client.push(yaml.safe_dump(repaired).encode(), "repaired.yaml", validate_only=True)).release
     listed = await client.registry.ListCapabilities(registry_pb2.ListCapabilitiesRequest(parent=client.org))
     assert list(listed.capabilities) == []
