@@ -21,13 +21,13 @@ CANARY = "sk-canary-51d0"
 def terminal(serving: Serving, keys: DevKeys, published: World):
     """`terminal(arguments, until, typed)` types when the text is there; the exit code and all that was shown."""
 
-    def terminal(arguments: list[str], until: str, typed: str) -> tuple[int, str]:
+    def terminal(arguments: list[str], until: str, typed: str, kind: str = "dumb") -> tuple[int, str]:
         environment = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2] / "libs"),
             "HARDPOINT_ADDRESS": f"127.0.0.1:{serving.port}",
             "HARDPOINT_TOKEN": keys.mint("ada", "acme", ["admin"]),
-            "TERM": "dumb",
+            "TERM": kind,
             "COLUMNS": "120",
         }
         process, screen = pty.fork()
@@ -35,11 +35,11 @@ def terminal(serving: Serving, keys: DevKeys, published: World):
             os.execve(sys.executable, [sys.executable, "-m", "hardpoint_cli.main", *arguments], environment)
         shown = ""
         while until not in shown:
-            shown += os.read(screen, 4096).decode()
+            shown += os.read(screen, 4096).decode(errors="replace")
         os.write(screen, typed.encode())
         try:
             while part := os.read(screen, 4096):
-                shown += part.decode()
+                shown += part.decode(errors="replace")
         except OSError:
             pass  # the other side has hung up
         os.close(screen)
@@ -62,6 +62,12 @@ def test_a_secret_is_typed_without_an_echo(terminal, published: World) -> None:
     assert ended == 0
     assert list(published.secret_values.values()) == [CANARY.encode()]
     assert CANARY not in shown
+
+
+def test_long_work_is_seen_to_go_on(terminal, published: World) -> None:
+    ended, shown = terminal(["doctor"], "examining", "", kind="xterm")
+    assert ended == 0
+    assert "All is well." in shown
 
 
 def test_ctrl_c_ends_cleanly(terminal, published: World) -> None:

@@ -6,6 +6,7 @@ from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_kit.documents import to_struct
 
 from .conftest import EXAMPLES, WEATHER_KEY
+from .test_s01_create_and_call import run_cli
 
 FILE = "weather-capability.yaml"
 
@@ -32,6 +33,9 @@ async def test_upload_reports_tests_and_saves(system, client, org):
         )
     )
     assert dict(tried.output.struct_value.items()) == {"temperature": 72, "condition": "Sunny", "humidity": 45}
+
+    examples = await run_cli(system.cli_environment(org), "test", str(EXAMPLES / FILE), "--settings", "trial")
+    assert [example["ok"] for example in examples["examples"]] == [True]
 
     published = await client.publish(pushed.release.name)
     assert published.state == registry_pb2.RELEASE_STATE_PUBLISHED

@@ -12,7 +12,7 @@ from hardpoint.config.v1 import config_pb2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Agent, Hardpoint
 
-from .conftest import CSV, WEATHER_KEY, System, eventually
+from .conftest import CSV, WEATHER_KEY, System, add_file, eventually
 
 ASKED = ("hardpoint.registry.", "hardpoint.config.")
 
@@ -42,6 +42,16 @@ CODE = Action(
     {"dataset": CSV, "analysisType": "statistical"},
     times=10,  # each takes a jail of its own
 )
+FETCHES = b"""
+from hardpoint_sdk import action, capability
+
+@capability(id="fetches", name="Fetches", version="1.0.0", hosts=["upstream.test"],
+            permissions=["network.http.get", "compute.moderate"])
+class Fetches:
+    @action
+    async def look(self, input):
+        return {"status": (await self.fetch(input["url"])).status}
+"""
 
 
 def connections(port: int) -> set[str]:
@@ -95,13 +105,26 @@ async def test_registry_and_config_are_asked_nothing(system, client, agent, add,
 
 async def test_no_connection_is_made_to_the_upstream(system, agent, add):
     await add(HTTP.filename, secrets=HTTP.secrets)
-    port = int(system.weather.address.rpartition(":")[2])
+    await no_connection_is_made(agent, HTTP, system.weather.address)
+
+
+@pytest.mark.jail
+async def test_no_connection_is_made_for_code_either(system, client, agent):
+    await add_file(client, agent, FETCHES, "fetches.py")
+    url = system.upstream.serve((200, {"ok": True}))
+    action = Action("fetches.py", {}, "fetches.look", {"url": url}, times=10)
+    await no_connection_is_made(agent, action, system.upstream.server.address)
+
+
+async def no_connection_is_made(agent: Agent, action: Action, upstream: str) -> None:
+    """Call once, and then see that as many calls as the action says make no connection to the upstream."""
+    port = int(upstream.rpartition(":")[2])
     before = connections(port)
-    assert (await agent.execute(HTTP.name, HTTP.params)).error is None
+    assert (await agent.execute(action.name, action.params)).error is None
     after_cold = connections(port)
     assert after_cold - before, "a cold call must be seen to connect, or this test sees nothing"
 
-    for _ in range(HTTP.times):
-        assert (await agent.execute(HTTP.name, HTTP.params)).error is None
+    for _ in range(action.times):
+        assert (await agent.execute(action.name, action.params)).error is None
 
     assert connections(port) <= after_cold

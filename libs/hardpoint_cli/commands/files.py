@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from hardpoint_cli.panels import AGENTS
-from hardpoint_cli.screen import done, fields, next_steps, table
+from hardpoint_cli.screen import done, fields, next_steps, table, working
 from hardpoint_cli.shell import Answer, command
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ async def upload(
     from hardpoint_cli.documents import document
     from hardpoint_cli.inputs import bytes_of
     from hardpoint_cli.names import short
-    from hardpoint_cli.screen import working
     from hardpoint_cli.session import connect
     from hardpoint_client.files import handle_of
 
@@ -108,7 +107,8 @@ async def get(
 
     async with connect() as client:
         found = await client.files.GetFile(files_pb2.GetFileRequest(name=client.named("files", file)))
-        data = await client.read_file(found.name)
+        with working(f"fetching {found.display_name}"):
+            data = await client.read_file(found.name)
         # The name is somebody else's text: it never leads out of this folder, nor over what is there.
         target = Path(output) if output else Path(Path(found.display_name).name)
         try:
