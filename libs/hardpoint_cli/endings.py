@@ -181,6 +181,11 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "CALLEE_CYCLE": Ending(
         "a capability that would call what it is called by", author="let one of them do without the other"
     ),
+    "CALLEE_WORKFLOW": Ending(
+        "a call of a workflow, which goes on by itself",
+        "start it as a run of its own: hardpoint start",
+        "start it as a run of its own, or let a trigger begin it",
+    ),
     "CALLEE_LIMIT": Ending("calls within calls that are too deep or too many", author="call fewer others"),
     "SETTINGS_MISSING": Ending(
         "a capability that was called lacks settings", "set them on its installation", fix_for=FixFor.CALLER

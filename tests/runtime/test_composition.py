@@ -67,6 +67,7 @@ def test_an_installation_of_that_name_of_another_capability_is_not_meant() -> No
             "priority",
         ),
         ((installed(release("b"), priority=0),), "CALLEE_UNKNOWN", "b.get-weather"),
+        ((installed(replace(calling("b"), kind="WORKFLOW"), priority=0),), "CALLEE_WORKFLOW", "hardpoint start"),
     ],
 )
 def test_what_cannot_be_called_is_refused_by_name(attached: tuple[Installed, ...], reason: str, says: str) -> None:

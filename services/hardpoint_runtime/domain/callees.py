@@ -10,7 +10,7 @@ from typing import Self
 from hardpoint_kit.errors import Conflict
 from hardpoint_kit.names import InstallationName, ReleaseName, SettingsName
 from hardpoint_manifest.authority import Authority, nearest
-from hardpoint_runtime.domain.releases import Action, Release
+from hardpoint_runtime.domain.releases import WORKFLOW, Action, Release
 from hardpoint_runtime.domain.runs import CountedFor
 
 DEEPEST = 8
@@ -176,6 +176,8 @@ class _Resolving:
         action = next((action for action in installed.release.actions if action.id == action_id), None)
         if action is None:
             return _unknown(name, installed)
+        if installed.release.kind == WORKFLOW:
+            return _workflow(name, installed)
         if action_id in installed.approvals and not (self._waits and len(path) == 1):
             return Refused(
                 name,
@@ -221,6 +223,16 @@ class _Resolving:
                 {"installations": ",".join(names)},
             )
         return best[0]
+
+
+def _workflow(name: str, installed: Installed) -> Refused:
+    return Refused(
+        name,
+        "CALLEE_WORKFLOW",
+        f"{name} cannot be called here: {installed.release.name} is a workflow, which goes on by itself",
+        "start it as a run of its own, StartRun or hardpoint start, or let a trigger begin it",
+        {"installation": str(installed.name)},
+    )
 
 
 def _unknown(name: str, installed: Installed) -> Refused:

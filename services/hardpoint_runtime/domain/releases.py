@@ -120,6 +120,10 @@ class DeclaredTrigger:
     order_by: str = ""
 
 
+WORKFLOW = "WORKFLOW"
+"""The kind of a release whose action is a run that goes on by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """A release as it is pinned: what it offers, asks for and requires, and the artifact it runs."""

@@ -26,6 +26,7 @@ from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.effects import EffectPlan
 from hardpoint_runtime.domain.executions import Alone, Ended, Taped
 from hardpoint_runtime.domain.grants import exercised
+from hardpoint_runtime.domain.releases import WORKFLOW
 from hardpoint_runtime.domain.runs import (
     Failure,
     Record,
@@ -45,7 +46,7 @@ from hardpoint_runtime.service.recordings import Recordings, not_recorded
 from hardpoint_runtime.service.rehearsals import Rehearsals
 from hardpoint_runtime.service.shares import inside
 from hardpoint_runtime.service.snapshots import Snapshots
-from hardpoint_runtime.service.workflows import WORKFLOW, Workflows
+from hardpoint_runtime.service.workflows import Workflows
 
 
 class Calls:

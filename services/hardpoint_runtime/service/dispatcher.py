@@ -22,12 +22,12 @@ from hardpoint_kit.names import ReleaseName, RunName
 from hardpoint_kit.telemetry import tracer
 from hardpoint_runtime.domain.calls import Occasion
 from hardpoint_runtime.domain.deliveries import Delivery
-from hardpoint_runtime.domain.releases import Effect
+from hardpoint_runtime.domain.releases import WORKFLOW, Effect
 from hardpoint_runtime.domain.runs import Run, new_run_name
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.domain.triggers import Trigger
 from hardpoint_runtime.service.calls import Calls
-from hardpoint_runtime.service.workflows import WORKFLOW, Workflows
+from hardpoint_runtime.service.workflows import Workflows
 from hardpoint_runtime.store import Store, Transaction
 
 AT_ONCE = 16

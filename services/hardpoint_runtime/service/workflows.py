@@ -14,7 +14,7 @@ from hardpoint_kit.telemetry import inject, trace_id
 from hardpoint_manifest.plan import After, Does, Plan, Step
 from hardpoint_runtime.domain.actions import ActionName
 from hardpoint_runtime.domain.context import NOTHING, CallContext
-from hardpoint_runtime.domain.releases import Release
+from hardpoint_runtime.domain.releases import WORKFLOW, Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
 from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Verdict, Waits, Workflow, step_at
@@ -24,7 +24,6 @@ from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store, Transaction
 
-WORKFLOW = "WORKFLOW"
 APPROVE = "runtime.runs.approve"
 """The permission of those who may see what runs of others work with."""
 MOST_EARLY_EVENTS = 64
