@@ -17,7 +17,7 @@ from runtime.conftest import AGENT, TOOL, Another, Client, Fakes, Query, eventua
 from runtime.fakes import failing, succeed
 from runtime.triggers import create, history, settled, states
 from runtime.workflows import Shop, install, start, steps, until, workflow
-from serving import Serve
+from serving import Serve, SetClock
 
 HERE = "event.run.subject == 'ada'"
 Waiting = Callable[..., Awaitable[trigger_pb2.Trigger]]
@@ -109,6 +109,26 @@ async def test_triggers_that_start_each_other_stop(attached: Client, fakes: Fake
     assert (last.reason, last.run) == ("EVENT_DEPTH", "")
     assert len(fakes.executor.executions) == 1 + 8
     assert "EVENT_DEPTH" not in {one.reason for one in await history(attached, pong)}
+
+
+async def test_attempts_do_not_multiply_what_triggers_hear(
+    attached: Client, fakes: Fakes, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is started by a failure and fails itself is tried again, and only the first time starts something."""
+    monkeypatch.setattr("hardpoint_runtime.domain.deliveries.MOST_ATTEMPTS", 2)
+    monkeypatch.setattr("hardpoint_runtime.domain.deliveries.MOST_DEPTH", 2)
+    await on(attached, "run.failed")
+    fakes.executor.behave = failing(Unavailable("gone"))
+    with pytest.raises(Unavailable):
+        await attached.call()
+
+    async def over() -> bool:
+        clock.move(seconds=1)
+        return set(await states(attached)) == {"DEAD", "REFUSED"}
+
+    await eventually(over)
+    await all_are(attached, "DEAD", "DEAD", "REFUSED")
+    assert len(fakes.executor.executions) == 1 + 2 * 2
 
 
 async def test_an_event_is_told_once_by_two_processes_and_after_a_failure(

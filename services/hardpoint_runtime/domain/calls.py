@@ -106,6 +106,13 @@ class Occasion:
     run: RunName
     key: str
     depth: int = 0
+    failed_before: bool = False
+    """Whether it failed before and is tried again."""
+
+    @property
+    def told(self) -> bool:
+        """Whether triggers hear of its failure: of what an event of a run began once for all attempts."""
+        return not (self.depth and self.failed_before)
 
 
 @dataclass(frozen=True, slots=True)

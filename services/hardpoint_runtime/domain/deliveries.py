@@ -159,7 +159,7 @@ class Delivery:
             ended = replace(self, reason=recorded.failure.reason, message=recorded.failure.message)
             return replace(ended, state=DeliveryState.DEAD)
         if not self.run or (repeatable and self.attempts < MOST_ATTEMPTS):
-            return replace(self, state=DeliveryState.ACCEPTED, due_at=at)
+            return replace(self, state=DeliveryState.ACCEPTED, due_at=at, run="")
         message = "the process ended while the action ran: it may have taken effect; look, then replay it or not"
         return replace(self, state=DeliveryState.DEAD, reason="OUTCOME_UNKNOWN", message=message)
 

@@ -239,6 +239,8 @@ class Record:
     inner: tuple[Share, ...] = ()
     """Of the calls among the steps."""
     logs: tuple[LogLine, ...] = ()
+    told: bool = True
+    """Whether triggers hear of it if it failed."""
 
     @property
     def shares(self) -> tuple[Share, ...]:

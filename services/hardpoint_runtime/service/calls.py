@@ -300,6 +300,7 @@ class Calls:
                 ended.steps,
                 inside(call.callees, ended.steps) if counted_for else (),
                 ended.logs,
+                occasion.told,
             )
 
         try:

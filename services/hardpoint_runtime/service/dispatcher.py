@@ -122,7 +122,7 @@ class Dispatcher:
                 value = trigger.input_for(variables)
                 if _goes_on(offer):
                     return await self._begun(trigger, delivery, offer, offer.input.admit(offer.name, value), variables)
-                occasion = Occasion(run, delivery.key, delivery.depth)
+                occasion = Occasion(run, delivery.key, delivery.depth, failed_before=bool(delivery.run))
                 await self._calls.call_for(who, agent, offer, value, occasion)
         except HardpointError as error:
             return delivery.failed(error, repeatable, self._clock.now())

@@ -56,7 +56,7 @@ _INSIDE = f""", inside AS (
         INSERT INTO inner_steps SELECT s.* FROM jsonb_populate_recordset(NULL::inner_steps, %(steps)s) s
             JOIN written USING (org, run)
     ){LOGGED.format(written="written")}"""  # noqa: S608 - of a statement that stands there
-_TOLD = TELL.format(runs="written", number="''")
+_TOLD = TELL.format(runs="(SELECT * FROM written WHERE state <> 'FAILED' OR run <> ALL(%(untold)s))", number="''")
 _WRITE_RUNS = _WRITE.format(inside="", told=_TOLD)
 _WRITE_ALL = _WRITE.format(inside=_INSIDE, told=_TOLD)
 """Also steps of their own and what was logged: most batches have none of it."""
@@ -104,7 +104,13 @@ class RunLog:
             for (org, installation), uses in sum_by_grant(records).items()
             for use in uses
         ]
-        given = {"runs": _json(runs), "counters": _json(counters), "grants": _json(grants)}
+        untold = [record.run.name.run for record in records if not record.told]
+        given: dict[str, Any] = {
+            "untold": untold,
+            "runs": _json(runs),
+            "counters": _json(counters),
+            "grants": _json(grants),
+        }
         steps = [inner_columns(record.run.name, *placed) for record in records for placed in enumerate(record.steps, 1)]
         logs = [log_columns(record.run.name, record.logs) for record in records if record.logs]
         if more := bool(steps or logs):
