@@ -45,6 +45,7 @@ from hardpoint_runtime.service.runs import Runs
 from hardpoint_runtime.service.scheduler import Scheduler
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.standard import Standard
+from hardpoint_runtime.service.steering import Steering
 from hardpoint_runtime.service.step_plans import StepPlans
 from hardpoint_runtime.service.tickets import Tickets
 from hardpoint_runtime.service.triggers import Triggers
@@ -134,11 +135,13 @@ def assemble(
     versions = [(one.manifest.id, one.manifest.version) for one in standard()]
     everywhere = Standard(store, peers.registry, clock, versions)
     workflows = Workflows(store, snapshots, changes, peers.config, clock)
+    steering = Steering(store, clock)
     composition = Composition(snapshots, store, tickets)
     plans = EffectPlans(store, peers.config)
     executions = Executions(tickets, composition, peers, options.runtime_action_seconds)
     recordings, rehearsals = Recordings(store), Rehearsals(snapshots, executions, recorder, workflows, clock)
     calls = Calls(snapshots, composition, executions, recorder, peers, clock, workflows, plans, recordings, rehearsals)
+    step_plans = StepPlans(store, snapshots, calls)
     dispatcher = Dispatcher(store, calls, workflows, clock)
     scheduler = Scheduler(store, dispatcher, clock)
     events = RunEvents(store, dispatcher, clock)
@@ -199,7 +202,10 @@ def assemble(
         services=[
             (add_AgentServiceServicer_to_server, AgentRpc(agents, calls, Checking(calls, peers.registry))),
             (add_InstallationServiceServicer_to_server, InstallationRpc(installations)),
-            (add_RunServiceServicer_to_server, WorkflowRpc(Runs(store), workflows, StepPlans(store, snapshots, calls))),
+            (
+                add_RunServiceServicer_to_server,
+                WorkflowRpc(Runs(store), workflows, steering, step_plans),
+            ),
             (add_TriggerServiceServicer_to_server, TriggerRpc(triggers, inbox, options.runtime_door_url)),
             (add_AuditServiceServicer_to_server, AuditRpc(database)),
         ],

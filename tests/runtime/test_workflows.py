@@ -28,8 +28,8 @@ from hardpoint_runtime.domain.workflows import Decision, StepRun
 from hardpoint_runtime.server import Options, assemble
 from hardpoint_runtime.service import steps as stepping
 from hardpoint_runtime.service import walker as walking
+from hardpoint_runtime.service.steering import MOST_EARLY_EVENTS
 from hardpoint_runtime.service.stretch import Way
-from hardpoint_runtime.service.workflows import MOST_EARLY_EVENTS
 from hardpoint_runtime.store.events import EarlyEvents, forget_events
 from hardpoint_runtime.store.workflows import forget_contents
 from runtime.conftest import AGENT, Client, Dial, Fakes, Query

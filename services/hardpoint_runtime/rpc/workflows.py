@@ -11,6 +11,7 @@ from hardpoint_runtime.domain.workflows import Verdict
 from hardpoint_runtime.rpc.runs import RunRpc, may_approve, run_to_proto, step_run_to_proto
 from hardpoint_runtime.rpc.shared import Context, context_from_proto, plan_to_proto
 from hardpoint_runtime.service.runs import Runs
+from hardpoint_runtime.service.steering import Steering
 from hardpoint_runtime.service.step_plans import StepPlans
 from hardpoint_runtime.service.workflows import Workflows
 
@@ -18,9 +19,10 @@ from hardpoint_runtime.service.workflows import Workflows
 class WorkflowRpc(RunRpc):
     """RunService over the record of runs and the use cases of workflows."""
 
-    def __init__(self, runs: Runs, workflows: Workflows, step_plans: StepPlans) -> None:
+    def __init__(self, runs: Runs, workflows: Workflows, steering: Steering, step_plans: StepPlans) -> None:
         super().__init__(runs)
         self._workflows = workflows
+        self._steering = steering
         self._step_plans = step_plans
 
     async def GetRunOutput(
@@ -58,11 +60,11 @@ class WorkflowRpc(RunRpc):
     async def CancelRun(self, request: run_pb2.CancelRunRequest, context: Context) -> run_pb2.Run:
         """End a run."""
         name = RunName.parse(request.name)
-        return run_to_proto(await self._workflows.cancel(caller(context), name, request_fingerprint(request)))
+        return run_to_proto(await self._steering.cancel(caller(context), name, request_fingerprint(request)))
 
     async def ResumeRun(self, request: run_pb2.ResumeRunRequest, context: Context) -> run_pb2.Run:
         """Decide about a step that may have happened."""
-        run = await self._workflows.decide(
+        run = await self._steering.decide(
             caller(context),
             StepName.parse(request.step, "step"),
             Verdict(run_pb2.Resume.Name(request.decision).removeprefix("RESUME_")),
@@ -74,7 +76,7 @@ class WorkflowRpc(RunRpc):
 
     async def ApproveStep(self, request: run_pb2.ApproveStepRequest, context: Context) -> run_pb2.Run:
         """Approve or refuse what a step shows."""
-        run = await self._workflows.decide(
+        run = await self._steering.decide(
             caller(context),
             StepName.parse(request.step, "step"),
             Verdict.REFUSE if request.refuse else Verdict.APPROVE,
@@ -93,7 +95,7 @@ class WorkflowRpc(RunRpc):
 
     async def SendEvent(self, request: run_pb2.SendEventRequest, context: Context) -> run_pb2.Run:
         """Give a run its event."""
-        run = await self._workflows.send_event(
+        run = await self._steering.send_event(
             caller(context),
             RunName.parse(request.run, "run"),
             request.event,
@@ -106,5 +108,5 @@ class WorkflowRpc(RunRpc):
         """Begin another run at a step."""
         name = RunName.parse(request.name)
         return run_to_proto(
-            await self._workflows.fork(caller(context), name, request.step, request_fingerprint(request))
+            await self._steering.fork(caller(context), name, request.step, request_fingerprint(request))
         )
