@@ -32,7 +32,7 @@ class StepPlans:
     async def plan_step(self, caller: Caller, name: StepName, digest: str) -> EffectPlan:
         """Dry-run the step that an approval lets go on: the one that asks for it, or the one that comes after it.
 
-        It is a run of its own in the record. Raises as Workflows.decide does for an approval, Conflict NO_DRY_RUN, and
+        It is a run of its own in the record. Raises as Steering.decide does for an approval, Conflict NO_DRY_RUN, and
         as a dry run does that comes to nothing.
         """
         async with self.store.transaction(caller) as tx:
