@@ -207,3 +207,32 @@ async def test_contents_are_forgotten_and_the_record_stays(
     with pytest.raises(Conflict) as gone:
         await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="put"))
     assert gone.value.reason == "CONTENTS_FORGOTTEN"
+
+
+async def test_what_is_decided_after_the_plan_failed_keeps_nobody_busy(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    """No step takes it up any more: the run waits for the time of its step, and not in a circle."""
+    decided = asyncio.Event()
+
+    async def fail_late(_execution: Execution) -> Ended:
+        await decided.wait()
+        return Ended(RunState.FAILED, None, ActionFailed("not yet"), Usage())
+
+    shop.answers = {"put": [ActionFailed("no")], "look": [fail_late]}
+    again = {"id": "look", "does": "call", "action": "shop.look", "retry": {"attempts": 2, "seconds": 3}}
+    ask = {"id": "ask", "does": "approval", "action": "", "input": "?"}
+    await install(client, fakes, workflow(ask, {"id": "put"}, on_error=again))
+    run = await start(client)
+
+    async def begun() -> bool:
+        return "look" in shop.asked
+
+    await eventually(begun)
+    asked = (await steps(client, run.name))["ask"]
+    await client.runs.ApproveStep(run_pb2.ApproveStepRequest(step=asked.name, digest=asked.digest))
+    decided.set()
+    waiting = await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    assert waiting.reason == "", "it asks nobody any more"
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_FAILED
+    assert shop.asked == ["put", "look", "look"]

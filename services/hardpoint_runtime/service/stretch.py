@@ -63,6 +63,8 @@ class Way:
         self._done: list[_Done] = []
         self._optional: tuple[str, ...] = ()
         self._looked: set[str] = set()
+        self._decided: set[tuple[str, int]] = set()
+        """What was decided when all steps looked last."""
 
     async def walk(self) -> None:
         """Go on until the run has ended or waits."""
@@ -305,14 +307,16 @@ class Way:
             rows = self.rows
             if sequence > self.pages.sequence:
                 rows = {row.step: row for row in await tx.workflows.steps(self.workflow.name)}
-            decided = any(r.state is RunState.WAITING and r.decision is not None for r in rows.values())
-            if decided and not self.means.draining:
-                self.pages.rows, self._due = rows, None
+            waiting = [row for row in rows.values() if row.state is RunState.WAITING]
+            decided = {(row.step, row.sequence) for row in waiting if row.decision is not None}
+            # What no step takes up though all have looked again, as beside a plan that failed, is for a later stretch.
+            if decided - self._decided and not self.means.draining:
+                self.pages.rows, self._due, self._decided = rows, None, decided
                 return False
             state = RunState.QUEUED if self.means.draining else RunState.WAITING
             later = self.means.draining or seconds is not None
             following = self.workflow.stretch + 1 if later else self.workflow.stretch
-            asks = next((r for r in rows.values() if r.state is RunState.WAITING and r.waits is not Waits.TIME), None)
+            asks = next((row for row in waiting if row.decision is None and row.waits is not Waits.TIME), None)
             failure = Failure() if asks is None else waiting_for(asks)
             run = replace(self.workflow.run, state=state, failure=failure)
             await tx.workflows.move(self.workflow, run, following)
