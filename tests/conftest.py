@@ -4,12 +4,14 @@ The server is shared by the workers of pytest-xdist: each joins it, and the last
 """
 
 import asyncio
+import fcntl
+import gc
 import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +65,16 @@ def _quick_place() -> str | None:
     found = os.statvfs(MEMORY)
     enough = found.f_bavail * found.f_frsize >= DATABASES_BYTES and not found.f_flag & os.ST_NOEXEC
     return MEMORY if enough else None
+
+
+def pytest_collectstart() -> None:
+    gc.disable()  # until all is collected
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: nothing is gained by looking through them for what is garbage, each time."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -167,7 +179,23 @@ async def database_url(
 
 
 @pytest.fixture(scope="session")
-async def shared_jails() -> "AsyncIterator[SharedJails]":
+def jail_roots(state_folder: Path) -> None:
+    """What jails are made of is on this machine: the first process that needs it builds it, and the others wait.
+
+    Each executor would begin to build all of it, hundreds of megabytes, where several start for the first time.
+    """
+    from hardpoint_executor.jail.layers import build_layers
+    from hardpoint_executor.jail.rootfs import RootfsError, build_rootfs, default_folder
+
+    with (state_folder / "jail-roots").open("w") as lock, suppress(RootfsError):  # whoever starts jails says it again
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        layers = build_layers(None, None, default_folder())
+        build_rootfs("python", default_folder(), layers.system, layers.folder)
+        build_rootfs("javascript", default_folder())
+
+
+@pytest.fixture(scope="session")
+async def shared_jails(jail_roots: None) -> "AsyncIterator[SharedJails]":
     """The jails of each tier, for tests of every folder."""
     from jail.shared import SharedJails  # what needs no jail does not wait for it
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from executor.process import Artifacts, ExecutorProcess
-from hardpoint_executor.jail import Jails
 from hardpoint_executor.jail.cgroups import MOUNT, remove_dead_groups
 from hardpoint_executor.jail.leftovers import Folder, clear_leftovers
 from serving import Serve
 
 from .conftest import descendants, processes
 from .programs import javascript, python
+from .shared import TIERS, SharedJails
 
 
 def folders_of(pids: Iterable[int]) -> set[Path]:
@@ -63,13 +63,14 @@ class Waits:
 
 
 async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
-    jails: Jails, serve: Serve, tmp_path: Path, own_tmp: Path
+    shared_jails: SharedJails, serve: Serve, tmp_path: Path, own_tmp: Path
 ) -> None:
-    mounted, waits = mounts(), Waits()
-    neighbour = asyncio.create_task(
-        jails.run(python("await self.fetch('https://a.test/')\nreturn 1", wall_seconds=60), waits)
-    )
-    await waits.asked.wait()
+    tiers = [await shared_jails.of(tier) for tier in TIERS]
+    mounted, doors = mounts(), [Waits() for _ in tiers]
+    waiting = python("await self.fetch('https://a.test/')\nreturn 1", wall_seconds=60)
+    neighbours = [asyncio.create_task(jails.run(waiting, door)) for jails, door in zip(tiers, doors, strict=True)]
+    for door in doors:
+        await door.asked.wait()
     artifacts = Artifacts()
     registry = await serve(artifacts.unit())
     executor = ExecutorProcess(tmp_path, artifacts, f"127.0.0.1:{registry.port}", {"TMPDIR": str(own_tmp)})
@@ -91,8 +92,10 @@ async def test_nothing_of_a_killed_executor_is_left_after_its_next_start(
         assert not groups_of(left)
         assert mounts() == mounted
         assert "what it left is removed" in executor.log()
-        waits.over.set()
-        assert (await neighbour).value == 1, "a living executor's jail is let alone"
+        for door in doors:
+            door.over.set()
+        for neighbour in neighbours:
+            assert (await neighbour).value == 1, "a living executor's jail is let alone"
     finally:
         await executor.process.stop()
 
@@ -110,7 +113,7 @@ async def busy(executor: ExecutorProcess) -> list[asyncio.Task[list]]:
                     runs[number].set()
             return events
 
-    plugins = [python("self.log('here')\nwhile True: pass"), javascript("this.log('here'); for (;;) {}")]
+    plugins = [python("self.log('here')\nimport time\ntime.sleep(600)"), javascript("this.log('here'); for (;;) {}")]
     runs = [asyncio.Event() for _ in plugins]
     calls = [asyncio.create_task(calling(number, call)) for number, call in enumerate(plugins)]
     await asyncio.wait((*calls, asyncio.gather(*(run.wait() for run in runs))), return_when=asyncio.FIRST_COMPLETED)

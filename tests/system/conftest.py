@@ -168,7 +168,9 @@ def topology() -> str:
 
 
 @pytest.fixture(scope="package")
-async def _deployed(topology: str, postgres: EmbeddedPostgres, new_deployment: NewDeployment) -> AsyncIterator[System]:
+async def _deployed(
+    topology: str, postgres: EmbeddedPostgres, jail_roots: None, new_deployment: NewDeployment
+) -> AsyncIterator[System]:
     receiver = Receiver()
     await receiver.start()
     async with AsyncExitStack() as stack:

@@ -89,6 +89,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tutorial"
 
 
+@pytest.mark.topology("one")  # what its reader has; S01 takes the command line through the other
 async def test_the_tutorial_does_what_it_says(system, org, folder):
     environment = {
         **os.environ,

@@ -111,6 +111,8 @@ async def test_through_the_command_line(system, org, tmp_path):
     assert system.weather.asked[-1].headers["authorization"] == f"Bearer {WEATHER_KEY}"
     runs = await cli("runs")
     assert len(runs["runs"]) == 1
+    for unit in ("registry", "config", "runtime"):
+        assert {event["subject"] for event in (await cli("events", unit))["events"]} >= {"tester"}, unit
     await cli("detach", "helper", "my-weather")
     assert (await cli("tools", "helper"))["tools"] == []
 
