@@ -166,7 +166,7 @@ def _read(path: Path, start: int) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that Linux gives to who dials: it stays free while a server is down."""
+    """A port that nobody listens on, below those that who dials is given: it stays free while a server is down."""
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", 20_000 + secrets.randbelow(12_000)))
