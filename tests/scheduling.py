@@ -7,6 +7,8 @@ from pathlib import Path
 from xdist.scheduler import LoadScopeScheduling
 
 _MANY = re.compile(r"[\[-]many[\]-]")
+# A few tests that take long, since they start processes too: by their number alone they would come last.
+_LONG = ("tests/hardpointd/test_postgres.py", "tests/runtime/test_recovery.py")
 
 
 class ByWhatIsStarted(LoadScopeScheduling):
@@ -20,6 +22,8 @@ class ByWhatIsStarted(LoadScopeScheduling):
         file, _, test = nodeid.partition("::")
         if file.startswith("tests/system/"):
             return "many processes" if _MANY.search(test) else "one process"
+        if file in _LONG:
+            return "many processes"
         in_jails = file.startswith(("tests/jail/", "tests/standard/")) or _starts_jails(file)
         return "jails" if in_jails else file
 

@@ -25,25 +25,25 @@ from hardpointd.postgres.binaries import SYSTEM, Binaries, find_binaries
 ROOT = os.geteuid() == 0
 
 
-def open_folder(prefix: str) -> Path:
+def open_folder(place: Path, prefix: str) -> Path:
     """A new folder that the server's account can pass through."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     folder.chmod(0o711)
     return folder
 
 
 @pytest.fixture
-async def new_state() -> AsyncIterator[Path]:
+async def new_state(state_folder: Path) -> AsyncIterator[Path]:
     """An empty state folder; its server is stopped at the end."""
-    folder = open_folder("hardpoint-state-")
+    folder = open_folder(state_folder, "new-")
     yield folder
     await EmbeddedPostgres(folder).stop()
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
-def shared_state() -> Iterator[Path]:
-    folder = open_folder("hardpoint-shared-state-")
+def shared_state(state_folder: Path) -> Iterator[Path]:
+    folder = open_folder(state_folder, "shared-")
     yield folder
     shutil.rmtree(folder)
 

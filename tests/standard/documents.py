@@ -3,6 +3,7 @@
 import io
 import zlib
 from collections.abc import Sequence
+from functools import cache
 
 import pypdfium2
 from PIL import Image
@@ -88,6 +89,7 @@ def stream(content: bytes, words: str = "") -> bytes:
     return f"<<{words}/Length {len(content)}>>stream\n".encode() + content + b"\nendstream"
 
 
+@cache
 def squeezed(byte: bytes, size: int) -> bytes:
     """A little that unpacks to as much of one byte."""
     packer = zlib.compressobj(9)

@@ -1,5 +1,6 @@
 """Text of documents: said by the file or read off its pictures, and a word for every file that has none."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,23 +64,28 @@ async def test_some_pages_are_read_by_their_numbers_and_a_page_without_anything_
 @pytest.mark.parametrize(
     ("file", "name", "says"),
     [
-        (documents.written(INVOICE, password="secret"), "FileEncrypted", "needs a password: save it without one"),
-        (b"%PDF-1.7\n" + bytes(range(256)) * 100, "FileUnreadable", "save it again from its program"),
-        (documents.written(INVOICE)[:300], "FileUnreadable", "save it again from its program"),
-        (bytes(range(256)) * 100, "FileUnreadable", "give a PDF, PNG, JPEG, TIFF or WebP file"),
-        (b"", "FileUnreadable", "give a PDF"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), "FileUnreadable", "no picture that can be read"),
-        (documents.black(60_000, 60_000), "FileUnreadable", "too large for the memory of a call"),
-        (documents.bombs()["picture"], "FileTooLarge", "holds pictures of 900000000 pixels"),
-        (documents.copied(INVOICE, 200), "FileTooLarge", "this one with last=60 and the next with first=61"),
-        (documents.written(*[["A page"]] * 501), "FileTooLarge", "read it in parts by first and last"),
+        (
+            lambda: documents.written(INVOICE, password="secret"),
+            "FileEncrypted",
+            "needs a password: save it without one",
+        ),
+        (lambda: b"%PDF-1.7\n" + bytes(range(256)) * 100, "FileUnreadable", "save it again from its program"),
+        (lambda: documents.written(INVOICE)[:300], "FileUnreadable", "save it again from its program"),
+        (lambda: bytes(range(256)) * 100, "FileUnreadable", "give a PDF, PNG, JPEG, TIFF or WebP file"),
+        (lambda: b"", "FileUnreadable", "give a PDF"),
+        (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "FileUnreadable", "no picture that can be read"),
+        (lambda: documents.black(60_000, 60_000), "FileUnreadable", "too large for the memory of a call"),
+        (lambda: documents.bombs()["picture"], "FileTooLarge", "holds pictures of 900000000 pixels"),
+        (lambda: documents.copied(INVOICE, 200), "FileTooLarge", "this one with last=60 and the next with first=61"),
+        (lambda: documents.written(*[["A page"]] * 501), "FileTooLarge", "read it in parts by first and last"),
     ],
     ids=["encrypted", "garbage", "cut", "bytes", "empty", "png", "pixels", "picture bomb", "200 scans", "501 pages"],
 )
 async def test_what_cannot_be_read_is_said_with_what_to_do(
-    standard: Standard, file: bytes, name: str, says: str
+    standard: Standard, file: Callable[[], bytes], name: str, says: str
 ) -> None:
-    error = await refused(standard, file)
+    """The files are made by the tests of them: some take seconds, and every process of tests reads this list."""
+    error = await refused(standard, file())
     assert (error.reason, error.metadata["name"]) == ("USER_ERROR", name)
     assert says in error.message
 
