@@ -13,7 +13,7 @@ from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.effects import Effect, Outcome, PlannedStep
 from hardpoint_runtime.domain.executions import Ended
-from hardpoint_runtime.domain.runs import Failure, Inner, Record, Run, RunState, Usage
+from hardpoint_runtime.domain.runs import Failure, Inner, LogLine, Record, Run, RunState, Usage
 
 MOST_STEPS: Final = 500
 MOST_EFFECTS: Final = 500
@@ -22,6 +22,8 @@ MOST_BYTES: Final = 1024 * 1024
 SHOWN: Final = 500
 """Characters of one text about a step."""
 SHOWN_NEEDS: Final = 20
+MOST_LOGS: Final = 500
+"""Lines of all steps."""
 
 
 class EndsHere(Exception):
@@ -41,6 +43,7 @@ class Rehearsed:
     inner: list[Inner] = field(default_factory=list)
     """What was executed, as a run records it."""
     usage: Usage = field(default_factory=Usage)
+    logs: list[LogLine] = field(default_factory=list)
     used: Authority = field(default_factory=Authority)
     _bytes: int = 0
 
@@ -58,6 +61,8 @@ class Rehearsed:
             Inner(place, str(call.name), call.release.name, ended.state, failure, at, duration_us, ended.usage)
         )
         self.inner.extend(replace(one, path=f"{place}/{one.path}") for one in ended.steps)
+        left = max(0, MOST_LOGS - len(self.logs))
+        self.logs.extend(replace(line, message=f"{place}: {line.message}") for line in ended.logs[:left])
         self.usage += ended.usage
         self.used = Authority(self.used.permissions | ended.used.permissions, self.used.hosts | ended.used.hosts)
 
@@ -81,4 +86,4 @@ class Rehearsed:
             dry_run=True,
             plan=plan,
         )
-        return Record(run, None, steps=tuple(self.inner))
+        return Record(run, None, steps=tuple(self.inner), logs=tuple(self.logs))
