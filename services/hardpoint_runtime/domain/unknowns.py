@@ -26,10 +26,9 @@ class Unknowns:
     """Steps of this scope that somebody has to approve first who does not ask, and all that wait for them."""
 
     def inside(self, program: Program) -> "Unknowns":
-        """Those that steps within a step know of; a step of theirs hides one of the same id outside."""
-        own = {compiled.step.id for compiled in program.steps}
+        """Those that steps within a step know of, which have ids of their own."""
         named = {compiled.step.output: compiled.step.id for compiled in program.steps if compiled.step.output}
-        return Unknowns({path for path in self.paths if path[0] not in own}, {**self.names, **named})
+        return Unknowns(set(self.paths), {**self.names, **named})
 
     def add(self, step: str, *parts: str) -> None:
         """What a step gives, or this part of it, nobody knows."""
