@@ -4,7 +4,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,49 @@ async def test_mail_is_read_under_tls_or_not_at_all(scheme: str, tmp_path: Path)
         assert (await refused(broker, "search")).code == DenialCode.UPSTREAM_UNREACHABLE
         client.tls.load_verify_locations(certificate)
         assert subjects(await broker.ask("email", "search", {})) == ["Hello"]
+
+
+async def test_what_is_said_ahead_of_tls_is_not_taken_for_what_is_said_under_it(tmp_path: Path) -> None:
+    certificate, key = certificate_of(HOST, tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    heard = bytearray()
+
+    async def in_between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hi\r\n")
+        await reader.readuntil(b"\r\n")
+        writer.write(b"a1 OK begin\r\na2 OK logged in\r\n")
+        with suppress(OSError):
+            await writer.start_tls(tls)
+            heard.extend(await reader.read(1))
+
+    server = await asyncio.start_server(in_between, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with client_of({}) as client:
+
+        async def connect(host: str, port: int) -> Any:
+            return await asyncio.open_connection("127.0.0.1", port)
+
+        client.dialler.connect = connect  # type: ignore[method-assign]
+        client.tls.load_verify_locations(certificate)
+        broker = maker_of(client)(secrets={"IMAP_URL": f"{URL}:{port}"})
+        assert (await refused(broker, "search")).code == DenialCode.UPSTREAM_UNREACHABLE
+    server.close()
+    assert heard == b"", "nobody logs in there"
+
+
+async def test_an_execution_has_an_end_whatever_a_service_may_take() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with client_of({HOST: Place(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")}) as client:
+        broker = maker_of(client)(limits=BrokerLimits(wall_seconds=0.1, mail_seconds=2))
+        denied = await refused(broker, "search")
+    server.close()
+    assert denied.code == DenialCode.UPSTREAM_TIMEOUT
+    assert float(denied.facts["limit"].removesuffix(" s")) <= 0.1
 
 
 async def test_a_name_of_an_inside_address_sees_no_packet_and_no_other_url_is_taken() -> None:
