@@ -14,6 +14,10 @@ from executor.composed import World, javascript, python
 from executor.kept import Kept
 from executor.test_flows import api, flow
 from executor.upstream import Seen, Upstream, json_answer, redirect
+from hardpoint_executor.broker.effects import Effects
+from hardpoint_executor.broker.outlet import Outlet
+from hardpoint_executor.broker.scrub import Watched
+from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_executor.domain import Execution, Finished, Limits, Outcome, Requirement
 from hardpoint_executor.jail import Jails
 from hardpoint_executor.service import Executor
@@ -400,6 +404,16 @@ async def test_a_model_answers_again_what_it_was_asked_there_and_as_often_within
     assert [await held.answered(asked, model) for asked in ("else", "q", "q")] == [2, 0, 3]
     plan.remember("large", "x" * MOST_ANSWERED)
     assert [answer for _, answer in plan.circumstances.answered] == ["0", "1"]
+
+
+async def test_what_an_upstream_repeated_of_a_secret_is_in_no_plan() -> None:
+    """An answer comes in without it; what code puts together of several may hold it again."""
+    ledger, outlet = Ledger(dry_run=True), Outlet([Watched("KEY", SECRET)])
+    effects = Effects(Writes(ledger), {}, Secrets({}), outlet)
+    await outlet.answer(b"hush-4711")
+    assert not await effects.admit("fetch", "POST", f"api.example.com/{SECRET}", {"query": f"k={SECRET}"})
+    [planned] = ledger.planned
+    assert (planned.target, planned.arguments) == ("api.example.com/[secret KEY]", {"query": "k=[secret KEY]"})
 
 
 LANES = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 3)), max_size=12)
