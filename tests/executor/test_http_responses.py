@@ -47,6 +47,7 @@ async def test_weather() -> None:
             "outputs.temperature is declared as number, but the answer has null",
         ),
         (answer(b"<!doctype html><title>Log in", headers={"Content-Type": "text/html"}), "NOT_JSON", "text/html"),
+        (answer(b"<", headers={"Content-Type": "text/" + "x" * 20_000}), "NOT_JSON", "text/xxx"),
         (answer(b'{"temp": NaN}'), "NOT_JSON", "NaN"),
         (answer(b'{"temp": \xff}'), "NOT_JSON", "UTF-8"),
         (answer(b'{"temp": 7'), "NOT_JSON", "no content type"),
@@ -64,6 +65,7 @@ async def test_a_wrong_answer_has_a_reason_and_never_becomes_null(response: byte
     assert isinstance(error, ActionFailed)
     assert error.reason == reason
     assert says in error.message
+    assert len(repr((error.message, error.metadata))) < 1000, "an error is no place for what an upstream makes long"
 
 
 async def test_a_missing_path_names_its_output() -> None:

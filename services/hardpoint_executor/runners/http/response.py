@@ -91,7 +91,7 @@ class ResponsePlan:
         )
 
     def _not_json(self, response: FetchResponse, error: ValueError) -> NoReturn:
-        content_type = response.headers.get("content-type", "no content type")
+        content_type = response.headers.get("content-type", "no content type")[:100]
         begins = ascii(response.body[:32].decode(errors="replace"))
         raise ActionFailed(
             f"{self.host} answered with {content_type} that is not JSON: it begins with {begins} ({error})",
