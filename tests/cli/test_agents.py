@@ -20,6 +20,13 @@ def test_an_agent_is_made_paused_and_resumed(cli: Run, world: World) -> None:
     assert [agent["name"] for agent in cli("agent", "list", "--json").json["agents"]] == ["orgs/acme/agents/helper"]
 
 
+def test_an_id_that_is_none_is_told_in_words(cli: Run, world: World) -> None:
+    said = cli("agent", "create", "He lper")
+    assert said.code == 1
+    assert "agent_id: must be 1 to 63 lower case letters" in said.err
+    assert "regex" not in said.err
+
+
 def test_lists_print_short_names(cli: Run, attached: World) -> None:
     said = cli("agent", "list").out
     assert "helper" in said

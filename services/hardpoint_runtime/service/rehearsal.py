@@ -13,7 +13,7 @@ from hardpoint_kit.documents import from_value
 from hardpoint_kit.errors import ActionFailed, Conflict, HardpointError, NotFound, ResourceExhausted, Unavailable
 from hardpoint_kit.names import AgentName
 from hardpoint_kit.telemetry import tracer
-from hardpoint_manifest.expression import ExpressionError
+from hardpoint_manifest.expression import Budget, ExpressionError
 from hardpoint_manifest.plan import PURE, WAITING, Does, Plan, Step
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
 from hardpoint_runtime.domain.calls import Call
@@ -40,11 +40,12 @@ class Rehearsal:
     executions: Executions
     clock: Clock
     found: Rehearsed = field(default_factory=Rehearsed)
+    budget: Budget = field(default_factory=Budget)
 
     async def whole(self) -> Failure:
         """Go through the plan; why it ends before the workflow would, or is not known in part."""
         plan = Plan.model_validate(self.workflow.release.plan)
-        walk = Walk(Program.plan(plan), self.workflow.given)
+        walk = Walk(Program.plan(plan), self.workflow.given, budget=self.budget)
         try:
             await self._scope(walk, "", Unknowns().inside(walk.program))
         except EndsHere as ends:
@@ -171,7 +172,7 @@ class Rehearsal:
     async def _inner(
         self, program: Program, id: str, place: str, known: Mapping[str, Any], unknowns: Unknowns
     ) -> Settled:
-        walk, scope = Walk(program, known), unknowns.inside(program)
+        walk, scope = Walk(program, known, budget=self.budget), unknowns.inside(program)
         await self._scope(walk, f"{place}/", scope)
         if walk.failure is not None:
             return walk.failure[1]
