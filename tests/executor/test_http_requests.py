@@ -224,3 +224,21 @@ def _rendered(plan: HttpPlan, given_values: dict[str, Any]) -> FetchRequest | No
         return plan.request.render({"input": given_values})
     except InvalidArgument:
         return None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"url": f"https://{HOST}/v1/{'${x}' * 100}"},
+        {"url": f"https://{HOST}/v1?q={'${x}' * 100}"},
+        {"method": "POST", "body": {"content": ["${x}"] * 100}},
+        {"headers": {"X-All": "${x}" * 100}},
+    ],
+    ids=["path", "query", "body", "header"],
+)
+async def test_one_value_in_many_places_is_bounded_before_it_is_written(call: dict[str, Any]) -> None:
+    plan = plan_of(call, inputs("x"))
+    with pytest.raises(InvalidArgument) as refused:
+        await run(plan, given={"x": "x" * 1_000_000})
+    assert refused.value.reason == "EXPRESSION_FAILED"
+    assert "too much would be made" in refused.value.message

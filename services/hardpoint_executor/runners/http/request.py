@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus, unquote, urlencode
 from hardpoint_executor.broker.fetch import FetchRequest
 from hardpoint_executor.runners.http import basic
 from hardpoint_kit.errors import InvalidArgument
-from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Structure, Template, as_text
+from hardpoint_manifest.expression import Budget, Expression, ExpressionError, Scope, Structure, Template, as_text
 from hardpoint_manifest.model import Body, HttpCall
 
 Variables = Mapping[str, Any]
@@ -118,9 +118,12 @@ def _split_at_query(parts: Parts) -> tuple[Parts, Parts]:
 
 
 def _joined(parts: Parts, variables: Variables, encode: Callable[[str], str]) -> str:
-    return "".join(
-        part if isinstance(part, str) else encode(as_text(part.evaluate(variables), part.text)) for part in parts
-    )
+    budget, texts = Budget(), []
+    for part in parts:
+        text = part if isinstance(part, str) else as_text(part.evaluate(variables, budget), part.text)
+        budget.made.take(text)
+        texts.append(text if isinstance(part, str) else encode(text))
+    return "".join(texts)
 
 
 def _path_value(text: str) -> str:
