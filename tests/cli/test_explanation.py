@@ -9,8 +9,8 @@ import pytest
 from hardpoint.errors.v1.error_reason_pb2 import ErrorReason
 from hardpoint_cli.endings import ENDINGS
 from hardpoint_cli.explanation import explain, lines_of
-from hardpoint_executor import domain
 from hardpoint_executor.broker.denial import DenialCode
+from hardpoint_executor.domain import outcomes
 from hardpoint_executor.runners import code
 from hardpoint_manifest.finding import PatchOp, apply_patch
 
@@ -35,7 +35,7 @@ def reasons_in(folder: str) -> set[str]:
 
 def test_every_reason_that_an_execution_can_end_with_has_an_explanation() -> None:
     declared = {name for name, number in ErrorReason.items() if FIRST_ENDING <= number < PAST_THEM}
-    known = declared | {code.value for code in DenialCode} | set(domain._OUTCOMES) | set(code._REASONS.values())
+    known = declared | {code.value for code in DenialCode} | set(outcomes._OUTCOMES) | set(code._REASONS.values())
     raised = reasons_in("services/hardpoint_executor") - BEFORE_IT_BEGAN
     assert known | raised <= set(ENDINGS)
     assert set(ENDINGS) <= set(ErrorReason.keys())
