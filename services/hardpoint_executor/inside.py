@@ -78,12 +78,19 @@ class Inside:
         self._in_jail = in_jail
         self._tape = tape
         self._begun: list[_Begun] = []
+        self._unsure = 0
+        """Those that wrote, and those of which nobody has heard yet."""
         self._inner: list[InnerStep] = []
         self._times: dict[str, int] = {}
 
     def begin(self) -> None:
         """Count the execution's time from now on: it waited for its jail until now."""
         self._ends = time.monotonic() + self._seconds
+
+    @property
+    def wrote(self) -> bool:
+        """Whether something may have changed outside."""
+        return self._unsure > 0
 
     @property
     def steps(self) -> tuple[InnerStep, ...]:
@@ -180,6 +187,7 @@ class Inside:
     def _step(self, path: str, action: str, execution: Execution) -> Iterator[_Begun]:
         """Watch a step: its span and its record; what does not begin, or is cancelled, is recorded too."""
         begun = _Begun(path, action, execution.release, execution.installation, datetime.now(UTC), time.monotonic())
+        self._unsure += 1
         if len(self._begun) < MOST_RECORDED:
             self._begun.append(begun)
         of = {"hardpoint.step": path, "hardpoint.release": execution.release}
@@ -192,6 +200,7 @@ class Inside:
             try:
                 yield begun
             except HardpointError as error:
+                self._unsure -= 1  # it did not begin
                 begun.ended = _ended(begun, outcome_of(error), error)
                 raise (CalleeFailed.of(error, action) if action else error) from error
             finally:
@@ -200,6 +209,7 @@ class Inside:
                     span.set_status(Status(StatusCode.ERROR))
 
     def _end(self, begun: _Begun, finished: Finished) -> None:
+        self._unsure -= not finished.wrote
         usage = finished.usage
         self.usage = self.usage.with_inner(usage)
         used = finished.used

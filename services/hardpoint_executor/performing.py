@@ -52,6 +52,8 @@ from hardpoint_kit.errors import (
 from hardpoint_manifest.authority import Authority
 
 MOST_LEASES = 4096
+HAPPENED = "happened"
+"""The fact of an error: `no` where nothing that may change something has left, so that it can be done again."""
 
 
 class Performer:
@@ -134,7 +136,12 @@ class Performer:
             if isinstance(program, Code):
                 permissions |= limits.compute_used(execution.authority, spent.wall_ms / 1000)
             used = Authority(permissions, frozenset(broker.usage.hosts) | inside.used.hosts)
-            return Finished(outcome, spent, output, error, used, inside.steps)
+            wrote = broker.usage.wrote or inside.wrote
+            if error is not None:
+                error.metadata.pop(HAPPENED, None)  # what it called had nothing to say of the whole
+                if not wrote:
+                    error.metadata[HAPPENED] = "no"
+            return Finished(outcome, spent, output, error, used, wrote, inside.steps)
 
         def told(event: Event) -> None:
             if isinstance(event, Started):

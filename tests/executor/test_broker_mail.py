@@ -341,3 +341,21 @@ async def test_a_dry_run_sends_nothing_and_a_plan_names_everybody_who_gets_it() 
         await send(maker(writes=kept_to, idempotency_key="r1"), bcc="eve@example.org", attachments=[attachment])
     [kept] = post.kept
     assert kept.rcpt_tos == ["bob@example.org", "eve@example.org"]
+
+
+async def test_a_mail_that_was_not_given_to_anybody_has_certainly_not_been_sent() -> None:
+    async with server() as (post, maker):
+        for why, code in (
+            ({"secrets": {"SMTP_URL": URL.replace(PASSWORD, "wrong")}}, DenialCode.LOGIN_REFUSED),
+            ({"settings": {"EMAIL_FROM": "Ada <ada@example.com>"}}, DenialCode.RECIPIENT_REFUSED),
+        ):
+            broker = maker(**why)
+            assert (await refused(broker, to="nobody@example.org")).code == code
+            assert not broker.usage.wrote
+        broker = maker()
+        assert (await refused(broker, body="forbidden")).code == DenialCode.MAIL_REFUSED
+        assert broker.usage.wrote, "it was given to the server, whatever that says"
+        post.kept.clear()
+    gone = maker()
+    assert (await refused(gone)).code == DenialCode.UPSTREAM_UNREACHABLE
+    assert not gone.usage.wrote

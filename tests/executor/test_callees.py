@@ -218,6 +218,24 @@ async def test_a_callee_opens_the_files_that_it_is_given_and_no_others(executor:
     assert two["id"] not in str(kept.opened)
 
 
+async def test_it_is_known_when_nothing_has_left_that_may_change_something(executor: Executor, world: World) -> None:
+    """Whatever the code says: what it called is part of it, and so is what it had done before it failed."""
+    fails, posts = world.callee("b", python("raise ValueError('no')")), world.callee("b", POSTS, authority=WIDE)
+    caught = python('try:\n    await self.call("b.run", {})\nexcept Exception: pass\nraise ValueError("late")')
+    after = POSTS.replace("return (", "(") + "    raise ValueError('late')\n"
+    lies = python("raise Exception('happened: no')").replace("raise", 'await self.call("b.run", {}); raise')
+    for source, callee, happened in (
+        (CALLS_B, fails, "no"),
+        (caught, fails, "no"),
+        (after, fails, None),
+        (caught, posts, None),
+        (lies, posts, None),
+    ):
+        finished = await ended(executor, world.add("a", source, callee, authority=WIDE))
+        assert finished.error is not None
+        assert finished.error.metadata.get("happened") == happened, source
+
+
 async def test_who_is_cancelled_takes_along_what_it_called(executor: Executor, world: World) -> None:
     b = world.callee("b", python("self.log('here')\nimport time; time.sleep(30)"))
     events = executor.execute(ACME, world.add("a", CALLS_B, b))

@@ -16,6 +16,7 @@ from hardpoint_kit.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from hardpoint_manifest.plan import Retry
 from hardpoint_runtime.durable.serializer import JsonSerializer, WorkflowFailed
 from hardpoint_runtime.service.outcomes import LONGEST_LOSS_SECONDS, MOST_LOSSES, Next, after, pause_seconds
 
@@ -49,7 +50,43 @@ THREW = ActionFailed("it threw", reason="USER_ERROR")
     ],
 )
 def test_what_began(error: HardpointError, repeatable: bool, attempts: int, allowed: int, what: Next) -> None:
-    assert after(error, began=True, repeatable=repeatable, attempts=attempts, allowed=allowed) is what
+    retry = Retry(attempts=allowed)
+    assert after(error, began=True, repeatable=repeatable, attempts=attempts, retry=retry) is what
+
+
+AWAY = ActionFailed("no connection", reason="UPSTREAM_UNREACHABLE", happened="no")
+GREYLISTED = ActionFailed("not now", reason="MAIL_REFUSED", status="451", happened="no")
+UNSURE = ActionFailed("hung up", reason="UPSTREAM_UNREACHABLE")
+THREW_FIRST = ActionFailed("it threw", reason="USER_ERROR", happened="no")
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "allowed", "harmless", "what"),
+    [
+        (AWAY, 1, 3, False, Next.AGAIN),
+        (AWAY, 1, 3, True, Next.AGAIN),
+        (GREYLISTED, 1, 3, True, Next.AGAIN),
+        (THREW_FIRST, 1, 3, False, Next.AGAIN),
+        (AWAY, 3, 3, True, Next.DOUBT),
+        (AWAY, 4, 3, True, Next.DOUBT),
+        (THREW_FIRST, 3, 3, False, Next.FAIL),
+        (AWAY, 1, 1, False, Next.FAIL),
+        (UNSURE, 1, 3, False, Next.DOUBT),
+        (UNSURE, 1, 3, True, Next.FAIL),
+        (LATE, 1, 3, True, Next.DOUBT),
+    ],
+)
+def test_what_certainly_did_not_happen_is_repeated_whatever_it_is(
+    error: HardpointError, attempts: int, allowed: int, harmless: bool, what: Next
+) -> None:
+    retry = Retry(attempts=allowed, harmless=harmless)
+    assert after(error, began=True, repeatable=False, attempts=attempts, retry=retry) is what
+
+
+def test_nobody_is_asked_about_a_read_that_failed() -> None:
+    retry = Retry(attempts=3)
+    assert after(AWAY, began=True, repeatable=True, attempts=3, retry=retry, reads=True) is Next.FAIL
+    assert after(AWAY, began=True, repeatable=True, attempts=3, retry=retry, reads=False) is Next.DOUBT
 
 
 @pytest.mark.parametrize(
@@ -63,7 +100,7 @@ def test_what_began(error: HardpointError, repeatable: bool, attempts: int, allo
 )
 def test_what_did_not_begin_is_never_in_doubt(error: HardpointError, what: Next) -> None:
     for repeatable in (True, False):
-        assert after(error, began=False, repeatable=repeatable, attempts=1, allowed=1) is what
+        assert after(error, began=False, repeatable=repeatable, attempts=1, retry=Retry()) is what
 
 
 def test_pauses_grow_as_the_author_says_and_for_a_lost_executor_to_a_bound() -> None:

@@ -100,7 +100,8 @@ async def test_a_failed_step_is_retried_when_that_does_no_harm(client: Client, f
     away = ActionFailed("the upstream answered 503", reason="UPSTREAM_ERROR", status="503")
     shop.answers = {"put": [away, away], "store": [away]}
     retry = {"attempts": 3, "seconds": 0.1, "backoff": 1}
-    made = workflow({"id": "put", "retry": retry}, {"id": "store", "retry": retry, "after": after("put")})
+    keyed = {"idempotency_key": "one", "retry": retry}  # which is no promise of the action's
+    made = workflow({"id": "put", "retry": retry}, {"id": "store", "after": after("put"), **keyed})
     await install(client, fakes, made)
     run = await start(client)
     waiting = await until(client, run.name, run_pb2.RUN_STATE_WAITING)
@@ -117,6 +118,40 @@ async def test_a_failed_step_is_retried_when_that_does_no_harm(client: Client, f
     with pytest.raises(Conflict) as over:
         await client.runs.ResumeRun(resume)
     assert over.value.reason == "RUN_ENDED"
+
+
+async def test_what_certainly_did_not_happen_is_tried_again_and_then_waits(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    """A mail server is down: the mail is tried as often as is said, and then a person decides."""
+    down = ActionFailed("no connection", reason="UPSTREAM_UNREACHABLE", fix="look at SMTP_URL", happened="no")
+    shop.answers = {"mail": [down, down, down]}
+    retry = {"attempts": 2, "seconds": 0.1, "backoff": 1, "harmless": True}
+    told = {"id": "told", "does": "call", "action": "shop.undo"}
+    await install(client, fakes, workflow({"id": "mail", "retry": retry}, on_error=told))
+    run = await start(client)
+    waiting = await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    assert (waiting.reason, waiting.place, waiting.facts["happened"]) == ("UPSTREAM_UNREACHABLE", "mail", "no")
+    assert waiting.fix == "look at SMTP_URL, then: hardpoint resume RUN repeat, skip or fail"
+    assert shop.asked == ["mail", "mail"]
+    step = (await steps(client, run.name))["mail"]
+    assert (step.attempts, step.waits) == (2, run_pb2.WAITS_DOUBT)
+
+    repeat = run_pb2.ResumeRunRequest(step=step.name, decision=run_pb2.RESUME_REPEAT)
+    await client.runs.ResumeRun(repeat)
+    await _again(client, run.name, 3)
+    await client.runs.ResumeRun(run_pb2.ResumeRunRequest(step=step.name, decision=run_pb2.RESUME_FAIL))
+    ended = await until(client, run.name)
+    assert (ended.state, ended.reason) == (run_pb2.RUN_STATE_FAILED, "UPSTREAM_UNREACHABLE")
+    assert shop.asked == ["mail", "mail", "mail", "undo"], "what is done on an error is done when a person says so"
+
+
+async def _again(client: Client, run: str, attempts: int) -> None:
+    """Follow a run until its step waits after so many attempts."""
+    async with asyncio.timeout(20):
+        async for change in client.runs.WatchRun(run_pb2.WatchRunRequest(name=run)):
+            if any(step.attempts == attempts and step.waits == run_pb2.WAITS_DOUBT for step in change.steps):
+                return
 
 
 async def test_what_was_done_is_reverted_the_last_first(client: Client, fakes: Fakes, shop: Shop) -> None:

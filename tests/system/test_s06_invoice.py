@@ -31,6 +31,7 @@ from .conftest import (
     add_file,
     eventually,
 )
+from .orders import ENDED, orders, start, until
 from .test_s01_create_and_call import run_cli
 
 pytestmark = pytest.mark.jail
@@ -194,6 +195,30 @@ async def test_s06_a_dry_run_says_what_would_become_of_an_invoice(
     assert [(run.action, run.dry_run) for run in runs] == [("invoice-processor.run", True)] * 2
     steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=dry.run))).steps
     assert [step.path for step in steps] == [step.path for step in dry.plan.steps]
+
+
+async def test_s06_a_mail_server_that_is_down_is_tried_again_and_waited_for(
+    system: System, client: Hardpoint, agent: Agent
+) -> None:
+    await client.attach(agent.id, "email")
+    await client.set_settings("email", {"EMAIL_FROM": "agents@example.com"})
+    await client.set_secret("email", "SMTP_URL", "smtp://ada:secret@nowhere.invalid")
+    mail = {"id": "mail", "action": "email.send", "to": "ada@example.com", "subject": "Paid", "body": "Thanks"}
+    made = orders(mail, error_handling={"retry": {"attempts": 2, "seconds": 0.1}})
+    del made["permissions"], made["hosts"]
+    await add_file(client, agent, json.dumps({"capability": made}).encode(), "orders.json")
+    run = await start(client, agent)
+    waiting = await until(client, run.name, run_pb2.RUN_STATE_WAITING, *ENDED)
+    assert (waiting.state, waiting.reason) == (run_pb2.RUN_STATE_WAITING, "UPSTREAM_UNREACHABLE"), waiting
+    assert "SMTP_URL" in waiting.message
+    [step] = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run.name))).steps
+    assert step.attempts == 2
+
+    before = len(system.post.kept)
+    await client.set_secret("email", "SMTP_URL", f"smtp://ada:{MAIL_PASSWORD}@{MAIL}")
+    await client.runs.ResumeRun(run_pb2.ResumeRunRequest(step=step.name, decision=run_pb2.RESUME_REPEAT))
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert len(system.post.kept) == before + 1
 
 
 async def test_s07_killed_while_it_stores_there_is_one_row_and_one_mail(

@@ -76,10 +76,12 @@ def retry(written: Retries | None) -> Retry:
 
 def may_repeat(step: Step) -> bool:
     """Whether doing a step again is known to do no harm."""
-    if step.does is not Does.CALL or step.effect == "read" or step.idempotency_key:
+    if step.does is not Does.CALL or step.effect == "read":
         return True
     known = standard(step.action)
-    return known is not None and (known.idempotent or (known.effect == "read" and step.effect is None))
+    if known is None:
+        return bool(step.idempotency_key)  # its author says so; whether the action keeps to a key is seen when it runs
+    return known.idempotent or (known.effect == "read" and step.effect is None)
 
 
 def effect(steps: Iterable[Step]) -> Literal["read", "write"]:

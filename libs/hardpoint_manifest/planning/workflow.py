@@ -121,12 +121,13 @@ def _step(step: WrittenStep, workflow: written.Workflow, comes_after: list[str])
 
 
 def _retry(step: WrittenStep, compiled: Step, workflow: written.Workflow) -> Retry:
-    """What a step says itself; else what the workflow says, where doing it again is known to do no harm."""
+    """What a step says itself; else what the workflow says, where doing it again does no harm."""
     if compiled.does is not Does.CALL:
         return Retry()
     if step.retry is not None:
         return calling.retry(step.retry)
-    return calling.retry(workflow.error_handling.retry if calling.may_repeat(compiled) else None)
+    retry = calling.retry(workflow.error_handling.retry)
+    return retry.model_copy(update={"harmless": retry.attempts > 1})
 
 
 def _input(called: Called, workflow: written.Workflow) -> Any:

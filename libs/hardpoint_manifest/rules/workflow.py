@@ -179,7 +179,7 @@ def _schema(subject: Subject, workflow: Workflow, step: Step, path: Path) -> Ite
 
 
 def _retry(subject: Subject, workflow: Workflow, step: Step, path: Path) -> Iterator[Finding]:
-    """Retries of what may then happen more than once; only those that a step asks for itself are made."""
+    """Retries of what may then happen more than once: they are made only when it certainly did not happen."""
     written_here = step.retry is not None
     asked = step.retry if written_here else workflow.error_handling.retry
     often = asked.attempts - 1 if isinstance(asked, Retrying) else asked or 0
@@ -187,10 +187,8 @@ def _retry(subject: Subject, workflow: Workflow, step: Step, path: Path) -> Iter
     if not often or calling.may_repeat(compiled):
         return
     fix, patch = _once(workflow, step, path)
-    if written_here:
-        message = f"{step.id} has an effect outside and would be retried {often} times: it may happen more than once"
-    else:
-        message = f"{step.id} is not tried again: it may have had its effect although it failed"
+    otherwise = "waits for a person" if written_here else "fails"
+    message = f"{step.id} is tried again only when it certainly did not happen; when it may have, it {otherwise}"
     yield subject.warning("retry-without-key", path, message, f"{fix}; or effect: read where it only reads", (patch,))
 
 
@@ -198,9 +196,12 @@ def _once(workflow: Workflow, step: Step, path: Path) -> tuple[str, PatchOp]:
     """How to say what is meant: a key that is one for each effect, or that nothing is tried again."""
     keys = {lines.FILE_UPLOAD: f"${{trigger.file.id}}-{step.id}", lines.MANUAL: None}
     key = keys.get(workflow.trigger, f"${{trigger.id}}-{step.id}")
-    if key is None:
+    keeps_none = calling.standard(step.action) is not None
+    if key is None or keeps_none:
         op: Literal["add", "replace"] = "add" if step.retry is None else "replace"
         fix = "add an idempotency_key that names the effect, or retry: 0"
+        if keeps_none:
+            fix = f"leave it, or retry: 0 to try it once; no key makes {step.action} safe to do twice"
         return fix, PatchOp(op, pointer((*path, "retry")), 0)
     return f"add idempotency_key: {key}", PatchOp("add", pointer((*path, "idempotency_key")), key)
 

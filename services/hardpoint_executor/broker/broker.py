@@ -181,6 +181,8 @@ class Broker:
         if not stored or "into" in arguments or "from_file" in arguments:
             self._use(PERMISSION, "a temporary file")
         self._operate()
+        if stored == WRITE:
+            self.usage.begin_write()
         return await self.stored.ask(method, arguments) if stored else self._files.ask(method, arguments)
 
     def _use(self, permission: str, what: str) -> None:

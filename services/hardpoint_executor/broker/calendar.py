@@ -133,9 +133,10 @@ class Calendar:
 
     async def _sent(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> Answer:
         means = self._means
+        begun = None if method.lower() in _READS else means.usage.begin_write
         try:
             return await self._http.send(
-                means.owner, method, target, headers, body, means.limits.response_bytes, named=False
+                means.owner, method, target, headers, body, means.limits.response_bytes, named=False, begun=begun
             )
         except BrokerDenied as denied:
             raise _nameless(denied) from None

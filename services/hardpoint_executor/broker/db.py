@@ -153,6 +153,8 @@ class Database:
         who = [self._means.owner.capability.encode(), effect.encode()]
         most = self._means.limits.response_bytes
         async with session.transaction(reads=statement.only_reads, seconds=seconds, most_bytes=most):
+            if not statement.only_reads:
+                self._means.usage.begin_write()
             if effect and (await session.run(_CLAIM, who)).command_tuples == 0:
                 first = (await session.run(_FIRST, who)).get_value(0, 0)
                 return json.loads(first or b"null")

@@ -132,7 +132,8 @@ class Fetcher:
         self._usage.permissions.add(http_permission(request.method))
         self._usage.hosts.add(target.rule)
         self._usage.bytes_sent += len(body or b"")
-        answer = await self._http.send(self._owner, request.method.upper(), target, headers, body, limit)
+        begun = self._usage.begin_write if request.is_write else None
+        answer = await self._http.send(self._owner, request.method.upper(), target, headers, body, limit, begun=begun)
         self._usage.bytes_received += answer.received
         return answer
 

@@ -9,7 +9,7 @@ import ssl
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -82,10 +82,11 @@ class HttpClient:
         response_bytes: int,
         *,
         named: bool = True,
+        begun: Callable[[], None] | None = None,
     ) -> Answer:
         """Send one request and read at most `response_bytes` of its answer; raises BrokerDenied.
 
-        Unless `named`, no trace and no reading says where it goes.
+        Unless `named`, no trace and no reading says where it goes. `begun` is told before the first byte leaves.
         """
         attributes: dict[str, str | int] = {"http.request.method": method, "url.scheme": target.scheme}
         if named:
@@ -96,7 +97,7 @@ class HttpClient:
         ) as span:
             try:
                 with _denials(target.host):
-                    answer = await self._exchange(owner, method, target, headers, body, response_bytes)
+                    answer = await self._exchange(owner, method, target, headers, body, response_bytes, begun)
                 attributes["http.response.status_code"] = answer.status
                 span.set_attribute("http.response.status_code", answer.status)
                 if answer.status >= 400:
@@ -128,9 +129,12 @@ class HttpClient:
         headers: Mapping[str, str],
         body: bytes | None,
         response_bytes: int,
+        begun: Callable[[], None] | None,
     ) -> Answer:
         origin = Origin(target.host, target.port, target.scheme == "https" and target.host not in self._aliases)
         async with self._connections(owner).to(origin) as connection:
+            if begun is not None:
+                begun()
             head = await connection.ask(method, target.path, _sent(method, target, headers, body), body)
             return await _read(head, connection.chunks(), method == "HEAD", target.host, response_bytes)
 

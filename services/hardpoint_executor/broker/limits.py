@@ -68,3 +68,9 @@ class Usage:
     milliseconds: float = 0.0
     permissions: set[str] = field(default_factory=set)
     hosts: set[str] = field(default_factory=set)
+    wrote: bool = False
+    """Whether something that may change something outside has begun to leave, however it ended."""
+
+    def begin_write(self) -> None:
+        """Say so, at the last moment at which it is certain that nothing has left."""
+        self.wrote = True

@@ -213,6 +213,7 @@ class Mail:
                     "correct the address, or leave it out",
                     status=str(refused.code),
                 ) from None
+        self._means.usage.begin_write()
         await client.data(data)
 
     def _said(self, error: aiosmtplib.SMTPResponseException) -> str:

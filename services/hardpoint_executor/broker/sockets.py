@@ -148,6 +148,7 @@ class Sockets:
         slow = "open another one: what was not taken is lost"
         async with means.within(means.limits.call_seconds, f"the WebSocket of host {socket.target.host}", slow):
             with denials(socket.target, socket.wire):
+                means.usage.begin_write()
                 await socket.wire.send(message)
 
     async def _receive(self, socket: _Socket, arguments: Mapping[str, Any]) -> Any:

@@ -78,6 +78,8 @@ class Finished:
     output: Any = None
     error: HardpointError | None = None
     used: Authority = field(default_factory=Authority)
+    wrote: bool = True
+    """Whether something may have changed outside."""
     steps: "tuple[InnerStep, ...]" = ()
     """What ran inside of it, in the order in which it began."""
     output_in_file: bool = False

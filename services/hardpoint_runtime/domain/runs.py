@@ -39,6 +39,7 @@ _FACTS = (
     "function",
     "sqlstate",
     "constraint",
+    "happened",
     "path",
     "author",
     "patch",

@@ -48,8 +48,11 @@ def call_of(snapshot: Snapshot, agent: AgentName, workflow: Workflow, step: Step
     return call, action.id in own.approvals
 
 
+def only_reads(step: Step, action: Action) -> bool:
+    """Whether it has no effect, so that nobody misses it when it fails."""
+    return step.effect == "read" or (step.effect is None and action.effect is Effect.READ)
+
+
 def repeatable(step: Step, action: Action) -> bool:
     """Whether doing it again does no harm: its author says so, or its action only reads or has each effect once."""
-    if step.effect is not None:
-        return step.effect == "read" or action.idempotent
-    return action.effect is Effect.READ or action.idempotent
+    return only_reads(step, action) or action.idempotent

@@ -1,5 +1,6 @@
 """Owns what follows from an attempt of a step that did not end well: again, a person's look, or failure."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from hardpoint_kit.errors import (
@@ -12,6 +13,8 @@ from hardpoint_kit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from hardpoint_manifest.plan import Retry
+from hardpoint_runtime.domain.runs import Failure
 
 _UNKNOWN = frozenset({"UNAVAILABLE", "TIMEOUT", "UPSTREAM_TIMEOUT"})
 """Nobody knows whether it had its effect: the executor was lost, or the time was up."""
@@ -29,6 +32,8 @@ _FOR_GOOD = frozenset(
     }
 )
 _REFUSED_FOR_NOW = frozenset({"408", "425", "429"})
+_AWAY = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_TIMEOUT", "LOGIN_REFUSED", "MAIL_REFUSED"})
+"""The other side did not take it, and may when somebody has looked after it."""
 MOST_LOSSES = 20
 """Attempts beyond the author's that are made since the executor was lost or busy."""
 FIRST_LOSS_SECONDS = 0.5
@@ -43,22 +48,40 @@ class Next(StrEnum):
     FAIL = "FAIL"
 
 
-def after(error: HardpointError, *, began: bool, repeatable: bool, attempts: int, allowed: int) -> Next:
+def did_not_happen(facts: Mapping[str, str]) -> bool:
+    """Whether the executor vouches for it that nothing has left that may change something."""
+    return facts.get("happened") == "no"
+
+
+def after(
+    error: HardpointError,
+    *,
+    began: bool,
+    repeatable: bool,
+    attempts: int,
+    retry: Retry,
+    reads: bool = False,
+) -> Next:
     """What follows from the error of the latest of `attempts`, when the author allows so many.
 
     What did not begin since nobody could run it is begun again, whatever it is. What can be repeated is, when that may
-    help. Anything else that may have happened, or was to be repeated and must not be, is left to a person.
+    help, and what certainly did not happen too: a write that the other side did not take once it was to be repeated is
+    left to a person. So is anything else that may have happened, or was to be repeated and must not be.
     """
+    undone = did_not_happen(error.metadata)
+    allowed = retry.attempts if repeatable or undone or not retry.harmless else 1
     if not began:
         busy = isinstance(error, Unavailable | ResourceExhausted | DeadlineExceeded | Unauthenticated)
         return Next.AGAIN if busy and attempts < allowed + MOST_LOSSES else Next.FAIL
     if error.reason == "UNAVAILABLE" and repeatable:
         return Next.AGAIN if attempts < allowed + MOST_LOSSES else Next.FAIL
-    if error.reason in _UNKNOWN and not repeatable:
+    if undone and not reads and error.reason in _AWAY and allowed > 1:
+        return Next.AGAIN if attempts < allowed else Next.DOUBT
+    if error.reason in _UNKNOWN and not (repeatable or undone):
         return Next.DOUBT
     if _for_good(error) or attempts >= allowed:
         return Next.FAIL
-    return Next.AGAIN if repeatable else Next.DOUBT
+    return Next.AGAIN if repeatable or undone else Next.DOUBT
 
 
 def _for_good(error: HardpointError) -> bool:
@@ -66,6 +89,11 @@ def _for_good(error: HardpointError) -> bool:
         return True
     status = error.metadata.get("status", "")
     return status.startswith("4") and status not in _REFUSED_FOR_NOW
+
+
+def doubt(failure: Failure) -> str:
+    """The reason with which a step waits for a person, or ends when that person says so."""
+    return failure.reason if did_not_happen(failure.facts) else "MAY_HAVE_HAPPENED"
 
 
 def pause_seconds(lost: bool, attempts: int, seconds: float, backoff: float) -> float:

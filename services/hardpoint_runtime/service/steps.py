@@ -24,9 +24,9 @@ from hardpoint_runtime.domain.executions import Ended
 from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
-from hardpoint_runtime.service.callees import call_of, repeatable
+from hardpoint_runtime.service.callees import call_of, only_reads, repeatable
 from hardpoint_runtime.service.executions import Check, attributes
-from hardpoint_runtime.service.outcomes import Next, after, pause_seconds
+from hardpoint_runtime.service.outcomes import Next, after, did_not_happen, doubt, pause_seconds
 from hardpoint_runtime.service.shares import of_step
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Stepper:
             if decision.verdict is Verdict.SKIP:
                 return self._done(row, decision.output)
             if decision.verdict is Verdict.FAIL:
-                failure = replace(row.failure, reason="MAY_HAVE_HAPPENED")
+                failure = replace(row.failure, reason=doubt(row.failure))
                 row = await way.pages.put(_over(row, RunState.FAILED, failure))
                 return _settled(row)
         if asked_first and row.attempts == 0:
@@ -226,13 +226,13 @@ class Stepper:
 
     async def _again(self, step: Step, row: StepRun, call: Call, error: HardpointError, began: bool) -> Settled | None:
         way = self._way
-        allowed = step.retry.attempts
         what = after(
             error,
             began=began,
             repeatable=repeatable(step, call.action),
             attempts=row.attempts,
-            allowed=allowed,
+            retry=step.retry,
+            reads=only_reads(step, call.action),
         )
         if what is Next.FAIL:
             return self._failed(row, error)
@@ -249,8 +249,9 @@ class Stepper:
         return None
 
     async def _doubt(self, row: StepRun, error: HardpointError) -> StepRun:
-        fix = "look whether it happened, then: hardpoint resume RUN repeat, skip or fail"
-        failure = replace(Failure.of(error), fix=fix)
+        failure = Failure.of(error)
+        look = failure.fix if did_not_happen(failure.facts) else "look whether it happened"
+        failure = replace(failure, fix=f"{look}, then: hardpoint resume RUN repeat, skip or fail")
         waiting = replace(row, state=RunState.WAITING, waits=Waits.DOUBT, decision=None, due_at=None, failure=failure)
         return await self._way.pages.put(waiting)
 

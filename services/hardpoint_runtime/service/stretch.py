@@ -25,6 +25,7 @@ from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service.changes import Signal
 from hardpoint_runtime.service.ledger import Pages, Replaced
 from hardpoint_runtime.service.means import Means
+from hardpoint_runtime.service.outcomes import doubt
 from hardpoint_runtime.service.shares import of_run
 from hardpoint_runtime.service.steps import Stepper
 
@@ -349,7 +350,7 @@ def failure_of(error: Exception, place: str) -> Failure:
 def waiting_for(step: StepRun) -> Failure:
     """Why a run waits, in the place of why it failed."""
     if step.waits is Waits.DOUBT:
-        return Failure("MAY_HAVE_HAPPENED", step.failure.message, step.step, step.failure.fix, step.failure.facts)
+        return Failure(doubt(step.failure), step.failure.message, step.step, step.failure.fix, step.failure.facts)
     if step.waits is Waits.APPROVAL:
         return Failure("APPROVAL_REQUIRED", "somebody has to approve what comes next", step.step)
     return Failure("EVENT_AWAITED", f"an event is awaited: {step.shown}", step.step)
