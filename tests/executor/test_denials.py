@@ -127,7 +127,7 @@ async def test_the_eleventh_call_is_refused_and_may_be_survived(run: Run, langua
         finished = await finish(run, language, body[language], {"api.example.com": api})
         assert len(api.seen) == 10
         assert (finished.outcome, finished.error.reason) == (Outcome.BUDGET, "BUDGET")
-        assert finished.error.metadata == {"budget": "broker_calls", "limit": "10"}
+        assert finished.error.metadata == {"budget": "broker_calls", "limit": "10", "happened": "no"}
         assert finished.usage.broker_calls == 10
         finished = await finish(run, language, survived[language], {"api.example.com": api})
     assert (finished.outcome, finished.output) == (Outcome.OK, [10, "BUDGET"])
