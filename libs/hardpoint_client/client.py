@@ -5,7 +5,7 @@ Every call raises the HardpointError that the server raised.
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePath
 from types import TracebackType
@@ -236,13 +236,16 @@ class Hardpoint:
         name = self.named("settings", installation)
         return await self._update_settings(config_pb2.Settings(name=name, values=to_struct(values)))
 
-    async def attach(self, agent: str, installation: str, *, priority: int = 0) -> agent_pb2.Attachment:
-        """Switch an installation on for an agent."""
+    async def attach(
+        self, agent: str, installation: str, *, priority: int = 0, require_approval: Iterable[str] = ()
+    ) -> agent_pb2.Attachment:
+        """Switch an installation on for an agent; calls of the actions to approve are runs that wait for it."""
         return await self.agents.AttachCapability(
             agent_pb2.AttachCapabilityRequest(
                 parent=self.named("agents", agent),
                 installation=self.named("installations", installation),
                 priority=priority,
+                require_approval=require_approval,
                 request_id=new_request_id(),
             )
         )

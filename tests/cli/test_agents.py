@@ -81,6 +81,24 @@ def test_a_priority_is_changed_and_nothing_else(cli: Run, attached: World) -> No
     assert cli("attachment", "list", "helper", "--json").json["attachments"][0]["priority"] == -2
 
 
+def test_actions_are_approved_by_somebody_from_the_first_call_on_until_it_is_ended(cli: Run, attached: World) -> None:
+    said = cli("attach", "helper", "weather-lookup", "--require-approval", "weather-lookup.get-weather").out
+    assert "somebody approves each call of get-weather" in said
+    assert list(attached.asked["AttachCapability"][-1].require_approval) == ["get-weather"]
+    assert "weather-lookup | yes | 0 | get-weather | weather-lookup@1.0.0" in cli("attachment", "list", "helper").table
+    ended = cli("attachment", "approval", "helper", "weather-lookup", "--none", "--json").json["attachment"]
+    assert not ended.get("require_approval")
+    assert list(attached.asked["UpdateAttachment"][0].update_mask.paths) == ["require_approval"]
+    cli("attachment", "approval", "helper", "weather-lookup", "get-weather")
+    assert cli("attachment", "list", "helper", "--json").json["attachments"][0]["require_approval"] == ["get-weather"]
+
+
+def test_approvals_do_not_end_by_forgetting_to_name_them(cli: Run, attached: World) -> None:
+    for arguments in ([], ["get-weather", "--none"]):
+        assert "say --none" in cli("attachment", "approval", "helper", "weather-lookup", *arguments).err
+    assert "UpdateAttachment" not in attached.asked
+
+
 def test_what_an_attachment_was_used_for_is_shown(cli: Run, attached: World) -> None:
     (one,) = attached.attachments.values()
     one.counters.execution_count, one.counters.error_count, one.counters.success_rate = 12, 3, 0.75

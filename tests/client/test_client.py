@@ -105,7 +105,10 @@ async def test_settings(client: Hardpoint, world: World) -> None:
 async def test_ids_and_names_are_as_good_as_each_other(agent: str, client: Hardpoint, world: World) -> None:
     world.agents["orgs/acme/agents/helper"] = await _agent(client)
     await client.install(WEATHER)
-    attached = await client.attach(agent, "orgs/acme/installations/weather-lookup", priority=2)
+    attached = await client.attach(
+        agent, "orgs/acme/installations/weather-lookup", priority=2, require_approval=["get-weather"]
+    )
+    assert list(attached.require_approval) == ["get-weather"]
     assert attached.name == "orgs/acme/agents/helper/attachments/weather-lookup"
     assert [tool.name for tool in await client.tools(agent)] == ["weather-lookup.get-weather"]
     called = await client.call(agent, "weather-lookup.get-weather", {"location": "Rome"})

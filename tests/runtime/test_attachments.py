@@ -39,6 +39,20 @@ async def test_attach_then_call_then_detach(client: Client, weather: Release) ->
     assert f"capability.detach {ATTACHMENT}" in await client.events()
 
 
+async def test_an_attachment_is_made_with_what_somebody_has_to_approve(client: Client, weather: Release) -> None:
+    await client.create_agent()
+    await client.install()
+    with pytest.raises(NotFound) as misspelt:
+        await client.attach(require_approval=["get-wether"])
+    assert misspelt.value.fix == "did you mean get-weather?"
+    made = await client.attach(require_approval=["get-weather"])
+    assert await client.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=ATTACHMENT)) == made
+    with pytest.raises(NotFound):
+        await update(client, ATTACHMENT, "require_approval", require_approval=["get-wether"])
+    assert await client.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=ATTACHMENT)) == made
+    assert not (await update(client, ATTACHMENT, "require_approval")).require_approval
+
+
 async def test_missing_settings_are_named_with_the_command_that_fixes_them(client: Client, fakes: Fakes) -> None:
     fakes.registry.add(release(requirements=(API_KEY, UNITS)))
     await client.create_agent()

@@ -289,11 +289,7 @@ async def test_an_action_that_somebody_has_to_approve(client: Client, fakes: Fak
     fakes.registry.add(shop_release())
     await client.create_agent()
     await client.install("orgs/acme/capabilities/shop")
-    attachment = await client.attach("orgs/acme/installations/shop")
-    attachment.require_approval.append("mail")
-    request = agent_pb2.UpdateAttachmentRequest(attachment=attachment)
-    request.update_mask.paths.append("require_approval")
-    await client.agents.UpdateAttachment(request)
+    await client.attach("orgs/acme/installations/shop", require_approval=["mail"])
 
     call = agent_pb2.CallActionRequest(agent=AGENT, action="shop.mail", input=to_struct({"to": "ada"}))
     paused = await client.agents.CallAction(call, timeout=20)

@@ -31,9 +31,14 @@ def add(app: typer.Typer) -> None:
         examples=["hardpoint attachment priority helper weather-lookup 10"],
         context_settings={"ignore_unknown_options": True},  # a number below zero is no option
     )(prioritise)
-    command(
-        app, "attach", panel=AGENTS, examples=["hardpoint attach helper weather-lookup", "hardpoint attach helper ocr"]
-    )(attach)
+    asked = ["hardpoint attachment approval helper crm note", "hardpoint attachment approval helper crm --none"]
+    command(attachment, "approval", examples=asked)(approval)
+    attached = [
+        "hardpoint attach helper weather-lookup",
+        "hardpoint attach helper ocr",
+        "hardpoint attach helper email --require-approval send",
+    ]
+    command(app, "attach", panel=AGENTS, examples=attached)(attach)
     command(app, "detach", panel=AGENTS, examples=["hardpoint detach helper weather-lookup"])(detach)
     command(app, "tools", panel=AGENTS, examples=["hardpoint tools helper"])(tools)
 
@@ -128,6 +133,7 @@ async def list_attachments(agent: Agent) -> Answer:
                 one.name.rpartition("/")[2],
                 "yes" if one.enabled else "no",
                 str(one.priority),
+                ", ".join(one.require_approval),
                 short(one.release, client.org),
                 str(one.counters.execution_count),
                 str(one.counters.error_count),
@@ -139,7 +145,7 @@ async def list_attachments(agent: Agent) -> Answer:
         ]
         empty = f"{agent} can use nothing. Attach something: hardpoint attach {agent} INSTALLATION"
         used = ["calls", "failed", "success", "on average", "last used"]
-        shown = table(["installation", "enabled", "priority", "release", *used], rows, empty)
+        shown = table(["installation", "enabled", "priority", "to approve", "release", *used], rows, empty)
         return Answer({"attachments": [document(one) for one in found]}, shown)
 
 
@@ -164,10 +170,30 @@ async def prioritise(
     return await _changed(agent, installation, f"{installation} has priority {priority}", priority=priority)
 
 
+async def approval(
+    agent: Agent,
+    installation: Installation,
+    actions: Annotated[
+        list[str] | None, typer.Argument(metavar="ACTION...", help="All of them: what is not named runs unasked.")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Have nothing approved any more.")] = False,
+) -> Answer:
+    """Say which actions somebody has to approve each time before they run; calls of them wait as runs."""
+    if bool(actions) is none:
+        raise typer.BadParameter("name the actions to approve, or say --none")
+    asked = _ids(actions or [])
+    words = f"somebody approves each call of {', '.join(asked)}" if asked else "nothing has to be approved"
+    return await _changed(agent, installation, f"{installation}: {words}", require_approval=asked)
+
+
 async def attach(
     agent: Agent,
     installation: Installation,
     priority: Annotated[int, typer.Option(help="Of two that offer one action, the higher is called.")] = 0,
+    require_approval: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ACTION", help="One that somebody has to approve each time; may be repeated."),
+    ] = None,
 ) -> Answer:
     """Switch an installation on for an agent: callable at once, without a restart.
 
@@ -178,12 +204,14 @@ async def attach(
     from hardpoint_cli.session import connect
 
     async with connect() as client:
-        made = await client.attach(agent, installation, priority=priority)
+        asked = _ids(require_approval or [])
+        made = await client.attach(agent, installation, priority=priority, require_approval=asked)
         mine = [tool.name for tool in await client.tools(agent) if tool.release == made.release]
         steps = next_steps(*(f"hardpoint call {agent} {name}" for name in mine[:3]))
-        return Answer(
-            {"attachment": document(made)}, Group(done(f"{agent} can use {installation}: {', '.join(mine)}"), steps)
-        )
+        said = [done(f"{agent} can use {installation}: {', '.join(mine)}")]
+        if made.require_approval:
+            said.append(done(f"somebody approves each call of {', '.join(made.require_approval)}"))
+        return Answer({"attachment": document(made)}, Group(*said, steps))
 
 
 async def detach(agent: Agent, installation: Installation) -> Answer:
@@ -217,6 +245,11 @@ async def tools(agent: Agent) -> Answer:
         empty = f"{agent} can call nothing. Attach something: hardpoint attach {agent} INSTALLATION"
         shown = table(["action", "input", "effect", "release", "what it does"], rows, empty)
         return Answer({"tools": [document(one) for one in found]}, shown)
+
+
+def _ids(actions: list[str]) -> list[str]:
+    """Actions within their capability, which a person may name as `hardpoint tools` does."""
+    return [action.rpartition(".")[2] for action in actions]
 
 
 async def _moved(agent: str, method: str, request: Any) -> Answer:

@@ -27,10 +27,18 @@ class Attachment:
     require_approval: tuple[str, ...] = ()
 
     @classmethod
-    def new(cls, agent: AgentName, installation: InstallationName, priority: int, at: datetime) -> Self:
+    def new(
+        cls,
+        agent: AgentName,
+        installation: InstallationName,
+        priority: int,
+        require_approval: Iterable[str],
+        at: datetime,
+    ) -> Self:
         """An attachment that is enabled; its id is the installation's."""
         name = AttachmentName(agent.org, agent.agent, installation.installation)
-        return cls(name, uuid.uuid4().hex, True, priority, Revision.first(at))
+        approvals = tuple(sorted(set(require_approval)))
+        return cls(name, uuid.uuid4().hex, True, priority, Revision.first(at), approvals)
 
     @property
     def installation(self) -> InstallationName:

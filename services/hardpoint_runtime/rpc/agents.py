@@ -95,6 +95,7 @@ class AgentRpc(agent_pb2_grpc.AgentServiceServicer):
             AgentName.parse(request.parent, "parent"),
             InstallationName.parse(request.installation, "installation"),
             request.priority,
+            request.require_approval,
             request_fingerprint(request),
         )
         return attachment_to_proto(view)

@@ -105,11 +105,18 @@ class Agents:
         await self._store.once(caller, "DeleteAgent", fingerprint, type(None), delete)
 
     async def attach_capability(
-        self, caller: Caller, agent: AgentName, installation: InstallationName, priority: int, fingerprint: str
+        self,
+        caller: Caller,
+        agent: AgentName,
+        installation: InstallationName,
+        priority: int,
+        require_approval: Iterable[str],
+        fingerprint: str,
     ) -> AttachmentView:
         """Switch an installation on for an agent: callable when this returns, at other processes within two seconds.
 
-        Raises NotFound, AlreadyExists, Conflict INSTALLATION_DISABLED or SETTINGS_MISSING.
+        Raises NotFound (also for an action to approve), AlreadyExists, Conflict INSTALLATION_DISABLED or
+        SETTINGS_MISSING.
         """
         await self._standard.ensure(caller)
         async with self._store.transaction(caller) as tx:
@@ -122,9 +129,16 @@ class Agents:
             attached = (await tx.installations.get(installation, lock=True)).installation
             attached.check_attachable()
             attached.release.check_settings(keys, installation.installation)
-            attachment = Attachment.new(agent, installation, priority, self._clock.now())
+            for action in require_approval:
+                attached.release.action(action)
+            attachment = Attachment.new(agent, installation, priority, require_approval, self._clock.now())
             await tx.attachments.add(attachment)
-            await tx.audit("capability.attach", attachment.name, release=attached.release.name)
+            await tx.audit(
+                "capability.attach",
+                attachment.name,
+                release=attached.release.name,
+                require_approval=",".join(attachment.require_approval),
+            )
             await tx.tell(agent)
             return AttachmentView(attachment, attached.release.name)
 
@@ -153,12 +167,19 @@ class Agents:
         etag: str,
         fingerprint: str,
     ) -> AttachmentView:
-        """Switch an attachment on or off, rank it, or have its actions approved; raises NotFound, StaleEtag."""
+        """Switch an attachment on or off, rank it, or have its actions approved; raises NotFound, StaleEtag.
+
+        What is approved from now on is an action of its release.
+        """
 
         async def update(tx: Transaction) -> AttachmentView:
             view = await tx.attachments.get(name, lock=True)
             check_etag(etag, view.attachment.revision.etag)
             attachment = view.attachment.changed(enabled, priority, require_approval, mask, self._clock.now())
+            if added := set(attachment.require_approval) - set(view.attachment.require_approval):
+                release = (await tx.installations.get(attachment.installation)).installation.release
+                for action in sorted(added):
+                    release.action(action)
             await tx.attachments.save(attachment)
             await tx.audit(
                 "attachment.update",

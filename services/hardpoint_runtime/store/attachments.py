@@ -12,8 +12,10 @@ from hardpoint_runtime.domain.paging import Window
 from hardpoint_runtime.store.rows import COUNTERS, counters, revision, revision_columns
 
 _INSERT = text("""
-    INSERT INTO attachments (org, agent, installation, uid, enabled, priority, created_at, updated_at, revision)
-    VALUES (:org, :agent, :installation, :uid, :enabled, :priority, :created_at, :updated_at, :revision)
+    INSERT INTO attachments
+        (org, agent, installation, uid, enabled, priority, require_approval, created_at, updated_at, revision)
+    VALUES
+        (:org, :agent, :installation, :uid, :enabled, :priority, :require_approval, :created_at, :updated_at, :revision)
     ON CONFLICT DO NOTHING RETURNING true
 """)
 _SELECT = f"""

@@ -48,7 +48,7 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
     async def UpdateAttachment(self, request, context):
         self.world.ask("UpdateAttachment", request)
         found = known(self.world.attachments, "attachment", request.attachment.name)
-        request.update_mask.MergeMessage(request.attachment, found, replace_message_field=True)
+        request.update_mask.MergeMessage(request.attachment, found, True, True)
         return found
 
     async def AttachCapability(self, request, context):
@@ -57,7 +57,12 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
         installed = known(self.world.installations, "installation", request.installation)
         name = f"{request.parent}/attachments/{installed.name.rpartition('/')[2]}"
         self.world.attachments[name] = agent_pb2.Attachment(
-            name=name, installation=installed.name, release=installed.release, enabled=True, priority=request.priority
+            name=name,
+            installation=installed.name,
+            release=installed.release,
+            enabled=True,
+            priority=request.priority,
+            require_approval=request.require_approval,
         )
         return self.world.attachments[name]
 
