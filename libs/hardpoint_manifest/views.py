@@ -12,9 +12,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from hardpoint_manifest.finding import ManifestError
 from hardpoint_manifest.load.tree import MAX_BYTES
-from hardpoint_manifest.load.yaml import scan
 from hardpoint_manifest.source_flow import Flow
 
 Canvas = dict[str, Any]
@@ -68,14 +66,6 @@ def from_canvas(canvas: Mapping[str, Any]) -> Flow:
 def to_yaml(flow: Flow) -> str:
     """A flow as YAML, as it stands below `flow:`."""
     return yaml.dump(document(flow), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9)
-
-
-def from_yaml(text: str) -> Flow:
-    """The flow that a YAML text says; raises ViewError."""
-    try:
-        return _flow(scan(text).data)
-    except ManifestError as error:
-        raise ViewError(error.findings[0].message, error.findings[0].line) from None
 
 
 def to_outline(flow: Flow) -> str:

@@ -359,3 +359,38 @@ def test_engines_says_what_code_may_ask_for_and_what_it_costs(cli: Run) -> None:
     assert "node" in said
     assert "numpy 2.4.6" in said
     assert "217" in said
+
+
+def test_a_flow_is_read_and_written_by_its_outline(cli: Run, tmp_path: Path) -> None:
+    source = (EXAMPLES / "customer-lookup.yaml").read_bytes()
+    file = str(EXAMPLES / "customer-lookup.yaml")
+    said = cli("outline", file)
+    assert 'api lookup "API" after input @ 240,0\n  integration: {' in said.out
+    canvas = cli("outline", file, "--json").json["canvas"]
+    assert [node["id"] for node in canvas["nodes"]] == ["input", "lookup", "format", "output"]
+    edited, drawn = tmp_path / "lookup.outline", tmp_path / "lookup.json"
+    edited.write_text(said.out)
+    drawn.write_text(json.dumps(canvas))
+    flow = load(source, "customer-lookup.yaml").data["capability"]["flow"]
+    for view in (edited, drawn):
+        assert cli("outline", str(view), "--back", "--json").json["flow"] == flow
+        assert load(cli("outline", str(view), "--back").out.encode(), "flow.yaml").data == flow
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "words"),
+    [
+        ("a.outline", "transform a\n  value: {\n", ["--back"], "line 2: '{' is no value"),
+        ("a.json", "{", ["--back"], "no UTF-8 text, or no JSON"),
+        ("a.json", '{"nodes": 3, "edges": []}', ["--back"], "this is no canvas"),
+        ("a.yaml", "capability: {id: a, name: A, version: 1.0.0, actions: []}", [], "holds no `flow`"),
+        ("a.yaml", "capability: {id: a, flow: {nodes: [{id: a, type: nothing}]}}", [], "nothing"),
+    ],
+)
+def test_what_has_no_outline_says_where_and_why(
+    name: str, text: str, options: list[str], words: str, cli: Run, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    said = cli("outline", str(tmp_path / name), *options)
+    assert said.code == 1
+    assert words in said.out + said.err

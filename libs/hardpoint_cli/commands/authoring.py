@@ -1,4 +1,4 @@
-"""Writing a capability: `new` and `check`."""
+"""Writing a capability: `new`, `check` and `outline`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,8 @@ def add(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "new", panel=WRITE, examples=["hardpoint new http weather", "hardpoint new workflow orders"])(new)
     command(app, "check", panel=WRITE, examples=["hardpoint check weather.yaml"])(check)
+    outlined = ["hardpoint outline lookup.yaml > lookup.outline", "hardpoint outline lookup.outline --back"]
+    command(app, "outline", panel=WRITE, examples=outlined)(outline)
 
 
 async def new(
@@ -55,6 +57,22 @@ async def check(file: File) -> Answer:
     with working(f"checking {file.name}"):
         found = await checked(file)
     return Answer(found.document, found.shown, found.report.ok)
+
+
+async def outline(
+    file: File,
+    back: Annotated[
+        bool,
+        typer.Option("--back", help="The file is an outline, or a canvas as .json: print its flow, for below `flow:`."),
+    ] = False,
+) -> Answer:
+    """Show a flow as indented lines, node after node, to read and to edit; with --json also as its canvas.
+
+    Nothing is lost on the way there and back; comments are no part of a flow.
+    """
+    from hardpoint_cli.drawing import drawn, outlined
+
+    return drawn(file) if back else outlined(file)
 
 
 def _written(file: Path, text: str, force: bool) -> bool:
