@@ -203,21 +203,21 @@ def test_a_declared_setting_is_the_schema():
     )
 
 
-ALL = Retry(attempts=3, harmless=True)
+EASED = Retry(attempts=3, harmless=True)
 
 
 @pytest.mark.parametrize(
     ("step", "retry", "warned"),
     [
-        ({"action": "ocr.extract", "input": "${input}"}, ALL, False),
-        ({"action": "database.insert", "table": "t", "data": {}}, ALL, False),
-        ({"action": "email.send", "to": "a", "subject": "b", "body": "c"}, ALL, True),
-        ({"action": "email.send", "to": "a", "subject": "b", "body": "c", "idempotency_key": "${input.k}"}, ALL, True),
+        ({"action": "ocr.extract", "input": "${input}"}, Retry(attempts=3), False),
+        ({"action": "database.insert", "table": "t", "data": {}}, Retry(attempts=3), False),
+        ({"action": "email.send", "to": "a", "subject": "b", "body": "c"}, EASED, True),
+        ({"action": "email.send", "to": "a", "subject": "b", "body": "c", "idempotency_key": "k"}, EASED, True),
         ({"action": "email.send", "to": "a", "subject": "b", "body": "c", "retry": 1}, Retry(attempts=2), True),
-        ({"action": "desk.look-up"}, ALL, True),
-        ({"action": "desk.look-up", "effect": "read"}, ALL, False),
-        ({"action": "desk.look-up", "effect": "write"}, ALL, True),
-        ({"action": "desk.put", "idempotency_key": "${input.k}"}, ALL, False),
+        ({"action": "desk.look-up"}, EASED, True),
+        ({"action": "desk.look-up", "effect": "read"}, Retry(attempts=3), False),
+        ({"action": "desk.look-up", "effect": "write"}, EASED, True),
+        ({"action": "desk.put", "idempotency_key": "${input.k}"}, EASED, False),
         ({"action": "wait", "seconds": 1}, Retry(), False),
     ],
 )

@@ -79,9 +79,7 @@ def may_repeat(step: Step) -> bool:
     if step.does is not Does.CALL or step.effect == "read":
         return True
     known = standard(step.action)
-    if known is None:
-        return bool(step.idempotency_key)  # its author says so; whether the action keeps to a key is seen when it runs
-    return known.idempotent or (known.effect == "read" and step.effect is None)
+    return known is not None and (known.idempotent or (known.effect == "read" and step.effect is None))
 
 
 def effect(steps: Iterable[Step]) -> Literal["read", "write"]:

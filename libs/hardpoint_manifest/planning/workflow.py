@@ -127,7 +127,7 @@ def _retry(step: WrittenStep, compiled: Step, workflow: written.Workflow) -> Ret
     if step.retry is not None:
         return calling.retry(step.retry)
     retry = calling.retry(workflow.error_handling.retry)
-    return retry.model_copy(update={"harmless": retry.attempts > 1})
+    return retry.model_copy(update={"harmless": retry.attempts > 1 and not calling.may_repeat(compiled)})
 
 
 def _input(called: Called, workflow: written.Workflow) -> Any:

@@ -184,7 +184,8 @@ def _retry(subject: Subject, workflow: Workflow, step: Step, path: Path) -> Iter
     asked = step.retry if written_here else workflow.error_handling.retry
     often = asked.attempts - 1 if isinstance(asked, Retrying) else asked or 0
     compiled = lines.compiled(step, workflow)
-    if not often or calling.may_repeat(compiled):
+    keyed = compiled.idempotency_key and calling.standard(step.action) is None  # what keeps to it is seen when it runs
+    if not often or keyed or calling.may_repeat(compiled):
         return
     fix, patch = _once(workflow, step, path)
     otherwise = "waits for a person" if written_here else "fails"
