@@ -332,3 +332,51 @@ async def test_no_workflow_goes_around_an_approval(client: Client, fakes: Fakes,
 
 async def _is_there(client: Client, run: str, place: str) -> bool:
     return place in await steps(client, run)
+
+
+async def test_what_nobody_answers_in_time_fails_and_what_is_due_goes_on(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    late = {"action": "", "timeout_seconds": 0.1, "on_error": "continue"}
+    made = workflow(
+        {"id": "ask", "does": "approval", "input": "pay", **late},
+        {"id": "paid", "does": "event", "input": "paid", **late},
+        {"id": "later", "does": "wait", "action": "", "input": "2020-01-31T08:00:00Z"},
+        {"id": "look", "timeout_seconds": 7, "after": after("ask", "paid", "later", port="settled")},
+    )
+    await install(client, fakes, made)
+    run = await until(client, (await start(client)).name)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED
+    ended = {path: (step.state, step.reason) for path, step in (await steps(client, run.name)).items()}
+    assert ended == {
+        "ask": (run_pb2.RUN_STATE_FAILED, "TIMEOUT"),
+        "paid": (run_pb2.RUN_STATE_FAILED, "TIMEOUT"),
+        "later": (run_pb2.RUN_STATE_SUCCEEDED, ""),
+        "look": (run_pb2.RUN_STATE_SUCCEEDED, ""),
+    }
+    assert fakes.executor.executions[-1].wall_seconds == 7
+
+
+async def test_a_loop_over_more_than_it_says_begins_nothing(client: Client, fakes: Fakes, shop: Shop) -> None:
+    await install(client, fakes, workflow({"id": "put", "for_each": "input.list"}))
+    run = await until(client, (await start(client, list=[*range(500)])).name)
+    assert (run.state, run.reason) == (run_pb2.RUN_STATE_FAILED, "EXPRESSION_FAILED")
+    assert "500 items; at most 100" in run.message
+    assert shop.asked == []
+
+
+async def test_a_run_is_followed_from_where_one_left_off(client: Client, fakes: Fakes, shop: Shop) -> None:
+    pay = {"id": "paid", "does": "event", "action": "", "input": "paid", "after": after("put")}
+    await install(client, fakes, workflow({"id": "put"}, pay))
+    run = await start(client)
+    async with asyncio.timeout(20):
+        async for change in client.runs.WatchRun(run_pb2.WatchRunRequest(name=run.name)):
+            if change.run.reason == "EVENT_AWAITED":
+                break
+        seen = change.sequence
+        await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="paid"))
+        again = run_pb2.WatchRunRequest(name=run.name, sequence=seen)
+        changes = [change async for change in client.runs.WatchRun(again)]
+    assert {step.path for change in changes for step in change.steps} == {"paid"}
+    assert all(change.sequence > seen for change in changes)
+    assert changes[-1].run.state == run_pb2.RUN_STATE_SUCCEEDED
