@@ -1,6 +1,7 @@
 """Calls of actions: admitted, executed with remembered tickets, recorded before they are answered."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -283,6 +284,17 @@ async def test_a_draft_is_tried_with_all_that_it_asks(client: Client, fakes: Fak
     assert (execution.lease_token, execution.agent) == ("lease-1", "")
     run = await client.runs.GetRun(run_pb2.GetRunRequest(name=answer.run))
     assert (run.agent, run.action, run.release) == ("", TOOL, str(draft.name))
+
+
+async def test_a_workflow_is_no_call_to_test(client: Client, fakes: Fakes) -> None:
+    draft = replace(release(), kind="WORKFLOW")
+    fakes.registry.add(draft)
+    request = agent_pb2.TestActionRequest(release=str(draft.name), action="get-weather")
+    with pytest.raises(Conflict) as refused:
+        await client.agents.TestAction(request)
+    assert refused.value.reason == "NO_TEST"
+    assert "steps" in refused.value.fix
+    assert not fakes.executor.executions
 
 
 async def test_a_test_stays_within_the_org_and_the_release(client: Client, fakes: Fakes) -> None:

@@ -81,6 +81,13 @@ async def run_examples(
     manifest = found.report.manifest
     if not found.report.ok or manifest is None:
         return Answer(found.document, found.shown, ok=False)
+    if manifest.kind == "workflow":
+        raise Conflict(
+            f"{file} is a workflow, which is begun and goes on by itself: no test runs it",
+            reason="NO_TEST",
+            place="capability.type",
+            fix="test the capabilities of its steps; push and attach it, then: hardpoint start AGENT ACTION --dry-run",
+        )
     if step:
         return await _run_step(found, step, pinned, settings)
     if not manifest.examples:

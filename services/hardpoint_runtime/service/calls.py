@@ -199,7 +199,8 @@ class Calls:
         """Run an action of a release of the caller's org, a draft too, with all that it asks; raises as call_action.
 
         With `alone` it is one step of a flow, and the input may be any. With a cassette it needs no settings, and
-        nothing that it calls; one that is recorded and failed is answered. Raises what it cannot be recorded for.
+        nothing that it calls; one that is recorded and failed is answered. Raises what it cannot be recorded for, and
+        Conflict NO_TEST for a workflow.
         """
         taped = taped or Taped()
         action_name = ActionName.parse(f"{name.capability}.{action_id}")
@@ -207,6 +208,13 @@ class Calls:
             raise NotFound("settings", settings)
         release = await self._peers.registry.release(name)
         action = release.action(action_id)
+        if release.kind == WORKFLOW:
+            raise Conflict(
+                f"{action_name} is a workflow: it is begun and goes on by itself, so no test runs it",
+                reason="NO_TEST",
+                fix="test the capabilities of its steps; attach it, then: hardpoint start AGENT ACTION --dry-run",
+                action=action_name,
+            )
         if alone is None:
             value = InputCheck(action.input_schema).admit(action_name, value)
         callees: Callees
