@@ -67,6 +67,23 @@ def test_a_trigger_is_of_one_kind(cli: Run, attached: World, wrong: tuple[str, .
     assert "--webhook" in said.err
 
 
+def test_a_trigger_is_changed_where_the_command_says_so_and_nowhere_else(cli: Run, attached: World) -> None:
+    cli(*SLACK, "--input", '{"location": "Rome"}', "--filter", "event.type == 'x'", "--name", "Messages")
+    edit = ("trigger", "edit", "helper", "on-message")
+    changed = cli(*edit, "--filter", "", "--input", '{"location": "Oslo"}', "--json").json["trigger"]
+    assert changed["input"] == {"location": "Oslo"}
+    shown = cli("trigger", "show", "helper", "on-message", "--json").json["trigger"]
+    assert (shown["filter"], shown["display_name"], shown["verifier"]["kind"]) == ("", "Messages", "slack")
+    cli(*edit, "--webhook", "hmac", "--secret", "OTHER", "--header", "x-signature")
+    asked = [list(one.update_mask.paths) for one in attached.asked["UpdateTrigger"]]
+    assert asked == [["input", "filter"], ["verifier"]]
+    for wrong in ((), ("--secret", "OTHER")):
+        assert cli(*edit, *wrong).code == 2
+    cli("trigger", "create", "helper", "daily", "--schedule", "0 9 * * *", "--action", "weather-lookup.get-weather")
+    said = cli("trigger", "edit", "helper", "daily", "--schedule", "0 7 * * mon-fri", "--zone", "Europe/Rome").out
+    assert "0 7 * * mon-fri Europe/Rome" in said
+
+
 def test_a_trigger_is_paused_resumed_and_removed(cli: Run, attached: World) -> None:
     cli(*SLACK)
     assert "trigger on-message is paused" in cli("trigger", "pause", "helper", "on-message").out

@@ -45,9 +45,11 @@ async def test_a_trigger_is_made_shown_changed_paused_and_removed(attached, cloc
     with pytest.raises(StaleEtag):
         await attached.triggers.UpdateTrigger(update)
     update.trigger.etag = changed.etag
-    update.update_mask.paths[:] = ["action"]
-    with pytest.raises(InvalidArgument):
-        await attached.triggers.UpdateTrigger(update)
+    update.trigger.schedule = "0 9 * * *"
+    for path in ("action", "schedule"):
+        update.update_mask.paths[:] = [path]
+        with pytest.raises(InvalidArgument):
+            await attached.triggers.UpdateTrigger(update)
 
     paused = await attached.triggers.PauseTrigger(trigger_pb2.PauseTriggerRequest(name=NAME))
     assert paused.state == trigger_pb2.TRIGGER_STATE_PAUSED

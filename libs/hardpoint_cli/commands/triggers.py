@@ -1,4 +1,4 @@
-"""What starts runs without an agent asking: `trigger create`, `list`, `show`, `history`, `replay` and the rest."""
+"""What starts runs without an agent asking: `trigger create`, `edit`, `list`, `show`, `history`, `replay` and more."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,6 +32,11 @@ def add(app: typer.Typer) -> None:
         "hardpoint trigger create helper invoices --of invoice-processor.file_upload",
     ]
     command(trigger, "create", examples=made)(create)
+    changed = [
+        "hardpoint trigger edit helper daily --schedule '0 7 * * mon-fri' --zone Europe/Berlin",
+        "hardpoint trigger edit helper on-message --filter ''",
+    ]
+    command(trigger, "edit", examples=changed)(edit)
     command(trigger, "secret", examples=["hardpoint trigger secret helper on-message"])(secret)
     command(trigger, "list", examples=["hardpoint trigger list helper"])(list_triggers)
     command(trigger, "show", examples=["hardpoint trigger show helper on-message"])(show)
@@ -105,6 +110,64 @@ async def create(
         shown: list[RenderableType] = [done(f"trigger {trigger} runs {made.action}"), fields(_about(made))]
         shown.append(next_steps(*_next(made, agent, trigger)))
         return Answer({"trigger": document(made)}, Group(*shown))
+
+
+async def edit(
+    agent: Agent,
+    trigger: Name,
+    input: Annotated[str | None, typer.Option(help="The action's input: JSON, with ${event...} in it.")] = None,
+    filter: Annotated[str | None, typer.Option(help="What events must fulfil: an expression over event.")] = None,
+    webhook: Annotated[Sender | None, typer.Option(help="How a webhook's sender signs.")] = None,
+    secret: Annotated[str, typer.Option(metavar="KEY", help="With --webhook: the key of the signing secret.")] = "",
+    header: Annotated[str, typer.Option(help="With --webhook hmac: the header with the signature.")] = "",
+    allow_unsigned: Annotated[
+        bool | None, typer.Option(help="With none: believe whoever knows the address, or not.", show_default=False)
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help='Five fields of cron: "0 9 * * mon-fri".')] = None,
+    zone: Annotated[str | None, typer.Option(help="The schedule's time zone, UTC where empty.")] = None,
+    order_by: Annotated[
+        str | None, typer.Option(help="Events for which this expression gives the same run one after the other.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+) -> Answer:
+    """Change what is named here and nothing else of a trigger; its address, its state and its history stay.
+
+    An empty text takes away what was there.
+    """
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    from hardpoint.manifest.v1 import manifest_pb2
+    from hardpoint.runtime.v1 import trigger_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.inputs import whole
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+    from hardpoint_kit.documents import to_struct
+
+    if (secret or header) and webhook is None:
+        raise typer.BadParameter("--secret and --header are said with --webhook")
+    asked = {
+        "display_name": name,
+        "input": None if input is None else to_struct(whole(input) if input else {}),
+        "filter": filter,
+        "verifier": manifest_pb2.Verifier(kind=webhook, secret=secret, header=header) if webhook else None,
+        "allow_unsigned": allow_unsigned,
+        "schedule": schedule,
+        "time_zone": zone,
+        "order_by": order_by,
+    }
+    said: dict[str, Any] = {field: value for field, value in asked.items() if value is not None}
+    if not said:
+        raise typer.BadParameter("say what to change, such as --schedule, --filter or --input")
+    async with connect() as client:
+        request = trigger_pb2.UpdateTriggerRequest(
+            trigger=trigger_pb2.Trigger(name=_named(client, agent, trigger), **said),
+            update_mask=FieldMask(paths=[*said]),
+            request_id=new_request_id(),
+        )
+        changed = await client.triggers.UpdateTrigger(request)
+        shown = Group(done(f"trigger {trigger} is changed"), fields(_about(changed)))
+        return Answer({"trigger": document(changed)}, shown)
 
 
 async def secret(agent: Agent, trigger: Name) -> Answer:

@@ -190,6 +190,10 @@ class Trigger:
             _written("trigger.order_by", lambda: _order(self.order_by))
         if self.type is TriggerType.SCHEDULE:
             Schedule.parse(self.schedule, self.time_zone)
+        elif self.schedule or self.time_zone:
+            field = "schedule" if self.schedule else "time_zone"
+            kind = self.type.lower()
+            raise InvalidArgument({f"trigger.{field}": f"is of schedules, and {self.name.trigger} is of type {kind}"})
         if self.type is TriggerType.EVENT and self.event not in EVENTS:
             raise InvalidArgument(
                 {"trigger.event": f'there is no event "{self.event}"'}, fix=f"say {' or '.join(EVENTS)}"

@@ -26,6 +26,12 @@ class Triggers(Fake, trigger_pb2_grpc.TriggerServiceServicer):
         self.world.ask("ListTriggers", request)
         return trigger_pb2.ListTriggersResponse(triggers=self.world.triggers.values())
 
+    async def UpdateTrigger(self, request, context):
+        self.world.ask("UpdateTrigger", request)
+        found = known(self.world.triggers, "trigger", request.trigger.name)
+        request.update_mask.MergeMessage(request.trigger, found, True, True)
+        return found
+
     async def PauseTrigger(self, request, context):
         self.world.ask("PauseTrigger", request)
         known(self.world.triggers, "trigger", request.name).state = trigger_pb2.TRIGGER_STATE_PAUSED
