@@ -182,9 +182,9 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "a capability that would call what it is called by", author="let one of them do without the other"
     ),
     "CALLEE_WORKFLOW": Ending(
-        "a call of a workflow, which goes on by itself",
+        "a call of a workflow by what cannot wait for it",
         "start it as a run of its own: hardpoint start",
-        "start it as a run of its own, or let a trigger begin it",
+        "call it from a step of a workflow, without retries",
     ),
     "CALLEE_LIMIT": Ending("calls within calls that are too deep or too many", author="call fewer others"),
     "SETTINGS_MISSING": Ending(

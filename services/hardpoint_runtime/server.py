@@ -29,6 +29,7 @@ from hardpoint_runtime.service.announcer import Announcer
 from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.changes import Changes
 from hardpoint_runtime.service.checking import Checking
+from hardpoint_runtime.service.children import Children
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.effect_plans import EffectPlans
@@ -134,8 +135,9 @@ def assemble(
 
     versions = [(one.manifest.id, one.manifest.version) for one in standard()]
     everywhere = Standard(store, peers.registry, clock, versions)
+    children = Children(store, peers.config, clock)
     workflows = Workflows(store, snapshots, changes, peers.config, clock)
-    steering = Steering(store, clock)
+    steering = Steering(store, children, clock)
     composition = Composition(snapshots, store, tickets)
     plans = EffectPlans(store, peers.config)
     executions = Executions(tickets, composition, peers, options.runtime_action_seconds)
@@ -163,7 +165,7 @@ def assemble(
     engine = Engine(url, database, lambda: walker.mend())
     store.on_queued = engine.wake
     ledger = Ledger(StepLog(url, engine.worker))
-    means = Means(store, snapshots, calls, executions, ledger, changes, clock, engine.worker)
+    means = Means(store, snapshots, calls, executions, ledger, changes, children, clock, engine.worker)
     walker = Walker(means)
 
     async def start() -> None:

@@ -67,7 +67,11 @@ def test_an_installation_of_that_name_of_another_capability_is_not_meant() -> No
             "priority",
         ),
         ((installed(release("b"), priority=0),), "CALLEE_UNKNOWN", "b.get-weather"),
-        ((installed(replace(calling("b"), kind="WORKFLOW"), priority=0),), "CALLEE_WORKFLOW", "hardpoint start"),
+        (
+            (installed(replace(calling("b"), kind="WORKFLOW"), priority=0),),
+            "CALLEE_WORKFLOW",
+            "from a step of a workflow",
+        ),
     ],
 )
 def test_what_cannot_be_called_is_refused_by_name(attached: tuple[Installed, ...], reason: str, says: str) -> None:
@@ -120,6 +124,21 @@ def test_what_is_not_declared_is_not_resolved() -> None:
     with pytest.raises(Conflict) as refused:
         directory(installed(calling("b"))).resolve(calling("top", "b.run"), "b.rum")
     assert (refused.value.reason, refused.value.fix) == ("CALLEE_NOT_DECLARED", "did you mean b.run?")
+
+
+def test_only_a_step_of_a_workflow_reaches_another_workflow() -> None:
+    """At most so many above each other, and none that stands above it already; not through what the step calls."""
+    b = installed(replace(calling("b", "c.run"), kind="WORKFLOW"))
+    found = directory(b, installed(calling("c")), installed(calling("flow", "b.run")))
+    top = calling("top", "b.run", "flow.run")
+    assert found.resolve(top, "b.run").callees == ()  # its own run resolves them
+    refused = only(found.resolve(top, "flow.run").callees)
+    assert isinstance(refused, Refused)
+    assert refused.reason == "CALLEE_WORKFLOW"
+    for above, reason in ((("b",), "CALLEE_CYCLE"), (tuple(f"w{n}" for n in range(DEEPEST)), "CALLEE_LIMIT")):
+        with pytest.raises(Conflict) as kept:
+            found.resolve(top, "b.run", above)
+        assert kept.value.reason == reason
 
 
 async def attach_top(client: Client, fakes: Fakes, *others: Release) -> None:

@@ -21,6 +21,7 @@ from hardpoint_runtime.domain.workflows import StepRun, Workflow
 from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service import ledger as ledgers
 from hardpoint_runtime.service.changes import Changes
+from hardpoint_runtime.service.children import Children
 from hardpoint_runtime.service.ledger import Ledger, Pages, Replaced
 from hardpoint_runtime.service.means import Means
 from hardpoint_runtime.service.stretch import Way
@@ -140,7 +141,9 @@ async def test_who_fails_by_a_defect_ends_no_run_that_is_another_s_by_now(
 
     monkeypatch.setattr(Way, "walk", walk)
     nothing: Any = None
-    means = Means(tables.store, nothing, nothing, nothing, nothing, Changes(), SystemClock(), "w1")
+    clock = SystemClock()
+    children = Children(tables.store, nothing, clock)
+    means = Means(tables.store, nothing, nothing, nothing, nothing, Changes(), children, clock, "w1")
 
     async def state() -> RunState:
         async with tables.store.transaction(SYSTEM("acme")) as tx:

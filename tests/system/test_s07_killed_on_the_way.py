@@ -1,4 +1,7 @@
-"""S07: the runtime and the executor are killed in the middle of an effect; the run completes, and it happened once."""
+"""S07: the runtime and the executor are killed in the middle of an effect; the run completes, and it happened once.
+
+The effect is that of a workflow which a step of the run called.
+"""
 
 import asyncio
 import json
@@ -27,7 +30,8 @@ async def test_s07_killed_in_the_middle_of_an_effect(system: System, client: Har
     for capability in (
         effect("table", stored, idempotency={"header": "Idempotency-Key"}),
         effect("mailer", mailed),
-        orders({"id": "store", "action": "table.get"}, {"id": "mail", "action": "mailer.get"}),
+        {**orders({"id": "store", "action": "table.get"}), "id": "billing"},
+        orders({"id": "bill", "action": "billing.run"}, {"id": "mail", "action": "mailer.get"}),
     ):
         await add_file(client, agent, json.dumps({"capability": capability}).encode(), f"{capability['id']}.json")
     run = await start(client, agent)
@@ -39,4 +43,7 @@ async def test_s07_killed_in_the_middle_of_an_effect(system: System, client: Har
     ended = await until(client, run.name)
     assert ended.state == run_pb2.RUN_STATE_SUCCEEDED, ended
     assert len(effects) == 1
+    billed = await client.runs.ListRuns(run_pb2.ListRunsRequest(parent=client.org, agent=agent.name))
+    steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run.name))).steps
+    assert [one.name for one in billed.runs if one.action == "billing.run"] == [steps[0].child]
     assert len(system.upstream.asked(mailed)) == 1

@@ -98,7 +98,7 @@ async def run(
             (
                 names.short(one.name, client.org) + (f" {one.path}" if one.path else ""),
                 _state(one),
-                one.action,
+                one.action + (f", run {names.short(one.child, client.org)}" if one.child else ""),
                 duration(one.duration_ms),
                 one.reason or one.message,
             )

@@ -109,14 +109,20 @@ class Directory:
         names = frozenset(str(InstallationName(org, capability)) for capability in looked_for)
         return cls(found, names)
 
+    def of_name(self, installation: InstallationName) -> Installed | None:
+        """The installation of this name, where something may call it."""
+        found = (one for several in self.installed.values() for one in several)
+        return next((one for one in found if one.name == installation), None)
+
     def callees(self, release: Release) -> Callees:
         """All that a release may call, with what these may call."""
         return tuple(_Resolving(self).callees(release, (release.name.capability,)))
 
-    def resolve(self, release: Release, name: str) -> Callee:
+    def resolve(self, release: Release, name: str, above: Sequence[str] = ()) -> Callee:
         """One action that a workflow says it calls; raises Conflict, with a reason that begins with CALLEE_.
 
-        It may be one that somebody has to approve, which a workflow waits for.
+        It may be one that somebody has to approve, or another workflow: a workflow waits for both. `above` are the ids
+        of the capabilities whose workflows called this one, the outermost first.
         """
         if name not in release.calls:
             meant = nearest(name, release.calls)
@@ -126,7 +132,8 @@ class Directory:
                 fix=f"did you mean {meant}?" if meant else f'add "{name}" to `calls`',
                 callee=name,
             )
-        found = _Resolving(self, waits=True).callee(name, (release.name.capability,))
+        path = (*above, release.name.capability)
+        found = _Resolving(self, waits=len(path)).callee(name, path)
         if isinstance(found, Refused):
             raise found.error
         return found
@@ -138,9 +145,12 @@ def called(releases: Iterable[Release]) -> set[str]:
 
 
 class _Resolving:
-    """One tree of callees on its way; it has a bound, since capabilities that call each other multiply."""
+    """One tree of callees on its way; it has a bound, since capabilities that call each other multiply.
 
-    def __init__(self, directory: Directory, *, waits: bool = False) -> None:
+    `waits` is the length of the path at which a step of a workflow calls, which can wait.
+    """
+
+    def __init__(self, directory: Directory, *, waits: int = 0) -> None:
         self._directory = directory
         self._waits = waits
         self._left = MOST
@@ -176,9 +186,10 @@ class _Resolving:
         action = next((action for action in installed.release.actions if action.id == action_id), None)
         if action is None:
             return _unknown(name, installed)
-        if installed.release.kind == WORKFLOW:
+        waits = len(path) == self._waits
+        if installed.release.kind == WORKFLOW and not waits:
             return _workflow(name, installed)
-        if action_id in installed.approvals and not (self._waits and len(path) == 1):
+        if action_id in installed.approvals and not waits:
             return Refused(
                 name,
                 "CALLEE_APPROVAL",
@@ -191,7 +202,7 @@ class _Resolving:
             installed,
             action,
             installed.release.asks.intersect(installed.grants),
-            tuple(self.callees(installed.release, (*path, name))),
+            () if installed.release.kind == WORKFLOW else tuple(self.callees(installed.release, (*path, name))),
         )
 
     def _installed(self, name: str, capability: str) -> Installed | Refused:
@@ -230,7 +241,7 @@ def _workflow(name: str, installed: Installed) -> Refused:
         name,
         "CALLEE_WORKFLOW",
         f"{name} cannot be called here: {installed.release.name} is a workflow, which goes on by itself",
-        "start it as a run of its own, StartRun or hardpoint start, or let a trigger begin it",
+        "call it from a step of a workflow, or start it: StartRun, hardpoint start, or a trigger",
         {"installation": str(installed.name)},
     )
 

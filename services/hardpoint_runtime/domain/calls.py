@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from hardpoint_kit.errors import HardpointError
-from hardpoint_kit.names import AgentName, ReleaseName, RunName, SettingsName
+from hardpoint_kit.names import AgentName, InstallationName, ReleaseName, RunName, SettingsName
 from hardpoint_manifest.authority import Authority, within
 from hardpoint_runtime.domain.actions import ActionName
 from hardpoint_runtime.domain.callees import Callee, Callees, Calling
@@ -41,6 +41,8 @@ class Call:
     held_to: EffectPlan | None = None
     context: CallContext = NOTHING
     taped: Taped = field(default_factory=Taped)
+    installation: InstallationName | None = None
+    """Of a callee."""
 
     @property
     def known(self) -> CallContext:
@@ -96,6 +98,7 @@ class Call:
             callee.callees,
             callers,
             context=context,
+            installation=installed.name,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hardpoint_kit.errors import Conflict, InvalidArgument, PermissionDenied
 from hardpoint_kit.names import InstallationName, RunName
+from hardpoint_runtime.domain.children import Descent
 from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage
@@ -26,6 +27,8 @@ class Waits(StrEnum):
     TIME = "TIME"
     APPROVAL = "APPROVAL"
     EVENT = "EVENT"
+    RUN = "RUN"
+    """The run of another workflow, which the step began."""
     DOUBT = "DOUBT"
     """It may have happened, and must not happen twice: a person looks."""
 
@@ -39,6 +42,8 @@ class Verdict(StrEnum):
     SKIP = "SKIP"
     FAIL = "FAIL"
     EVENT = "EVENT"
+    ENDED = "ENDED"
+    """Of no person: the run that the step began has ended."""
 
 
 _FITTING = {
@@ -96,6 +101,8 @@ class Workflow:
     context: CallContext = NOTHING
     """What the agent knew that began it."""
     starters: tuple[str, ...] = ()
+    descent: Descent | None = None
+    """Of one that a step of another run began."""
 
     def check_decision(self, step: "StepRun", decision: Decision, digest: str) -> None:
         """Refuse what cannot be decided about one of its steps, or not by them.
@@ -172,6 +179,8 @@ class StepRun:
     usage: Usage = field(default_factory=Usage)
     plan: str = ""
     """The digest of the effect plan that it is held to."""
+    child: str = ""
+    """The id of the run that it began, of another workflow."""
 
     @property
     def ended(self) -> bool:

@@ -120,4 +120,5 @@ def step_run_to_proto(step: StepRun, approves: bool) -> run_pb2.Step:
         due_time=step.due_at,
         decided_by=step.decision.subject if step.decision else "",
         plan=step.plan,
+        child=f"orgs/{step.run.org}/runs/{step.child}" if step.child else "",
     )

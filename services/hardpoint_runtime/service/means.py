@@ -7,6 +7,7 @@ from hardpoint_kit.clock import Clock
 from hardpoint_runtime.domain.workflows import Workflow
 from hardpoint_runtime.service.calls import Calls
 from hardpoint_runtime.service.changes import Changes
+from hardpoint_runtime.service.children import Children
 from hardpoint_runtime.service.executions import Executions
 from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.snapshots import Snapshots
@@ -23,6 +24,7 @@ class Means:
     executions: Executions
     ledger: Ledger
     changes: Changes
+    children: Children
     clock: Clock
     worker: str
     draining: bool = False

@@ -20,6 +20,7 @@ from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.effects import Outcome
 from hardpoint_runtime.domain.executions import Ended
 from hardpoint_runtime.domain.rehearsed import EndsHere, Rehearsed
+from hardpoint_runtime.domain.releases import WORKFLOW
 from hardpoint_runtime.domain.runs import Failure
 from hardpoint_runtime.domain.unknowns import Unknowns, expressions_of
 from hardpoint_runtime.domain.workflows import SOMEBODY_ELSE, Workflow
@@ -152,6 +153,8 @@ class Rehearsal:
             key = compiled.key.evaluate(known) if step.idempotency_key else ""
             if asks and not self.approves:
                 return self._behind(step, place, unknowns)
+            if call.release.kind == WORKFLOW:
+                return self._below(call, step, place, unknowns)
             ended = await self._dry(call, place, given, key, step.timeout_seconds)
         except (Unavailable, ResourceExhausted):
             raise
@@ -202,6 +205,13 @@ class Rehearsal:
             return Settled("done")
         how_long = f"until {value}" if isinstance(value, str) else f"{value} s"
         self.found.tell(place, Outcome.PASSED, says=f"waits {how_long}")
+        return Settled("done")
+
+    def _below(self, call: Call, step: Step, place: str, unknowns: Unknowns) -> Settled:
+        """A step that would begin a run of another workflow, which has a plan of its own."""
+        says = f"begins a run of {call.name}, whose plan a dry run of that makes"
+        self.found.tell(place, Outcome.UNKNOWN, str(call.name), says=says)
+        unknowns.add(step.id)
         return Settled("done")
 
     def _behind(self, step: Step, place: str, unknowns: Unknowns) -> Settled:

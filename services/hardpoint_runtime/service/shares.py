@@ -9,7 +9,6 @@ from hardpoint_runtime.domain.counters import Counters
 from hardpoint_runtime.domain.executions import Ended
 from hardpoint_runtime.domain.grants import exercised
 from hardpoint_runtime.domain.runs import Inner, Run, RunState, Share
-from hardpoint_runtime.domain.snapshot import Attached
 
 
 def inside(callees: Callees, steps: tuple[Inner, ...]) -> tuple[Share, ...]:
@@ -22,7 +21,7 @@ def inside(callees: Callees, steps: tuple[Inner, ...]) -> tuple[Share, ...]:
     )
 
 
-def of_step(own: Attached, call: Call, ended: Ended, duration_us: int, at: datetime) -> Iterator[Share]:
+def of_step(own: Installed, call: Call, ended: Ended, duration_us: int, at: datetime) -> Iterator[Share]:
     """What an attempt of a step adds: to those of the workflow the grants alone, since the whole run is one execution.
 
     Of what another capability did for it, both used what they were granted.
@@ -34,7 +33,7 @@ def of_step(own: Attached, call: Call, ended: Ended, duration_us: int, at: datet
     yield from inside(call.callees, ended.steps)
 
 
-def of_run(own: Attached, run: Run, duration_us: int) -> Share:
+def of_run(own: Installed, run: Run, duration_us: int) -> Share:
     """What a run of a workflow that has ended adds: one execution, as long as its steps ran."""
     return Share(own.counted_for, _counted(run.state, duration_us, run.ended_at), frozenset())
 

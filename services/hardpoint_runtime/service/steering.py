@@ -10,9 +10,11 @@ from hardpoint_kit.errors import Conflict, NotFound, ResourceExhausted
 from hardpoint_kit.names import RunName, StepName
 from hardpoint_kit.telemetry import inject, trace_id
 from hardpoint_manifest.plan import Does, Plan, Step
+from hardpoint_runtime.domain.children import Descent
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
-from hardpoint_runtime.domain.workflows import Decision, StepRun, Verdict, Waits, Workflow, step_at
-from hardpoint_runtime.durable.stretches import Stretch
+from hardpoint_runtime.domain.workflows import Decision, Verdict, Waits, Workflow, step_at
+from hardpoint_runtime.service import moves
+from hardpoint_runtime.service.children import Children
 from hardpoint_runtime.store import Store, Transaction
 
 MOST_EARLY_EVENTS = 64
@@ -22,25 +24,27 @@ MOST_EARLY_EVENTS = 64
 class Steering:
     """Acts on runs; `fingerprint` tells a write request from others with the same request id."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, children: Children, clock: Clock) -> None:
         self._store = store
+        self._children = children
         self._clock = clock
 
     async def cancel(self, caller: Caller, name: RunName, fingerprint: str) -> Run:
-        """End a run: what it executes is killed, what it did stays done. Raises NotFound, Conflict RUN_ENDED."""
+        """End a run with those it began: what it executes is killed, what it did stays done.
+
+        Raises NotFound, Conflict RUN_ENDED.
+        """
 
         async def cancel(tx: Transaction) -> Run:
             workflow = await tx.workflows.get(name, lock=True)
             workflow.check_alive()
-            used = [step.usage for step in await tx.workflows.steps(name)]
-            run = workflow.run.over(RunState.CANCELLED, Failure(), self._clock.now(), used)
-            # Another stretch than those there are: whoever walks it hears that it is replaced, by nobody.
-            await tx.workflows.move(workflow, run, workflow.stretch + 1)
-            await tx.workflows.cancel_steps(name)
+            run = await moves.cancel(tx, workflow, self._clock.now())
             await tx.audit("run.cancel", name)
             return run
 
-        return await self._store.once(caller, "CancelRun", fingerprint, Run, cancel)
+        cancelled = await self._store.once(caller, "CancelRun", fingerprint, Run, cancel)
+        await self._children.settle(name)
+        return cancelled
 
     async def decide(
         self,
@@ -69,7 +73,7 @@ class Steering:
             workflow.check_decision(step, decision, digest)
             if plan:
                 (await tx.effect_plans.get(caller.org, plan)).check({})
-            run = await self._decided(tx, workflow, step, decision)
+            run = await moves.decide(tx, workflow, step, decision)
             await tx.audit(f"step.{verdict.lower()}", name, digest=step.digest, plan=plan)
             return run
 
@@ -136,6 +140,7 @@ class Steering:
                 carrier=inject(),
                 context=workflow.context,
                 starters=workflow.all_starters,
+                descent=workflow.descent and Descent(workflow.descent.above),
             )
             await tx.workflows.add(forked)
             await tx.audit("run.fork", run.name, forked=name, step=step_id)
@@ -149,7 +154,7 @@ class Steering:
                 first = await tx.early_events.take(workflow.name, event)
                 if first is not None:  # whoever walks the run has not looked yet
                     await tx.early_events.keep(workflow.name, event, decision, self._clock.now(), MOST_EARLY_EVENTS)
-                return await self._decided(tx, workflow, step, first or decision)
+                return await moves.decide(tx, workflow, step, first or decision)
         if not _awaits_events(Plan.model_validate(workflow.release.plan).steps):
             raise Conflict(
                 f"no step of run {workflow.name} waits for an event",
@@ -165,16 +170,6 @@ class Steering:
                 resource=workflow.name,
             )
         return workflow.run
-
-    async def _decided(self, tx: Transaction, workflow: Workflow, step: StepRun, decision: Decision) -> Run:
-        await tx.workflows.decide(step, decision)
-        if workflow.run.state is not RunState.WAITING:
-            return workflow.run  # whoever walks it hears of it
-        following = Stretch(workflow.name, workflow.stretch + 1)
-        run = replace(workflow.run, state=RunState.QUEUED, failure=Failure())
-        await tx.workflows.move(workflow, run, following.number)
-        await tx.workflows.queue(following)
-        return run
 
 
 def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:

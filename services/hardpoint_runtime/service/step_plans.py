@@ -12,6 +12,7 @@ from hardpoint_manifest.expression import ExpressionError
 from hardpoint_manifest.plan import WAITING, Does, Plan
 from hardpoint_manifest.walk import Due, Program, Settled, Walk
 from hardpoint_runtime.domain.effects import EffectPlan
+from hardpoint_runtime.domain.releases import WORKFLOW
 from hardpoint_runtime.domain.runs import RunState
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Verdict, Workflow
 from hardpoint_runtime.service.callees import call_of
@@ -46,6 +47,8 @@ class StepPlans:
         agent = AgentName(workflow.name.org, workflow.run.agent)
         step = due.step.step
         call, asks_itself = call_of(await self.snapshots.get(agent), agent, workflow, step)
+        if call.release.kind == WORKFLOW:
+            raise _no_plan(asked, f"{step.id} begins a run of a workflow, {call.name}")
         if asks_itself and step.id != asked.step:
             raise _no_plan(asked, f"{step.id} asks for an approval of its own, whose plan can be made then")
         try:

@@ -21,10 +21,12 @@ from hardpoint_manifest.walk import Settled
 from hardpoint_runtime.domain.actions import InputCheck
 from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.executions import Ended
-from hardpoint_runtime.domain.releases import Effect
+from hardpoint_runtime.domain.releases import WORKFLOW, Effect
 from hardpoint_runtime.domain.runs import Failure, RunState, Usage
 from hardpoint_runtime.domain.workflows import StepRun, Verdict, Waits
+from hardpoint_runtime.service.below import Below
 from hardpoint_runtime.service.callees import call_of, only_reads, repeatable
+from hardpoint_runtime.service.children import check_begins
 from hardpoint_runtime.service.executions import Check, attributes
 from hardpoint_runtime.service.outcomes import Next, after, did_not_happen, doubt, pause_seconds
 from hardpoint_runtime.service.shares import of_step
@@ -44,6 +46,7 @@ class Stepper:
 
     def __init__(self, way: "Way") -> None:
         self._way = way
+        self._below = Below(way)
 
     async def settle(self, step: Step, place: str, value: Any, key: str) -> Settled | None:
         """Do a step as far as it goes now, from wherever it is: how it ended, or None while it waits.
@@ -62,6 +65,8 @@ class Stepper:
             row = StepRun(way.workflow.name, place, action=step.action, started_at=way.means.clock.now())
         if step.does in WAITING:
             return await self._wait(step, row, value)
+        if row.child:
+            return await self._below_of(step, row, value)
         return await self._act(step, row, value, key)
 
     async def writes(self, step: Step) -> bool:
@@ -141,6 +146,12 @@ class Stepper:
         if row.waits is Waits.TIME and row.due_at is not None and row.due_at > way.means.clock.now():
             way.wake_at(row.due_at)
             return None
+        if call.release.kind == WORKFLOW:
+            try:
+                check_begins(step, call, _approved_plan(step, row, way.rows))
+            except HardpointError as error:
+                return self._failed(row, error)
+            return await self._below_of(step, await self._below.name(step, row, call), value)
         try:
             held_to = row.plan or _approved_plan(step, row, way.rows)
             call = await way.means.calls.held(way.means.caller(way.workflow), call, given, held_to)
@@ -162,6 +173,21 @@ class Stepper:
         )
         row = await way.pages.put(row)
         return await self._attempt(step, row, call, given, effect_key(row.run, row.step, key))
+
+    async def _below_of(self, step: Step, row: StepRun, value: Any) -> Settled | None:
+        """How a step ends that calls another workflow: as its run does."""
+
+        async def prepare() -> tuple[Call, dict[str, Any]]:
+            call, _ = await self._call(step)
+            return call, input_of(call, value)
+
+        ended = await self._below.look(row.step, prepare)
+        if ended is None:
+            return None
+        row = self._way.rows[row.step]
+        if isinstance(ended, HardpointError):
+            return self._failed(row, ended)
+        return self._done(replace(row, usage=ended.run.usage), ended.output)
 
     async def _approved(self, row: StepRun, call: Call, given: dict[str, Any]) -> Settled | Literal[True] | None:
         """Whether it may run now; else how it ended, or None while nobody has answered."""

@@ -18,10 +18,11 @@ from hardpoint_kit.names import AgentName
 from hardpoint_manifest.expression import Budget, ExpressionError
 from hardpoint_manifest.plan import Does, Plan, Step
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
+from hardpoint_runtime.domain.callees import Installed
 from hardpoint_runtime.domain.runs import Failure, RunState
-from hardpoint_runtime.domain.snapshot import Attached
 from hardpoint_runtime.domain.workflows import StepRun, Waits, Workflow
 from hardpoint_runtime.durable.stretches import Stretch
+from hardpoint_runtime.service.callees import own_of
 from hardpoint_runtime.service.changes import Signal
 from hardpoint_runtime.service.ledger import Pages, Replaced
 from hardpoint_runtime.service.means import Means
@@ -33,6 +34,8 @@ ITEMS_AT_ONCE = 8
 """Of one loop."""
 LINGER_SECONDS = 1.0
 """A wait that is over sooner is not worth another stretch."""
+ASKS = frozenset({Waits.APPROVAL, Waits.EVENT, Waits.DOUBT})
+"""What a run waits for that somebody is told of."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -109,11 +112,11 @@ class Way:
         """The steps by place, as they are or will be written."""
         return self.pages.rows
 
-    async def own(self) -> Attached | None:
+    async def own(self) -> Installed | None:
         """What the run is of as it is attached now, whose counters it adds to; None when it is not any more."""
         try:
             agent = AgentName(self.workflow.name.org, self.workflow.run.agent)
-            return (await self.means.snapshots.get(agent)).attached(self.workflow.installation)
+            return own_of(await self.means.snapshots.get(agent), self.workflow)
         except HardpointError:
             return None
 
@@ -317,7 +320,7 @@ class Way:
             state = RunState.QUEUED if self.means.draining else RunState.WAITING
             later = self.means.draining or seconds is not None
             following = self.workflow.stretch + 1 if later else self.workflow.stretch
-            asks = next((row for row in waiting if row.decision is None and row.waits is not Waits.TIME), None)
+            asks = next((row for row in waiting if row.decision is None and row.waits in ASKS), None)
             failure = Failure() if asks is None else waiting_for(asks)
             run = replace(self.workflow.run, state=state, failure=failure)
             await tx.workflows.move(self.workflow, run, following)

@@ -57,14 +57,18 @@ class Walker:
         await asyncio.gather(*self._walking, return_exceptions=True)
 
     async def mend(self) -> None:
-        """Queue the stretches that runs are waiting for and that are in no queue: it was lost, or is an older one."""
+        """Queue the stretches that runs are waiting for and that are in no queue: it was lost, or is an older one.
+
+        And tell runs of others that they wait for and that have ended.
+        """
         while True:
             async with self._store.transaction(SYSTEM(ANY_ORG)) as tx:
                 lost = await tx.workflows.lost(MEND_BATCH)
             for stretch in lost:
                 await self._continue(stretch)
             if len(lost) < MEND_BATCH:
-                return
+                break
+        await self._means.children.mend()
 
     async def _walk(self, stretch: Stretch) -> None:
         while not self._means.draining:
@@ -74,13 +78,17 @@ class Walker:
                     workflow = await tx.workflows.take(stretch)
                     rows = await tx.workflows.steps(stretch.run)
                 if workflow is None:
+                    await self._means.children.settle(stretch.run)  # whoever ended it may have died before
                     return
                 with (
                     acting_as(self._means.caller(workflow)),
                     _within(workflow.carrier),
                     tracer.start_as_current_span(f"run {workflow.run.action}"),
                 ):
-                    await Way(self._means, workflow, rows).walk()
+                    way = Way(self._means, workflow, rows)
+                    await way.walk()
+                if workflow.descent is not None or any(row.child for row in way.rows.values()):
+                    await self._means.children.settle(stretch.run)
                 return
             except (Replaced, NotFound):
                 return
@@ -105,6 +113,7 @@ class Walker:
                 run = workflow.run.over(RunState.FAILED, failure, self._means.clock.now(), used)
                 await tx.workflows.move(workflow, run, workflow.stretch + 1)
                 await tx.workflows.cancel_steps(stretch.run)
+        await self._means.children.settle(stretch.run)
 
     async def _continue(self, lost: Stretch) -> None:
         async with self._store.transaction(SYSTEM(lost.run.org)) as tx:

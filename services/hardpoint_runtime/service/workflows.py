@@ -9,10 +9,11 @@ from hardpoint_kit.auth import allows
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, NotFound
-from hardpoint_kit.names import AgentName, RunName, SettingsName
+from hardpoint_kit.names import AgentName, RunName
 from hardpoint_kit.telemetry import inject, trace_id
 from hardpoint_manifest.plan import After, Does, Plan, Step
 from hardpoint_runtime.domain.actions import ActionName
+from hardpoint_runtime.domain.calls import Call
 from hardpoint_runtime.domain.context import NOTHING, CallContext
 from hardpoint_runtime.domain.releases import WORKFLOW, Release
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
@@ -20,6 +21,7 @@ from hardpoint_runtime.domain.snapshot import Offer
 from hardpoint_runtime.domain.workflows import StepRun, Workflow
 from hardpoint_runtime.peers import Config
 from hardpoint_runtime.service.changes import Changes
+from hardpoint_runtime.service.children import settings_of
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.store import Store, Transaction
 
@@ -114,7 +116,7 @@ class Workflows:
         given = {
             "input": dict(value),
             "trigger": dict(value if trigger is None else trigger),
-            "settings": await self._settings(offer),
+            "settings": await settings_of(self._config, release, Call.of_offer(agent, offer).settings),
         }
         # What the release does not ask for no step can be shown, so it is not kept.
         known = context.check().within(release.asks.permissions)
@@ -218,14 +220,6 @@ class Workflows:
         """Let those who watch and wait go."""
         self._draining = True
         self._changes.wake()
-
-    async def _settings(self, offer: Offer) -> dict[str, Any]:
-        requirements = [r for r in offer.attached.release.requirements if r.type != "secret"]
-        if not requirements:
-            return {}
-        installation = offer.attached.installation
-        values = await self._config.values(SettingsName(installation.org, installation.installation))
-        return {r.key: values.get(r.key, r.default) for r in requirements}
 
 
 def _one_step(release: Release, offer: Offer) -> Release:

@@ -46,6 +46,7 @@ _COLUMNS = {
     "duration_us": "bigint",
     "usage": "jsonb",
     "plan": "text",
+    "child": "text",
 }
 _FIXED = ("step", "number", "started_at")
 
@@ -227,6 +228,7 @@ def _columns(step: StepRun) -> dict[str, Any]:
         "duration_us": step.duration_us,
         "usage": USAGE.dump_json(step.usage).decode(),
         "plan": step.plan,
+        "child": step.child,
     }
 
 
@@ -250,4 +252,5 @@ def _step(row: Row[Any]) -> StepRun:
         row.duration_us,
         USAGE.validate_json(row.usage_json),
         row.plan,
+        row.child,
     )

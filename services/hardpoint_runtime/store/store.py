@@ -15,6 +15,7 @@ from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.store.agents import Agents
 from hardpoint_runtime.store.announcements import Announcements
 from hardpoint_runtime.store.attachments import Attachments
+from hardpoint_runtime.store.children import Children
 from hardpoint_runtime.store.deliveries import Deliveries
 from hardpoint_runtime.store.effect_plans import EffectPlans
 from hardpoint_runtime.store.events import EarlyEvents
@@ -41,6 +42,7 @@ class Transaction:
         self.attachments = Attachments(connection)
         self.runs = Runs(connection)
         self.workflows = Workflows(connection, stretches)
+        self.children = Children(connection)
         self.early_events = EarlyEvents(connection)
         self.snapshots = Snapshots(connection)
         self.standard = Standard(connection)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import InstallationName, RunName
+from hardpoint_runtime.domain.children import Descent
 from hardpoint_runtime.domain.context import CallContext
 from hardpoint_runtime.domain.runs import Run
 from hardpoint_runtime.domain.workflows import Decision, StepRun, Turn, Workflow
@@ -24,6 +25,7 @@ from hardpoint_runtime.store.runs import run_columns, run_of
 from hardpoint_runtime.store.steps import DECISION, RUN_CHANGES, steps_since
 
 _CONTEXT = TypeAdapter(CallContext)
+_DESCENT = TypeAdapter(Descent)
 
 # A run that waits is told of once for what it newly asks, however often it stops on its way meanwhile.
 _CHANGE = """'/' || coalesce((
@@ -37,14 +39,16 @@ _INSERT_RUN = text("""
         :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject, :on_behalf_of, :depth)
 """)
 _INSERT = text("""
-    INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context, starters)
+    INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context, starters, descent)
     VALUES (:org, :run, :installation, CAST(:pinned AS jsonb), CAST(:given AS json), CAST(:forked AS json),
-        CAST(:carrier AS jsonb), CAST(:context AS json), :starters)
+        CAST(:carrier AS jsonb), CAST(:context AS json), :starters,
+        CAST(:descent AS jsonb))
 """)
 _SELECT = """
     SELECT r.*, CAST(r.usage AS text) AS usage_json, w.installation, CAST(w.release AS text) AS pinned,
         CAST(w.given AS text) AS given, CAST(w.forked AS text) AS forked, w.stretch, w.carrier, w.walk, w.begun,
-        CAST(w.output AS text) AS output, w.sequence, w.run_sequence, CAST(w.context AS text) AS context, w.starters
+        CAST(w.output AS text) AS output, w.sequence, w.run_sequence, CAST(w.context AS text) AS context, w.starters,
+        CAST(w.descent AS text) AS descent
     FROM workflows w JOIN runs r USING (org, run)
 """
 _GET = text(f"{_SELECT} WHERE org = :org AND run = :run")
@@ -133,6 +137,7 @@ class Workflows:
                 "starters": list(workflow.starters),
                 "forked": _json(workflow.settled),
                 "carrier": _json(workflow.carrier),
+                "descent": None if workflow.descent is None else _DESCENT.dump_json(workflow.descent).decode(),
                 "context": _CONTEXT.dump_json(workflow.context).decode(),
             },
         )
@@ -250,4 +255,5 @@ def _workflow(row: Row[Any]) -> Workflow:
         row.begun,
         _CONTEXT.validate_json(row.context),
         tuple(row.starters),
+        None if row.descent is None else _DESCENT.validate_json(row.descent),
     )
