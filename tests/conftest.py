@@ -49,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    configure = structlog.configure
+    # A logger that is kept is out of sight of the tests to come.
+    structlog.configure = lambda **words: configure(**{**words, "cache_logger_on_first_use": False})
     if hasattr(config, "workerinput"):
         config.stash[STATE_FOLDER] = Path(config.workerinput["state_folder"])
         return
@@ -229,7 +232,6 @@ def serve(keys: DevKeys, cleanup: AsyncExitStack) -> Serve:
     async def serve(unit: Unit) -> Server:
         options = Options(listen="127.0.0.1:0")
         setup("tests", options)
-        structlog.configure(cache_logger_on_first_use=False)  # so that any test can see what is logged
         server = Server(options, [unit], Verifier(keys.jwks(), issuer="hardpoint"))
         await server.start()
         cleanup.push_async_callback(server.stop, 0)

@@ -55,6 +55,10 @@ async def test_what_a_call_logs_is_kept_when_it_fails_too(attached: Client, fake
         await lines_of(attached, "orgs/acme/runs/none")
 
 
+def test_what_the_database_cannot_keep_takes_no_run_with_it() -> None:
+    assert LogLine.of("info", "a\0b") == LogLine("info", "a\ufffdb")
+
+
 async def test_who_calls_does_not_read_what_code_logs(
     attached: Client, server: Server, dial: Dial, fakes: Fakes
 ) -> None:

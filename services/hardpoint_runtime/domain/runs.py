@@ -225,6 +225,11 @@ class LogLine:
     message: str
     step: str = ""
 
+    @classmethod
+    def of(cls, level: str, message: str) -> "LogLine":
+        """A line as it can be kept, whatever the code put into it."""
+        return cls(level, _storable(message))
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

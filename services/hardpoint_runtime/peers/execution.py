@@ -218,7 +218,7 @@ def ended_of(finished: executor_pb2.Finished) -> Ended:
         left=finished.effects_left,
         cassette=finished.cassette,
         unrecorded=from_status(finished.unrecorded) if finished.HasField("unrecorded") else None,
-        logs=tuple(LogLine(one.level, one.message) for one in finished.logs),
+        logs=tuple(LogLine.of(one.level, one.message) for one in finished.logs),
         circumstances=_circumstances(finished),
     )
     if state is RunState.SUCCEEDED:
