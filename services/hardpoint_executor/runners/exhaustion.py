@@ -43,6 +43,7 @@ _DISK = Exhausted(
 
 _SIGNS: Sequence[tuple[str, str, Exhausted]] = (
     ("MemoryError", r"", _MEMORY),
+    ("RangeError", r"Array buffer allocation failed$", _MEMORY),
     ("ResultTooLarge", r"the result has ", _RESULT),
     ("ProcessRefused", r"", _PROCESSES),
     ("RuntimeError", r"can't start new thread$", _PROCESSES),
