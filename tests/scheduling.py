@@ -36,7 +36,7 @@ class ByWhatIsStarted(LoadScopeScheduling):
         return "jails" if in_jails else file
 
     def _assign_work_unit(self, node: Any) -> None:
-        """Give a process the next group; the second one, which each has from the start, must not wait behind a long one."""
+        """Give a process the next group; each has two from the start, of which the second must not be a long one."""
         if not self._ordered:
             self._ordered = True
             groups = [*self.workqueue]  # the most tests first
