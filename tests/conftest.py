@@ -77,6 +77,7 @@ def pytest_collectstart() -> None:
 def pytest_collection_finish() -> None:
     """Modules and tests stay to the end: nothing is gained by looking through them for what is garbage, each time."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     gc.enable()
 
 
