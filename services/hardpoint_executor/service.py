@@ -80,7 +80,8 @@ class Executor:
         """Run an action and say how it ended; being cancelled kills it. Raises as execute does."""
         logbook = Logbook()
         finished = await self._run(execution, logbook.hear)
-        return replace(finished, logs=logbook.lines) if logbook.lines else finished
+        lines = logbook.lines
+        return replace(finished, logs=lines) if lines else finished
 
     async def _run(self, execution: Execution, tell: Tell) -> Finished:
         """Run an action in the current task, where `cancel` finds it."""

@@ -138,7 +138,7 @@ def assemble(
     children = Children(store, peers.config, clock)
     workflows = Workflows(store, snapshots, changes, peers.config, clock)
     steering = Steering(store, children, clock)
-    composition = Composition(snapshots, store, tickets)
+    composition = Composition(store, tickets)
     plans = EffectPlans(store, peers.config)
     executions = Executions(tickets, composition, peers, options.runtime_action_seconds)
     recordings, rehearsals = Recordings(store), Rehearsals(snapshots, executions, recorder, workflows, clock)

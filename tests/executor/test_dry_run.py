@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from executor.brokers import client_of
 from executor.composed import World, javascript, python
@@ -21,7 +19,7 @@ from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_executor.domain import Execution, Finished, Limits, Outcome, Requirement
 from hardpoint_executor.jail import Jails
 from hardpoint_executor.service import Executor
-from hardpoint_executor.writes import MOST_ANSWERED, MOST_EFFECTS, Effect, Ledger, NotPlanned, Writes
+from hardpoint_executor.writes import Effect, Ledger, Writes
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 from hardpoint_manifest.authority import Authority
@@ -379,33 +377,6 @@ async def test_steps_of_a_flow_are_planned_where_they_stand(
     assert done.error.metadata["effect"] == "a: POST api.example.com"
 
 
-def test_a_plan_has_a_bound() -> None:
-    ledger = Ledger(dry_run=True)
-    writes = Writes(ledger)
-    for n in range(MOST_EFFECTS):
-        writes.admit(("r", "a"), ("fetch", "POST", str(n)), {})
-    with pytest.raises(NotPlanned) as refused:
-        writes.admit(("r", "a"), ("fetch", "POST", "more"), {})
-    assert refused.value.reason == "EFFECT_PLAN_LIMIT"
-    assert ledger.refusal is refused.value, "whoever goes on after it must not have half a plan for a whole one"
-
-
-async def test_a_model_answers_again_what_it_was_asked_there_and_as_often_within_a_bound() -> None:
-    said = iter(range(9))
-
-    async def model() -> int:
-        return next(said)
-
-    plan = Ledger(dry_run=True)
-    made = Writes(plan)
-    assert [await made.answered("q", model), await made.inside("a", beside=True).answered("q", model)] == [0, 1]
-    held = Writes(Ledger(dry_run=False, circumstances=plan.circumstances))
-    assert await held.inside("a", beside=True).answered("q", model) == 1
-    assert [await held.answered(asked, model) for asked in ("else", "q", "q")] == [2, 0, 3]
-    plan.remember("large", "x" * MOST_ANSWERED)
-    assert [answer for _, answer in plan.circumstances.answered] == ["0", "1"]
-
-
 async def test_what_an_upstream_repeated_of_a_secret_is_in_no_plan() -> None:
     """An answer comes in without it; what code puts together of several may hold it again."""
     ledger, outlet = Ledger(dry_run=True), Outlet([Watched("KEY", SECRET)])
@@ -414,42 +385,3 @@ async def test_what_an_upstream_repeated_of_a_secret_is_in_no_plan() -> None:
     assert not await effects.admit("fetch", "POST", f"api.example.com/{SECRET}", {"query": f"k={SECRET}"})
     [planned] = ledger.planned
     assert (planned.target, planned.arguments) == ("api.example.com/[secret KEY]", {"query": "k=[secret KEY]"})
-
-
-LANES = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 3)), max_size=12)
-
-
-def written(ledger: Ledger, asked: list[tuple[str, int]]) -> int:
-    """How many of these writes of steps side by side were admitted before the first refusal."""
-    lanes = {step: Writes(ledger).inside(step, beside=True) for step in "xyz"}
-    for done, (step, n) in enumerate(asked):
-        try:
-            lanes[step].admit(("r", "a"), ("fetch", "POST", str(n)), {})
-        except NotPlanned:
-            return done
-    return len(asked)
-
-
-@given(LANES, st.randoms())
-def test_steps_side_by_side_come_in_any_order_and_each_in_its_own(asked: list[tuple[str, int]], chance: Any) -> None:
-    made = Ledger(dry_run=True)
-    written(made, asked)
-    steps = [step for step, _ in asked]
-    chance.shuffle(steps)
-    queues = {step: iter([n for lane, n in asked if lane == step]) for step in "xyz"}
-    mixed = [(step, next(queues[step])) for step in steps]
-    kept_to = Ledger(dry_run=False, expected=made.planned)
-    assert written(kept_to, mixed) == len(asked)
-    assert kept_to.left == 0
-
-
-@given(LANES, LANES)
-def test_what_is_done_is_always_the_beginning_of_each_lane_of_the_plan(
-    asked: list[tuple[str, int]], other: list[tuple[str, int]]
-) -> None:
-    made = Ledger(dry_run=True)
-    written(made, asked)
-    done = other[: written(Ledger(dry_run=False, expected=made.planned), other)]
-    for step in "xyz":
-        mine = [n for lane, n in done if lane == step]
-        assert mine == [n for lane, n in asked if lane == step][: len(mine)]

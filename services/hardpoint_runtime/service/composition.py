@@ -1,32 +1,22 @@
-"""Owns making ready what releases call of other capabilities: found for an agent, with the tickets to run it."""
+"""Owns making ready what releases call of other capabilities: found where no agent calls, and given its tickets."""
 
 import asyncio
 
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.errors import HardpointError
-from hardpoint_kit.names import AgentName
 from hardpoint_runtime.domain.callees import Callee, Callees, Refused
 from hardpoint_runtime.domain.executions import Allowed
 from hardpoint_runtime.domain.releases import Release
-from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
 from hardpoint_runtime.store import Store
 
 
 class Composition:
-    """What may be called: for agents from their snapshots, for tests of releases from the database."""
+    """What tests of releases may call, and the tickets for what anybody may."""
 
-    def __init__(self, snapshots: Snapshots, store: Store, tickets: Tickets) -> None:
-        self._snapshots = snapshots
+    def __init__(self, store: Store, tickets: Tickets) -> None:
         self._store = store
         self._tickets = tickets
-
-    async def resolve(self, agent: AgentName, release: Release, name: str) -> Callee:
-        """The action that a release calls by this name for an agent; raises Conflict CALLEE_.., NotFound (the agent).
-
-        It reaches no more than its caller: an execution of it names the caller among its `callers`.
-        """
-        return (await self._snapshots.get(agent)).directory.resolve(release, name)
 
     async def of_nobody(self, org: str, release: Release) -> Callees:
         """What a release may call when no agent calls it: in a test."""

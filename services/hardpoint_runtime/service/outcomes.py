@@ -1,6 +1,7 @@
 """Owns what follows from an attempt of a step that did not end well: again, a person's look, or failure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 
 from hardpoint_kit.errors import (
@@ -13,6 +14,7 @@ from hardpoint_kit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from hardpoint_manifest.expression import ExpressionError
 from hardpoint_manifest.plan import Retry
 from hardpoint_runtime.domain.runs import Failure
 
@@ -103,3 +105,12 @@ def pause_seconds(lost: bool, attempts: int, seconds: float, backoff: float) -> 
         return min(LONGEST_LOSS_SECONDS, longer)
     after_all: float = seconds * backoff ** (attempts - 1)
     return after_all
+
+
+def failure_of(error: Exception, place: str) -> Failure:
+    """An error of a step as it is recorded, with the place of the step in the plan."""
+    if isinstance(error, HardpointError):
+        failure = Failure.of(error)
+        return replace(failure, place=place if not failure.place else f"{place}: {failure.place}")
+    reason = error.reason if isinstance(error, ExpressionError) else "INTERNAL"
+    return Failure(reason, str(error)[:2000], place)

@@ -26,6 +26,7 @@ from hardpoint_runtime.domain.unknowns import Unknowns, expressions_of
 from hardpoint_runtime.domain.workflows import SOMEBODY_ELSE, Workflow
 from hardpoint_runtime.service.callees import call_of
 from hardpoint_runtime.service.executions import Executions, attributes
+from hardpoint_runtime.service.outcomes import failure_of
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.steps import effect_key, input_of
 
@@ -55,7 +56,7 @@ class Rehearsal:
             place, ended = walk.failure
             if plan.on_error is not None:
                 self.found.tell(plan.on_error.id, Outcome.UNKNOWN, plan.on_error.action, says="it is done on an error")
-            return _failure(_error_of(ended), place)
+            return failure_of(_error_of(ended), place)
         open_step = next((step for step in self.found.steps if step.outcome is Outcome.UNKNOWN), None)
         if open_step is None:
             return Failure()
@@ -243,18 +244,12 @@ class Rehearsal:
         return ended
 
     def _failed(self, place: str, action: str, error: Exception) -> Settled:
-        self.found.tell(place, Outcome.FAILED, action, says=_failure(error, place).message)
+        self.found.tell(place, Outcome.FAILED, action, says=failure_of(error, place).message)
         return Settled("failed", error=error)
 
 
 async def _anyway() -> None:
     """Nobody else walks it."""
-
-
-def _failure(error: Exception, place: str) -> Failure:
-    if isinstance(error, HardpointError):
-        return replace(Failure.of(error), place=place)
-    return Failure(error.reason if isinstance(error, ExpressionError) else "INTERNAL", str(error)[:2000], place)
 
 
 def _error_of(ended: Settled) -> Exception:

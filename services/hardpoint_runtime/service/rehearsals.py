@@ -23,7 +23,7 @@ from hardpoint_runtime.service.executions import ANSWER_SECONDS, Executions
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.rehearsal import Rehearsal
 from hardpoint_runtime.service.snapshots import Snapshots
-from hardpoint_runtime.service.workflows import Workflows
+from hardpoint_runtime.service.workflows import APPROVE, Workflows
 
 LONGEST_SECONDS: Final = 300.0
 """Of a dry run whose caller has no deadline."""
@@ -54,7 +54,7 @@ class Rehearsals:
         `Workflows.prepare`, and Unavailable or ResourceExhausted when a step does not even begin.
         """
         workflow = await self.workflows.prepare(caller, agent, offer, value, context=context)
-        approves = allows(caller.roles, "runtime.runs.approve")
+        approves = allows(caller.roles, APPROVE)
         way = Rehearsal(workflow, agent, approves, self.snapshots, self.executions, self.clock)
         found, run = way.found, workflow.run
         seconds = LONGEST_SECONDS if remaining is None else min(LONGEST_SECONDS, remaining - ANSWER_SECONDS)

@@ -26,7 +26,7 @@ from hardpoint_runtime.service.callees import own_of
 from hardpoint_runtime.service.changes import Signal
 from hardpoint_runtime.service.ledger import Pages, Replaced
 from hardpoint_runtime.service.means import Means
-from hardpoint_runtime.service.outcomes import doubt
+from hardpoint_runtime.service.outcomes import doubt, failure_of
 from hardpoint_runtime.service.shares import of_run
 from hardpoint_runtime.service.steps import Stepper
 
@@ -339,15 +339,6 @@ class Way:
         await self.pages.end(run, output, () if own is None else (of_run(own, run, worked),))
         trace.get_current_span().set_attribute("hardpoint.state", state)
         _log.info("run ended", run=str(run.name), state=state, reason=failure.reason)
-
-
-def failure_of(error: Exception, place: str) -> Failure:
-    """An error of a step as it is recorded, with the place of the step in the plan."""
-    if isinstance(error, HardpointError):
-        failure = Failure.of(error)
-        return replace(failure, place=place if not failure.place else f"{place}: {failure.place}")
-    reason = error.reason if isinstance(error, ExpressionError) else "INTERNAL"
-    return Failure(reason, str(error)[:2000], place)
 
 
 def waiting_for(step: StepRun) -> Failure:
