@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -148,6 +149,21 @@ def used() -> list[sql.Identifier]:
     return []
 
 
+async def _drop(connection: psycopg.AsyncConnection[Any], database: sql.Identifier) -> None:
+    """Drop a database, for which every server process must answer.
+
+    One that waits for a password does not, for a minute. Whoever would have sent it was cancelled, and is garbage that
+    holds a connection.
+    """
+    for patience in "1s", "10s", "0":
+        await connection.execute(sql.SQL("SET statement_timeout = {}").format(patience))
+        with suppress(psycopg.errors.QueryCanceled):
+            await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+            break
+        gc.collect()
+    await connection.execute("RESET statement_timeout")
+
+
 @pytest.fixture
 async def database_url(
     postgres: EmbeddedPostgres,
@@ -177,7 +193,7 @@ async def database_url(
             return template.set(database=fresh).render_as_string(hide_password=False)
 
         while used:
-            await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(used.pop()))
+            await _drop(connection, used.pop())
         yield url
         used.extend(made)
 

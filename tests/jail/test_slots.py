@@ -369,6 +369,13 @@ async def test_a_full_queue_is_said_at_once() -> None:
     await jails.stop()
 
 
+async def test_who_waits_for_what_starts_is_not_told_that_all_are_busy() -> None:
+    jails = await started(most=4, queue=4, queue_seconds=0.001)
+    answers = await asyncio.gather(*(run(jails, "return 1", org=org) for org in ("acme", "globex", "initech")))
+    assert [answer.value for answer in answers] == [1, 1, 1]
+    await jails.stop()
+
+
 async def test_stopping_leaves_no_process_and_refuses_calls() -> None:
     jails = await started()
     running = await begin(jails, python("self.log('here')\nimport time; time.sleep(30)"))

@@ -1,6 +1,7 @@
 """Owns the calls that wait for what runs them: each is given it by turns, or told in time why not."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -9,6 +10,10 @@ from .fair_queue import FairQueue
 from .sharing import Shared
 
 P = TypeVar("P")
+
+_LOOK_SECONDS = 0.25
+_LONGEST_SECONDS = 20.0
+"""What starts is ready by then, or its failure was told."""
 
 Owner = tuple[str, str]
 """An organisation and a capability. Without a capability it is one call alone."""
@@ -32,7 +37,7 @@ class Caller(Generic[P]):
 
 
 class Line(FairQueue[Caller[P]]):
-    """Calls that wait, each for so many seconds at most."""
+    """Calls that wait, each for so many seconds, and longer only for what is starting and has a place for it."""
 
     def __init__(self, most: int, for_what: str, seconds: float) -> None:
         super().__init__(most, for_what)
@@ -42,11 +47,14 @@ class Line(FairQueue[Caller[P]]):
         self,
         owner: Owner,
         serve: Callable[[], None],
+        starts: Callable[[Caller[P]], bool],
         give_back: Callable[[P], None],
         depth: int = 0,
         shared: Shared | None = None,
     ) -> P:
         """Wait in line while `serve` sees to those who wait; what comes when nobody waits any more is given back.
+
+        A slow machine is not a busy one: the time is not over while something `starts` for which there is a place.
 
         Raises ResourceExhausted when there is no place, or nothing came in time, and whatever `refuse` says.
         """
@@ -56,16 +64,20 @@ class Line(FairQueue[Caller[P]]):
         serve()
         if caller.given.done():
             return caller.given.result()
+        last = time.monotonic() + _LONGEST_SECONDS
         try:
-            async with asyncio.timeout(self._seconds):
-                return await caller.given
-        except (TimeoutError, asyncio.CancelledError) as error:
-            came = not self.remove(caller) and caller.given.done() and not caller.given.cancelled()
-            if came and caller.given.exception() is None:
+            await asyncio.wait([caller.given], timeout=self._seconds)
+            while not caller.given.done() and starts(caller) and time.monotonic() < last:
+                await asyncio.wait([caller.given], timeout=_LOOK_SECONDS)
+        except asyncio.CancelledError:
+            self.remove(caller)
+            if not caller.given.cancel() and caller.given.exception() is None:
                 give_back(caller.given.result())  # in the moment in which the caller gave up
-            if isinstance(error, TimeoutError):
-                raise self.full() from None
             raise
+        if not caller.given.done():
+            self.remove(caller)
+            raise self.full()
+        return caller.given.result()
 
     def next(self, may: Callable[[Caller[P]], bool]) -> Caller[P] | None:
         """Take out whose turn it is, of those that `may` be served now; None when there is none."""

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from .launch import Launcher
-from .line import Caller, Line
+from .line import Line
 from .single_use import JailProcess
 from .supply import Supply
 
@@ -39,7 +39,8 @@ class Pool(Supply[JailProcess, JailProcess]):
     """Hands out started jails, each to one call."""
 
     def __init__(self, launcher: Launcher[JailProcess], options: PoolOptions, *, seldom: bool = False) -> None:
-        super().__init__(launcher, Line(options.queue, f"{launcher.name} jail", options.queue_seconds))
+        line: Line[JailProcess] = Line(options.queue, f"{launcher.name} jail", options.queue_seconds)
+        super().__init__(launcher, line, options.running)
         self._options = options
         self._seldom = seldom
         self._unused: asyncio.TimerHandle | None = None
@@ -60,18 +61,15 @@ class Pool(Supply[JailProcess, JailProcess]):
             if not process.alive or time.monotonic() - process.started > _OLD_SECONDS:
                 self._end(self._waiting.popleft())
                 continue
-            caller = self._line.next(self._may_run)
+            caller = self._line.next(self._may_have_a_place)
             if caller is None:
                 break
-            self._give(self._waiting.popleft(), process, caller, self._options.running)
+            self._give(self._waiting.popleft(), process, caller)
             self._stay_ready()
         if self._line:
             self._start_missing()
         elif self._refill is None:
             self._refill = asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._start_missing)
-
-    def _may_run(self, caller: Caller[JailProcess]) -> bool:
-        return self._may_have_a_place(caller, self._options.running)
 
     def _start_missing(self) -> None:
         if self._refill is not None:
@@ -79,8 +77,7 @@ class Pool(Supply[JailProcess, JailProcess]):
             self._refill = None
         if self.closed:
             return
-        running = self._options.running
-        room = max(0, running + self._more(running) - len(self._taken))
+        room = max(0, self._places + self._more() - len(self._taken))
         ready = 0 if self._seldom and self._unused is None else self._options.waiting
         wanted = max(ready, min(len(self._line), room))
         missing = self._owed(wanted - len(self._waiting) - len(self._starts))

@@ -58,7 +58,7 @@ class Slots(Supply[Slot, Child]):
     """Hands out children of slots, each to one call."""
 
     def __init__(self, launcher: Launcher[Slot], options: SlotOptions) -> None:
-        super().__init__(launcher, Line(options.queue, launcher.name, options.queue_seconds))
+        super().__init__(launcher, Line(options.queue, launcher.name, options.queue_seconds), options.most)
         self._options = options
         self._ready: list[Slot] = []
         """Slots whose child waits for a call, the last used last."""
@@ -123,7 +123,7 @@ class Slots(Supply[Slot, Child]):
             else:
                 slot.child.go_on()
             slot.owner, slot.shared = caller.owner, caller.shared
-            self._give(slot, slot.child, caller, self._options.most)
+            self._give(slot, slot.child, caller)
         self._clear_for_others()
         if self._unserved():
             self._start_missing()
@@ -132,7 +132,7 @@ class Slots(Supply[Slot, Child]):
 
     def _may_be_served(self, caller: Caller[Child]) -> bool:
         """Whether there is a slot for a call, and which: the last one that was found is for the call that is next."""
-        self._found = self._slot_for(caller) if self._may_have_a_place(caller, self._options.most) else None
+        self._found = self._slot_for(caller) if self._may_have_a_place(caller) else None
         return self._found is not None
 
     def _slot_for(self, caller: Caller[Child]) -> Slot | None:
@@ -163,7 +163,7 @@ class Slots(Supply[Slot, Child]):
         resting = [slot for slot in self._ready if slot.shared is not None]
         if not resting:
             return
-        waiting = Counter(caller.owner for caller in self._line if self._may_have_a_place(caller, self._options.most))
+        waiting = Counter(caller.owner for caller in self._line if self._may_have_a_place(caller))
         waiting.subtract(slot.owner for slot in self._renewing if slot.owner is not None)
         for slot in resting:
             if slot.owner is not None and waiting[slot.owner] > 0:
@@ -193,7 +193,7 @@ class Slots(Supply[Slot, Child]):
         owned = self._owned()
         held, orgs = Counter(owned), Counter(org for org, _ in owned)
         waiting = {caller.owner for caller in self._line}
-        share = self._options.most // max(1, len(orgs.keys() | {org for org, _ in waiting}))
+        share = self._places // max(1, len(orgs.keys() | {org for org, _ in waiting}))
         return {owner for owner in waiting if not held[owner] or orgs[owner[0]] < share}
 
     def _owned(self) -> list[Owner]:
@@ -214,7 +214,7 @@ class Slots(Supply[Slot, Child]):
 
     @property
     def _most(self) -> int:
-        return self._options.most + self._more(self._options.most)
+        return self._places + self._more()
 
     def _total(self) -> int:
         return len(self._ready) + len(self._taken) + len(self._renewing) + len(self._starts)

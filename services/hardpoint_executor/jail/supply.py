@@ -36,12 +36,14 @@ P = TypeVar("P")
 class Supply(ABC, Generic[J, P]):
     """Jails `J` of one launcher, each of which gives a process `P` to one call at a time."""
 
-    def __init__(self, launcher: Launcher[J], line: Line[P]) -> None:
+    def __init__(self, launcher: Launcher[J], line: Line[P], places: int) -> None:
         self.failure = ""
         """Why the last start failed; empty after one that worked."""
         self.closed = False
         self._launcher = launcher
         self._line = line
+        self._places = places
+        """How many calls may run that are not of a depth of their own."""
         self._taken: dict[J, tuple[str, float]] = {}
         """Jails that run a call, the organisation it belongs to, and since when."""
         self._reserved: dict[J, int] = {}
@@ -93,7 +95,12 @@ class Supply(ABC, Generic[J, P]):
         if self.closed:
             raise Unavailable("the executor is stopping", reason="NO_EXECUTOR", retry_after=1.0)
         return await self._line.wait(
-            (org, capability), self._serve, lambda process: self.discard(process, True), depth, shared
+            (org, capability),
+            self._serve,
+            lambda caller: bool(self._starts) and self._may_have_a_place(caller),
+            lambda process: self.discard(process, True),
+            depth,
+            shared,
         )
 
     async def close(self) -> None:
@@ -113,24 +120,24 @@ class Supply(ABC, Generic[J, P]):
             await asyncio.gather(*self._tasks)
         self._launcher.close()
 
-    def _may_have_a_place(self, caller: Caller[P], most: int) -> bool:
-        """Whether a call may have one of so many places that all share, or the one of its depth."""
-        return self._may_share(caller, most) or self._has_reserve(caller)
+    def _may_have_a_place(self, caller: Caller[P]) -> bool:
+        """Whether a call may have one of the places that all share, or the one of its depth."""
+        return self._may_share(caller) or self._has_reserve(caller)
 
-    def _may_share(self, caller: Caller[P], most: int) -> bool:
+    def _may_share(self, caller: Caller[P]) -> bool:
         sharing = self._orgs()
-        return len(sharing) < most and may_run(caller.org, sharing, most)
+        return len(sharing) < self._places and may_run(caller.org, sharing, self._places)
 
     def _has_reserve(self, caller: Caller[P]) -> bool:
         return caller.depth > 0 and caller.depth not in self._reserved.values()
 
-    def _more(self, most: int) -> int:
+    def _more(self) -> int:
         """Places of depths that are taken, or waited for since none of those that all share is to be had."""
-        waiting = {caller.depth for caller in self._line if caller.depth and not self._may_share(caller, most)}
+        waiting = {caller.depth for caller in self._line if caller.depth and not self._may_share(caller)}
         return len(waiting | set(self._reserved.values()))
 
-    def _give(self, jail: J, process: P, caller: Caller[P], most: int) -> None:
-        if not self._may_share(caller, most):
+    def _give(self, jail: J, process: P, caller: Caller[P]) -> None:
+        if not self._may_share(caller):
             self._reserved[jail] = caller.depth
         self._taken[jail] = caller.org, time.monotonic()
         self._all_back.clear()
