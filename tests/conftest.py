@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import demo.daemon
 import psycopg
 import pytest
 import structlog
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
 
+import forked
 from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.database import migrate
 from hardpoint_kit.options import Options
@@ -50,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    demo.daemon.serve = forked.serve
     configure = structlog.configure
     # A logger that is kept is out of sight of the tests to come.
     structlog.configure = lambda **words: configure(**{**words, "cache_logger_on_first_use": False})

@@ -25,6 +25,14 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+async def serve(units: Sequence[str], environment: Mapping[str, str], log: Path) -> asyncio.subprocess.Process:
+    """Start `hardpointd serve`, whose log goes on where it ended."""
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hardpointd", "serve", *units, env=environment, stdout=output, stderr=output
+        )
+
+
 @dataclass
 class Process:
     """One `hardpointd serve`, with what it was started with, so that it can be started again."""
@@ -37,10 +45,7 @@ class Process:
 
     async def start(self, status: int = SERVING) -> None:
         """Start it and wait until its health has a status; raises RuntimeError with the end of its log without one."""
-        with self.log.open("ab") as log:
-            self.running = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hardpointd", "serve", *self.units, env=self.environment, stdout=log, stderr=log
-            )
+        self.running = await serve(self.units, self.environment, self.log)
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._says(status)

@@ -68,7 +68,7 @@ def _say_served(daemon: "Daemon") -> None:
         return
     minted = daemon.laptop.dev_keys().mint(DEV_SUBJECT, DEV_ORG, ["admin"], DEV_TOKEN_SECONDS)
     login = options.state / "login.json"
-    fresh = login.with_suffix(".new")
+    fresh = login.with_suffix(f".{os.getpid()}")  # processes that share a folder start at the same time
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump({"address": daemon.address, "token": minted}, file)
     fresh.replace(login)

@@ -134,13 +134,13 @@ def sound_workflows(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(WORKFLOWS | sound_workflows())
 def test_a_workflow_has_findings_with_a_place_or_a_plan_that_can_be_walked(written: dict[str, Any]) -> None:
     _sound(report({"capability": {"id": "work", "version": "1.0.0", "workflow": written, **OUTER}}))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(flows(Words(EXPRESSIONS, EXPRESSIONS, TEMPLATES)) | flows(Words(CONDITIONS, LISTS, VALUES, sound=True)))
 def test_so_has_a_flow(drawn: dict[str, Any]) -> None:
     _sound(report({"capability": {"id": "work", "version": "1.0.0", "flow": drawn, **OUTER}}))

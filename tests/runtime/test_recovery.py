@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import multiprocessing
 import os
 import pickle
 import signal
@@ -15,16 +14,13 @@ from pathlib import Path
 import pytest
 from demo.upstreams import Asked, upstream
 
+from forked import FORKS
 from hardpoint.runtime.v1 import run_pb2
 from hardpoint_kit.errors import Unavailable
 from runtime.conftest import Client, Fakes, Query
 from runtime.walker import walk
 from runtime.workflows import after, install, output, start, steps, until, workflow
 from serving import eventually
-
-# Walkers are forked from a process that has imported what they need, which takes longer than most tests of them.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["httpx", "hardpoint_runtime.server"])
 
 
 class World:
