@@ -62,7 +62,8 @@ def _serve(units: Sequence[str], environment: Mapping[str, str], log: str) -> No
     os.close(written)
     os.environ.clear()
     os.environ.update(environment)
-    for folder in map(Path, environment["PYTHONPATH"].split(os.pathsep)):
+    sys.path[:] = environment["PYTHONPATH"].split(os.pathsep)
+    for folder in map(Path, sys.path):
         if (first := folder / "sitecustomize.py").exists():
             runpy.run_path(str(first))
             break

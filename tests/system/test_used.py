@@ -18,6 +18,8 @@ pytestmark = pytest.mark.jail
 
 
 READER = """
+import time
+
 from hardpoint_sdk import action, capability
 
 
@@ -37,13 +39,14 @@ class Reader:
 
     @action
     async def count(self, input):
+        time.sleep(1.1)  # more than light computing may take, on any machine
         return len(input["text"].split())
 """
 WIDE = {
     "hosts": ["spare.example.com", "upstream.test", "*.weather.com"],
-    "permissions": ["network.http.get", "network.http.post", "file.temporary", "compute.light", "compute.heavy"],
+    "permissions": ["network.http.get", "network.http.post", "file.temporary", "compute.moderate", "compute.heavy"],
 }
-BY_HAND = {"hosts": ["upstream.test"], "permissions": ["network.http.get", "compute.light"]}
+BY_HAND = {"hosts": ["upstream.test"], "permissions": ["network.http.get", "compute.moderate"]}
 
 
 @pytest.mark.parametrize("lists", [WIDE, BY_HAND], ids=["wide", "by-hand"])
