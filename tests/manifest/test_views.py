@@ -34,7 +34,7 @@ output output "Output" after format @ 720,0
 """
 
 
-@settings(max_examples=150)
+@settings(max_examples=500)
 @given(flows())
 def test_no_view_loses_anything(drawn: dict[str, Any]) -> None:
     canvas = to_canvas(Flow.model_validate(drawn))
