@@ -10,12 +10,16 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import demo.daemon
+
 from hardpointd.catalog import UNITS
 
+_serve_from_command_line = demo.daemon.serve
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["httpx", "hardpointd.daemon", *(f"hardpoint_{unit}.server" for unit in UNITS)])
 
@@ -46,6 +50,16 @@ class Forked:
         await asyncio.to_thread(self._process.join)
         assert self.returncode is not None
         return self.returncode
+
+
+@contextmanager
+def from_command_line() -> Iterator[None]:
+    """Start as users do, until the block ends."""
+    usual, demo.daemon.serve = demo.daemon.serve, _serve_from_command_line
+    try:
+        yield
+    finally:
+        demo.daemon.serve = usual
 
 
 async def serve(units: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:

@@ -6,7 +6,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from demo.daemon import SERVING, Deployment, Process
 from demo.otlp import Receiver
 from demo.upstreams import Answer, Asked, Upstream, exchange_rates, slack, upstream, weather
 
+import forked
 from executor.post import Post, mail_server
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.registry.v1 import registry_pb2
@@ -203,7 +204,8 @@ async def _deployed(
             config_host_aliases={"slack.com": identity.server.address},
         )
         try:
-            await deployment.start()
+            with forked.from_command_line() if topology == "one" else nullcontext():
+                await deployment.start()
             yield System(deployment, receiver, programmable, weather_api, slack_api, identity, post)
         finally:
             await deployment.stop()
