@@ -153,6 +153,13 @@ _ACTIONS = (
         idempotent=True,
     ),
     StandardAction(
+        "ai.vision",
+        ("ai.call", "ai.vision", "file.read", "compute.heavy"),
+        (_FILE, _required("prompt", "string"), _optional("schema", "object"), _MODEL),
+        (_required("text", "string"), _optional("data", "any"), _optional("usage", "object")),
+        idempotent=True,
+    ),
+    StandardAction(
         "calendar.busy",
         _CALENDAR,
         _RANGE,

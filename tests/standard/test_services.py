@@ -1,5 +1,6 @@
-"""Standard actions over services as they are: a PostgreSQL, an SMTP server, through the broker and the jail."""
+"""Standard actions over services as they are, through the broker and the jail: PostgreSQL, SMTP, a model."""
 
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from executor.brokers import Place, broker_of, client_of
 from executor.databases import Org, connected
 from executor.kept import Kept
 from executor.post import mail_server
+from executor.test_broker_ai import PIXEL, chat_answer, endpoint, sent
 from hardpoint_manifest.authority import PERMISSIONS
 from standard import documents
 from standard.conftest import Standard
@@ -94,6 +96,37 @@ async def test_a_mail_with_a_file_arrives(standard: Standard) -> None:
     )
     [attached] = arrived.iter_attachments()
     assert (attached.get_filename(), attached.get_payload(decode=True)) == ("invoice", invoice)
+
+
+async def test_the_model_looks_at_a_picture_where_the_org_allows_that_too(standard: Standard) -> None:
+    kept = Kept(
+        dot=base64.b64decode(PIXEL.partition(",")[2]), note=b"no picture", scan=b"\xff\xd8\xff" + bytes(700_000)
+    )
+    dot, note, scan = map(dict, kept.lent().handles)
+    schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+    asked = {"input": dot, "prompt": "What is the total?"}
+    async with endpoint(chat_answer('{"total": 5}')) as (api, maker):
+        allowed = maker("ai.call", "ai.vision", "file.read", kept=kept)
+        seen = await done(standard, "ai.vision", {**asked, "schema": schema, "model": "eyes"}, allowed)
+        assert (seen["text"], seen["data"]) == ('{"total": 5}', {"total": 5})
+        [message] = sent(api)["messages"]
+        assert (sent(api)["model"], message["content"]) == (
+            "eyes",
+            [{"type": "text", "text": asked["prompt"]}, {"type": "image_url", "image_url": {"url": PIXEL}}],
+        )
+        for file, name in ((note, "NoPicture"), (scan, "TooLarge")):
+            unfit = (await standard.ran("ai.vision", {**asked, "input": file}, broker=allowed)).error
+            assert unfit is not None
+            assert (unfit.reason, unfit.metadata["name"]) == ("USER_ERROR", name)
+
+        # An org that was given 1.0.0 has its grants as they were: what it did goes on, and pictures are not looked at.
+        for before in (("ai.call", "ai.embedding"), ("ai.call", "file.read")):
+            given = len(api.seen)
+            refused = (await standard.ran("ai.vision", asked, broker=maker(*before, kept=kept))).error
+            assert refused is not None
+            assert refused.reason == "PERMISSION_NOT_GRANTED"
+            assert len(api.seen) == given
+        assert (await done(standard, "ai.chat", {"prompt": "hi"}, maker("ai.call")))["text"] == '{"total": 5}'
 
 
 async def test_what_was_taken_in_is_found_with_its_source_until_it_is_forgotten(

@@ -1,7 +1,12 @@
-"""The organisation's model: what it makes of a value, a conversation with it, and vectors of texts."""
+"""The organisation's model: what it makes of a value or a picture, a conversation with it, and vectors of texts."""
+
+import base64
 
 from hardpoint_sdk import action, capability
 
+PICTURE_BYTES = 700_000
+"""What one request to a model carries, written as base64 beside a prompt."""
+PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
 MODEL = {"name": "model", "type": "string", "description": "Another model than the setting AI_MODEL"}
 
 
@@ -9,16 +14,34 @@ class NoObject(Exception):
     """The model's answer is no object."""
 
 
+class NoPicture(Exception):
+    """The file is none that a model looks at."""
+
+
+class TooLarge(Exception):
+    """The picture does not fit into one request."""
+
+
+def picture_type(data):
+    """The media type of a picture, by its first bytes: whoever stored it may have called it anything."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    for first, name in PICTURES.items():
+        if data.startswith(first):
+            return f"image/{name}"
+    raise NoPicture("the file is no PNG, JPEG, GIF or WebP: convert it, or have ocr.extract read a document")
+
+
 @capability(
     id="ai",
     name="AI",
     icon="🧠",
-    version="1.0.0",
+    version="1.1.0",
     author="Hardpoint",
     description="Ask the organisation's model, at any endpoint that speaks as OpenAI does",
     category="ai",
-    tags=["llm", "embeddings"],
-    permissions=["ai.call", "ai.embedding", "compute.heavy"],
+    tags=["llm", "embeddings", "vision"],
+    permissions=["ai.call", "ai.embedding", "ai.vision", "file.read", "compute.heavy"],
 )
 class Ai:
     @action(
@@ -85,3 +108,38 @@ class Ai:
     async def embed(self, input):
         texts = [input["input"]] if isinstance(input["input"], str) else input["input"]
         return {"vectors": await self.ai.embed(texts, model=input.get("model"))}
+
+    @action(
+        description="Have the model look at a picture",
+        inputs=[
+            {
+                "name": "input",
+                "type": "file",
+                "required": True,
+                "description": f"A PNG, JPEG, GIF or WebP of at most {PICTURE_BYTES} bytes",
+            },
+            {"name": "prompt", "type": "string", "required": True, "description": "What to say of it"},
+            {
+                "name": "schema",
+                "type": "object",
+                "description": "The JSON Schema of the answer, which is then in `data`",
+            },
+            MODEL,
+        ],
+        outputs=[
+            {"name": "text", "type": "string", "required": True},
+            {"name": "data", "type": "any"},
+            {"name": "usage", "type": "object"},
+        ],
+        effect="read",
+    )
+    async def vision(self, input):
+        data = await self.file.open(input["input"], length=PICTURE_BYTES + 1)
+        kind = picture_type(data)
+        if len(data) > PICTURE_BYTES:
+            raise TooLarge(f"the picture has more than {PICTURE_BYTES} bytes: make it smaller, or cut out what matters")
+        url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        content = [{"type": "text", "text": input["prompt"]}, {"type": "image_url", "image_url": {"url": url}}]
+        return await self.ai.chat(
+            messages=[{"role": "user", "content": content}], schema=input.get("schema"), model=input.get("model")
+        )
