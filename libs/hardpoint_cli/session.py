@@ -23,7 +23,7 @@ async def connect() -> AsyncIterator["Hardpoint"]:
         try:
             yield client
         except (Unavailable, DeadlineExceeded) as error:
-            if places := client.unreachable():
+            if error.from_peer and (places := client.unreachable()):
                 raise nobody_at(places) from error
             raise
         except Unimplemented as error:

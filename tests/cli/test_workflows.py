@@ -6,7 +6,9 @@ from cli.conftest import Run
 from cli.fakes import World
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import run_pb2
+from hardpoint_cli import following
 from hardpoint_kit.documents import from_struct, from_value, to_struct, to_value
+from hardpoint_kit.errors import Unavailable
 
 RUN = "orgs/acme/runs/run-1"
 
@@ -123,3 +125,27 @@ def test_a_run_is_sent_events_cancelled_and_forked(cli: Run, waiting: World) -> 
     assert "run-1 cancelled" in cli("cancel", "run-1").out
     assert "run-8 queued" in cli("fork", "run-1", "store").out
     assert waiting.asked["ForkRun"][0].step == "store"
+
+
+def test_a_run_is_followed_on_when_its_server_is_lost(
+    cli: Run, waiting: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAUSE_SECONDS", 0.0)
+    waiting.cuts = [Unavailable("the connection was cut"), None]
+    said = cli("watch", "run-1")
+    assert said.code == 1
+    assert "run-1 failed: USER_ERROR no such order" in said.out
+    assert said.err.count("lost the server") == 2
+    assert (said.err.count("succeeded  look"), said.err.count("succeeded  store")) == (1, 1)
+    assert [request.sequence for request in waiting.asked["WatchRun"]] == [0, 0, 0]
+
+
+def test_a_run_whose_server_stays_away_is_given_up_in_words(
+    cli: Run, waiting: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAUSE_SECONDS", following.LOST_SECONDS)
+    waiting.cuts = [Unavailable("the connection was cut")]
+    said = cli("watch", "run-1")
+    assert said.code == 1
+    assert "run-1 is not followed any more" in said.err
+    assert "hardpoint watch run-1" in said.err

@@ -67,18 +67,22 @@ async def start(
 
 
 async def watch(run: RunId) -> Answer:
-    """Follow a run until it has ended, step by step; it can be interrupted and begun again."""
+    """Follow a run until it has ended, step by step; it can be interrupted and begun again.
+
+    A server that is lost on the way is asked again for two minutes, and the run followed from where it was.
+    """
     from hardpoint.runtime.v1 import run_pb2
     from hardpoint_cli import names
     from hardpoint_cli.documents import word
+    from hardpoint_cli.following import followed
     from hardpoint_cli.session import connect
 
     async with connect() as client:
         name = names.run(run, client.org)
         last = run_pb2.Run(name=name)
-        async for change in client.runs.WatchRun(run_pb2.WatchRunRequest(name=name)):
-            last = change.run
-            for step in change.steps:
+        async for changed, steps in followed(client, name):
+            last = changed
+            for step in steps:
                 screen.show(Text(f"  {word(step, 'state'):<10} {step.path}{_why(step)}"), stderr=True)
         answer = _told(client, last)
         return Answer(answer.document, answer.shown, last.state != run_pb2.RUN_STATE_FAILED)

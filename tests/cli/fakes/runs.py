@@ -34,9 +34,18 @@ class Runs(Fake, RunServiceServicer):
     async def WatchRun(self, request, context):
         self.world.ask("WatchRun", request)
         run = known(self.world.runs, "run", request.name)
-        step = run_pb2.Step(name=f"{request.name}/steps/1", path="store", state=run_pb2.RUN_STATE_SUCCEEDED)
-        yield run_pb2.WatchRunResponse(sequence=1, run=run_pb2.Run(name=run.name, state=run_pb2.RUN_STATE_RUNNING))
-        yield run_pb2.WatchRunResponse(sequence=2, run=run, steps=[step])
+        steps = [
+            run_pb2.Step(name=f"{request.name}/steps/{number}", path=path, state=run_pb2.RUN_STATE_SUCCEEDED)
+            for number, path in enumerate(("look", "store"), start=1)
+        ]
+        begun = run_pb2.Run(name=run.name, state=run_pb2.RUN_STATE_RUNNING)
+        for sequence, shown in enumerate((begun, run), start=1):
+            if sequence > request.sequence:
+                yield run_pb2.WatchRunResponse(sequence=sequence, run=shown, steps=steps[sequence - 1 : sequence])
+                if sequence == 1 and self.world.cuts:
+                    if cut := self.world.cuts.pop(0):
+                        raise cut
+                    return
 
     async def ApproveStep(self, request, context):
         self.world.ask("ApproveStep", request)

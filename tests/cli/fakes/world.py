@@ -37,6 +37,8 @@ class World:
     contents: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, run_pb2.Run] = field(default_factory=dict)
     steps: list[run_pb2.Step] = field(default_factory=list)
+    cuts: list[Exception | None] = field(default_factory=list)
+    """How the next streams of WatchRun end before their run has: with an error, or as those of a server that stops."""
     logs: list[run_pb2.LogLine] = field(default_factory=list)
     triggers: dict[str, trigger_pb2.Trigger] = field(default_factory=dict)
     deliveries: list[trigger_pb2.Delivery] = field(default_factory=list)
