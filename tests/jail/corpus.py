@@ -23,7 +23,8 @@ _ROW = re.compile(
 
 def row_of(program: Program, tier: str) -> tuple[str, str, str, str]:
     """What the table says of a program, apart from the figures: name, what it tries, outcomes, tier."""
-    return program.name, program.tries.replace("|", "\\|"), " or ".join(sorted(program.expected(tier))), tier
+    outcome, names = " or ".join(sorted(program.expected(tier))), program.named(tier)
+    return program.name, program.tries.replace("|", "\\|"), f"{outcome} (`{names}`)" if names else outcome, tier
 
 
 def rows() -> list[tuple[str, str, str, str]]:

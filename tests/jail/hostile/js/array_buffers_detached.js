@@ -1,4 +1,4 @@
-// expect[oom crash user_error]: memory moved from hand to hand until nobody counts it
+// expect[oom crash user_error] slots[user_error: transferred]: memory moved from hand to hand until nobody counts it
 async function run(x) {
   const kept = [];
   for (;;) {

@@ -1,4 +1,4 @@
-// expect[timeout]: new work whenever the event loop is empty
+// expect[timeout] slots[user_error: node:process]: new work whenever the event loop is empty
 import process from 'node:process';
 async function run(x) {
   process.removeAllListeners('beforeExit');

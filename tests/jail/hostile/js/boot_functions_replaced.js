@@ -1,4 +1,4 @@
-// expect[protocol]: other functions under the channel: fs.writeSync, JSON, Buffer
+// expect[protocol] slots[user_error: node:fs]: other functions under the channel: fs.writeSync, JSON, Buffer
 import fs from 'node:fs';
 import buffer from 'node:buffer';
 async function run(x) {

@@ -1,4 +1,4 @@
-// expect[ok_denied]: pause its own main thread with a debugger session
+// expect[ok_denied] slots[user_error: node:inspector]: pause its own main thread with a debugger session
 import inspector from 'node:inspector';
 async function run(x) {
   const session = new inspector.Session();

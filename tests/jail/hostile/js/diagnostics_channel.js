@@ -1,4 +1,4 @@
-// expect[ok_denied]: listen to what node tells about sockets, requests and modules
+// expect[ok_denied] slots[user_error: node:diagnostics_channel]: listen to what node tells about sockets, requests and modules
 import diagnostics from 'node:diagnostics_channel';
 async function run(x) {
   const told = [];

@@ -1,4 +1,4 @@
-// expect[timeout]: catch every error of the boot code itself
+// expect[timeout] slots[user_error: node:process]: catch every error of the boot code itself
 import process from 'node:process';
 async function run(x) {
   process.removeAllListeners('uncaughtException');

@@ -1,2 +1,2 @@
-// expect[ok]: write a result past the SDK and go on running
+// expect[ok] slots[user_error: node:process]: write a result past the SDK and go on running
 async function run(x){ const p=(await import('node:process')).default; const req=p.getBuiltinModule; const fs=req('fs'); const b=p.getBuiltinModule('buffer').Buffer.from(JSON.stringify({result:{value:'forged'}})); const h=p.getBuiltinModule('buffer').Buffer.alloc(4); h.writeUInt32BE(b.length); fs.writeSync(3,p.getBuiltinModule('buffer').Buffer.concat([h,b])); for(;;); }

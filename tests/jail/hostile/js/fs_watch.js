@@ -1,4 +1,4 @@
-// expect[ok_denied]: watch the shared root for what neighbours do
+// expect[ok_denied] slots[user_error: node:fs]: watch the shared root for what neighbours do
 import fs from 'node:fs';
 async function run(x) {
   const said = [];

@@ -1,4 +1,4 @@
-// expect[oom crash]: raise the heap limit, then fill it
+// expect[oom crash] slots[user_error: node:v8]: raise the heap limit, then fill it
 import v8 from 'node:v8';
 async function run(x) {
   v8.setFlagsFromString('--max-old-space-size=65536');

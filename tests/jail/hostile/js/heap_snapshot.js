@@ -1,4 +1,4 @@
-// expect[ok_denied user_error oom crash]: write the whole heap to /tmp and search it
+// expect[ok_denied user_error oom crash] slots[user_error: node:fs]: write the whole heap to /tmp and search it
 import fs from 'node:fs';
 import v8 from 'node:v8';
 async function run(x) {

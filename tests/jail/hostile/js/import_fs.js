@@ -1,2 +1,2 @@
-// expect[ok_denied]: change the interpreter and the SDK of calls to come
+// expect[ok_denied] slots[user_error: node:process]: change the interpreter and the SDK of calls to come
 async function run(x){ const p=(await import('node:process')).default; const fs=p.getBuiltinModule('fs'); const o=[]; for(const f of ['/sdk/hardpoint_sdk/boot.mjs','/usr/bin/node','/x']) try{ fs.writeFileSync(f,'x'); o.push('OK') }catch(e){ o.push(e.code) } if(o.includes('OK')) throw new Error('WROTE'); return {denied:true,o}; }

@@ -1,4 +1,4 @@
-// expect[ok_denied]: serve others: TCP, UDP, a local socket, a cluster
+// expect[ok_denied] slots[user_error: node:dgram]: serve others: TCP, UDP, a local socket, a cluster
 import dgram from 'node:dgram';
 import net from 'node:net';
 const said = [];

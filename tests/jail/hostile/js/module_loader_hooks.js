@@ -1,4 +1,4 @@
-// expect[ok ok_denied user_error oom]: hooks that run in a thread of their own for every import
+// expect[ok ok_denied user_error oom] slots[user_error: node:module]: hooks that run in a thread of their own for every import
 import module from 'node:module';
 async function run(x) {
   module.register('data:text/javascript,export async function resolve(s,c,n){for(;;);}');

@@ -1,4 +1,4 @@
-// expect[ok_denied]: load a shared object from /tmp as an addon
+// expect[ok_denied] slots[user_error: node:fs]: load a shared object from /tmp as an addon
 import fs from 'node:fs';
 import process from 'node:process';
 async function run(x) {

@@ -1,4 +1,4 @@
-// expect[protocol]: a frame of a thousand layers, written past the SDK
+// expect[protocol] slots[user_error: node:fs]: a frame of a thousand layers, written past the SDK
 import fs from 'node:fs';
 async function run(x) {
   const body = '{"result":{"value":' + '{"a":'.repeat(1000) + '1' + '}'.repeat(1000) + '}}';

@@ -1,4 +1,4 @@
-// expect[ok_denied]: the inner bindings of node: spawn, raw sockets, natives
+// expect[ok_denied] slots[user_error: node:process]: the inner bindings of node: spawn, raw sockets, natives
 import process from 'node:process';
 async function run(x) {
   const said = [];

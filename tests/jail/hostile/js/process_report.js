@@ -1,4 +1,4 @@
-// expect[ok_denied]: the diagnostic report: environment, network, limits, libraries
+// expect[ok_denied] slots[user_error: node:os]: the diagnostic report: environment, network, limits, libraries
 import os from 'node:os';
 import process from 'node:process';
 async function run(x) {

@@ -1,4 +1,4 @@
-// expect[user_error crash oom]: text that doubles by its own replacement patterns
+// expect[user_error crash oom] slots[user_error: out of memory]: text that doubles by its own replacement patterns
 async function run(x) {
   let text = 'a'.repeat(1000);
   for (;;) text = text.replace(/a+/, '$&$&$&$&') + 'x'.padEnd(2 ** 24);

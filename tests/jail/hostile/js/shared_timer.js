@@ -1,4 +1,4 @@
-// expect[ok oom]: a clock finer than the platform gives, out of a counting thread
+// expect[ok oom] slots[user_error: node:worker_threads]: a clock finer than the platform gives, out of a counting thread
 import { Worker } from 'node:worker_threads';
 async function run(x) {
   const counter = new Int32Array(new SharedArrayBuffer(4));

@@ -1,4 +1,4 @@
-// expect[ok_denied]: out of a vm context by the constructors of what was put in
+// expect[ok_denied] slots[user_error: node:vm]: out of a vm context by the constructors of what was put in
 import vm from 'node:vm';
 async function run(x) {
   const found = vm.runInNewContext('this.log.constructor("return typeof process + typeof require")()', { log: () => {} });

@@ -1,4 +1,4 @@
-// expect[oom crash user_error timeout]: tables and shared memories instead of a heap
+// expect[oom crash user_error timeout] slots[user_error: WebAssembly]: tables and shared memories instead of a heap
 async function run(x) {
   const kept = [];
   for (;;) {

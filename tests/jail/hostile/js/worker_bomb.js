@@ -1,4 +1,4 @@
-// expect[user_error ok crash oom]: as many threads as memory has room for
+// expect[user_error ok crash oom] slots[user_error: node:worker_threads]: as many threads as memory has room for
 import { Worker } from 'node:worker_threads';
 async function run(x) {
   const failed = new Promise((_, reject) => { globalThis.reject = reject; });

@@ -1,4 +1,4 @@
-// expect[oom crash user_error]: a worker whose heap is larger than the jail
+// expect[oom crash user_error] slots[user_error: node:worker_threads]: a worker whose heap is larger than the jail
 import { Worker } from 'node:worker_threads';
 async function run(x) {
   const limits = { maxOldGenerationSizeMb: 8192, maxYoungGenerationSizeMb: 2048, stackSizeMb: 512 };

@@ -1,4 +1,4 @@
-// expect[ok protocol budget oom]: frames from a worker, torn into those of the main thread
+// expect[ok protocol budget oom] slots[user_error: node:fs]: frames from a worker, torn into those of the main thread
 import fs from 'node:fs';
 import { Worker } from 'node:worker_threads';
 async function run(x) {
