@@ -14,6 +14,8 @@ from hardpoint_kit.names import CapabilityName, ReleaseName
 from hardpoint_manifest.finding import Finding, Severity
 from hardpoint_manifest.model import Manifest
 
+MOST_LATE = 3
+"""How often the replay of a release may end too late until that is a failure, and no longer a busy machine."""
 _BUILDERS = frozenset({"admin", "builder", "operator", "service"})
 _FILENAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,200}")
 
@@ -171,6 +173,7 @@ class Release:
     state: ReleaseState = ReleaseState.DRAFT
     publish_time: datetime | None = None
     yank_note: str = ""
+    late_replays: int = 0
 
     @property
     def is_checking(self) -> bool:
@@ -199,6 +202,10 @@ class Release:
         if errors(findings):
             return replace(self, state=ReleaseState.REJECTED, findings=findings)
         return replace(self, state=ReleaseState.PUBLISHED, findings=findings, publish_time=at)
+
+    def replayed_late(self) -> Self:
+        """Return the release with one more replay that did not end in time."""
+        return replace(self, late_replays=self.late_replays + 1)
 
     def require_checking(self) -> None:
         """Raise Conflict unless the outcome of its checks is still to come."""

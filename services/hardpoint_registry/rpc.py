@@ -139,9 +139,12 @@ class RegistryRpc(registry_pb2_grpc.RegistryServiceServicer):
     async def FinishChecks(self, request: pb.FinishChecksRequest, context: Context) -> pb.Release:
         """See the proto."""
         name = ReleaseName.parse(request.release, "release")
-        failures = {failure.example: (failure.message, failure.fix) for failure in request.failures}
+        failures, late = (
+            {failure.example: (failure.message, failure.fix) for failure in told}
+            for told in (request.failures, request.late)
+        )
         return release_to_proto(
-            await self._registry.finish_checks(caller(context), name, failures, request_fingerprint(request))
+            await self._registry.finish_checks(caller(context), name, failures, late, request_fingerprint(request))
         )
 
     async def YankRelease(self, request: pb.YankReleaseRequest, context: Context) -> pb.Release:

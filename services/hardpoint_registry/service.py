@@ -18,6 +18,7 @@ from hardpoint_manifest.finding import Finding
 from hardpoint_manifest.model import Example
 from hardpoint_registry.checks import check_cassettes, check_submission, invalid_manifest, not_held
 from hardpoint_registry.domain import (
+    MOST_LATE,
     Artifact,
     Capability,
     Created,
@@ -185,17 +186,29 @@ class Registry:
         return [(one, cassettes[one.name]) for one in release.manifest.examples if one.name in cassettes]
 
     async def finish_checks(
-        self, caller: Caller, name: ReleaseName, failures: Mapping[str, tuple[str, str]], fingerprint: str
+        self,
+        caller: Caller,
+        name: ReleaseName,
+        failures: Mapping[str, tuple[str, str]],
+        late: Mapping[str, tuple[str, str]],
+        fingerprint: str,
     ) -> Release:
         """End the checks of a release whose examples were replayed; `failures` are those that did not hold.
 
+        One that was `late` is a failure too when that happened MOST_LATE times, or when others failed; before, nothing
+        is decided.
         Raises Conflict unless it is being checked.
         """
 
         async def work() -> Release:
             release = await _locked_release(tx, name)
             release.require_checking()
-            return await self._finish(tx, caller, release, not_held(release, failures))
+            if late and not failures:
+                release = release.replayed_late()
+                if release.late_replays < MOST_LATE:
+                    await tx.save_release(release)
+                    return release
+            return await self._finish(tx, caller, release, not_held(release, {**late, **failures}))
 
         async with self._store.transaction(caller.org) as tx:
             return await once(tx.connection, caller, "FinishChecks", fingerprint, Release, work)

@@ -84,7 +84,7 @@ _SAVE_CAPABILITY = text(
 _RELEASE_COLUMNS = (
     "r.org, r.capability, r.version, r.state, CAST(r.manifest AS text) AS manifest, r.header,"
     " CAST(r.findings AS text) AS findings, r.digest, r.size_bytes, r.filename, r.yank_note, r.created_at,"
-    " r.published_at"
+    " r.published_at, r.late_replays"
 )
 _SEEN_RELEASES = (
     f"releases r JOIN capabilities c USING (org, capability) WHERE {_SEEN} AND c.capability = :capability"
@@ -114,7 +114,8 @@ _ADD_RELEASE = text(
 )
 _SAVE_RELEASE = text(
     "UPDATE releases SET state = :state, findings = CAST(:findings AS json), yank_note = :yank_note,"
-    " published_at = :published_at WHERE org = :org AND capability = :capability AND version = :version"
+    " published_at = :published_at, late_replays = :late_replays"
+    " WHERE org = :org AND capability = :capability AND version = :version"
 )
 _DELETE_RELEASE = text("DELETE FROM releases WHERE org = :org AND capability = :capability AND version = :version")
 _TO_CHECK = text("SELECT org, capability, version FROM releases WHERE state = 'checking' ORDER BY created_at")
@@ -244,7 +245,7 @@ class Transaction:
     async def save_release(self, release: Release) -> None:
         """Write what moves in a release of a capability that this transaction locked."""
         row = _release_row(release)
-        moving = ("org", "capability", "version", "state", "findings", "yank_note", "published_at")
+        moving = ("org", "capability", "version", "state", "findings", "yank_note", "published_at", "late_replays")
         await self.connection.execute(_SAVE_RELEASE, {column: row[column] for column in moving})
 
     async def delete_release(self, name: ReleaseName) -> None:
@@ -334,6 +335,7 @@ def _release(row: Any) -> Release:
         state=ReleaseState(row.state),
         publish_time=row.published_at and row.published_at.astimezone(UTC),
         yank_note=row.yank_note,
+        late_replays=row.late_replays,
     )
 
 
@@ -353,4 +355,5 @@ def _release_row(release: Release) -> dict[str, Any]:
         "yank_note": release.yank_note,
         "created_at": release.create_time,
         "published_at": release.publish_time,
+        "late_replays": release.late_replays,
     }

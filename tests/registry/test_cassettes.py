@@ -56,6 +56,27 @@ async def test_an_example_that_does_not_hold_rejects_it_by_name_and_path(builder
     assert (await builder.released(SOURCE)).state == pb.RELEASE_STATE_PUBLISHED
 
 
+async def test_what_is_late_every_time_rejects_the_release_and_what_was_late_once_does_not(
+    builder: Client, runtime: Client
+) -> None:
+    await builder.draft(SOURCE, cassettes={"berlin": cassette()})
+    late = pb.ExampleFailure(example="berlin", message="it did not end in time", fix="let it do less")
+    states = []
+    for _ in range(3):
+        await builder.publish(NAME)
+        told = await runtime.registry.FinishChecks(pb.FinishChecksRequest(release=NAME, late=[late]))
+        states.append(told.state)
+    assert states == [pb.RELEASE_STATE_CHECKING, pb.RELEASE_STATE_CHECKING, pb.RELEASE_STATE_REJECTED]
+    (finding,) = [one for one in told.findings if one.rule == "example-failed"]
+    assert "it did not end in time" in finding.message
+    assert finding.fix == "let it do less"
+    await builder.delete(NAME)
+    await builder.draft(SOURCE, cassettes={"berlin": cassette()})
+    await builder.publish(NAME)
+    assert (await runtime.registry.FinishChecks(pb.FinishChecksRequest(release=NAME, late=[late]))).state == states[0]
+    assert (await finish(runtime)).state == pb.RELEASE_STATE_PUBLISHED
+
+
 async def test_nobody_but_a_unit_ends_checks_or_reads_cassettes(builder: Client, dial: Dial) -> None:
     await builder.draft(SOURCE, cassettes={"berlin": cassette()})
     with pytest.raises(Conflict):

@@ -35,6 +35,7 @@ class FakeRegistry:
         self.expires = FAR
         self.recorded: list[RecordedExample] = []
         self.finished: list[tuple[str, Mapping[str, tuple[str, str]]]] = []
+        self.patient = False
 
     def add(self, *releases: Release) -> None:
         for release in releases:
@@ -61,9 +62,14 @@ class FakeRegistry:
         self._note(f"recorded {name}")
         return self.recorded
 
-    async def finish_checks(self, name: ReleaseName, failures: Mapping[str, tuple[str, str]]) -> None:
+    async def finish_checks(
+        self, name: ReleaseName, failures: Mapping[str, tuple[str, str]], late: Mapping[str, tuple[str, str]]
+    ) -> bool:
         self._note(f"finish {name}")
-        self.finished.append((str(name), failures))
+        if late and self.patient:
+            return False
+        self.finished.append((str(name), {**failures, **late}))
+        return True
 
     def _note(self, what: str) -> None:
         self.asked.append(what)

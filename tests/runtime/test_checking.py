@@ -75,7 +75,6 @@ async def test_a_failure_is_judged_by_its_reason(client: Client, fakes: Fakes, d
     "behave",
     [
         raising(Unavailable("no executor", reason="NO_EXECUTOR")),
-        failing(DeadlineExceeded("the action took longer than 30 s", reason="TIMEOUT")),
         failing(Cancelled("the executor stops")),
     ],
 )
@@ -87,6 +86,20 @@ async def test_nothing_is_decided_while_nothing_can_be_run_to_its_end(
     with pytest.raises(Unavailable):
         await check(client)
     assert fakes.registry.finished == []
+
+
+async def test_what_is_late_is_told_and_decided_by_the_registry(client: Client, fakes: Fakes, draft: str) -> None:
+    fakes.registry.recorded = [example("slow"), example("slower")]
+    fakes.executor.behave = failing(DeadlineExceeded("the action took longer than 30 s", reason="TIMEOUT"))
+    fakes.registry.patient = True
+    with pytest.raises(Unavailable) as refused:
+        await check(client)
+    assert "publish it again" in refused.value.fix
+    fakes.registry.patient = False
+    assert await check(client) == ["slow"]
+    ((_, failures),) = fakes.registry.finished
+    assert "did not end in time: the action took longer than 30 s" in failures["slow"][0]
+    assert "push and publish again" in failures["slow"][1]
 
 
 async def test_a_time_out_that_is_expected_holds(client: Client, fakes: Fakes, draft: str) -> None:

@@ -41,8 +41,13 @@ class Registry(Protocol):
     async def recorded_examples(self, name: ReleaseName) -> Sequence[RecordedExample]:
         """The examples of a release that came with cassettes; raises NotFound."""
 
-    async def finish_checks(self, name: ReleaseName, failures: Mapping[str, tuple[str, str]]) -> None:
-        """End the checks of a release; message and fix of the examples that did not hold. Raises Conflict."""
+    async def finish_checks(
+        self, name: ReleaseName, failures: Mapping[str, tuple[str, str]], late: Mapping[str, tuple[str, str]]
+    ) -> bool:
+        """End the checks of a release; message and fix of the examples that did not hold, or did not end in time.
+
+        False while nothing is decided, since what is late may be so another time. Raises Conflict.
+        """
 
 
 class GrpcRegistry:
@@ -73,14 +78,22 @@ class GrpcRegistry:
         found = await self._releases.ListRecordedExamples(request)
         return [RecordedExample(_example(one.example), one.cassette) for one in found.examples]
 
-    async def finish_checks(self, name: ReleaseName, failures: Mapping[str, tuple[str, str]]) -> None:
+    async def finish_checks(
+        self, name: ReleaseName, failures: Mapping[str, tuple[str, str]], late: Mapping[str, tuple[str, str]]
+    ) -> bool:
         """See Registry."""
-        told = [
-            registry_pb2.ExampleFailure(example=example, message=message[:4096], fix=fix[:4096])
-            for example, (message, fix) in failures.items()
-        ]
-        request = registry_pb2.FinishChecksRequest(release=str(name), failures=told, request_id=uuid.uuid4().hex)
-        await self._releases.FinishChecks(request)
+        told, told_late = (
+            [
+                registry_pb2.ExampleFailure(example=example, message=message[:4096], fix=fix[:4096])
+                for example, (message, fix) in examples.items()
+            ]
+            for examples in (failures, late)
+        )
+        request = registry_pb2.FinishChecksRequest(
+            release=str(name), failures=told, late=told_late, request_id=uuid.uuid4().hex
+        )
+        state = (await self._releases.FinishChecks(request)).state
+        return state != registry_pb2.RELEASE_STATE_CHECKING
 
 
 def _release(release: registry_pb2.Release) -> Release:
