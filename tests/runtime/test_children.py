@@ -8,7 +8,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
-from hardpoint.runtime.v1 import agent_pb2, run_pb2
+from hardpoint.manifest.v1.manifest_pb2 import Verifier
+from hardpoint.runtime.v1 import agent_pb2, run_pb2, trigger_pb2
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.database import Database
 from hardpoint_kit.documents import to_struct, to_value
@@ -24,6 +25,7 @@ from hardpoint_runtime.service import walker as walking
 from hardpoint_runtime.service.children import Children
 from hardpoint_runtime.store import Store
 from runtime.conftest import AGENT, Client, Fakes, Query
+from runtime.triggers import create, history
 from runtime.workflows import Shop, after, install, output, start, steps, until, workflow
 from serving import Serve, eventually
 
@@ -245,3 +247,24 @@ async def test_a_dry_run_begins_no_run(client: Client, fakes: Fakes, shop: Shop,
     (step,) = (await client.agents.CallAction(dry)).plan.steps
     assert step.message == "begins a run of billing.run, whose plan a dry run of that makes"
     assert (shop.asked, await query("SELECT run FROM workflows")) == ([], [])
+
+
+async def test_runs_of_steps_and_of_events_have_one_budget(
+    client: Client, fakes: Fakes, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that a step begins is what its parent may begin; the event of its failure begins nothing any more."""
+    monkeypatch.setattr("hardpoint_runtime.store.children.MOST_DESCENDANTS", 1)
+    shop.answers["store"] = [ActionFailed("the till is shut", reason="USER_ERROR")]
+    again = {**BILL, "id": "again", "after": after("bill", port="settled")}
+    await ready(client, fakes, orders({**BILL, "on_error": "continue"}, again), billing())
+    kind, heard = trigger_pb2.TRIGGER_TYPE_EVENT, f"event.run.action == '{BILLING}'"
+    given = {"action": "orders.run", "input": {"order": 1}, "filter": heard, "verifier": Verifier()}
+    await create(client, type=kind, event="run.failed", **given)
+    run = await start(client, order=7)
+    failed = await until(client, run.name)
+    assert (failed.state, failed.reason) == (run_pb2.RUN_STATE_FAILED, "CALLEE_LIMIT")
+
+    async def refused() -> bool:
+        return ("EVENT_LIMIT", "") in [(one.reason, one.run) for one in await history(client)]
+
+    await eventually(refused)

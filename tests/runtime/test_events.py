@@ -29,6 +29,10 @@ async def on(client: Client, event: str, trigger_id: str = "hook", **given: Any)
     return await create(client, trigger_id, type=kind, event=event, verifier=Verifier(), **given)
 
 
+async def _ran(fakes: Fakes, executions: int) -> bool:
+    return len(fakes.executor.executions) == executions
+
+
 async def all_are(client: Client, *wanted: str) -> None:
     """Wait until these became of what came, in any order: within a millisecond there is none."""
 
@@ -109,6 +113,32 @@ async def test_triggers_that_start_each_other_stop(attached: Client, fakes: Fake
     assert (last.reason, last.run) == ("EVENT_DEPTH", "")
     assert len(fakes.executor.executions) == 1 + 8
     assert "EVENT_DEPTH" not in {one.reason for one in await history(attached, pong)}
+
+
+async def test_what_comes_of_one_run_is_bounded_in_its_breadth_too(
+    attached: Client, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three triggers on failures, whose runs fail, would make 3 + 9 + 27 runs of one before they are too deep."""
+    monkeypatch.setattr("hardpoint_runtime.domain.deliveries.MOST_DEPTH", 3)
+    monkeypatch.setattr("hardpoint_runtime.store.children.MOST_DESCENDANTS", 5)
+    hooks = [f"hook{number}" for number in range(3)]
+    for hook in hooks:
+        await on(attached, "run.failed", hook)
+    fakes.executor.behave = failing(ActionFailed("no luck"))
+    with pytest.raises(ActionFailed):
+        await attached.call()
+
+    async def over() -> bool:
+        found = [state for hook in hooks for state in await states(attached, f"{AGENT}/triggers/{hook}")]
+        return found.count("DEAD") == 5 and found.count("REFUSED") == 3 * 6 - 5
+
+    await eventually(over)
+    assert len(fakes.executor.executions) == 1 + 5
+    told = [one for hook in hooks for one in await history(attached, f"{AGENT}/triggers/{hook}") if not one.run]
+    assert {one.reason for one in told} == {"EVENT_LIMIT"}
+    with pytest.raises(ActionFailed):  # another run has a budget of its own
+        await attached.call()
+    await eventually(lambda: _ran(fakes, 2 * (1 + 5)))
 
 
 async def test_attempts_do_not_multiply_what_triggers_hear(

@@ -104,13 +104,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a run is for that no agent asked for: its name, given beforehand, the key of all attempts, its depth."""
+    """What a run is for that no agent asked for: its name, given beforehand, the key of all attempts, its place."""
 
     run: RunName
     key: str
     depth: int = 0
     failed_before: bool = False
     """Whether it failed before and is tried again."""
+    root: str = ""
 
     @property
     def told(self) -> bool:

@@ -7,7 +7,7 @@ from hardpoint_kit.names import InstallationName, ReleaseName, RunName
 from hardpoint_manifest.authority import Authority
 
 MOST_DESCENDANTS = 1000
-"""Runs that one run and those that it began may begin together."""
+"""Runs that one run and those that it began may begin together, by steps and by events of triggers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Above:
 class Descent:
     """The workflows above a run, the outermost first, each of which cuts what it reaches.
 
-    `parent` is the id of the run that waits for it in a step, `root` that of the first one; both are empty for a fork,
-    which nobody waits for and which reaches no more than what it was forked from.
+    `parent` is the id of the run that waits for it in a step, `root` that of the run that began its tree; both are
+    empty for a fork, which nobody waits for and which reaches no more than what it was forked from.
     """
 
     above: tuple[Above, ...] = ()

@@ -24,6 +24,7 @@ from hardpoint_kit.names import DeliveryName, RunName, TriggerName
 from hardpoint_manifest import uploads
 from hardpoint_manifest.events import UPLOADED
 from hardpoint_manifest.expression import ExpressionError
+from hardpoint_runtime.domain.children import MOST_DESCENDANTS
 from hardpoint_runtime.domain.runs import Run, RunState
 from hardpoint_runtime.domain.triggers import Trigger
 
@@ -75,6 +76,8 @@ class Delivery:
     """Those of one trigger with the same run one after the other."""
     depth: int = 0
     """How many runs started each other by events before it."""
+    root: str = ""
+    """The id of the run that began the tree of runs whose event it is."""
 
     @classmethod
     def of(cls, trigger: TriggerName, body: bytes, headers: Mapping[str, str], at: datetime, **more: Any) -> Self:
@@ -103,11 +106,14 @@ class Delivery:
         """The delivery in the order that the trigger says."""
         return replace(self, order_key=trigger.order_key(variables))
 
-    def bounded(self) -> Self:
-        """The delivery, refused where runs have started each other by events too often before it."""
-        if self.depth <= MOST_DEPTH:
-            return self
-        return self.refused("EVENT_DEPTH", f"{MOST_DEPTH} runs started each other by events before this")
+    def bounded(self, full: bool) -> Self:
+        """The delivery, refused where runs have started each other by events too often before it, or too many."""
+        if self.depth > MOST_DEPTH:
+            return self.refused("EVENT_DEPTH", f"{MOST_DEPTH} runs started each other by events before this")
+        if full:
+            begun = f"run {self.root} and those that it began have begun {MOST_DESCENDANTS} runs"
+            return self.refused("EVENT_LIMIT", begun)
+        return self
 
     def filtered(self, reason: str = "", message: str = "") -> Self:
         """The delivery that starts nothing."""
@@ -128,7 +134,7 @@ class Delivery:
             )
         fresh = type(self).of(self.name.trigger_name, self.body, self.headers, at, original=str(self.name))
         fresh = replace(fresh, release=release, provider_id=self.provider_id, replayed_by=by)
-        return replace(fresh, order_key=self.order_key, depth=self.depth)
+        return replace(fresh, order_key=self.order_key, depth=self.depth, root=self.root)
 
     def delivered(self, run: RunName) -> Self:
         """The delivery whose run is there."""

@@ -138,11 +138,18 @@ class Run:
     """How many runs started each other by events before it, and it with them."""
     recorded: bool = False
     """Whether somebody was given a cassette of it."""
+    root: str = ""
+    """The id of the run that began the tree of runs in which it is, by steps and by events; empty for that one."""
 
     @property
     def user(self) -> str:
         """Whose accounts it uses."""
         return self.on_behalf_of or self.subject
+
+    @property
+    def tree(self) -> RunName:
+        """The run that began its tree of runs, which may be itself."""
+        return RunName(self.name.org, self.root or self.name.run)
 
     @property
     def ended_at(self) -> datetime:

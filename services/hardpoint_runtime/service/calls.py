@@ -302,6 +302,7 @@ class Calls:
                     plan=made.digest if made else "",
                     depth=occasion.depth,
                     recorded=bool(ended.cassette),
+                    root=occasion.root,
                 ),
                 counted_for,
                 exercised(call.grants, ended.used),

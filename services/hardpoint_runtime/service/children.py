@@ -51,7 +51,8 @@ class Children:
         assert call.installation is not None
         above = parent.descent or Descent()
         own = Above(parent.installation, parent.release.name, parent.release.asks)
-        descent = Descent((*above.above, own), parent.name.run, above.root or parent.name.run)
+        tree = parent.run.tree
+        descent = Descent((*above.above, own), parent.name.run, tree.run)
         settings = await settings_of(self._config, call.release, call.settings)
         run = Run(
             name=name,
@@ -67,6 +68,7 @@ class Children:
             subject=parent.run.subject,
             on_behalf_of=parent.run.on_behalf_of,
             depth=parent.run.depth,
+            root=tree.run,
         )
         child = Workflow(
             run,
@@ -81,9 +83,9 @@ class Children:
         async with self._store.transaction(caller) as tx:
             if await tx.workflows.lock(parent.turn) is None:
                 return False
-            if await tx.children.count(RunName(name.org, descent.root), MOST_DESCENDANTS) >= MOST_DESCENDANTS:
+            if await tx.children.full(tree):
                 raise ResourceExhausted(
-                    f"run {descent.root} and those that it began have begun {MOST_DESCENDANTS} runs",
+                    f"run {tree.run} and those that it began have begun {MOST_DESCENDANTS} runs",
                     reason="CALLEE_LIMIT",
                     fix="let the workflows call fewer others",
                     limit=f"{MOST_DESCENDANTS} runs",

@@ -122,7 +122,7 @@ class Dispatcher:
                 value = trigger.input_for(variables)
                 if _goes_on(offer):
                     return await self._begun(trigger, delivery, offer, offer.input.admit(offer.name, value), variables)
-                occasion = Occasion(run, delivery.key, delivery.depth, failed_before=bool(delivery.run))
+                occasion = Occasion(run, delivery.key, delivery.depth, bool(delivery.run), delivery.root)
                 await self._calls.call_for(who, agent, offer, value, occasion)
         except HardpointError as error:
             return delivery.failed(error, repeatable, self._clock.now())
@@ -140,8 +140,10 @@ class Dispatcher:
         about = {**variables["trigger"], **_brought(variables["event"])}
         starters = (*trigger.authors, *filter(None, [delivery.replayed_by]))
         agent = trigger.name.agent_name
-        who, depth = delivery.caller(trigger), delivery.depth
-        workflow = await self._workflows.prepare(who, agent, offer, value, about, starters=starters, depth=depth)
+        who, depth, root = delivery.caller(trigger), delivery.depth, delivery.root
+        workflow = await self._workflows.prepare(
+            who, agent, offer, value, about, starters=starters, depth=depth, root=root
+        )
         delivered = delivery.delivered(workflow.name)
         async with self._store.transaction(trigger.caller) as tx:
             if await tx.deliveries.settle(delivered, self._owner):

@@ -3,14 +3,17 @@
 What happened is taken out of its table in the transaction that writes its deliveries.
 """
 
+from dataclasses import replace
+
 from hardpoint_kit.background import Looks
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import Clock
+from hardpoint_kit.names import RunName
 from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
 from hardpoint_runtime.domain.triggers import Trigger
 from hardpoint_runtime.service.dispatcher import Dispatcher
 from hardpoint_runtime.service.room import Arrivals
-from hardpoint_runtime.store import Store
+from hardpoint_runtime.store import Store, Transaction
 from hardpoint_runtime.store.run_events import RunEvent
 
 REST_SECONDS = 5.0
@@ -46,13 +49,15 @@ class RunEvents:
             events = await tx.run_events.take(BATCH)
             for event in events:
                 for trigger in await tx.triggers.waiting_for(event.org, event.event):
-                    await self._arrivals.write(tx, self._delivery(trigger, event))
+                    await self._arrivals.write(tx, await self._delivery(tx, trigger, event))
         if events:
             self._dispatcher.wake()
         return len(events) == BATCH
 
-    def _delivery(self, trigger: Trigger, event: RunEvent) -> Delivery:
-        depth = event.depth + 1
-        made = Delivery.of(trigger.name, event.body, {}, self._clock.now(), provider_id=event.id, depth=depth)
+    async def _delivery(self, tx: Transaction, trigger: Trigger, event: RunEvent) -> Delivery:
+        made = Delivery.of(trigger.name, event.body, {}, self._clock.now(), provider_id=event.id)
+        made = replace(made, depth=event.depth + 1, root=event.root)
         judged = made.judged(trigger, made.variables(trigger))
-        return judged.bounded() if judged.state is DeliveryState.ACCEPTED else judged
+        if judged.state is not DeliveryState.ACCEPTED:
+            return judged
+        return judged.bounded(await tx.children.full(RunName(event.org, event.root)))

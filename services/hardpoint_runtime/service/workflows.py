@@ -79,6 +79,7 @@ class Workflows:
         context: CallContext = NOTHING,
         starters: tuple[str, ...] = (),
         depth: int = 0,
+        root: str = "",
     ) -> Workflow:
         """A run that is ready to begin: of a workflow, or of an action that somebody has to approve.
 
@@ -112,6 +113,7 @@ class Workflows:
             subject=caller.subject,
             on_behalf_of=caller.on_behalf_of,
             depth=depth,
+            root=root,
         )
         given = {
             "input": dict(value),

@@ -4,6 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.names import RunName
+from hardpoint_runtime.domain.children import MOST_DESCENDANTS
 
 _ALIVE = text("""
     SELECT c.run FROM steps s JOIN runs c ON c.org = s.org AND c.run = s.child
@@ -11,7 +12,11 @@ _ALIVE = text("""
 """)
 _COUNT = text("""
     SELECT count(*) FROM (
-        SELECT FROM workflows WHERE org = :org AND descent IS NOT NULL AND descent ->> 'root' = :root LIMIT :most) few
+        SELECT FROM workflows WHERE org = :org AND descent IS NOT NULL AND descent ->> 'root' = :root
+        UNION ALL
+        SELECT FROM deliveries WHERE org = :org AND root = :root AND root <> ''
+            AND state IN ('ACCEPTED', 'RUNNING', 'DELIVERED', 'DEAD')
+        LIMIT :most) few
 """)
 _UNTOLD = text("""
     SELECT c.org, c.run FROM steps s JOIN runs c ON c.org = s.org AND c.run = s.child
@@ -36,10 +41,13 @@ class Children:
         rows = await self._connection.execute(_ALIVE, {"org": parent.org, "run": parent.run})
         return [RunName(parent.org, row.run) for row in rows]
 
-    async def count(self, root: RunName, most: int) -> int:
-        """How many runs descend from this one, counted up to `most`."""
-        key = {"org": root.org, "root": root.run, "most": most}
-        return int(await self._connection.scalar(_COUNT, key) or 0)
+    async def full(self, root: RunName) -> bool:
+        """Whether this run and those that it began have begun as many as they may, by steps and by events.
+
+        What others begin at the same moment is not seen: there can be a few more.
+        """
+        key = {"org": root.org, "root": root.run, "most": MOST_DESCENDANTS}
+        return int(await self._connection.scalar(_COUNT, key) or 0) >= MOST_DESCENDANTS
 
     async def untold(self, limit: int) -> list[RunName]:
         """The runs that have ended, and that one above or below them has not heard of."""

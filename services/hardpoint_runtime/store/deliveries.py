@@ -15,12 +15,12 @@ from hardpoint_runtime.domain.paging import Window
 
 _COLUMNS = """org, agent, trigger, delivery, state, reason, message, provider_id, body, size, headers, original,
     release, run, attempts, received_at, due_at, replayed_by,
-    order_key, depth"""
+    order_key, depth, root"""
 _INSERT = text(f"""
     INSERT INTO deliveries ({_COLUMNS})
     VALUES (:org, :agent, :trigger, :delivery, :state, :reason, :message, :provider_id, :body, :size,
         CAST(:headers AS jsonb), :original, :release, :run, :attempts, :received_at, :due_at, :replayed_by, :order_key,
-        :depth)
+        :depth, :root)
     ON CONFLICT (org, agent, trigger, provider_id) WHERE provider_id <> '' AND original = '' DO NOTHING RETURNING true
 """)  # noqa: S608
 _TRIGGER = "org = :org AND agent = :agent AND trigger = :trigger"
@@ -220,6 +220,7 @@ def _columns(delivery: Delivery) -> dict[str, Any]:
         "replayed_by": delivery.replayed_by,
         "order_key": delivery.order_key,
         "depth": delivery.depth,
+        "root": delivery.root,
     }
 
 
@@ -242,4 +243,5 @@ def _delivery(row: Row[Any]) -> Delivery:
         replayed_by=row.replayed_by,
         order_key=row.order_key,
         depth=row.depth,
+        root=row.root,
     )

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 RUN_EVENTS = "hardpoint_runtime_run_events"
 TELL = f"""
-    INSERT INTO run_events (org, event, id, depth, run)
-    SELECT r.org, e.event, r.run || '/' || r.state || {{number}}, r.depth, jsonb_build_object(
+    INSERT INTO run_events (org, event, id, depth, root, run)
+    SELECT r.org, e.event, r.run || '/' || r.state || {{number}}, r.depth,
+        coalesce(nullif(r.root, ''), r.run), jsonb_build_object(
         'name', 'orgs/' || r.org || '/runs/' || r.run, 'agent', r.agent, 'action', r.action, 'release', r.release,
         'state', r.state, 'reason', r.reason, 'message', r.message, 'subject', r.subject,
         'duration_ms', r.duration_us / 1000.0)
@@ -28,18 +29,19 @@ TELL = f"""
 _TAKE = text("""
     DELETE FROM run_events WHERE number IN (
         SELECT number FROM run_events ORDER BY number LIMIT :most FOR UPDATE SKIP LOCKED
-    ) RETURNING number, org, event, id, depth, at, CAST(run AS text) AS run_json
+    ) RETURNING number, org, event, id, depth, root, at, CAST(run AS text) AS run_json
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """What happened to a run: `id` tells it from all that happened, `depth` is the run's own."""
+    """What happened to a run: `id` tells it from all that happened, `depth` is the run's own, `root` began its tree."""
 
     org: str
     event: str
     id: str
     depth: int
+    root: str
     body: bytes
 
 
@@ -57,4 +59,5 @@ class RunEvents:
 
 def _event(row: Any) -> RunEvent:
     about = to_json({"id": row.id, "type": row.event, "time": row.at, "depth": row.depth})
-    return RunEvent(row.org, row.event, row.id, row.depth, about[:-1] + b',"run":' + row.run_json.encode() + b"}")
+    body = about[:-1] + b',"run":' + row.run_json.encode() + b"}"
+    return RunEvent(row.org, row.event, row.id, row.depth, row.root, body)

@@ -32,9 +32,10 @@ _WRITE = """
     WITH written AS (
         INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
             started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth,
-            recorded)
+            recorded, root)
         SELECT org, run, agent, action, release, state, reason, message, place, fix, facts,
-            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth, recorded
+            started_at, duration_us, usage, trace_id, subject, on_behalf_of, dry_run, plan, depth, recorded,
+            root
         FROM jsonb_populate_recordset(NULL::runs, %(runs)s) ON CONFLICT DO NOTHING RETURNING runs.*
     ), told AS ({told}
     ), used AS (
@@ -180,6 +181,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "plan": run.plan,
         "depth": run.depth,
         "recorded": run.recorded,
+        "root": run.root,
     }
 
 
@@ -234,4 +236,5 @@ def run_of(row: Row[Any]) -> Run:
         row.plan,
         row.depth,
         row.recorded,
+        row.root,
     )

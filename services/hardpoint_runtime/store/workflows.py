@@ -34,9 +34,10 @@ _CHANGE = """'/' || coalesce((
 
 _INSERT_RUN = text("""
     INSERT INTO runs (org, run, agent, action, release, state, reason, message, place, fix, facts,
-        started_at, duration_us, usage, trace_id, subject, on_behalf_of, depth)
+        started_at, duration_us, usage, trace_id, subject, on_behalf_of, depth, root)
     VALUES (:org, :run, :agent, :action, :release, :state, :reason, :message, :place, :fix, CAST(:facts AS jsonb),
-        :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject, :on_behalf_of, :depth)
+        :started_at, :duration_us, CAST(:usage AS jsonb), :trace_id, :subject, :on_behalf_of, :depth,
+        :root)
 """)
 _INSERT = text("""
     INSERT INTO workflows (org, run, installation, release, given, forked, carrier, context, starters, descent)
