@@ -235,6 +235,12 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "the database refused the statement", "look at what it said; " + _INPUT, "correct the statement or its values"
     ),
     "RECIPIENT_REFUSED": Ending("the mail server refused a recipient", "correct the address", fix_for=FixFor.CALLER),
+    "RECIPIENT_DEFERRED": Ending(
+        "the mail server does not take a recipient's mail yet; nobody got it",
+        "send it again in some minutes",
+        "let the step repeat it: error_handling.retry",
+        FixFor.CALLER,
+    ),
     "MAIL_REFUSED": Ending(
         "the mail server refused the mail", "look at what it said", "send less, or something plainer"
     ),

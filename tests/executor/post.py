@@ -14,17 +14,24 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 
 class Post:
-    """What arrived, and who logged in; recipients that begin with `nobody` and mails with `forbidden` are refused."""
+    """What arrived, and who logged in; recipients that begin with `nobody` and mails with `forbidden` are refused.
+
+    Who begins with `later` is taken the second time.
+    """
 
     def __init__(self, password: str) -> None:
         self.password = password
         self.kept: list[Envelope] = []
         self.logins: list[tuple[bytes, bytes]] = []
         self.place = ""
+        self.deferred: set[str] = set()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if address.startswith("nobody"):
             return f"550 no such user, said {self.password}"
+        if address.startswith("later") and address not in self.deferred:
+            self.deferred.add(address)
+            return f"450 greylisted, said {self.password}"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

@@ -190,6 +190,17 @@ async def test_a_refused_recipient_keeps_the_mail_from_all() -> None:
         assert post.kept == []
 
 
+async def test_a_recipient_who_is_to_be_asked_again_keeps_the_mail_from_all_until_then() -> None:
+    async with server() as (post, maker):
+        broker = maker()
+        denied = await refused(broker, to=["bob@example.org", "later@example.org"])
+        assert (denied.code, denied.facts) == (DenialCode.RECIPIENT_DEFERRED, {"status": "450"})
+        assert "recipient 2 of 2 now, so nobody got the mail" in denied.message
+        assert (post.kept, broker.usage.wrote) == ([], False)
+        await send(broker, to=["bob@example.org", "later@example.org"])
+        assert [mail.rcpt_tos for mail in post.kept] == [["bob@example.org", "later@example.org"]]
+
+
 async def test_a_mail_that_the_server_does_not_want() -> None:
     async with server() as (_, maker):
         denied = await refused(maker(), subject="forbidden")

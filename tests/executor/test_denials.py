@@ -211,6 +211,7 @@ def test_every_refusal_ends_an_execution_in_a_way_that_was_chosen() -> None:
         DenialCode.LOGIN_REFUSED: Outcome.USER_ERROR,
         DenialCode.STATEMENT_FAILED: Outcome.USER_ERROR,
         DenialCode.RECIPIENT_REFUSED: Outcome.USER_ERROR,
+        DenialCode.RECIPIENT_DEFERRED: Outcome.USER_ERROR,
         DenialCode.MAIL_REFUSED: Outcome.USER_ERROR,
         DenialCode.REPLAY_DIVERGED: Outcome.USER_ERROR,
     }

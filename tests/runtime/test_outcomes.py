@@ -56,6 +56,8 @@ def test_what_began(error: HardpointError, repeatable: bool, attempts: int, allo
 
 AWAY = ActionFailed("no connection", reason="UPSTREAM_UNREACHABLE", happened="no")
 GREYLISTED = ActionFailed("not now", reason="MAIL_REFUSED", status="451", happened="no")
+DEFERRED = ActionFailed("not now", reason="RECIPIENT_DEFERRED", status="450", happened="no")
+REFUSED = ActionFailed("no such user", reason="RECIPIENT_REFUSED", status="550", happened="no")
 UNSURE = ActionFailed("hung up", reason="UPSTREAM_UNREACHABLE")
 THREW_FIRST = ActionFailed("it threw", reason="USER_ERROR", happened="no")
 
@@ -66,6 +68,9 @@ THREW_FIRST = ActionFailed("it threw", reason="USER_ERROR", happened="no")
         (AWAY, 1, 3, False, Next.AGAIN),
         (AWAY, 1, 3, True, Next.AGAIN),
         (GREYLISTED, 1, 3, True, Next.AGAIN),
+        (DEFERRED, 1, 3, True, Next.AGAIN),
+        (DEFERRED, 3, 3, True, Next.DOUBT),
+        (REFUSED, 1, 3, True, Next.FAIL),
         (THREW_FIRST, 1, 3, False, Next.AGAIN),
         (AWAY, 3, 3, True, Next.DOUBT),
         (AWAY, 4, 3, True, Next.DOUBT),

@@ -206,11 +206,13 @@ class Mail:
             try:
                 await client.rcpt(recipient)
             except aiosmtplib.SMTPRecipientRefused as refused:
+                # Nobody got the mail, those that were accepted neither: it has not been said yet.
+                later = 400 <= refused.code < 500
                 raise Quoting(
-                    DenialCode.RECIPIENT_REFUSED,
-                    f"the mail server refused recipient {number} of {len(recipients)}, so nobody got the mail: "
-                    f"{self._said(refused)}",
-                    "correct the address, or leave it out",
+                    DenialCode.RECIPIENT_DEFERRED if later else DenialCode.RECIPIENT_REFUSED,
+                    f"the mail server {'does not take the mail for' if later else 'refused'} recipient {number} of "
+                    f"{len(recipients)}{' now' if later else ''}, so nobody got the mail: {self._said(refused)}",
+                    "send it again in some minutes" if later else "correct the address, or leave it out",
                     status=str(refused.code),
                 ) from None
         self._means.usage.begin_write()

@@ -104,7 +104,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a run is for that no agent asked for: its name, given beforehand, the key of all attempts, its place."""
+    """What a run is for that no agent asked for: its name, the key of all attempts, its depth and root in its tree."""
 
     run: RunName
     key: str

@@ -37,7 +37,7 @@ MOST_DEPTH: Final = 8
 
 _PROVIDER_ID = re.compile(r"[!-~]{1,200}")
 _SIGNATURES = ("signature", "hmac", "token", "secret", "authorization", "cookie")
-_PASSING = frozenset({"TIMEOUT", "UPSTREAM_TIMEOUT", "UPSTREAM_UNREACHABLE"})
+_PASSING = frozenset({"TIMEOUT", "UPSTREAM_TIMEOUT", "UPSTREAM_UNREACHABLE", "RECIPIENT_DEFERRED"})
 
 
 class DeliveryState(StrEnum):

@@ -31,10 +31,11 @@ _FOR_GOOD = frozenset(
         "PROTOCOL",
         "NOT_JSON",
         "EXPRESSION_FAILED",
+        "RECIPIENT_REFUSED",
     }
 )
 _REFUSED_FOR_NOW = frozenset({"408", "425", "429"})
-_AWAY = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_TIMEOUT", "LOGIN_REFUSED", "MAIL_REFUSED"})
+_AWAY = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_TIMEOUT", "LOGIN_REFUSED", "MAIL_REFUSED", "RECIPIENT_DEFERRED"})
 """The other side did not take it, and may when somebody has looked after it."""
 MOST_LOSSES = 20
 """Attempts beyond the author's that are made since the executor was lost or busy."""
