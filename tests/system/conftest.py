@@ -37,6 +37,28 @@ MAIL = "mail.test"
 CSV = "value\n1\n2\n3\n4\n100\n"
 
 
+@dataclass(frozen=True)
+class Engine:
+    """What runs a file of code: how such a file's name ends, and the words `ENGINE` of its header that ask for it."""
+
+    name: str
+    ending: str
+    header: str = ""
+
+    def file(self, source: str) -> bytes:
+        """A file's bytes from its text."""
+        return source.replace("ENGINE", self.header).encode()
+
+
+ENGINES = {
+    ("slots", "one"): Engine("python", ".py"),
+    ("single-use", "one"): Engine("node", ".js"),
+    ("slots", "many"): Engine("quickjs", ".js", "engine: 'quickjs',"),
+    ("single-use", "many"): Engine("strict python", ".py", 'isolation="strict",'),
+}
+"""By tier and topology: every engine of a tier in one topology, both tiers in each."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "topology" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--topology")
@@ -241,6 +263,12 @@ async def agent(client: Hardpoint) -> Agent:
     agent = Agent(client, "helper")
     await agent.create()
     return agent
+
+
+@pytest.fixture(params=["slots", "single-use"])
+def engine(request: pytest.FixtureRequest, topology: str) -> Engine:
+    """The engine of a tier that this topology tries."""
+    return ENGINES[request.param, topology]
 
 
 Add = Callable[..., Awaitable[str]]

@@ -1,16 +1,21 @@
-"""S27: code that takes all it can gets an end of its own kind, and the neighbour's call does not notice."""
+"""S27: code that takes all it can gets an end of its own kind, and the neighbour's call does not notice.
+
+In both tiers and both topologies, with every engine in one of them: in one process Python (slots) and Node
+(single-use), in many QuickJS (slots) and strict Python (single-use).
+"""
 
 import asyncio
 
 import pytest
 
-from .conftest import CSV, add_file
+from .conftest import CSV, Engine, add_file
 
-PYTHON = b"""
+PYTHON = """
 import os
 from hardpoint_sdk import action, capability
 
-capability(id="ID", name="Greedy", version="1.0.0", description="Takes all it can", permissions=PERMISSIONS)
+capability(id="ID", name="Greedy", version="1.0.0", description="Takes all it can", ENGINE
+           permissions=PERMISSIONS)
 
 
 @action(effect="read")
@@ -42,7 +47,7 @@ async def output(self, input):
     for _ in range(100):
         print("x" * (1 << 20))
 """
-JAVASCRIPT = b"""
+NODE = """
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import process from 'node:process';
@@ -58,8 +63,21 @@ export default {
   },
 };
 """
-FILES = {"greedy.py": PYTHON, "greedy.js": JAVASCRIPT}
-TIERS = {"hasty": b"[]", "patient": b'["compute.moderate"]'}
+QUICKJS = """
+export default {
+  id: 'ID', name: 'Greedy', version: '1.0.0', description: 'Takes all it can', ENGINE permissions: PERMISSIONS,
+  actions: {
+    async spin() { while (true) {} },
+    async memory() { const kept = []; for (;;) kept.push(new Array(1 << 20).fill(1.5)); },
+    async processes() { return import('node:child_process'); },
+    async disk() { return import('node:fs'); },
+    async output() { for (;;) console.log('x'.repeat(1 << 10)); },
+    async result() { return 'x'.repeat(2 << 20); },
+  },
+};
+"""
+SOURCES = {"python": PYTHON, "strict python": PYTHON, "node": NODE, "quickjs": QUICKJS}
+TIERS = {"hasty": "[]", "patient": '["compute.moderate"]'}
 """One second is enough to spin; taking memory may take longer than that on a busy machine."""
 ENDS = {
     "spin": ("TIMEOUT", ""),
@@ -68,14 +86,20 @@ ENDS = {
     "disk": ("DISK", "/tmp takes 16 MiB"),
     "output": ("OUTPUT_LIMIT", ""),
 }
+ENDS_OF_QUICKJS = ENDS | {
+    "processes": ("USER_ERROR", "could not load module 'node:child_process'"),
+    "disk": ("USER_ERROR", "could not load module 'node:fs'"),
+    "output": ("BUDGET", "log messages"),
+    "result": ("OUTPUT_LIMIT", ""),
+}
+"""It has neither processes nor files nor an output: what it prints is its log."""
 
 
 @pytest.mark.jail
-@pytest.mark.parametrize("filename", FILES)
-async def test_each_ends_with_its_own_code(system, client, agent, add, filename):
+async def test_each_ends_with_its_own_code(system, client, agent, add, engine: Engine):
     for tier, permissions in TIERS.items():
-        source = FILES[filename].replace(b"ID", tier.encode()).replace(b"PERMISSIONS", permissions)
-        await add_file(client, agent, source, filename)
+        source = engine.file(SOURCES[engine.name].replace("ID", tier).replace("PERMISSIONS", permissions))
+        await add_file(client, agent, source, f"greedy{engine.ending}")
     await add("custom_data_analyzer.py")
     ended = asyncio.Event()
 
@@ -90,11 +114,11 @@ async def test_each_ends_with_its_own_code(system, client, agent, add, filename)
         return answered
 
     living = asyncio.create_task(neighbour())
-    for name, (reason, said) in ENDS.items():
+    for name, (reason, said) in (ENDS_OF_QUICKJS if engine.name == "quickjs" else ENDS).items():
         answer = await agent.execute(f"{'hasty' if reason == 'TIMEOUT' else 'patient'}.{name}")
         assert answer.error is not None, name
         assert answer.error.reason == reason, (name, answer.error)
-        assert not said or any(word in answer.error.message for word in said.split("|")), (name, answer.error)
+        assert said in answer.error.message, (name, answer.error)
         assert answer.run, "the failure is on record"
     ended.set()
     assert await living > 0

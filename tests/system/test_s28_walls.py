@@ -1,17 +1,22 @@
-"""S28: code that reaches for the machine finds nothing there: no file, no process, no network, no other call."""
+"""S28: code that reaches for the machine finds nothing there: no file, no process, no network, no other call.
+
+In both tiers and both topologies, with every engine in one of them: in one process Python (slots) and Node
+(single-use), in many QuickJS (slots) and strict Python (single-use). QuickJS has no name to reach for
+anything with, and cannot make a forbidden system call: Python does that in slots.
+"""
 
 import json
 
 import pytest
 
-from .conftest import add_file
+from .conftest import ENGINES, Engine, add_file
 
-PYTHON = b"""
+PYTHON = """
 import os
 import socket
 from hardpoint_sdk import action, capability
 
-capability(id="nosy", name="Nosy", version="1.0.0", description="Looks around",
+capability(id="nosy", name="Nosy", version="1.0.0", description="Looks around", ENGINE
            config={"region": {"type": "string", "default": "north", "description": "A setting"}})
 
 
@@ -39,7 +44,7 @@ async def look(self, input):
     left = os.listdir("/tmp")
     with open("/tmp/mine", "w") as file:
         file.write("mine")
-    return {"found": found, "env": dict(os.environ), "config": self.config, "tmp": left}
+    return {"found": found, "env": dict(os.environ), "config": self.config, "left": left}
 
 
 @action(effect="read")
@@ -48,7 +53,7 @@ async def trace(self, input):
 
     return ctypes.CDLL(None).ptrace(0, 0, 0, 0)
 """
-JAVASCRIPT = b"""
+NODE = """
 import dns from 'node:dns/promises';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -71,37 +76,60 @@ export default {
         { host: '127.0.0.1', port: 5432 }, { host: '::1', port: 53 }];
       for (const place of [...hosts, { path: '/run/docker.sock' }]) found[JSON.stringify(place)] = await knock(place);
       try { found.dns = await dns.lookup('example.com'); } catch (error) { found.dns = error.code; }
-      const tmp = fs.readdirSync('/tmp');
+      const left = fs.readdirSync('/tmp');
       fs.writeFileSync('/tmp/mine', 'mine');
-      return { found, env: { ...process.env }, config: this.config, tmp };
+      return { found, env: { ...process.env }, config: this.config, left };
     },
     async trace() { process.setuid(0); },
   },
 };
 """
-FILES = {"nosy.py": PYTHON, "nosy.js": JAVASCRIPT}
+QUICKJS = """
+const sought = ['node:fs', 'node:net', 'node:dns', 'node:process', 'node:child_process', 'fs', 'std', 'os', 'qjs:os',
+  '/etc/shadow', 'file:///proc/1/environ', 'http://169.254.169.254/', 'http://127.0.0.1:5432/', '/tmp/mine'];
+const names = ['process', 'require', 'std', 'os', 'scriptArgs', 'Worker', 'XMLHttpRequest', 'WebSocket', 'Deno'];
+
+export default {
+  id: 'nosy', name: 'Nosy', version: '1.0.0', description: 'Looks around', ENGINE
+  config: { region: { type: 'string', default: 'north', description: 'A setting' } },
+  actions: {
+    async look() {
+      const found = {};
+      for (const name of sought) {
+        try { await import(name); found[name] = 'THERE'; } catch (error) { found[name] = error.name; }
+      }
+      for (const name of names) found[name] = name in globalThis ? 'THERE' : 'no such name';
+      const left = globalThis.mine ?? [];
+      globalThis.mine = ['mine'];
+      return { found, config: this.config, left };
+    },
+  },
+};
+"""
+SOURCES = {"python": PYTHON, "strict python": PYTHON, "node": NODE, "quickjs": QUICKJS}
 REFUSALS = {"FileNotFoundError", "PermissionError", "gaierror", "ENOENT", "EPERM", "EAI_AGAIN", "EAI_FAIL", "ENOTFOUND"}
+REFUSALS |= {"ReferenceError", "no such name"}
 
 
 @pytest.mark.jail
-@pytest.mark.parametrize("filename", FILES)
-async def test_nothing_is_there(system, client, agent, filename):
-    await add_file(client, agent, FILES[filename], filename)
+async def test_nothing_is_there(system, client, agent, engine: Engine):
+    await add_file(client, agent, engine.file(SOURCES[engine.name]), f"nosy{engine.ending}")
     for _ in range(2):
         seen = await agent.execute("nosy.look")
         assert seen.error is None, seen.error
+        assert len(seen.data["found"]) > 8
         assert set(seen.data["found"].values()) <= REFUSALS, seen.data["found"]
-        assert seen.data["env"] == {"LANG": "C.UTF-8"}
+        assert engine.name == "quickjs" or seen.data["env"] == {"LANG": "C.UTF-8"}
         assert seen.data["config"] == {"region": "north"}
-        assert seen.data["tmp"] == [], "another call's file"
+        assert seen.data["left"] == [], "what another call left"
 
 
 @pytest.mark.jail
-@pytest.mark.parametrize(
-    ("filename", "told"), [("nosy.py", {"syscall": "ptrace"}), ("nosy.js", {"signal": "SIGSYS"})], ids=FILES
-)
-async def test_a_violation_is_on_record_with_its_system_call(system, client, agent, org, filename, told):
-    await add_file(client, agent, FILES[filename], filename)
+async def test_a_violation_is_on_record_with_its_system_call(system, client, agent, org, engine: Engine):
+    if engine.name == "quickjs":
+        engine = ENGINES["slots", "one"]
+    told = {"syscall": "ptrace"} if engine.name == "python" else {"signal": "SIGSYS"}
+    await add_file(client, agent, engine.file(SOURCES[engine.name]), f"nosy{engine.ending}")
     caught = await agent.execute("nosy.trace")
     assert caught.error.reason == "VIOLATION"
     assert told.items() <= caught.error.metadata.items()

@@ -1,6 +1,7 @@
 """S29 and S28: what the broker refuses ends the call with its own reason, stands in the log by name, and sends nothing.
 
-The action asks for it in Python and in JavaScript; nobody in the jail says how the call ends.
+The action asks for it in both tiers, in one process from Python (slots) and Node (single-use), in many from QuickJS
+(slots) and strict Python (single-use); nobody in the jail says how the call ends.
 """
 
 import asyncio
@@ -15,13 +16,13 @@ import pytest
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_kit.errors import ActionFailed
 
-from .conftest import System, add_file, http_capability
+from .conftest import Engine, System, add_file, http_capability
 
 pytestmark = pytest.mark.jail
 PYTHON = """
 from hardpoint_sdk import action, capability
 
-@capability(id="looker", name="Looker", version="1.0.0", hosts=HOSTS, permissions=PERMISSIONS)
+@capability(id="looker", name="Looker", version="1.0.0", ENGINE hosts=HOSTS, permissions=PERMISSIONS)
 class Looker:
     @action
     async def look(self, input):
@@ -31,7 +32,7 @@ class Looker:
 """
 JAVASCRIPT = """
 export default {
-  id: 'looker', name: 'Looker', version: '1.0.0', hosts: HOSTS, permissions: PERMISSIONS,
+  id: 'looker', name: 'Looker', version: '1.0.0', ENGINE hosts: HOSTS, permissions: PERMISSIONS,
   actions: {
     async look({ url, times = 1, method = 'GET' }) {
       let page;
@@ -64,15 +65,14 @@ async def canary() -> AsyncIterator[Canary]:
         yield found
 
 
-@pytest.fixture(params=["python", "javascript"])
-async def looker(request, client, agent, canary) -> str:
-    """The capability in one language, installed with all that it asks for."""
+@pytest.fixture
+async def looker(engine: Engine, client, agent, canary) -> None:
+    """The capability in the language of an engine, installed with all that it asks for."""
     hosts = ["upstream.test", f"inside.rebind.test:{canary.port}", f"mixed.rebind.test:{canary.port}"]
-    source, name = {"python": (PYTHON, "looker.py"), "javascript": (JAVASCRIPT, "looker.mjs")}[request.param]
+    source = PYTHON if engine.ending == ".py" else JAVASCRIPT
     permissions = ["network.http.get", "compute.moderate"]
     code = source.replace("HOSTS", json.dumps(hosts)).replace("PERMISSIONS", json.dumps(permissions))
-    await add_file(client, agent, code.encode(), name)
-    return request.param
+    await add_file(client, agent, engine.file(code), f"looker{engine.ending}")
 
 
 def late(_asked):
@@ -80,7 +80,7 @@ def late(_asked):
     return 200, {}
 
 
-async def test_eight_denials(system: System, agent, canary: Canary, looker: str, org: str) -> None:
+async def test_eight_denials(system: System, agent, canary: Canary, looker: None, org: str) -> None:
     serve = system.upstream.serve
     one = serve((200, {}))
     mark, metadata = uuid.uuid4().hex, {"location": "http://169.254.169.254/latest/meta-data/"}
@@ -127,7 +127,7 @@ async def test_eight_denials(system: System, agent, canary: Canary, looker: str,
     ],
 )
 async def test_what_lies_inside_is_named_in_the_log(
-    system: System, agent, canary: Canary, looker: str, org: str, url: str, reason: str, named: str
+    system: System, agent, canary: Canary, looker: None, org: str, url: str, reason: str, named: str
 ) -> None:
     response = await agent.execute("looker.look", {"url": url.replace("CANARY", str(canary.port))})
     assert response.error.reason == reason, response.error
@@ -142,7 +142,7 @@ async def test_what_lies_inside_is_named_in_the_log(
     assert entry["agent"]
 
 
-async def test_a_method_without_its_permission_names_it(system: System, agent, looker: str) -> None:
+async def test_a_method_without_its_permission_names_it(system: System, agent, looker: None) -> None:
     url = system.upstream.serve((200, {}))
     response = await agent.execute("looker.look", {"url": url, "method": "POST"})
     assert response.error.reason == "PERMISSION_NOT_GRANTED"

@@ -1,4 +1,7 @@
-"""S31: an action name that is code, or a property that every object has, is refused before anything runs."""
+"""S31: an action name that is code, or a property that every object has, is refused before anything runs.
+
+The runtime refuses it, so that no engine of any tier is reached; there is no run.
+"""
 
 import pytest
 
