@@ -1,11 +1,10 @@
 """The jail's own figures: every engine in every tier it has, called without anything of Hardpoint around it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from bench.measure import Probe
-from hardpoint_executor.jail import ClosedDoor, JailCall, JailOptions, Jails, PoolOptions, SlotOptions
+from hardpoint_executor.jail import ClosedDoor, JailCall, JailOptions, Jails, Outcome, PoolOptions, SlotOptions
 
 _PYTHON = """
 from hardpoint_sdk import action, capability
@@ -19,7 +18,7 @@ _QUEUE = 256
 
 
 @asynccontextmanager
-async def jails() -> AsyncIterator[dict[str, Probe]]:
+async def jails() -> AsyncIterator[dict[str, Callable[[], Awaitable[Outcome]]]]:
     """Jails of this process, with a probe for each engine and tier; raises RuntimeError when they cannot be used."""
     pool = PoolOptions(queue=_QUEUE, queue_seconds=60)
     started = Jails(JailOptions(pool=pool, slots=SlotOptions(queue=_QUEUE, queue_seconds=60)))
@@ -41,7 +40,8 @@ async def jails() -> AsyncIterator[dict[str, Probe]]:
         await started.stop()
 
 
-async def _run(jails: Jails, call: JailCall) -> None:
+async def _run(jails: Jails, call: JailCall) -> Outcome:
     outcome = await jails.run(call, ClosedDoor())
     if not outcome.ok:
         raise RuntimeError(f"{call.filename} did not run well: {outcome}")
+    return outcome

@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from hardpoint_kit.errors import ResourceExhausted
+
 Probe = Callable[[], Awaitable[object]]
 
 
@@ -29,6 +31,21 @@ class Times:
     def p99(self) -> float:
         """What one call in a hundred exceeds."""
         return sorted(self.milliseconds)[int(len(self.milliseconds) * 0.99)]
+
+
+@dataclass
+class Patient:
+    """A probe whose refused calls are made again and counted: of more callers than are served some lose their place."""
+
+    probe: Probe
+    refused: int = 0
+
+    async def __call__(self) -> object:
+        while True:
+            try:
+                return await self.probe()
+            except ResourceExhausted:
+                self.refused += 1
 
 
 async def one_by_one(probes: Mapping[str, Probe], turns: int, pause: float = 0.0) -> dict[str, Times]:

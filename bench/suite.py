@@ -5,7 +5,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import grpc.aio
@@ -19,7 +19,7 @@ from bench.deployment import HOST, Measured, measured
 from bench.hostile import TENANTS, hostile_tenants, neighbours
 from bench.jails import jails
 from bench.loops import loops
-from bench.measure import Probe, Times, at_once, one_by_one
+from bench.measure import Patient, Probe, Times, at_once, one_by_one
 from bench.memory import memory_of, waiting_jails
 from bench.recovery import recovery
 from bench.report import Report
@@ -45,6 +45,7 @@ REST_SECONDS = 0.06
 REFILL_SECONDS = 0.08
 """Between calls of code at idle rate: longer than a jail takes to start."""
 CROWD = 64
+PEAKS = 9
 CANCELLED = 50
 CANCEL_GOAL = 50.0
 """Milliseconds from CancelExecution to the end of the stream, at the median."""
@@ -159,7 +160,10 @@ class Suite:
     async def code(self) -> None:
         """Code as the runtime has it executed, in every engine and tier; at rest and at once."""
         runs: dict[str, Probe] = {f"execute_{name}": partial(self._run.execute_to_end, name) for name in DOUBLES}
-        await self._jailed("code, executed", runs, crowded=("execute_python", "execute_quickjs"))
+        single = {name: Patient(runs[name]) for name in ("execute_single_python", "execute_node")}
+        await self._jailed("code, executed", runs | single)
+        for name, probe in single.items():
+            self.report.add(f"{name}.refused", probe.refused, "calls")
         ratio = self.report.figures["execute_python.p50"].ratio or 0.0
         self.report.goal(
             f"Execute of Python takes at most {SLOT_GOAL:g} echoes at rest, and took {ratio:g}", ratio <= SLOT_GOAL
@@ -202,31 +206,31 @@ class Suite:
         await cpu_of_calls(self._run, self.report)
 
     async def jails(self) -> None:
-        """The jail alone, in this process: every engine in every tier it has."""
+        """The jail alone, in this process: every engine in every tier it has; what a call's process holds at most."""
         async with jails() as probes:
-            await self._jailed("jails", probes, crowded=tuple(probes))
+            await self._jailed("jails", probes)
+            for name, probe in probes.items():
+                peaks = [(await probe()).peak_memory_bytes for _ in range(PEAKS)]
+                self.report.add(f"{name}.peak", statistics.median(peaks) / (1 << 20), "MiB")
 
     async def loops(self) -> None:
         """Calls of one run that share a jail."""
         await loops(self.report)
 
-    async def _jailed(self, heading: str, probes: dict[str, Probe], crowded: tuple[str, ...]) -> None:
-        """At idle rate, with pauses in which jails are started ahead; and from several callers, without.
-
-        Those that are not `crowded` have too few jails for many callers, who would be refused within a second.
-        """
+    async def _jailed(self, heading: str, probes: Mapping[str, Probe]) -> None:
+        """At idle rate, with pauses in which jails are started ahead; and from several callers, without."""
         for probe in probes.values():
             await probe()
         echo = f"echo_beside_{heading.partition(',')[0]}"
-        times = await one_by_one({echo: self._echo} | probes, turns=60, pause=REFILL_SECONDS)
+        times = await one_by_one({echo: self._echo, **probes}, turns=60, pause=REFILL_SECONDS)
         self.report.heading(heading)
         for name, taken in times.items():
             beside = None if name == echo else echo
             self.report.add(f"{name}.p50", taken.p50, "ms", beside and f"{echo}.p50")
             self.report.add(f"{name}.p99", taken.p99, "ms", beside and f"{echo}.p99")
         for callers in (1, 8, CROWD):
-            called = probes if callers < CROWD else {name: probes[name] for name in crowded}
-            rates = await at_once({name: (p, callers) for name, p in ({echo: self._echo} | called).items()}, 2, 1.5)
+            called = {echo: self._echo, **probes}
+            rates = await at_once({name: (probe, callers) for name, probe in called.items()}, 2, 1.5)
             for name, rate in rates.items():
                 beside = None if name == echo else f"{echo}.rate_{callers}"
                 self.report.add(f"{name}.rate_{callers}", rate, "calls/s", beside)
