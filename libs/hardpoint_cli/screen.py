@@ -94,8 +94,8 @@ def show_error(error: "HardpointError", as_json: bool) -> None:
         lines += [Text(f"  {path}: {problem}") for path, problem in error.violations.items()]
     place = "" if error.message.startswith(f"{error.place}: ") else error.place
     facts = {"at": place, "fix": error.fix, "run": error.metadata.get("run", "").rpartition("/")[2]}
-    if error.metadata.get("trace"):
-        facts["trace"] = error.metadata["trace"]
+    for name in ("link", "trace"):
+        facts[name] = error.metadata.get(name, "")
     if error.retry_after:
         facts["again"] = f"in {error.retry_after:g} s"
     lines += [Text.assemble((f"  {label + ':':<7}", "bold"), text) for label, text in facts.items() if text]

@@ -131,8 +131,8 @@ class SignIn:
 class Connection:
     """What is known of an account at a provider; `version` rises with everything that is sealed for it.
 
-    With `per_user` it holds the org's client alone, and each person's account is one more, whose `owner` they are;
-    `redirect_uri` is then where links lead back to.
+    With `per_user` it holds the org's client alone, and each person's account is one more, whose `owner` they are.
+    `redirect_uri` is where links lead back to; empty until somebody came back there.
     """
 
     name: ConnectionName
@@ -213,16 +213,26 @@ class Connection:
         """Whether its access token is good for longer than that."""
         return self.expires_at is None or self.expires_at - now > at_least
 
-    def needs_reauth(self) -> Conflict:
-        """The error of whoever would use it now."""
-        return Conflict(
+    @property
+    def has_links(self) -> bool:
+        """Whether a link is all that it takes to sign the org in: with its client, back to where one came before."""
+        by_person = self.provider.grant is Grant.AUTHORIZATION_CODE and not self.per_user
+        return by_person and bool(self.client_id and self.redirect_uri)
+
+    def needs_reauth(self, signer: str = "", link: str = "") -> Conflict:
+        """The error of whoever would use it now; with a link of `signer`, who may sign in for the org."""
+        who = "" if signer else f"have an operator of {self.name.org} "
+        error = Conflict(
             f"{self.provider.host} no longer accepts the sign-in of {self.name.connection}",
             reason="CONNECTION_NEEDS_REAUTH",
-            fix=f"sign in again: hardpoint connect {self.name.connection}",
+            fix=f"{who}sign in again: hardpoint connect {self.name.connection}",
             connection=self.name,
             installation=self.name.connection,
             host=self.provider.host,
         )
+        if link:
+            error.metadata["link"] = link
+        return error
 
     def needs_user(self, user: str, link: str) -> Conflict:
         """The error of a call for somebody who has to sign in, with a link that is theirs alone."""

@@ -127,6 +127,7 @@ class Connections:
         if not found.provider.issued(iss):
             raise _invalid(name, "the answer comes from another issuer than the one that was asked")
         tokens = await self._providers.exchange(found.provider, sign_in, code)
+        found = replace(found, redirect_uri=sign_in.redirect_uri)
         return await self._connected_or_given_back(caller, found, sign_in.client, tokens)
 
     async def connect_client(self, caller: Caller, name: ConnectionName, client: Client | None) -> Connection:
@@ -305,6 +306,8 @@ class Connections:
                 own = await tx.connections.read(*found.key, lock=True)
                 # Whoever still renews what was there before, and was deleted, must not take this one for it.
                 current = own[0] if own else current.of(found.owner, randomness.randbelow(FIRST_VERSIONS))
+            if not found.owner:
+                current = replace(current, redirect_uri=found.redirect_uri)
             connected = current.connected(client, tokens, caller.subject, self._clock.now())
             await tx.connections.save(connected, self.sealed(connected, client.secret, tokens))
             scopes = " ".join(connected.scopes)

@@ -3,35 +3,28 @@
 A person's tokens are lent for calls that are for them, and for no others. Signing in itself is that of `Connections`.
 """
 
-from collections import OrderedDict
-from datetime import timedelta
-from typing import Final
-
 from hardpoint_config.changes import announce
 from hardpoint_config.connection import Client, Connection
-from hardpoint_config.connections import Begun, Connections, existing
+from hardpoint_config.connections import Connections, existing
+from hardpoint_config.links import NEEDS_REAUTH, Links
 from hardpoint_config.store import Store
 from hardpoint_kit.audit import record
-from hardpoint_kit.caller import SERVICE_ROLE, Caller
+from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import Conflict, NotFound
 from hardpoint_kit.idempotency import once
 from hardpoint_kit.names import ConnectionName, OrgName
 from hardpoint_kit.paging import Page, PageToken, page_size
 
-LINK_LASTS: Final = timedelta(minutes=5)
-"""A link that ends sooner is replaced: people take their time."""
-MOST_LINKS: Final = 10_000
-
 
 class People:
     """What people do with accounts of their own, and operators with those of all."""
 
-    def __init__(self, store: Store, connections: Connections, clock: Clock) -> None:
+    def __init__(self, store: Store, connections: Connections, links: Links, clock: Clock) -> None:
         self._store = store
         self._connections = connections
+        self._links = links
         self._clock = clock
-        self._links: OrderedDict[tuple[ConnectionName, str], Begun] = OrderedDict()
 
     async def connect_users(
         self, caller: Caller, name: ConnectionName, client: Client | None, redirect_uri: str
@@ -96,26 +89,11 @@ class People:
         try:
             found = await self._connections.ready(name, user)
         except Conflict as error:
-            if error.reason != "CONNECTION_NEEDS_REAUTH":
+            if error.reason != NEEDS_REAUTH:
                 raise
             lost = True
         if found is not None and not lost:
             return found
-        kept = self._links.get((name, user))
         async with self._store.transaction(name.org) as tx:
             template, _ = await existing(tx, name)
-            # Whoever followed it, or another process that ended it, has told nobody here.
-            if kept and not await tx.connections.is_begun(name, kept.hash, self._clock.now() + LINK_LASTS):
-                kept = None
-        raise template.needs_user(user, kept.url if kept else await self._link(template, user))
-
-    async def _link(self, template: Connection, user: str) -> str:
-        """Where this person signs in: one link for many calls, so that an agent that tries on makes no more of them."""
-        who = Caller(user, template.name.org, frozenset({SERVICE_ROLE}), via="units/config")
-        begun = await self._connections.begin(who, template.name, None, template.redirect_uri, own=True)
-        key = template.name, user
-        self._links[key] = begun
-        self._links.move_to_end(key)
-        if len(self._links) > MOST_LINKS:
-            self._links.popitem(last=False)
-        return begun.url
+        raise template.needs_user(user, await self._links.of(template, user))

@@ -203,7 +203,7 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
 
     async def CreateLease(self, request: config_pb2.CreateLeaseRequest, context: Context) -> config_pb2.Lease:
         settings = SettingsName.parse(request.settings, "settings")
-        lease = await self._service.create_lease(caller(context), settings, request.user)
+        lease = await self._service.create_lease(caller(context), settings, request.user, request.signer)
         return config_pb2.Lease(token=lease.token, expire_time=lease.expire_time, per_user=lease.per_user)
 
     async def RedeemLease(self, request: config_pb2.RedeemLeaseRequest, _context: Context) -> config_pb2.LeasedValues:

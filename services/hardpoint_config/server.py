@@ -12,6 +12,7 @@ from hardpoint_config.changes import Changes
 from hardpoint_config.connection_rows import forget_sign_ins
 from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring, load_keyring
+from hardpoint_config.links import Links
 from hardpoint_config.oauth import Providers
 from hardpoint_config.people import People
 from hardpoint_config.revoking import Revoking
@@ -52,7 +53,8 @@ def build(options: Options, platform: Platform) -> Unit:
     changes = Changes(options.config_database_url)
     providers = Providers(platform.clock, parse_aliases(options.config_host_aliases))
     connections = Connections(store, keyring, providers, platform.clock)
-    people = People(store, connections, platform.clock)
+    links = Links(store, connections, platform.clock)
+    people = People(store, connections, links, platform.clock)
     revoking = Revoking(store, Sealing(keyring), providers, platform.clock)
     service = ConfigService(
         store=store,
@@ -62,6 +64,7 @@ def build(options: Options, platform: Platform) -> Unit:
         lease_time=timedelta(seconds=options.config_lease_seconds),
         connections=connections,
         people=people,
+        links=links,
     )
     abandoned = Term("sign-ins that nobody ended", 0, forget_sign_ins)
     retention = Retention(database, platform.clock, (*common_terms(options), abandoned))

@@ -14,6 +14,7 @@ from hardpoint_config.connection import ConnectionState
 from hardpoint_config.connections import Connections
 from hardpoint_config.crypto import Keyring
 from hardpoint_config.domain import Lease, LeasedValues, Secret, SecretValue, Settings, SettingsChange
+from hardpoint_config.links import Links
 from hardpoint_config.people import People
 from hardpoint_config.signatures import Signed, Verdict
 from hardpoint_config.store import Store, Transaction
@@ -40,6 +41,7 @@ class ConfigService:
     lease_time: timedelta
     connections: Connections
     people: People
+    links: Links
 
     async def get_settings(self, caller: Caller, name: SettingsName) -> Settings:
         """Return a settings document, an empty one when nothing was ever set."""
@@ -152,11 +154,12 @@ class ConfigService:
 
             await once(tx.connection, caller, "DeleteSecret", fingerprint, type(None), delete)
 
-    async def create_lease(self, caller: Caller, settings: SettingsName, user: str) -> Lease:
+    async def create_lease(self, caller: Caller, settings: SettingsName, user: str, signer: str) -> Lease:
         """Make a ticket to the values of one settings document, which ends with the access token that it opens.
 
         Where each person signs in for themselves that is the token of `user`, and nobody's for an empty one.
-        Raises Conflict CONNECTION_NEEDS_REAUTH, Unavailable while the provider does not answer.
+        Raises Conflict CONNECTION_NEEDS_REAUTH, with a link of `signer` where it is the org that signs in, Unavailable
+        while the provider does not answer.
         """
         name = _connection_of(settings)
         async with self.store.transaction(settings.org) as tx:
@@ -165,7 +168,7 @@ class ConfigService:
         if per_user:
             connection = await self.people.ready(name, user) if user else None
         else:
-            connection = await self.connections.ready(name)
+            connection = await self.links.ready(name, signer)
         now = self.clock.now()
         ends = [now + self.lease_time, *([connection.expires_at] if connection and connection.expires_at else [])]
         lease = Lease(randomness.token_urlsafe(TOKEN_BYTES), min(ends), per_user)

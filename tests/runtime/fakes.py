@@ -87,6 +87,7 @@ class FakeConfig:
         self.expires = FAR
         self.per_user = False
         self.not_connected: set[str] = set()
+        self.lost = False
         self.watchers: list[asyncio.Queue[tuple[SettingsName, ...] | HardpointError]] = []
         self.watch_refused = False
         self.deleted: list[str] = []
@@ -104,8 +105,11 @@ class FakeConfig:
     async def revision(self, settings: SettingsName) -> str:
         return str(sorted(self.settings.get(str(settings), {}).items()))
 
-    async def lease(self, settings: SettingsName, user: str) -> Ticket:
+    async def lease(self, settings: SettingsName, user: str, signer: str = "") -> Ticket:
         self.leased.append(f"{settings} {user}".strip())
+        if self.lost:
+            link = {"link": f"https://id.example.com/?for={signer}"} if signer else {}
+            raise Conflict("somebody has to sign in again", reason="CONNECTION_NEEDS_REAUTH", **link)
         if user and user in self.not_connected:
             raise Conflict(f"{user} has to sign in", reason="CONNECTION_NEEDS_REAUTH", user=user)
         return Ticket(f"lease-{len(self.leased)}", self.expires, self.per_user)

@@ -18,7 +18,14 @@ from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.caller import Caller, acting_as, caller
 from hardpoint_kit.documents import to_struct, to_value
-from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
+from hardpoint_kit.errors import (
+    ActionFailed,
+    Conflict,
+    DeadlineExceeded,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+)
 from hardpoint_kit.names import CapabilityName, InstallationName, ReleaseName, RunName, SettingsName
 from hardpoint_kit.options import Options
 from hardpoint_kit.rpc.client import channel
@@ -327,6 +334,8 @@ class ConfigUnit(config_pb2_grpc.ConfigServiceServicer):
         )
 
     async def CreateLease(self, request: Any, context: Any) -> config_pb2.Lease:
+        if request.signer:
+            raise Conflict("sign in", reason="CONNECTION_NEEDS_REAUTH", link=f"https://id.example.com/{request.signer}")
         token, until = f"lease of {request.settings} {request.user}", Timestamp(seconds=1893456000)
         return config_pb2.Lease(token=token, expire_time=until, per_user=bool(request.user))
 
@@ -345,6 +354,9 @@ async def test_config_tells_keys_leases_and_changes(reach: Reach) -> None:
         lease = await config.lease(settings, user)
         assert (lease.token, lease.expires_at) == (f"lease of {settings} {user}", LATER)
         assert lease.per_user is bool(user)
+    with pytest.raises(Conflict) as refused:
+        await config.lease(settings, "", "ops")
+    assert refused.value.metadata["link"] == "https://id.example.com/ops"
     await config.delete(settings)
     assert played.deleted == [str(settings)]
     changes = config.changes()

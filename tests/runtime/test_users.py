@@ -69,6 +69,32 @@ async def test_many_peoples_calls_at_once_have_each_their_own_lease(
     assert fakes.config.leased.count(f"{SETTINGS} anna") == 2
 
 
+async def test_who_may_sign_the_org_in_is_shown_where_and_nobody_else(
+    connected: Client, server: Any, keys: Any, cleanup: Any, fakes: Fakes
+) -> None:
+    fakes.config.per_user, fakes.config.lost = False, True
+
+    def as_one(subject: str, *roles: str) -> Client:
+        opened = channel(f"127.0.0.1:{server.port}", token=keys.mint(subject, "acme", roles))
+        cleanup.push_async_callback(opened.close)
+        return Client(opened)
+
+    asked = {
+        "ada": call(as_one("ada", "admin")),
+        "ops": call(as_one("ops", "operator")),
+        "bot": call(as_one("bot", "agent")),
+        # What is said to a program that calls for somebody is said to them.
+        "for eve": call(as_one("for eve", "operator", "delegate"), "eve"),
+    }
+    found = await asyncio.gather(*asked.values(), return_exceptions=True)
+    refused = [one for one in found if isinstance(one, HardpointError)]
+    assert [one.reason for one in refused] == ["CONNECTION_NEEDS_REAUTH"] * 4
+    links = {who: one.metadata.get("link", "").partition("=")[2] for who, one in zip(asked, refused, strict=True)}
+    assert links == {"ada": "ada", "ops": "ops", "bot": "", "for eve": ""}
+    fakes.config.lost = False
+    await call(as_one("bot", "agent"))
+
+
 @pytest.mark.parametrize("role", ["agent", "operator", "admin"])
 async def test_nobody_is_somebody_else(connected: Client, server: Any, dial: Dial, fakes: Fakes, role: str) -> None:
     eve = dial(server, role=role, subject="eve")

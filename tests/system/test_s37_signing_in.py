@@ -95,9 +95,23 @@ async def test_slack_by_signing_in(system, client, agent, org):
     assert refused.error.reason == "CONNECTION_NEEDS_REAUTH"
     assert refused.error.fix == "sign in again: hardpoint connect slack-integration"
     assert len(system.slack.asked) == before
+    # Who may sign the org in is shown where, and an agent of its own who can.
+    with pytest.raises(Conflict) as told:
+        await system.client(org, ("agent",), "bot").call(agent.id, TOOL)
+    assert told.value.fix == f"have an operator of {org} sign in again: hardpoint connect slack-integration"
+    assert "link" not in told.value.metadata
 
     system.identity.expires_in = 3600
-    await sign_in(system, org)
+    ended = await followed(system, refused.error.metadata["link"])
+    arguments = ("connect", "slack-integration", "--answer", ended)
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hardpoint_cli.main", *arguments,
+        env={**os.environ, **system.cli_environment(org), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        out, _ = await command.communicate()
+    assert (command.returncode, "is connected to" in out.decode()) == (0, True), out
     assert (await agent.execute(TOOL)).error is None
     log = system.deployment.log()
     for secret in system.identity.secrets:
@@ -143,10 +157,8 @@ async def test_each_person_by_signing_in(system, client, agent, org):
 
     # What a call answered with leads eve to her own account, and nobody else.
     system.identity.redirect_uri = users.redirect_uri
-    link = urlsplit(refused.value.metadata["link"])
-    async with httpx.AsyncClient(trust_env=False) as browser:
-        page = await browser.get(f"http://{system.identity.server.address}{link.path}?{link.query}")
-    ended = {key: values[0] for key, values in parse_qs(urlsplit(page.headers["location"]).query).items()}
+    address = await followed(system, refused.value.metadata["link"])
+    ended = {key: values[0] for key, values in parse_qs(urlsplit(address).query).items()}
     completed = config_pb2.CompleteOwnConnectionRequest(name=offered.connection, **ended)
     with pytest.raises(Conflict):
         await system.client(org, ("admin",), "mallory").config.CompleteOwnConnection(completed)
@@ -168,6 +180,14 @@ async def test_each_person_by_signing_in(system, client, agent, org):
     await eventually(refused_now)
     await called_for(bot, f"orgs/{org}/agents/{agent.id}", "bob")
     assert shown(system) == tokens["bob"]
+
+
+async def followed(system: System, link: str) -> str:
+    """The address that a browser ends at when a person consents."""
+    parts = urlsplit(link)
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        page = await browser.get(f"http://{system.identity.server.address}{parts.path}?{parts.query}")
+    return page.headers["location"]
 
 
 async def called_for(client: Hardpoint, agent: str, user: str) -> None:

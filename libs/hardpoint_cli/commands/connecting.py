@@ -65,9 +65,7 @@ async def connect_installation(
         bool, typer.Option("--each-user", help="Have each person sign in for themselves, by your OAuth app.")
     ] = False,
     me: Annotated[bool, typer.Option("--me", help="Sign in for yourself alone, where each person does.")] = False,
-    answer: Annotated[
-        str, typer.Option(metavar="URL", help="With --me: the address that a call's link ended at.")
-    ] = "",
+    answer: Annotated[str, typer.Option(metavar="URL", help="The address that a refused call's link ended at.")] = "",
 ) -> Answer:
     """Sign in at the provider of an API, so that agents can call it in your name; its tokens are renewed by themselves.
 
@@ -80,13 +78,16 @@ async def connect_installation(
     from hardpoint_cli.documents import document
     from hardpoint_cli.session import connect
 
-    if (me and each_user) or (answer and not me):
-        raise typer.BadParameter("say --each-user, or --me, and --answer with --me alone")
+    if each_user and (me or answer):
+        raise typer.BadParameter("say --each-user, or --me, and --answer without --each-user")
     async with connect() as client:
         if me:
             name = client.named("connections", installation)
             made = await _signed_in_alone(client, name, redirect, paste, answer)
             return Answer({"connection": document(made)}, done(f"you are connected to {_host(made)}"))
+        if answer:
+            made = await _answered(_of_org(client, client.named("connections", installation)), answer)
+            return Answer({"connection": document(made)}, _connected(installation, made))
         name = client.named("installations", installation)
         offered = await client.installations.OfferConnection(installation_pb2.OfferConnectionRequest(name=name))
         known = await client.config.GetConnection(config_pb2.GetConnectionRequest(name=offered.connection))
@@ -108,16 +109,8 @@ async def connect_installation(
                 name=known.name, client_id=client_id, client_secret=secret, redirect_uri=redirect
             )
             begun = await client.config.BeginConnection(begin)
-
-            async def complete(state: str, told: dict[str, str]) -> config_pb2.Connection:
-                request = config_pb2.CompleteConnectionRequest(
-                    name=known.name, code=told["code"], state=state, iss=told.get("iss", "")
-                )
-                return await client.config.CompleteConnection(request)
-
-            made = await _signed_in(begun, redirect, paste, complete)
-        scopes = f", with {', '.join(made.scopes)}" if made.scopes else ""
-        return Answer({"connection": document(made)}, done(f"{installation} is connected to {_host(made)}{scopes}"))
+            made = await _signed_in(begun, redirect, paste, _of_org(client, known.name))
+        return Answer({"connection": document(made)}, _connected(installation, made))
 
 
 async def connection(installation: Installation) -> Answer:
@@ -204,12 +197,29 @@ def _client(known: "config_pb2.Connection", client_id: str, redirect: str) -> tu
     return client_id, secret.encode()
 
 
+def _connected(installation: str, made: "config_pb2.Connection") -> Text:
+    scopes = f", with {', '.join(made.scopes)}" if made.scopes else ""
+    return done(f"{installation} is connected to {_host(made)}{scopes}")
+
+
+def _of_org(client: "Hardpoint", name: str) -> "Complete":
+    """The end of a sign-in of the org."""
+    from hardpoint.config.v1 import config_pb2
+
+    async def complete(state: str, told: dict[str, str]) -> config_pb2.Connection:
+        request = config_pb2.CompleteConnectionRequest(
+            name=name, code=told["code"], state=state, iss=told.get("iss", "")
+        )
+        return await client.config.CompleteConnection(request)
+
+    return complete
+
+
 async def _signed_in_alone(
     client: "Hardpoint", name: str, redirect: str, paste: bool, answer: str
 ) -> "config_pb2.Connection":
     """What a person signed in with for themselves: from the beginning, or by the link that a call answered with."""
     from hardpoint.config.v1 import config_pb2
-    from hardpoint_cli.redirect import answer_of
 
     async def complete(state: str, told: dict[str, str]) -> config_pb2.Connection:
         request = config_pb2.CompleteOwnConnectionRequest(
@@ -218,8 +228,7 @@ async def _signed_in_alone(
         return await client.config.CompleteOwnConnection(request)
 
     if answer:
-        told = answer_of(answer)
-        return await _completed(complete, told.get("state", ""), told)
+        return await _answered(complete, answer)
     begin = config_pb2.BeginOwnConnectionRequest(name=name, redirect_uri=redirect)
     return await _signed_in(await client.config.BeginOwnConnection(begin), redirect, paste, complete)
 
@@ -251,6 +260,14 @@ async def _signed_in(
             f"{urlsplit(redirect_uri).netloc} cannot be listened on: {error.strerror}",
             fix="say --paste, or another port with --redirect, which your OAuth app must have in its list",
         ) from error
+
+
+async def _answered(complete: "Complete", answer: str) -> "config_pb2.Connection":
+    """The end of a sign-in that a refused call began."""
+    from hardpoint_cli.redirect import answer_of
+
+    told = answer_of(answer)
+    return await _completed(complete, told.get("state", ""), told)
 
 
 async def _completed(complete: "Complete", state: str, told: dict[str, str]) -> "config_pb2.Connection":

@@ -109,6 +109,8 @@ class Execution:
     """What it may see of what the agent knows; the handles of its files are in `files`."""
     user: str = ""
     """Whose accounts it uses."""
+    signer: str = ""
+    """Who may sign in for the org where somebody has to, and is there to be asked."""
     dry_run: bool = False
     """Whether it writes nothing, and says what it would write."""
     held_to: EffectPlan | None = None

@@ -40,8 +40,11 @@ class Config(Protocol):
     async def revision(self, settings: SettingsName) -> str:
         """Another text whenever a value or a secret of a settings document is another one; it tells neither."""
 
-    async def lease(self, settings: SettingsName, user: str) -> Ticket:
-        """A ticket to the values of a settings document, with a person's token where each signs in for themselves."""
+    async def lease(self, settings: SettingsName, user: str, signer: str = "") -> Ticket:
+        """A ticket to the values of a settings document, with a person's token where each signs in for themselves.
+
+        A refusal since the org has to sign in again has a link of `signer`, who may do that.
+        """
 
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         """Say where one signs in for a settings document; raises InvalidArgument for a place that is not public."""
@@ -82,9 +85,10 @@ class GrpcConfig:
         secrets = await asyncio.gather(*(self._stub.GetSecret(request) for request in requests))
         return " ".join([found.etag, found.connected_key, *(secret.etag for secret in secrets)])
 
-    async def lease(self, settings: SettingsName, user: str) -> Ticket:
+    async def lease(self, settings: SettingsName, user: str, signer: str = "") -> Ticket:
         """See Config."""
-        lease = await self._stub.CreateLease(config_pb2.CreateLeaseRequest(settings=str(settings), user=user))
+        asked = config_pb2.CreateLeaseRequest(settings=str(settings), user=user, signer=signer)
+        lease = await self._stub.CreateLease(asked)
         return Ticket(lease.token, lease.expire_time.ToDatetime(tzinfo=UTC), lease.per_user)
 
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:

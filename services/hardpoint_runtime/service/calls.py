@@ -12,6 +12,7 @@ from typing import Any
 
 from opentelemetry.trace import Span
 
+from hardpoint_kit.auth import allows
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.documents import to_value
@@ -47,6 +48,9 @@ from hardpoint_runtime.service.rehearsals import Rehearsals
 from hardpoint_runtime.service.shares import inside
 from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.workflows import Workflows
+
+CONNECT = "config.connections.write"
+"""What config asks of who signs in for the org."""
 
 
 class Calls:
@@ -276,7 +280,7 @@ class Calls:
     ) -> tuple[Record, Ended]:
         """Execute and say what is to be recorded; what the caller cancels is recorded here."""
         run = occasion.run
-        execution = await self._executions.of(call, run, value, remaining, caller.user)
+        execution = await self._executions.of(call, run, value, remaining, caller.user, _signer(caller))
         if occasion.key:
             execution = replace(execution, idempotency_key=occasion.key)
         started_at, started = self._clock.now(), time.perf_counter()
@@ -331,6 +335,15 @@ def _answer_of(workflow: Workflow) -> Answer | Run:
         error.metadata["run"] = str(run.name)
         raise error
     return run
+
+
+def _signer(caller: Caller) -> str:
+    """Who may be shown where the org signs in: a person or program that asks for itself and may end that, else nobody.
+
+    No unit of ours, which acts for somebody of whom it knows no role.
+    """
+    may = not caller.is_service and not caller.on_behalf_of and allows(caller.roles, CONNECT)
+    return caller.subject if may else ""
 
 
 def _no_dry_run(name: ActionName) -> Conflict:

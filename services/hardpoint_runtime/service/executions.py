@@ -43,7 +43,7 @@ class Executions:
         self._limit_seconds = limit_seconds
 
     async def of(
-        self, call: Call, run: RunName, value: Mapping[str, Any], remaining: float | None, user: str
+        self, call: Call, run: RunName, value: Mapping[str, Any], remaining: float | None, user: str, signer: str = ""
     ) -> Execution:
         """What the executor is asked to do for somebody, with its tickets; raises as Tickets does."""
         limit, timeout = self._limit_seconds, self._limit_seconds + QUEUE_SECONDS
@@ -76,6 +76,7 @@ class Executions:
             installation=call.counted_for.installation if call.counted_for else "",
             context=known,
             user=user,
+            signer=signer,
             dry_run=call.rehearses is not None,
             held_to=call.held_to,
             taped=call.taped,
@@ -136,7 +137,9 @@ class Executions:
         return replace(
             execution,
             artifact_ticket=await self._tickets.artifact(execution.run.org, call.release.name),
-            lease_token=await self._tickets.lease(call.settings, execution.user) if call.settings else "",
+            lease_token=await self._tickets.lease(call.settings, execution.user, execution.signer)
+            if call.settings
+            else "",
             callees=await self._composition.allowed(execution.run.org, call.callees, execution.user)
             if call.callees
             else (),

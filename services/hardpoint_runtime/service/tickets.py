@@ -7,7 +7,7 @@ import structlog
 
 from hardpoint_kit.background import Background
 from hardpoint_kit.clock import Clock
-from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.errors import Conflict, HardpointError
 from hardpoint_kit.names import ReleaseName, SettingsName
 from hardpoint_runtime.domain.executions import Ticket
 from hardpoint_runtime.peers import Config, Registry
@@ -17,6 +17,7 @@ CAPACITY = 10_000
 LAST_USE = timedelta(seconds=30)
 """A ticket that expires sooner is replaced: the executor must have the time to use it."""
 RECONNECT_SECONDS = 0.5
+NEEDS_REAUTH = "CONNECTION_NEEDS_REAUTH"
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -52,13 +53,20 @@ class Tickets:
         ticket = await self._artifacts.get((org, release), lambda: self._registry.artifact_ticket(release))
         return ticket.token
 
-    async def lease(self, settings: SettingsName, user: str) -> str:
+    async def lease(self, settings: SettingsName, user: str, signer: str = "") -> str:
         """A lease of a settings document for a person's calls.
 
         One that was made for nobody is everybody's, unless config says that each person signs in for themselves: then
-        it opens no token, and theirs is made and remembered for them alone.
+        it opens no token, and theirs is made and remembered for them alone. Raises Conflict CONNECTION_NEEDS_REAUTH
+        with a link of `signer`, where they may sign in for the org.
         """
-        shared = await self._leases.get((settings, ""), lambda: self._config.lease(settings, ""))
+        try:
+            shared = await self._leases.get((settings, ""), lambda: self._config.lease(settings, ""))
+        except Conflict as refused:
+            if not signer or refused.reason != NEEDS_REAUTH:
+                raise
+            # Others wait for the same answer, so that one has nobody's link.
+            shared = await self._config.lease(settings, "", signer)
         if not shared.per_user or not user:
             return shared.token
         return (await self._leases.get((settings, user), lambda: self._config.lease(settings, user))).token

@@ -4,6 +4,7 @@ and rotation.
 
 import asyncio
 from collections.abc import Awaitable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -14,13 +15,17 @@ import pytest
 
 from config.conftest import MakeUnit
 from hardpoint.config.v1 import config_pb2
+from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
+from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import Conflict, HardpointError
+from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.server import Server
 from providers import CLIENT_ID, CLIENT_SECRET, Provider, provider
 from serving import Serve
 
 CONNECTION = "orgs/acme/connections/weather"
 HOST = "id.example.com"
+As = Any
 
 
 @dataclass
@@ -96,6 +101,18 @@ async def server(make_unit: MakeUnit, serve: Serve, server_options: dict[str, An
 @pytest.fixture
 async def parties(config: Any, runtime: Any, given: Provider) -> Parties:
     return Parties(config, runtime, given)
+
+
+@pytest.fixture
+def as_subject(server: Server, keys: DevKeys, cleanup: AsyncExitStack) -> As:
+    """`as_subject("bob")` is config as that person calls it, with the least of all roles."""
+
+    def as_subject(subject: str, role: str = "viewer", org: str = "acme") -> Any:
+        opened = channel(f"127.0.0.1:{server.port}", token=keys.mint(subject, org, {role}))
+        cleanup.push_async_callback(opened.close)
+        return ConfigServiceStub(opened)
+
+    return as_subject
 
 
 async def refused(call: Awaitable[Any], reason: str, kind: type[HardpointError] = Conflict) -> HardpointError:

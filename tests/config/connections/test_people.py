@@ -1,36 +1,17 @@
 """Accounts of single people: each call has the token of whom it is for, and never another's."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from config.calls import NAME, TOKEN, create, leased, read_settings, redeem, update
-from config.connections.conftest import CONNECTION, HOST, Held, Parties, refused
+from config.connections.conftest import CONNECTION, HOST, As, Held, Parties, refused
 from hardpoint.config.v1 import config_pb2
-from hardpoint.config.v1.config_pb2_grpc import ConfigServiceStub
-from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import NotFound, PermissionDenied
-from hardpoint_kit.rpc.client import channel
-from hardpoint_kit.rpc.server import Server
 from providers import CLIENT_ID, CLIENT_SECRET
 from serving import SetClock
-
-As = Any
-
-
-@pytest.fixture
-def as_subject(server: Server, keys: DevKeys, cleanup: AsyncExitStack) -> As:
-    """`as_subject("bob")` is config as that person calls it, with the least of all roles."""
-
-    def as_subject(subject: str, role: str = "viewer", org: str = "acme") -> Any:
-        opened = channel(f"127.0.0.1:{server.port}", token=keys.mint(subject, org, {role}))
-        cleanup.push_async_callback(opened.close)
-        return ConfigServiceStub(opened)
-
-    return as_subject
 
 
 async def each_user(parties: Parties, **changed: Any) -> Any:

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from config.calls import TOKEN, create, lease, leased, redeem, update
+from config.calls import NAME, TOKEN, create, lease, leased, redeem, update
 from config.conftest import Dial, MakeUnit
-from config.connections.conftest import CONNECTION, Held, Parties, refused
+from config.connections.conftest import CONNECTION, As, Held, Parties, refused
 from hardpoint.config.v1 import config_pb2
-from hardpoint_kit.errors import HardpointError, Unavailable
+from hardpoint_kit.errors import HardpointError, PermissionDenied, Unavailable
 from hardpoint_kit.rpc.server import Server
+from providers import CLIENT_ID, CLIENT_SECRET
 from serving import Serve, SetClock
 
 
@@ -58,7 +60,8 @@ async def test_a_refused_renewal_asks_for_a_person(
     clock.move(hours=1)
     for _ in range(2):
         error = await refused(lease(parties.runtime), "CONNECTION_NEEDS_REAUTH")
-    assert (error.fix, error.metadata["connection"]) == ("sign in again: hardpoint connect weather", CONNECTION)
+    assert error.fix == "have an operator of acme sign in again: hardpoint connect weather"
+    assert (error.metadata["connection"], "link" in error.metadata) == (CONNECTION, False)
     assert parties.provider.renewals == 1, "a refusal is remembered"
     assert (await parties.get()).state == config_pb2.CONNECTION_STATE_NEEDS_REAUTH
     assert "connection.needs_reauth" in {event.action for event in await audit()}
@@ -67,6 +70,54 @@ async def test_a_refused_renewal_asks_for_a_person(
     # The client is kept, so signing in again is one link.
     await parties.complete(**await parties.consent(await parties.begin(client_id="", client_secret=b"")))
     assert await leased(parties.runtime) == {"ACCESS_TOKEN": parties.provider.access_tokens[-1].encode()}
+
+
+async def test_who_may_sign_the_org_in_is_given_one_link_that_is_theirs_alone(
+    parties: Parties, as_subject: As, clock: SetClock
+) -> None:
+    ops, anna, agent = (as_subject(*who) for who in (("ops", "operator"), ("anna", "admin"), ("ops", "agent")))
+    await parties.connect()
+    parties.provider.revoke()
+    clock.move(hours=1)
+
+    async def link(signer: str) -> str:
+        request = config_pb2.CreateLeaseRequest(settings=NAME, signer=signer)
+        error = await refused(parties.runtime.CreateLease(request), "CONNECTION_NEEDS_REAUTH")
+        assert error.fix == "sign in again: hardpoint connect weather"
+        return error.metadata["link"]
+
+    # However many calls are refused at once, and after one another, and for whom.
+    [links] = {tuple(await asyncio.gather(*(link("ops") for _ in range(5)))) for _ in range(2)}
+    assert len(set(links)) == 1
+    assert await link("anna") != links[0]
+    assert parse_qs(urlsplit(links[0]).query)["code_challenge_method"] == ["S256"]
+    assert "link" not in (await refused(lease(parties.runtime), "CONNECTION_NEEDS_REAUTH")).metadata
+
+    answer = await parties.consent(links[0])
+    own = config_pb2.CompleteOwnConnectionRequest(name=CONNECTION, **answer)
+    await refused(ops.CompleteOwnConnection(own), "SIGN_IN_INVALID")
+    await refused(parties.complete(anna, **answer), "SIGN_IN_INVALID")
+    with pytest.raises(PermissionDenied):
+        await parties.complete(agent, **answer)
+    await parties.complete(ops, **answer)
+    assert await leased(parties.runtime) == {"ACCESS_TOKEN": parties.provider.access_tokens[-1].encode()}
+    await refused(parties.complete(ops, **answer), "SIGN_IN_INVALID")
+
+    # A link that was followed, or has ended, is given to nobody again.
+    parties.provider.revoke()
+    clock.move(hours=1)
+    assert await link("ops") != links[0]
+
+
+async def test_where_no_person_signs_in_there_is_no_link(parties: Parties, clock: SetClock) -> None:
+    await parties.offer(grant="client_credentials")
+    client = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET.encode()}
+    await parties.config.ConnectClient(config_pb2.ConnectClientRequest(name=CONNECTION, **client))
+    clock.move(hours=1)
+    parties.provider.instead = lambda _asked: (401, {"error": "invalid_client"})
+    request = config_pb2.CreateLeaseRequest(settings=NAME, signer="ops")
+    error = await refused(parties.runtime.CreateLease(request), "CONNECTION_NEEDS_REAUTH")
+    assert (error.fix, "link" in error.metadata) == ("sign in again: hardpoint connect weather", False)
 
 
 async def test_a_provider_that_is_away_loses_nothing(parties: Parties, clock: SetClock) -> None:

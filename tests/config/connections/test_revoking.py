@@ -10,7 +10,7 @@ import pytest
 from config.calls import delete_settings
 from config.conftest import KEYS
 from config.connections.conftest import CONNECTION, HOST, Held, Parties, refused
-from config.connections.test_people import as_subject, begin_own, complete_own, connect_own, each_user, lease_for
+from config.connections.test_people import begin_own, complete_own, connect_own, each_user, lease_for
 from hardpoint.config.v1 import config_pb2
 from hardpoint_config.crypto import load_keyring
 from hardpoint_config.oauth import Providers
@@ -25,8 +25,6 @@ from serving import SetClock, eventually
 
 REVOKE = f"https://{HOST}/revoke"
 Audit = Callable[[], Awaitable[Any]]
-
-__all__ = ["as_subject"]
 
 
 @pytest.fixture(autouse=True)
