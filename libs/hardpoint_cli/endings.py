@@ -231,6 +231,12 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "STATEMENT_REFUSED": Ending(
         "a statement that no capability can run", author="keep to SELECT, INSERT, UPDATE, DELETE and plain functions"
     ),
+    "TOO_MANY_ROWS": Ending(
+        "more rows fit the condition than one update or delete may touch; none was changed",
+        "name more columns in `where`, or do it in parts",
+        "have it done in parts",
+        FixFor.CALLER,
+    ),
     "STATEMENT_FAILED": Ending(
         "the database refused the statement", "look at what it said; " + _INPUT, "correct the statement or its values"
     ),

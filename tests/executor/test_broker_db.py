@@ -117,6 +117,81 @@ async def test_rows_that_are_none(org, arguments: dict[str, Any]) -> None:
     assert (await denial(every, "insert", arguments)).code == DenialCode.INVALID_ARGUMENT
 
 
+async def test_rows_that_fit_a_condition_are_changed_and_deleted(org) -> None:
+    maker, look = org
+
+    async def update(values: dict[str, Any], **where: Any) -> Any:
+        given = {"table": "customers", "values": values, "where": where}
+        return await maker(frozenset({"data.write"})).ask("db", "update", given)
+
+    told = {"status": "it's", "tags": ["a", None], "about": "text", "total": 1.5}
+    assert await update(told, name="Ada") == {"rows": 1}
+    assert await query(maker(), "SELECT status, tags, about, total FROM customers WHERE name = 'Ada'") == [told]
+    assert await update({"joined": "2026-03-01"}, about="text", tags=["a", None], total=1.5) == {"rows": 1}
+    assert await update({"total": None}, joined=None, status="shut") == {"rows": 1}
+    assert await update({"total": 2}, joined=None) == {"rows": 2}
+    assert await update({"total": 3}, name="' OR true --") == {"rows": 0}
+    assert await update({"total": 3}, name=None) == {"rows": 0}
+
+    gone = {"table": "customers", "where": {"status": "shut", "total": 2}}
+    assert (await denial(maker(frozenset({"data.write"})), "delete", gone)).facts["permission"] == "data.delete"
+    assert await maker(frozenset({"data.delete"})).ask("db", "delete", gone) == {"rows": 1}
+    await maker().ask("db", "insert", {"table": "sales.orders", "rows": [{"id": 1}, {"id": None}]})
+    assert await maker().ask("db", "delete", {"table": "sales.orders", "where": {"id": None}}) == {"rows": 1}
+    assert await (await look.execute("SELECT id FROM sales.orders")).fetchall() == [(1,)]
+    assert await (await look.execute("SELECT name FROM customers ORDER BY id")).fetchall() == [("Ada",), ("Eve",)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["nope", "customers", "pg_typeof", "to_jsonb", "ctid", "tableoid", "given", 'name" IS NOT NULL OR "name', "*"],
+)
+async def test_a_condition_is_of_columns_alone(org, column: str) -> None:
+    maker, look = org
+    for null in (1, None):
+        where = {"table": "customers", "where": {column: null}}
+        found = [await outcome(maker(), "delete", where)]
+        found.append(await outcome(maker(), "update", {**where, "values": {"status": "x"}}))
+        assert all(one in (DenialCode.STATEMENT_FAILED, {"rows": 0}) for one in found), found
+    assert await outcome(maker(), "update", {"table": "customers", "values": {column: 1}, "where": {"id": 1}}) == (
+        DenialCode.STATEMENT_FAILED
+    )
+    counted = "SELECT count(*) FROM customers WHERE status <> 'x'"
+    assert await (await look.execute(counted)).fetchone() == (3,)
+
+
+async def outcome(broker: Broker, method: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return await broker.ask("db", method, arguments)
+    except BrokerDenied as denied:
+        return denied.code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"where": {}}, {"where": []}, {"where": "true"}, {"where": {"": 1}}, {"where": {"id": 1}, "table": "a.b.c"}],
+)
+async def test_conditions_that_are_none(org, arguments: dict[str, Any]) -> None:
+    maker, _ = org
+    given = {"table": "customers", "values": {"status": "x"}, **arguments}
+    for method in ("update", "delete"):
+        assert (await denial(maker(), method, given)).code == DenialCode.INVALID_ARGUMENT
+    nothing = {"table": "customers", "values": {}, "where": {"id": 1}}
+    assert (await denial(maker(), "update", nothing)).code == DenialCode.INVALID_ARGUMENT
+
+
+async def test_more_rows_than_may_be_touched_are_none(org) -> None:
+    maker, look = org
+    for method in ("update", "delete"):
+        given = {"table": "customers", "values": {"total": 1}, "where": {"status": "open"}}
+        denied = await denial(maker(limits=BrokerLimits(rows=1), idempotency_key="k"), method, given)
+        assert (denied.code, denied.facts["limit"]) == (DenialCode.TOO_MANY_ROWS, "1 rows")
+        assert (await denial(maker(), method, {**given, "table": "salaries"})).code == DenialCode.TABLE_NOT_ALLOWED
+    assert await (await look.execute("SELECT count(*), sum(total) FROM customers")).fetchone() == (3, None)
+    assert await (await look.execute("SELECT count(*) FROM hardpoint_effects")).fetchone() == (0,)
+    assert await maker(limits=BrokerLimits(rows=2)).ask("db", "delete", given) == {"rows": 2}
+
+
 async def test_an_answer_has_bounds(org) -> None:
     maker, _ = org
     few = BrokerLimits(rows=10, response_bytes=100_000)
@@ -295,19 +370,22 @@ async def test_a_dry_run_reads_and_plans_its_writes_and_a_plan_is_kept_to(
             await broker.ask("db", "insert", {"table": "customers", "rows": rows}),
             await broker.ask("db", "execute", {"sql": "DELETE FROM customers WHERE name = $1", "params": [gone]}),
             await query(broker, "UPDATE customers SET status = 'done' RETURNING id"),
+            await broker.ask("db", "update", {"table": "customers", "values": {"total": 1}, "where": {"name": "Cy"}}),
         ]
 
     ledger = Ledger(dry_run=True)
     dry = maker(writes=Writes(ledger))
-    assert await work(dry, "Bob") == [["Ada", "Eve"], {"rows": 2}, {"rows": 1}, []]
+    assert await work(dry, "Bob") == [["Ada", "Eve"], {"rows": 2}, {"rows": 1}, [], {"rows": 1}]
     assert dry.usage.permissions == {"data.read"}
     assert [f"{effect.operation} {effect.target}" for effect in ledger.planned] == [
         "INSERT DATABASE_URL: customers",
         "DELETE DATABASE_URL: customers",
         "UPDATE DATABASE_URL: customers",
+        "UPDATE DATABASE_URL: customers",
     ]
     assert ledger.planned[0].arguments["params"]["text"] == json.dumps([json.dumps(rows)])
     assert ledger.planned[1].arguments["params"]["text"] == '["Bob"]'
+    assert json.loads(ledger.planned[3].arguments["params"]["text"]) == ['{"total": 1}', '{"name": "Cy"}']
     count = "SELECT string_agg(name, ' ' ORDER BY id) FROM customers"
     assert await (await look.execute(count)).fetchone() == ("Ada Bob Eve",)
 

@@ -34,6 +34,8 @@ ASKS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("context", "get", {}),
     ("db", "query", {"sql": "SELECT 1 AS one"}),
     ("db", "insert", {"table": "t", "rows": {"a": 1}}),
+    ("db", "update", {"table": "t", "values": {"a": 1}, "where": {"b": 2}}),
+    ("db", "delete", {"table": "t", "where": {"b": 2}}),
     ("ai", "chat", {"prompt": "p"}),
     ("ai", "embed", {"texts": ["t"]}),
     ("email", "send", MAIL),

@@ -15,6 +15,8 @@ await self.db.query('SELECT 1', connection='REPORTING_URL')
 await self.db.execute('DELETE FROM a WHERE b = $1', [None])
 await self.db.insert('a', {'b': [1, {'c': 2.5}]})
 await self.db.insert('a', [{'b': 1}], connection='REPORTING_URL')
+await self.db.update('a', {'b': 1}, {'c': None})
+await self.db.delete('a', {'c': 'd'}, connection='REPORTING_URL')
 await self.ai.chat(prompt='sum up', input={'a': 1}, schema={'type': 'object'}, model='small')
 await self.ai.chat(messages=[{'role': 'user', 'content': 'hi'}], tools=[{'name': 'f'}], max_tokens=5)
 await self.ai.embed(['one', 'two'])
@@ -32,6 +34,10 @@ await this.db.query('SELECT 1', [], { connection: 'REPORTING_URL' });
 await this.db.execute('DELETE FROM a WHERE b = $1', [null]);
 await this.db.insert('a', { b: [1, { c: 2.5 }] });
 await this.db.insert('a', [{ b: 1 }], { connection: 'REPORTING_URL' });
+await this.db.update('a', { b: 1 }, { c: null });
+await this.db.delete('a', { c: 'd' }, { connection: 'REPORTING_URL' });
+const open = await this.db.delete('a', { b: 1, c: undefined }).catch((error) => error.name);
+if (open !== 'TypeError') throw new Error(`deleted by half a condition: ${open}`);
 await this.ai.chat({ prompt: 'sum up', input: { a: 1 }, schema: { type: 'object' }, model: 'small' });
 await this.ai.chat({ messages: [{ role: 'user', content: 'hi' }], tools: [{ name: 'f' }], max_tokens: 5 });
 await this.ai.embed(['one', 'two']);
@@ -50,6 +56,8 @@ ASKED = [
     ("db", "execute", {"sql": "DELETE FROM a WHERE b = $1", "params": [None]}),
     ("db", "insert", {"table": "a", "rows": {"b": [1, {"c": 2.5}]}}),
     ("db", "insert", {"table": "a", "rows": [{"b": 1}], "connection": "REPORTING_URL"}),
+    ("db", "update", {"table": "a", "values": {"b": 1}, "where": {"c": None}}),
+    ("db", "delete", {"table": "a", "where": {"c": "d"}, "connection": "REPORTING_URL"}),
     ("ai", "chat", {"prompt": "sum up", "input": {"a": 1}, "schema": {"type": "object"}, "model": "small"}),
     ("ai", "chat", {"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "f"}], "max_tokens": 5}),
     ("ai", "embed", {"texts": ["one", "two"]}),

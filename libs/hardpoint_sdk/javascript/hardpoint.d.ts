@@ -159,6 +159,10 @@ export interface Database {
   execute(sql: string, params?: Json[], options?: { connection?: string }): Promise<{ rows: number }>;
   /** Insert one row or several, all or none, by column name. Needs `data.write`. */
   insert(table: string, rows: Row | Row[], options?: { connection?: string }): Promise<{ rows: number }>;
+  /** Change the rows whose columns equal those of `where`, at most 1000 or none. Needs `data.write`. */
+  update(table: string, values: Row, where: Row, options?: { connection?: string }): Promise<{ rows: number }>;
+  /** Remove the rows whose columns equal those of `where`, at most 1000 or none. Needs `data.delete`. */
+  delete(table: string, where: Row, options?: { connection?: string }): Promise<{ rows: number }>;
 }
 
 export interface ToolCall {

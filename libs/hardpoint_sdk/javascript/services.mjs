@@ -18,7 +18,23 @@ export function database(ask) {
     execute: async (sql, params = [], { connection } = {}) => ask('db', 'execute', { sql, params, connection }),
     /** Insert one row or several, all or none, by column name: {rows}. Needs data.write. */
     insert: async (table, rows, { connection } = {}) => ask('db', 'insert', { table, rows, connection }),
+    /**
+     * Change the rows whose columns equal those of `where`, at most 1000 or none: {rows}. Needs data.write. A null in
+     * `where` means that there is no value. More rows: TOO_MANY_ROWS.
+     */
+    update: async (table, values, where, { connection } = {}) =>
+      ask('db', 'update', { table, values, where: complete(where), connection }),
+    /** Remove the rows that `update` would change: {rows}. Needs data.delete. */
+    delete: async (table, where, { connection } = {}) => ask('db', 'delete', { table, where: complete(where), connection }),
   };
+}
+
+/** A condition, refused with a value that is undefined: JSON would leave it out, and more rows would fit. */
+function complete(where) {
+  for (const [name, value] of Object.entries(where ?? {})) {
+    if (value === undefined) throw new TypeError(`where.${name} is undefined: say null for no value`);
+  }
+  return where;
 }
 
 /** The organisation's model, at any endpoint that speaks as OpenAI does: AI_URL, AI_KEY and AI_MODEL. */

@@ -152,6 +152,12 @@ class _Database:
         self, table: str, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, connection: str = ""
     ) -> _Rows:
         """Insert one row or several, all or none, by column name. Needs `data.write`."""
+    async def update(
+        self, table: str, values: Mapping[str, Any], where: Mapping[str, Any], *, connection: str = ""
+    ) -> _Rows:
+        """Change the rows whose columns equal those of `where`, at most 1000 or none. Needs `data.write`."""
+    async def delete(self, table: str, where: Mapping[str, Any], *, connection: str = "") -> _Rows:
+        """Remove the rows whose columns equal those of `where`, at most 1000 or none. Needs `data.delete`."""
 
 class _Ai:
     async def chat(

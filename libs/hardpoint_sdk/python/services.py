@@ -40,6 +40,23 @@ class Database:
         )
         return changed
 
+    async def update(
+        self, table: str, values: Mapping[str, Any], where: Mapping[str, Any], *, connection: str = ""
+    ) -> dict[str, int]:
+        """Change the rows whose columns equal those of `where`: `{"rows": n}`. Needs `data.write`.
+
+        None in `where` means that there is no value. More than 1000 rows are not changed: BrokerError TOO_MANY_ROWS.
+        """
+        asked = _given(table=table, values=values, where=where, connection=connection or None)
+        changed: dict[str, int] = await self._ask("db", "update", asked)
+        return changed
+
+    async def delete(self, table: str, where: Mapping[str, Any], *, connection: str = "") -> dict[str, int]:
+        """Remove the rows that `update` would change: `{"rows": n}`. Needs `data.delete`. Raises as `update`."""
+        asked = _given(table=table, where=where, connection=connection or None)
+        changed: dict[str, int] = await self._ask("db", "delete", asked)
+        return changed
+
 
 class Ai:
     """The organisation's model, at any endpoint that speaks as OpenAI does: AI_URL, AI_KEY and AI_MODEL."""

@@ -54,7 +54,7 @@ Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 _METHODS = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "write", "read", "list", "size", "delete", "get", "open", "save"}
-    | {"query", "execute", "insert", "chat", "embed", "send", "search", "fetch", "run"}
+    | {"query", "execute", "insert", "update", "chat", "embed", "send", "search", "fetch", "run"}
     | {"receive", "close", "user", "conversation", "files"}
     | CALENDAR_METHODS.keys()
 )

@@ -1,9 +1,9 @@
 """The service `db`: statements of SQL on the organisation's PostgreSQL, each under its own permission.
 
-A statement is read with PostgreSQL's grammar before anything is sent (`sql.py`). It runs alone in a transaction, which
-is READ ONLY when only `data.read` is needed, with its values apart from it. Where the execution has an idempotency key,
-a write is recorded in the same transaction (`hardpoint_effects`), so that a second attempt does nothing and has the
-first answer.
+A statement is read with PostgreSQL's grammar before anything is sent (`sql.py`), or is the broker's own
+(`statements.py`). It runs alone in a transaction, which is READ ONLY when only `data.read` is needed, with its values
+apart from it. Where the execution has an idempotency key, a write is recorded in the same transaction
+(`hardpoint_effects`), so that a second attempt does nothing and has the first answer.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import structlog
 from opentelemetry import trace
 from psycopg.pq.abc import PGresult
 
-from hardpoint_executor.broker import sql
+from hardpoint_executor.broker import sql, statements
 from hardpoint_executor.broker.databases import Databases, Pool, can_record
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode, Quoting
 from hardpoint_executor.broker.dial import unnamed
@@ -31,7 +31,6 @@ log = structlog.get_logger(__name__)
 
 URL = "DATABASE_URL"
 TABLES = "DATABASE_TABLES"
-_MOST_NAME = 63
 
 _CLAIM = "INSERT INTO hardpoint_effects (capability, effect) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _FIRST = "SELECT answer FROM hardpoint_effects WHERE capability = $1 AND effect = $2"
@@ -64,30 +63,17 @@ class Database:
                     return await self._run(connection, statement, text, params, self._rows, [])
                 return await self._run(connection, statement, text, params, _count, {"rows": 1})
             case "insert":
-                return await self._insert(connection, text_of(arguments, "table"), arguments.get("rows"))
+                made, count = statements.insert(text_of(arguments, "table"), arguments.get("rows"))
+                return await self._run(connection, made.statement, made.text, made.params, _count, {"rows": count})
+            case "update" | "delete":
+                table, where = text_of(arguments, "table"), arguments.get("where")
+                if method == "update":
+                    made = statements.update(table, arguments.get("values"), where)
+                else:
+                    made = statements.delete(table, where)
+                return await self._run(connection, made.statement, made.text, made.params, self._few, {"rows": 1})
             case _:
-                raise no_method("db", method, "query, execute or insert")
-
-    async def _insert(self, connection: str, table: str, given: Any) -> dict[str, int]:
-        rows = given if isinstance(given, list) else [given]
-        if not rows or not all(isinstance(row, Mapping) and row for row in rows):
-            raise invalid("rows are objects with a value for each column", 'use {"name": "Ada"}, or a list of them')
-        columns = list(rows[0])
-        if any(row.keys() != rows[0].keys() for row in rows):
-            raise invalid("the rows of one insert have the same columns", "give each row the same, null where empty")
-        if table.count(".") > 1:
-            raise invalid("the table is no name of a table in this database", "use table, or schema.table")
-        place = ".".join(map(_quoted, table.split(".")))
-        names = ", ".join(map(_quoted, columns))
-        text = (
-            f"INSERT INTO {place} ({names}) SELECT {names} "  # noqa: S608 - names, quoted; values are a parameter
-            f"FROM jsonb_populate_recordset(NULL::{place}, $1::jsonb)"
-        )
-        statement = sql.Statement("INSERT", frozenset({"data.write"}), frozenset({table}))
-        answer: dict[str, int] = await self._run(
-            connection, statement, text, [json.dumps(rows)], _count, {"rows": len(rows)}
-        )
-        return answer
+                raise no_method("db", method, "query, execute, insert, update or delete")
 
     async def _admitted(
         self, key: str, address: Address, statement: sql.Statement, text: str, params: list[Any]
@@ -217,6 +203,18 @@ class Database:
         except ValueError as error:
             raise invalid(f"two columns are called {str(error)[:60]}", "name them apart with AS") from None
 
+    def _few(self, result: PGresult) -> dict[str, int]:
+        """How many rows were changed; more than may be are refused, which ends the transaction without them."""
+        most, changed = self._means.limits.rows, _count(result)
+        if changed["rows"] > most:
+            raise BrokerDenied(
+                DenialCode.TOO_MANY_ROWS,
+                f"more than {most} rows fit, and none was changed",
+                "name more columns in where",
+                limit=f"{most} rows",
+            )
+        return changed
+
     async def _scrubbed(self, answer: Any, key: str) -> Any:
         try:
             return await self._means.outlet.value(answer)
@@ -280,7 +278,7 @@ class Database:
             )
         diagnosis = getattr(error, "diag", None)
         said = self._means.outlet.said(str((diagnosis and diagnosis.message_primary) or ""))
-        named = self._means.outlet.said(str((diagnosis and diagnosis.constraint_name) or ""))[:_MOST_NAME]
+        named = self._means.outlet.said(str((diagnosis and diagnosis.constraint_name) or ""))[: statements.MOST_NAME]
         facts = {"sqlstate": state or "", **({"constraint": named} if named else {})}
         message = f"the database refused the statement ({state}): {said}"
         return Quoting(DenialCode.STATEMENT_FAILED, message, "correct it", **facts)
@@ -300,9 +298,3 @@ async def _values(session: Session, text: str, params: list[Any]) -> list[bytes 
 
 def _count(result: PGresult) -> dict[str, int]:
     return {"rows": result.command_tuples or 0}
-
-
-def _quoted(name: str) -> str:
-    if not name or "\0" in name or len(name.encode(errors="replace")) > _MOST_NAME:
-        raise invalid("a table or a column has a name that no table has", "use the name as the database has it")
-    return '"' + name.replace('"', '""') + '"'
