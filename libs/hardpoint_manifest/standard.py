@@ -230,6 +230,14 @@ _ACTIONS = (
     ),
     _crm("update", "patch", (_CONTACT, _required("properties", "object")), "contact"),
     StandardAction(
+        "database.delete",
+        ("data.delete", "compute.moderate"),
+        (_required("table", "string"), _required("where", "object")),
+        (_required("rows", "integer"),),
+        effect="write",
+        idempotent=True,
+    ),
+    StandardAction(
         "database.insert",
         ("data.write", "compute.moderate"),
         (_required("table", "string"), _required("data", "any")),
@@ -242,6 +250,14 @@ _ACTIONS = (
         ("data.read", "compute.moderate"),
         (_required("sql", "string"), _optional("params", "array")),
         (_required("rows", "array", items=_of("object")),),
+        idempotent=True,
+    ),
+    StandardAction(
+        "database.update",
+        ("data.write", "compute.moderate"),
+        (_required("table", "string"), _required("data", "object"), _required("where", "object")),
+        (_required("rows", "integer"),),
+        effect="write",
         idempotent=True,
     ),
     StandardAction(

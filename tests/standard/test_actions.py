@@ -137,14 +137,21 @@ async def test_chat_and_embeddings_are_those_of_the_platform(jails: Jails) -> No
 
 
 async def test_rows_go_into_the_database_and_come_out_of_it(jails: Jails) -> None:
-    platform = Platform(db_insert={"rows": 1}, db_query=[{"n": 1}])
+    platform = Platform(db_insert={"rows": 1}, db_query=[{"n": 1}], db_update={"rows": 2}, db_delete={"rows": 3})
     row = {"table": "invoices", "data": {"number": "INV-1", "amount": 12.5}}
     assert (await called(jails, platform, "database.insert", row)).value == {"rows": 1}
     select = {"sql": "SELECT n FROM t WHERE n = $1", "params": [1]}
     assert (await called(jails, platform, "database.query", select)).value == {"rows": [{"n": 1}]}
+    where = {"number": "INV-1"}
+    update = {"table": "invoices", "data": {"amount": 1}, "where": where}
+    assert (await called(jails, platform, "database.update", update)).value == {"rows": 2}
+    delete = {"table": "invoices", "where": where}
+    assert (await called(jails, platform, "database.delete", delete)).value == {"rows": 3}
     assert platform.asked == [
         ("db.insert", {"table": "invoices", "rows": row["data"]}),
         ("db.query", select),
+        ("db.update", {"table": "invoices", "values": {"amount": 1}, "where": where}),
+        ("db.delete", delete),
     ]
 
 

@@ -66,6 +66,26 @@ async def test_a_row_is_inserted_once_for_an_effect_and_read_back(standard: Stan
     assert len((await done(standard, "database.query", select | {"params": [0]}, maker()))["rows"]) == 1
 
 
+async def test_rows_are_changed_and_deleted_each_under_a_permission_of_its_own(
+    standard: Standard, org: tuple[Org, Any]
+) -> None:
+    maker, look = org
+    await look.execute("INSERT INTO invoices SELECT 'INV-' || n, n FROM generate_series(1, 3) AS n")
+    update = {"table": "invoices", "data": {"amount": 10}, "where": {"number": "INV-1"}}
+    before = frozenset({"data.read", "data.write", "compute.moderate"})  # what the version before asked for
+    assert await done(standard, "database.update", update, maker(before)) == {"rows": 1}
+    delete = {"table": "invoices", "where": {"number": "INV-2"}}
+    refused = (await standard.ran("database.delete", delete, broker=maker(before))).error
+    assert refused is not None
+    assert (refused.reason, refused.metadata["permission"]) == ("PERMISSION_NOT_GRANTED", "data.delete")
+    for _attempt in range(2):
+        assert await done(standard, "database.delete", delete, maker(idempotency_key="run/drop")) == {"rows": 1}
+    select = {"sql": "SELECT number, amount FROM invoices ORDER BY number"}
+    assert await done(standard, "database.query", select, maker()) == {
+        "rows": [{"number": "INV-1", "amount": 10}, {"number": "INV-3", "amount": 3}]
+    }
+
+
 async def test_a_mail_with_a_file_arrives(standard: Standard) -> None:
     invoice = documents.written(INVOICE)
     kept = Kept(invoice=invoice)

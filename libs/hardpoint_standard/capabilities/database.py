@@ -2,23 +2,31 @@
 
 from hardpoint_sdk import action, capability
 
+TABLE = {"name": "table", "type": "string", "required": True}
+WHERE = {
+    "name": "where",
+    "type": "object",
+    "required": True,
+    "description": "Which rows: those whose columns equal these values, all of them; null is no value",
+}
+
 
 @capability(
     id="database",
     name="Database",
     icon="🗄️",
-    version="1.0.0",
+    version="1.1.0",
     author="Hardpoint",
-    description="Insert into and query the organisation's PostgreSQL; only tables that its settings name",
+    description="Query the organisation's PostgreSQL, insert, update and delete; only tables that its settings name",
     category="data",
     tags=["sql", "postgresql"],
-    permissions=["data.read", "data.write", "compute.moderate"],
+    permissions=["data.read", "data.write", "data.delete", "compute.moderate"],
 )
 class Database:
     @action(
         description="Insert one row or several, all or none; the same again with one idempotency key does nothing",
         inputs=[
-            {"name": "table", "type": "string", "required": True},
+            TABLE,
             {
                 "name": "data",
                 "type": "any",
@@ -32,6 +40,30 @@ class Database:
     )
     async def insert(self, input):
         return await self.db.insert(input["table"], input["data"])
+
+    @action(
+        description="Change the rows that fit, all or none and at most 1000; once for one idempotency key",
+        inputs=[
+            TABLE,
+            {"name": "data", "type": "object", "required": True, "description": "New values by column name"},
+            WHERE,
+        ],
+        outputs=[{"name": "rows", "type": "integer", "required": True, "description": "How many were changed"}],
+        effect="write",
+        idempotent=True,
+    )
+    async def update(self, input):
+        return await self.db.update(input["table"], input["data"], input["where"])
+
+    @action(
+        description="Delete the rows that fit, all or none and at most 1000; once for one idempotency key",
+        inputs=[TABLE, WHERE],
+        outputs=[{"name": "rows", "type": "integer", "required": True, "description": "How many were deleted"}],
+        effect="write",
+        idempotent=True,
+    )
+    async def delete(self, input):
+        return await self.db.delete(input["table"], input["where"])
 
     @action(
         description="Read rows by one SELECT",
