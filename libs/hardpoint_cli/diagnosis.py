@@ -39,6 +39,7 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "runtime": (
         "hardpoint.runtime.v1.AgentService",
         "hardpoint.runtime.v1.InstallationService",
+        "hardpoint.runtime.v1.PolicyService",
         "hardpoint.runtime.v1.RunService",
         "hardpoint.runtime.v1.TriggerService",
     ),

@@ -13,6 +13,7 @@ from hardpoint_cli.commands import (
     files,
     installations,
     market,
+    policy,
     releases,
     runs,
     settings,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 
 _INSTALLED = (market, installations, settings, connecting)
-_DOING = (agents, triggers, calls, files, runs, workflows)
+_DOING = (agents, policy, triggers, calls, files, runs, workflows)
 for _noun in (authoring, testing, engines, releases, *_INSTALLED, *_DOING, explaining, doctor):
     _noun.add(app)
 

@@ -49,26 +49,51 @@ def command(
     def register(work: Work) -> Work:
         @functools.wraps(work)
         def run(*arguments: Any, as_json: bool, **named: Any) -> None:
-            import asyncio
-
-            answer = asyncio.run(work(*arguments, **named))
-            if as_json:
-                screen.print_json(answer.document)
-            else:
-                screen.show(answer.shown)
-            if not answer.ok:
-                raise typer.Exit(FAILED)
+            _run(work, as_json, *arguments, **named)
 
         signature = inspect.signature(work)
         run.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[*signature.parameters.values(), _JSON_PARAMETER]
         )
         run.__annotations__ = {**work.__annotations__, "as_json": _as_json}
-        epilog = "\n\n".join(["[bold]Examples[/]", *(f"[dim]$[/] {line}" for line in examples)]) if examples else None
-        app.command(name, help=paragraphs(work.__doc__ or ""), rich_help_panel=panel, epilog=epilog, **options)(run)
+        help = paragraphs(work.__doc__ or "")
+        app.command(name, help=help, rich_help_panel=panel, epilog=_epilog(examples), **options)(run)
         return work
 
     return register
+
+
+def by_itself(group: typer.Typer, *, examples: Sequence[str]) -> Callable[[Work], Work]:
+    """Make a coroutine without arguments what a group of commands does when none of them is named."""
+
+    def register(work: Work) -> Work:
+        def run(context: typer.Context, as_json: _as_json = False) -> None:
+            if context.invoked_subcommand is None:
+                _run(work, as_json)
+            elif as_json:
+                raise typer.BadParameter(f"write {JSON} after {context.invoked_subcommand}")
+
+        help = paragraphs(work.__doc__ or "")
+        group.callback(invoke_without_command=True, help=help, epilog=_epilog(examples))(run)
+        return work
+
+    return register
+
+
+def _run(work: Work, as_json: bool, *arguments: Any, **named: Any) -> None:
+    import asyncio
+
+    answer = asyncio.run(work(*arguments, **named))
+    if as_json:
+        screen.print_json(answer.document)
+    else:
+        screen.show(answer.shown)
+    if not answer.ok:
+        raise typer.Exit(FAILED)
+
+
+def _epilog(examples: Sequence[str]) -> str | None:
+    return "\n\n".join(["[bold]Examples[/]", *(f"[dim]$[/] {line}" for line in examples)]) if examples else None
 
 
 def paragraphs(text: str) -> str:

@@ -30,6 +30,7 @@ from hardpoint.registry.v1.registry_pb2_grpc import ArtifactServiceStub, Registr
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
 from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
+from hardpoint.runtime.v1.policy_pb2_grpc import PolicyServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
 from hardpoint.runtime.v1.trigger_pb2_grpc import TriggerServiceStub
 from hardpoint_client import files as stored
@@ -52,8 +53,8 @@ class Hardpoint:
     """A connection to a Hardpoint server on behalf of one org.
 
     The attributes `config`, `registry`, `artifacts`, `marketplace`, `files`, `executor`, `agents`, `installations`,
-    `runs` and `triggers` are the stubs of the contracts; the methods are walks over several of them. Where a method
-    takes an agent, an installation or a settings document, an id of the own org is as good as the resource name.
+    `policy`, `runs` and `triggers` are the stubs of the contracts; the methods are walks over several of them. Where a
+    method takes an agent, an installation or a settings document, an id of the own org is as good as the resource name.
     """
 
     def __init__(self, login: Login) -> None:
@@ -71,6 +72,7 @@ class Hardpoint:
         self.executor = ExecutorServiceStub(executor)
         self.agents = AgentServiceStub(runtime)
         self.installations = InstallationServiceStub(runtime)
+        self.policy = PolicyServiceStub(runtime)
         self.runs = RunServiceStub(runtime)
         self.triggers = TriggerServiceStub(runtime)
         self._audit = {

@@ -105,6 +105,14 @@ class OrgName(Name):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyName(Name):
+    """`orgs/{org}/policy`"""
+
+    kind = "policy"
+    pattern = "orgs/{org}/policy"
+
+
+@dataclass(frozen=True, slots=True)
 class CapabilityName(Name):
     """`orgs/{org}/capabilities/{capability}`"""
 

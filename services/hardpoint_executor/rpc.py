@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC
 from functools import lru_cache
 from typing import Any
@@ -120,6 +120,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         engine=request.engine,
         libraries=tuple(request.libraries),
         strict=request.isolation == "strict",
+        single_use=request.single_use,
         files=Lent(request.files_ticket.ticket, tuple(map(_handle, request.files_ticket.files))),
         oversize_to_file=request.oversize_to_file,
         asked=_authority(request.asked),
@@ -128,6 +129,7 @@ def execution_from_proto(request: executor_pb2.ExecuteRequest) -> Execution:
         step=request.step,
         pinned=from_struct(request.pinned),
         sharing=_sharing(request.sharing) if request.HasField("sharing") else None,
+        shared_runs=request.shared_runs,
         known=_known(request) if request.HasField("context") or request.context_files else UNKNOWN,
         record=request.record,
         cassette=cassette_of(request.cassette) if request.cassette else None,
@@ -231,7 +233,7 @@ def _schema(written: bytes) -> Mapping[str, Any]:
 def engines_to_proto(found: Engines) -> executor_pb2.ReadEnginesResponse:
     """Write what is offered."""
     return executor_pb2.ReadEnginesResponse(
-        engines=[executor_pb2.Engine(language=language, id=engine) for language, engine in found.engines],
+        engines=[executor_pb2.Engine(**asdict(engine)) for engine in found.engines],
         libraries=[
             executor_pb2.Library(
                 id=layer.name,

@@ -3,10 +3,8 @@
 import asyncio
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Annotated
 
 import structlog
-from pydantic import Field
 
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
 from hardpoint_executor.broker.http import HttpClient
@@ -22,7 +20,6 @@ from hardpoint_executor.rpc import ExecutorRpc
 from hardpoint_executor.service import Executor
 from hardpoint_kit import options as kit
 from hardpoint_kit.dial import parse_aliases
-from hardpoint_kit.names import ID
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.unit import Unit
 
@@ -36,10 +33,6 @@ class Options(kit.Options):
     """Folder for the jails' root folders; they are built at the first start. The machine's usual place when unset."""
     executor_slots: int = 8
     """Slots at most, each running one call at a time; 0 means that every call gets an nsjail of its own."""
-    executor_single_use_orgs: list[Annotated[str, Field(pattern=rf"^(\*|{ID})$")]] = []
-    """Organisations whose every call gets an nsjail of its own although there are slots; `*` stands for all."""
-    executor_shared_run_orgs: list[Annotated[str, Field(pattern=rf"^(\*|{ID})$")]] = []
-    """Organisations of which calls of one run may share a jail, where the release asks for it; `*` stands for all."""
     executor_slots_clean: int = 1
     """Slots that are started ahead, for capabilities that have none yet."""
     executor_jails_waiting: int = 2
@@ -102,8 +95,6 @@ def build(options: Options, platform: Platform) -> Unit:
         http,
         platform.clock,
         options.limits(),
-        options.executor_single_use_orgs,
-        options.executor_shared_run_orgs,
         files=UnitFiles(platform.channel("files")),
     )
 

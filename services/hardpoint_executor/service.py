@@ -4,7 +4,7 @@ How an execution ends is decided in `performing.py` and in the runners, never by
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -48,13 +48,11 @@ class Executor:
         http: HttpClient,
         clock: Clock,
         limits: Limits,
-        strict_orgs: Iterable[str] = (),
-        sharing_orgs: Iterable[str] = (),
         *,
         files: FilesDoor,
     ) -> None:
         self._jail = jail
-        self._code = CodeRunner(jail, strict_orgs, sharing_orgs)
+        self._code = CodeRunner(jail)
         self._performer = Performer(artifacts, leases, http, clock, limits, files=files, code=self._code)
         self._running: dict[tuple[str, str], asyncio.Task[Any]] = {}
         self._killed: set[tuple[str, str]] = set()
@@ -137,10 +135,10 @@ class Executor:
             ) from None
         return await self._code.describe(written_in, text, filename, caller.org)
 
-    async def read_engines(self, caller: Caller) -> Engines:
-        """What code of an organisation may ask for; raises Unavailable JAIL_UNAVAILABLE where the jail is not ready."""
+    async def read_engines(self, _caller: Caller) -> Engines:
+        """What code may ask for; raises Unavailable JAIL_UNAVAILABLE where the jail is not ready."""
         self._fail_closed()
-        return self._code.offer.engines(caller.org)
+        return self._code.offer.engines()
 
     def _fail_closed(self) -> None:
         """Refuse whatever is asked while the unit says that it is not ready, requests without code too."""

@@ -8,6 +8,7 @@ from pydantic import Field
 from hardpoint.audit.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from hardpoint.runtime.v1.agent_pb2_grpc import add_AgentServiceServicer_to_server
 from hardpoint.runtime.v1.installation_pb2_grpc import add_InstallationServiceServicer_to_server
+from hardpoint.runtime.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from hardpoint.runtime.v1.run_pb2_grpc import add_RunServiceServicer_to_server
 from hardpoint.runtime.v1.trigger_pb2_grpc import add_TriggerServiceServicer_to_server
 from hardpoint_kit import options
@@ -22,6 +23,7 @@ from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.peers import GrpcConfig, GrpcExecutor, GrpcFiles, GrpcMarketplace, GrpcRegistry, Peers
 from hardpoint_runtime.rpc.agents import AgentRpc
 from hardpoint_runtime.rpc.installations import InstallationRpc
+from hardpoint_runtime.rpc.policies import PolicyRpc
 from hardpoint_runtime.rpc.triggers import TriggerRpc
 from hardpoint_runtime.rpc.workflows import WorkflowRpc
 from hardpoint_runtime.service.agents import Agents
@@ -38,6 +40,7 @@ from hardpoint_runtime.service.inbox import Inbox
 from hardpoint_runtime.service.installations import Installations
 from hardpoint_runtime.service.ledger import Ledger
 from hardpoint_runtime.service.means import Means
+from hardpoint_runtime.service.policies import Policies
 from hardpoint_runtime.service.recorder import Recorder
 from hardpoint_runtime.service.recordings import Recordings
 from hardpoint_runtime.service.rehearsals import Rehearsals
@@ -140,7 +143,7 @@ def assemble(
     steering = Steering(store, children, clock)
     composition = Composition(store, tickets)
     plans = EffectPlans(store, peers.config)
-    executions = Executions(tickets, composition, peers, options.runtime_action_seconds)
+    executions = Executions(snapshots, tickets, composition, peers, options.runtime_action_seconds)
     recordings, rehearsals = Recordings(store), Rehearsals(snapshots, executions, recorder, workflows, clock)
     calls = Calls(snapshots, composition, executions, recorder, peers, clock, workflows, plans, recordings, rehearsals)
     step_plans = StepPlans(store, snapshots, calls)
@@ -204,6 +207,7 @@ def assemble(
         services=[
             (add_AgentServiceServicer_to_server, AgentRpc(agents, calls, Checking(calls, peers.registry))),
             (add_InstallationServiceServicer_to_server, InstallationRpc(installations)),
+            (add_PolicyServiceServicer_to_server, PolicyRpc(Policies(store, clock))),
             (
                 add_RunServiceServicer_to_server,
                 WorkflowRpc(Runs(store), workflows, steering, step_plans),

@@ -11,7 +11,7 @@ from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_
 from hardpoint.files.v1.files_pb2_grpc import add_FileServiceServicer_to_server
 from hardpoint.marketplace.v1.marketplace_pb2_grpc import add_MarketplaceServiceServicer_to_server
 from hardpoint.registry.v1 import registry_pb2_grpc
-from hardpoint.runtime.v1 import agent_pb2_grpc, installation_pb2_grpc, run_pb2_grpc, trigger_pb2_grpc
+from hardpoint.runtime.v1 import agent_pb2_grpc, installation_pb2_grpc, policy_pb2_grpc, run_pb2_grpc, trigger_pb2_grpc
 from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.options import Options
 from hardpoint_kit.rpc.server import Server
@@ -72,6 +72,7 @@ class Serving:
             "runtime": [
                 (agent_pb2_grpc.add_AgentServiceServicer_to_server, fakes.Agents(self.world)),
                 (installation_pb2_grpc.add_InstallationServiceServicer_to_server, fakes.Installations(self.world)),
+                (policy_pb2_grpc.add_PolicyServiceServicer_to_server, fakes.Policy(self.world)),
                 (run_pb2_grpc.add_RunServiceServicer_to_server, fakes.Runs(self.world)),
                 (trigger_pb2_grpc.add_TriggerServiceServicer_to_server, fakes.Triggers(self.world)),
                 audit("runtime"),

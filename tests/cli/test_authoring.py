@@ -365,6 +365,7 @@ def test_engines_says_what_code_may_ask_for_and_what_it_costs(cli: Run) -> None:
     said = cli("engines").out
     assert "javascript" in said
     assert "node" in said
+    assert "yes" in said
     assert "numpy 2.4.6" in said
     assert "217" in said
 

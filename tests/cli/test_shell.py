@@ -45,6 +45,8 @@ COMMANDS = {
     ("attach", "helper", "weather-lookup"): {"attachment"},
     ("detach", "helper", "weather-lookup"): {"agent", "installation"},
     ("tools", "helper"): {"tools"},
+    ("policy",): {"policy"},
+    ("policy", "set", "--single-use"): {"policy"},
     ("call", "helper", "get-weather", "location=Rome"): {
         "output",
         "output_in_file",

@@ -1,4 +1,4 @@
-"""Executions of one run share a jail where the release asks for it and the operator allows it, and nowhere else."""
+"""Executions of one run share a jail where the release asks for it and its org allows it, and nowhere else."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -45,7 +45,7 @@ def world() -> World:
 
 @pytest.fixture
 async def make(jails: Jails, world: World) -> AsyncIterator[Any]:
-    """Executors for operators that allow sharing to `sharing_orgs`; and what an upstream was asked."""
+    """Executors; and what an upstream was asked."""
     seen: list[Seen] = []
 
     def answer(request: Seen) -> bytes:
@@ -54,9 +54,8 @@ async def make(jails: Jails, world: World) -> AsyncIterator[Any]:
 
     async with Upstream(answer) as upstream, client_of({HOST: upstream}) as http:
 
-        def make(sharing_orgs: tuple[str, ...] = ("acme",), strict_orgs: tuple[str, ...] = ()) -> Executor:
-            clock, files = SystemClock(), Kept()
-            return Executor(world, world, jails, http, clock, Limits(), strict_orgs, sharing_orgs, files=files)
+        def make() -> Executor:
+            return Executor(world, world, jails, http, SystemClock(), Limits(), files=Kept())
 
         make.seen = seen  # type: ignore[attr-defined]
         yield make
@@ -80,7 +79,7 @@ def loop(world: World, count: int, **more: Any) -> Execution:
 
 
 async def test_a_loop_of_a_flow_shares_jails_until_the_flow_has_ended(make: Any, jails: Jails, world: World) -> None:
-    finished = await ran(make(), loop(world, 12, sharing=RUN))
+    finished = await ran(make(), loop(world, 12, sharing=RUN, shared_runs=True))
     assert finished.error is None, finished.error
     assert [item["mine"] for item in finished.output] == list(range(12))
     fresh = [item["n"] for item in finished.output].count(1)
@@ -89,27 +88,28 @@ async def test_a_loop_of_a_flow_shares_jails_until_the_flow_has_ended(make: Any,
 
 
 @pytest.mark.parametrize(
-    ("sharing", "orgs", "strict"),
-    [(None, ("acme",), ()), (RUN, ("globex",), ()), (RUN, (), ()), (RUN, ("*",), ("acme",)), (RUN, ("*",), ("*",))],
-    ids=["not asked for", "another org", "nobody", "strict org", "strict for all"],
+    ("sharing", "shared_runs", "single_use"),
+    [(None, True, False), (RUN, False, False), (RUN, True, True)],
+    ids=["not asked for", "not allowed", "single use"],
 )
 async def test_without_both_wishes_each_call_has_a_jail_of_its_own(
-    make: Any, world: World, sharing: Sharing | None, orgs: tuple[str, ...], strict: tuple[str, ...]
+    make: Any, world: World, sharing: Sharing | None, shared_runs: bool, single_use: bool
 ) -> None:
-    executor = make(orgs, strict)
-    execution = world.add("a", python(COUNTS), sharing=sharing and GOES_ON)
+    executor = make()
+    asked = sharing and GOES_ON
+    execution = world.add("a", python(COUNTS), sharing=asked, shared_runs=shared_runs, single_use=single_use)
     assert [(await ran(executor, execution)).output["n"] for _ in range(2)] == [1, 1]
 
 
 async def test_a_strict_release_shares_nothing(make: Any, world: World) -> None:
-    execution = world.add("a", python(COUNTS), sharing=GOES_ON, strict=True)
+    execution = world.add("a", python(COUNTS), sharing=GOES_ON, shared_runs=True, strict=True)
     assert [(await ran(make(), execution)).output["n"] for _ in range(2)] == [1, 1]
 
 
 @pytest.mark.parametrize("dry_run", [True, False], ids=["makes a plan", "is held to one"])
 async def test_a_plan_is_made_and_kept_to_in_jails_of_its_own(make: Any, world: World, dry_run: bool) -> None:
     executor = make()
-    execution = world.add("a", python(COUNTS), sharing=GOES_ON)
+    execution = world.add("a", python(COUNTS), sharing=GOES_ON, shared_runs=True)
     assert (await ran(executor, execution)).output["n"] == 1
     planned = replace(execution, writes=Writes(Ledger(dry_run=dry_run)))
     assert [(await ran(executor, planned)).output["n"] for _ in range(2)] == [1, 1]
@@ -117,7 +117,7 @@ async def test_a_plan_is_made_and_kept_to_in_jails_of_its_own(make: Any, world: 
 
 async def test_what_is_recorded_does_not_depend_on_what_a_jail_has_left(make: Any, world: World) -> None:
     executor = make()
-    execution = world.add("a", python(COUNTS), sharing=GOES_ON)
+    execution = world.add("a", python(COUNTS), sharing=GOES_ON, shared_runs=True)
     assert (await ran(executor, execution)).output["n"] == 1
     assert [(await ran(executor, replace(execution, record=True))).output["n"] for _ in range(2)] == [1, 1]
     taped = await ran(executor, replace(execution, record=True))
@@ -127,10 +127,13 @@ async def test_what_is_recorded_does_not_depend_on_what_a_jail_has_left(make: An
 
 async def test_executions_of_a_run_that_goes_on_share_a_jail(make: Any, jails: Jails, world: World) -> None:
     executor = make()
-    execution = world.add("a", python(COUNTS), sharing=GOES_ON)
+    execution = world.add("a", python(COUNTS), sharing=GOES_ON, shared_runs=True)
     assert [(await ran(executor, execution)).output["n"] for _ in range(3)] == [1, 2, 3]
     assert (await ran(executor, replace(execution, sharing=RUN))).output["n"] == 4
     assert resting(jails) == 0, "the last of its run"
+    assert (await ran(executor, execution)).output["n"] == 1
+    assert (await ran(executor, replace(execution, sharing=RUN, shared_runs=False))).output["n"] == 1
+    assert resting(jails) == 0, "the last of its run, whose org lets nothing share any more"
     # What differs in its reach alone comes right after what it must not share with, whose jail still rests.
     for other in (
         execution,
@@ -153,7 +156,8 @@ return {{'n': builtins.n}}"""
     executor = make()
     key = Requirement("KEY", True, hosts=frozenset({HOST}))
     world.lease("lease", {"KEY": "the-secret-value"})
-    execution = world.add("a", python(body), sharing=GOES_ON, authority=WIDE, requirements=(key,), lease_token="lease")
+    reach = {"authority": WIDE, "requirements": (key,), "lease_token": "lease"}
+    execution = world.add("a", python(body), sharing=GOES_ON, shared_runs=True, **reach)
     assert (await ran(executor, execution)).output == {"n": 1}
     assert (await ran(executor, execution)).output == {"n": 2}
     first, second = (seen.header("authorization") for seen in make.seen)
@@ -162,7 +166,7 @@ return {{'n': builtins.n}}"""
 
 
 async def test_callees_of_a_run_share_a_jail_and_end_with_the_run(make: Any, jails: Jails, world: World) -> None:
-    b = world.callee("b", python(COUNTS), sharing=RUN)
+    b = world.callee("b", python(COUNTS), sharing=RUN, shared_runs=True)
     body = "return [(await self.call('b.run', {'at': n}))['n'] for n in range(3)]"
     finished = await ran(make(), world.add("a", python(body), b))
     assert finished.output == [1, 2, 3], finished.error

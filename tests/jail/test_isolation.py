@@ -1,9 +1,8 @@
-"""Who has an nsjail for every call although there are slots: releases that ask for it, and whom the operator names."""
+"""Who has an nsjail for every call although there are slots: releases that ask for it, and orgs whose policy does."""
 
 from dataclasses import replace
 
 import pytest
-from pydantic import ValidationError
 
 from executor.brokers import broker_of, client_of
 from hardpoint_executor import domain
@@ -12,7 +11,6 @@ from hardpoint_executor.jail import Jails
 from hardpoint_executor.jail.single_use import SINGLE_USE
 from hardpoint_executor.jail.slot import SLOTS
 from hardpoint_executor.runners.code import CodeRunner
-from hardpoint_executor.server import Options
 from hardpoint_kit.errors import Conflict
 from hardpoint_manifest.engine import ONLY_IN_SLOTS
 from jail.programs import execution, javascript, python
@@ -53,39 +51,29 @@ async def test_a_release_that_asks_for_it_has_a_jail_for_every_call(both: Jails)
     assert await tier_of(both, runner, replace(EXECUTION, strict=True)) == "single-use"
 
 
-async def test_whom_the_operator_names_has_a_jail_for_every_call(both: Jails) -> None:
-    named, all_of_them = CodeRunner(both, ["globex"]), CodeRunner(both, ["*"])
-    assert await tier_of(both, named, EXECUTION) == "slots"
-    assert await tier_of(both, named, replace(EXECUTION, org="globex")) == "single-use"
-    assert await tier_of(both, all_of_them, EXECUTION) == "single-use"
+async def test_an_org_whose_policy_asks_for_it_has_a_jail_for_every_call(both: Jails) -> None:
+    assert await tier_of(both, CodeRunner(both), replace(EXECUTION, single_use=True)) == "single-use"
 
 
 async def test_an_engine_that_has_slots_alone_is_refused_and_says_who_wants_it(both: Jails) -> None:
-    runner = CodeRunner(both, ["globex"])
+    runner = CodeRunner(both)
     script = replace(EXECUTION, engine="quickjs")
     runner.offer.admit(SCRIPT, script)
-    for refused, who in (
-        (replace(script, org="globex"), "the operator wants it for globex"),
-        (replace(script, strict=True), "the release asks for it"),
+    switch = ", or have an admin of the org say: hardpoint policy set --no-single-use"
+    for refused, who, other_fix in (
+        (replace(script, single_use=True), "the policy of acme wants it", switch),
+        (replace(script, strict=True), "the release asks for it", ""),
     ):
         with pytest.raises(Conflict, match="cannot give every call a jail of its own") as error:
             runner.offer.admit(SCRIPT, refused)
         assert error.value.reason == "ENGINE_UNAVAILABLE"
         assert error.value.metadata == {"engine": "quickjs", "offered": "node"}
         assert who in error.value.message
-        assert error.value.fix == "publish a release that says engine: node"
+        assert error.value.fix == f"publish a release that says engine: node{other_fix}"
         runner.offer.admit(SCRIPT, replace(refused, engine="node"))
-    assert ("javascript", "quickjs") in runner.offer.engines("acme").engines
-    assert runner.offer.engines("globex").engines == (("javascript", "node"),)
+    offered = {engine.id: engine.single_use for engine in runner.offer.engines().engines}
+    assert offered == {"node": True, "quickjs": False}
 
 
 def test_what_the_check_says_of_engines_is_what_there_is() -> None:
     assert SLOTS.keys() - SINGLE_USE.keys() == ONLY_IN_SLOTS
-
-
-def test_an_organisation_is_named_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARDPOINT_EXECUTOR_SINGLE_USE_ORGS", '["acme", "*"]')
-    assert Options().executor_single_use_orgs == ["acme", "*"]
-    monkeypatch.setenv("HARDPOINT_EXECUTOR_SINGLE_USE_ORGS", '["orgs/acme"]')
-    with pytest.raises(ValidationError, match="executor_single_use_orgs"):
-        Options()

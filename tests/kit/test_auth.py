@@ -263,6 +263,8 @@ async def test_no_bearer_token(authorization: str, verifier: Verifier) -> None:
         ("builder", "config.secrets.write", False),
         ("operator", "config.secrets.write", True),
         ("operator", "registry.releases.publish", False),
+        ("operator", "runtime.policy.read", True),
+        ("operator", "orgs.policy.write", False),
         ("viewer", "registry.releases.read", True),
         ("viewer", "registry.releases.write", False),
         ("viewer", "config.secrets.read", False),

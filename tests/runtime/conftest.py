@@ -17,6 +17,7 @@ from hardpoint.manifest.v1.manifest_pb2 import Authority
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2, trigger_pb2
 from hardpoint.runtime.v1.agent_pb2_grpc import AgentServiceStub
 from hardpoint.runtime.v1.installation_pb2_grpc import InstallationServiceStub
+from hardpoint.runtime.v1.policy_pb2_grpc import PolicyServiceStub
 from hardpoint.runtime.v1.run_pb2_grpc import RunServiceStub
 from hardpoint.runtime.v1.trigger_pb2_grpc import TriggerServiceStub
 from hardpoint_kit.auth import DevKeys
@@ -63,6 +64,7 @@ class Client:
     def __init__(self, opened: grpc.aio.Channel) -> None:
         self.agents = AgentServiceStub(opened)
         self.installations = InstallationServiceStub(opened)
+        self.policy = PolicyServiceStub(opened)
         self.runs = RunServiceStub(opened)
         self.triggers = TriggerServiceStub(opened)
         self.audit = AuditServiceStub(opened)

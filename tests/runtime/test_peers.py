@@ -136,10 +136,11 @@ async def test_what_may_share_a_jail_is_said_of_releases_that_ask_for_it(
 ) -> None:
     """An executor that knows nothing of it is not told of an isolation that it would refuse."""
     release = replace(EXECUTION.release, isolation="run", digest=f"sha256:{1:064}")
-    shared = replace(EXECUTION, release=release, installation="i-1", goes_on=True)
+    shared = replace(EXECUTION, release=release, installation="i-1", goes_on=True, shared_runs=True)
     await executor.execute(EXECUTION)
     await executor.execute(shared)
     usual, asked = unit.requests
+    assert (asked.single_use, asked.shared_runs) == (False, True)
     assert (usual.HasField("sharing"), usual.isolation, asked.isolation) == (False, "strict", "")
     assert asked.sharing == executor_pb2.Sharing(run="orgs/acme/runs/r-1", installation="i-1", goes_on=True)
 

@@ -222,7 +222,6 @@ async def _deployed(
             topology == "many",
             otlp_endpoint=receiver.endpoint,
             executor_host_aliases=aliases,
-            executor_shared_run_orgs=["*"],
             config_host_aliases={"slack.com": identity.server.address},
         )
         try:

@@ -1,8 +1,10 @@
 """What an author can choose of the engine and its libraries, from the file to the agent's call."""
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from hardpoint.executor.v1 import executor_pb2
+from hardpoint.runtime.v1 import policy_pb2
 
 from .conftest import EXAMPLES, add_file
 
@@ -77,22 +79,38 @@ async def test_strict_calls_share_no_layout_of_their_memory(client, agent):
         seen[id] = [(await agent.execute(f"{id}.look")).data["at"] for _ in range(4)]
     assert len(set(seen["usual"])) < 4
     assert len(set(seen["alone"])) == 4
+    await decide(client, single_use=True)
+    assert len({(await agent.execute("usual.look")).data["at"] for _ in range(4)}) == 4
+
+
+async def decide(client, **switch):
+    policy = policy_pb2.Policy(name=f"{client.org}/policy", **switch)
+    request = policy_pb2.UpdatePolicyRequest(policy=policy, update_mask=FieldMask(paths=[*switch]))
+    return await client.policy.UpdatePolicy(request)
 
 
 @pytest.mark.jail
-async def test_steps_of_a_run_share_a_jail_and_those_of_another_have_their_own(client, agent, add):
+async def test_steps_of_a_run_share_a_jail_where_their_org_lets_them(client, agent, add):
     await add_file(client, agent, COUNTER.encode(), "counter.py")
     assert [(await agent.execute("counter.count", {"seen": []})).data["seen"] for _ in range(2)] == [[1], [1]]
     seen = ["${[]}", *(f"${{steps.s{number}.seen}}" for number in range(4))]
     steps = [{"id": f"s{n}", "action": "counter.count", "input": {"seen": before}} for n, before in enumerate(seen)]
     header = {"id": "counted", "name": "Counted", "version": "1.0.0", "type": "workflow"}
     await add({**header, "workflow": {"steps": steps}})
-    for _ in range(2):
+
+    async def counts():
         counted = await agent.execute("counted.run", {})
         assert counted.error is None, counted.error
-        first, *others = counted.data["seen"]
+        return counted.data["seen"]
+
+    assert await counts() == [1] * 5, "nobody has allowed it"
+    await decide(client, shared_runs=True)
+    for _ in range(2):
+        first, *others = await counts()
         assert first == 1
         assert max(others) > 1
+    await decide(client, single_use=True)
+    assert await counts() == [1] * 5, "which counts for more"
 
 
 @pytest.mark.jail

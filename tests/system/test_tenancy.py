@@ -35,6 +35,7 @@ SERVICES = {
     "hardpoint.executor.v1.ExecutorService": "executor",
     "hardpoint.runtime.v1.AgentService": "agents",
     "hardpoint.runtime.v1.InstallationService": "installations",
+    "hardpoint.runtime.v1.PolicyService": "policy",
     "hardpoint.runtime.v1.RunService": "runs",
     "hardpoint.runtime.v1.TriggerService": "triggers",
 }
@@ -71,6 +72,7 @@ RESOURCES = {
     "ConnectUsers": "orgs/{org}/connections/weather-lookup",
     "Secret": "orgs/{org}/secrets/weather-lookup-api-key",
     "File": "orgs/{org}/files/{file}",
+    "Policy": "orgs/{org}/policy",
     "Listing": "listings/{org}.weather-lookup",
     "Trigger": "orgs/{org}/agents/helper/triggers/hook",
     "Delivery": "orgs/{org}/agents/helper/triggers/hook/deliveries/0123456789ab-000000000000",
@@ -153,6 +155,7 @@ def _fill(message: Any, method: MethodDescriptor, ids: dict[str, str]) -> None:
             "agent",
             "attachment",
             "trigger",
+            "policy",
             "header",
         }:
             if field.name == "header" and method.name not in {"UploadArtifact", "UploadFile", "SaveFile"}:

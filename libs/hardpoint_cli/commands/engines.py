@@ -28,7 +28,8 @@ async def engines() -> Answer:
 
     async with connect() as client:
         found = await client.executor.ReadEngines(executor_pb2.ReadEnginesRequest(parent=client.org))
-    engines_table = table(["language", "engine"], [(one.language, one.id) for one in found.engines], "no engines")
+    rows = [(one.language, one.id, "yes" if one.single_use else "no") for one in found.engines]
+    engines_table = table(["language", "engine", "a jail for every call"], rows, "no engines")
     libraries = [
         (
             f"{one.id} {one.version}",

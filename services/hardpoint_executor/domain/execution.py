@@ -114,6 +114,8 @@ class Execution:
     libraries: tuple[str, ...] = ()
     strict: bool = False
     """Whether the release wants a jail that serves this call alone."""
+    single_use: bool = False
+    """Whether its org wants that for all code."""
     files: Lent = field(default_factory=Lent)
     oversize_to_file: bool = False
     """Whether an output that is too large is stored, rather than an error."""
@@ -140,6 +142,8 @@ class Execution:
     """What becomes of what it writes, with all that runs inside."""
     sharing: Sharing | None = None
     """What others have in common that may have used its jail before; None where it wants one to itself."""
+    shared_runs: bool = False
+    """Whether its org lets calls of one run share a jail."""
     record: bool = False
     """Whether what it does outside is to be written down."""
     cassette: Cassette | None = None

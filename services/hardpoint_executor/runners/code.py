@@ -1,7 +1,7 @@
 """Runs an action of a code file in a jail, and reads the header of one; how a run ended becomes an error's reason."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -50,14 +50,10 @@ _FIXES = {
 
 
 class CodeRunner:
-    """Runs code in a jail, never anywhere else.
+    """Runs code in a jail, never anywhere else."""
 
-    Every call of the organisations in `strict_orgs` (`*`: of all) has a jail that serves no other; those of one run
-    of those in `sharing_orgs` may share one.
-    """
-
-    def __init__(self, jail: Jail, strict_orgs: Iterable[str] = (), sharing_orgs: Iterable[str] = ()) -> None:
-        self.offer = Offer(jail, strict_orgs, sharing_orgs)
+    def __init__(self, jail: Jail) -> None:
+        self.offer = Offer(jail)
         self._jail = jail
 
     async def run(
@@ -136,10 +132,12 @@ class CodeRunner:
         )
 
     def ended(self, execution: domain.Execution) -> None:
-        """Let no jail wait for the rest of a run of which this execution was the last."""
-        if self.offer.shares(execution.org):
-            for run in {sharing.run for sharing in execution.sharings if not sharing.goes_on}:
-                self._jail.end_run(execution.org, run)
+        """Let no jail wait for the rest of a run of which this execution was the last.
+
+        Its org may have let them share no longer than until now.
+        """
+        for run in {sharing.run for sharing in execution.sharings if not sharing.goes_on}:
+            self._jail.end_run(execution.org, run)
 
     async def describe(self, language: str, source: str, filename: str, org: str = "") -> dict[str, Any]:
         """Return the header that a module exports; `org` is who asks.

@@ -11,29 +11,35 @@ from hardpoint_manifest.load import is_typescript
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
-    """What code may ask for: engines with their language, and libraries."""
+class Engine:
+    """An engine of a language; whether it can have a jail for every call (`single_use`)."""
 
-    engines: tuple[tuple[str, str], ...]
+    language: str
+    id: str
+    single_use: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What code may ask for: engines, and libraries."""
+
+    engines: tuple[Engine, ...]
     libraries: tuple[Layer, ...]
 
 
 class Offer:
-    """What one jail has for whom.
+    """What one jail has."""
 
-    Organisations in `strict_orgs` (`*`: all) have a jail for every call; of those in `sharing_orgs` the calls of one
-    run may share a jail, where the release asks for it.
-    """
-
-    def __init__(self, jail: Jail, strict_orgs: Iterable[str], sharing_orgs: Iterable[str] = ()) -> None:
+    def __init__(self, jail: Jail) -> None:
         self._jail = jail
-        self._strict_orgs = frozenset(strict_orgs)
-        self._sharing_orgs = frozenset(sharing_orgs)
 
-    def engines(self, org: str) -> Engines:
-        """What this executor offers to an organisation."""
-        strict = self._is_named(org)
-        engines = ((language, engine) for language in LANGUAGES for engine in self._jail.engines(language, strict))
+    def engines(self) -> Engines:
+        """What this executor offers."""
+        engines = (
+            Engine(language, engine, engine in self._jail.engines(language, strict=True))
+            for language in LANGUAGES
+            for engine in self._jail.engines(language)
+        )
         return Engines(tuple(engines), tuple(self._jail.libraries().values()))
 
     def admit(self, code: Code, execution: domain.Execution) -> None:
@@ -51,8 +57,10 @@ class Offer:
             return
         says = f"publish a release that says engine: {' or '.join(offered)}" if offered else ""
         if engine in self._jail.engines(language):
-            who = "the release asks for it" if execution.strict else f"the operator wants it for {execution.org}"
+            who = "the release asks for it" if execution.strict else f"the policy of {execution.org} wants it"
             why, fixes = f"which cannot give every call a jail of its own: {who}", [says]
+            if not execution.strict:
+                fixes.append("have an admin of the org say: hardpoint policy set --no-single-use")
         else:
             why, fixes = "which this executor does not offer", [says, f"ask the operator for an executor with {engine}"]
         raise Conflict(
@@ -92,7 +100,7 @@ class Offer:
 
     def is_strict(self, execution: domain.Execution) -> bool:
         """Whether a call has a jail that serves no other."""
-        return execution.strict or self._is_named(execution.org)
+        return execution.strict or execution.single_use
 
     def together(self, execution: domain.Execution) -> Together | None:
         """What calls have in common that may share a jail with this one; None where it has one to itself.
@@ -102,7 +110,7 @@ class Offer:
         """
         apart = execution.writes.ledger is not None or execution.record or execution.cassette is not None
         sharing = None if apart else execution.sharing
-        if sharing is None or self.is_strict(execution) or not self.shares(execution.org):
+        if sharing is None or self.is_strict(execution) or not execution.shared_runs:
             return None
         return Together(
             execution.org,
@@ -113,13 +121,6 @@ class Offer:
             tuple(caller.release for caller in execution.callers),
             execution.authority.permissions | execution.authority.hosts,
         )
-
-    def shares(self, org: str) -> bool:
-        """Whether calls of an organisation may share jails at all."""
-        return not self._sharing_orgs.isdisjoint(("*", org))
-
-    def _is_named(self, org: str) -> bool:
-        return not self._strict_orgs.isdisjoint(("*", org))
 
     def held_by(self, libraries: Iterable[str]) -> int:
         """Bytes of address space that libraries take; what one brings along is counted with it."""

@@ -116,6 +116,10 @@ class Execution:
     held_to: EffectPlan | None = None
     """What alone it may write."""
     taped: Taped = field(default_factory=Taped)
+    single_use: bool = False
+    """Whether the org's policy wants jails for it, and for what it calls, that serve one call alone."""
+    shared_runs: bool = False
+    """Whether the org's policy lets calls of the run share a jail where the release asks for it."""
 
 
 @dataclass(frozen=True, slots=True)

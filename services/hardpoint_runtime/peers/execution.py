@@ -61,6 +61,8 @@ def request_of(execution: Execution) -> executor_pb2.ExecuteRequest:
         sharing=_sharing(release, str(execution.run), execution.installation, execution.goes_on),
         record=execution.taped.record,
         cassette=execution.taped.cassette,
+        single_use=execution.single_use,
+        shared_runs=execution.shared_runs,
     )
     if execution.alone is not None:
         request.step = execution.alone.step
@@ -148,6 +150,8 @@ def _callee(given: Allowed | Refused, whole: executor_pb2.ExecuteRequest, goes_o
         agent=whole.agent,
         run=whole.run,
         sharing=_sharing(release, whole.run, callee.installed.counted_for.installation, goes_on),
+        single_use=whole.single_use,
+        shared_runs=whole.shared_runs,
     )
     execution.MergeFrom(
         _standing(_Standing(release.name, release.digest, action.id, callee.authority, True, release, action))

@@ -15,6 +15,7 @@ from hardpoint_runtime.domain.runs import RunState
 from hardpoint_runtime.peers import Peers
 from hardpoint_runtime.service.composition import Composition
 from hardpoint_runtime.service.lending import Lending
+from hardpoint_runtime.service.snapshots import Snapshots
 from hardpoint_runtime.service.tickets import Tickets
 
 QUEUE_SECONDS = 5.0
@@ -35,7 +36,10 @@ _duration = meter.create_histogram(
 class Executions:
     """Has calls executed; `limit_seconds` bounds every one. Tickets are remembered while they are good."""
 
-    def __init__(self, tickets: Tickets, composition: Composition, peers: Peers, limit_seconds: float) -> None:
+    def __init__(
+        self, snapshots: Snapshots, tickets: Tickets, composition: Composition, peers: Peers, limit_seconds: float
+    ) -> None:
+        self._snapshots = snapshots
         self._tickets = tickets
         self._composition = composition
         self._executor = peers.executor
@@ -45,12 +49,13 @@ class Executions:
     async def of(
         self, call: Call, run: RunName, value: Mapping[str, Any], remaining: float | None, user: str, signer: str = ""
     ) -> Execution:
-        """What the executor is asked to do for somebody, with its tickets; raises as Tickets does."""
+        """What the executor is asked to do for somebody, with its tickets; raises as Tickets and Snapshots do."""
         limit, timeout = self._limit_seconds, self._limit_seconds + QUEUE_SECONDS
         if remaining is not None:
             timeout = max(SHORTEST_SECONDS, min(timeout, remaining - ANSWER_SECONDS))
             limit = min(limit, timeout)
         known = call.known
+        policy = await self._snapshots.policy(run.org)
         if call.taped.cassette:
             files = Lent()
         else:
@@ -80,6 +85,8 @@ class Executions:
             dry_run=call.rehearses is not None,
             held_to=call.held_to,
             taped=call.taped,
+            single_use=policy.single_use,
+            shared_runs=policy.shared_runs,
         )
         return await self._with_tickets(call, execution)
 

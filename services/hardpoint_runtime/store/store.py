@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hardpoint_kit import audit, idempotency
 from hardpoint_kit.caller import Caller
 from hardpoint_kit.database import Database
-from hardpoint_kit.names import AgentName, InstallationName
+from hardpoint_kit.names import AgentName, InstallationName, PolicyName
 from hardpoint_runtime.durable.stretches import Stretches
 from hardpoint_runtime.store.agents import Agents
 from hardpoint_runtime.store.announcements import Announcements
@@ -20,6 +20,7 @@ from hardpoint_runtime.store.deliveries import Deliveries
 from hardpoint_runtime.store.effect_plans import EffectPlans
 from hardpoint_runtime.store.events import EarlyEvents
 from hardpoint_runtime.store.installations import Installations
+from hardpoint_runtime.store.policies import Policies
 from hardpoint_runtime.store.run_events import RunEvents
 from hardpoint_runtime.store.runs import Runs
 from hardpoint_runtime.store.snapshots import Snapshots
@@ -45,6 +46,7 @@ class Transaction:
         self.children = Children(connection)
         self.early_events = EarlyEvents(connection)
         self.snapshots = Snapshots(connection)
+        self.policies = Policies(connection)
         self.standard = Standard(connection)
         self.announcements = Announcements(connection)
         self.triggers = Triggers(connection)
@@ -59,7 +61,7 @@ class Transaction:
         """Record what the caller does."""
         await audit.record(self._connection, self._caller, action, resource, **facts)
 
-    async def tell(self, name: AgentName | InstallationName) -> None:
+    async def tell(self, name: AgentName | InstallationName | PolicyName) -> None:
         """Tell every runtime process, when this is committed, that what it remembers of this noun is old."""
         self.changed.append(str(name))
         await self._connection.execute(_NOTIFY, {"channel": CHANGES, "name": str(name)})

@@ -7,6 +7,7 @@ from .executor import Executor
 from .files import Files
 from .installations import Installations
 from .marketplace import Marketplace
+from .policy import Policy
 from .registry import Artifacts, Registry
 from .runs import Runs
 from .triggers import Triggers
@@ -23,6 +24,7 @@ __all__ = [
     "Files",
     "Installations",
     "Marketplace",
+    "Policy",
     "Registry",
     "Runs",
     "Triggers",

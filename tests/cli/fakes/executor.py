@@ -15,5 +15,5 @@ class Executor(Fake, executor_pb2_grpc.ExecutorServiceServicer):
         self.world.ask("ReadEngines", request)
         numpy = executor_pb2.Library(id="numpy", version="2.4.6", about="Arrays", import_ms=217.4, disk_bytes=54858464)
         return executor_pb2.ReadEnginesResponse(
-            engines=[executor_pb2.Engine(language="javascript", id="node")], libraries=[numpy]
+            engines=[executor_pb2.Engine(language="javascript", id="node", single_use=True)], libraries=[numpy]
         )

@@ -9,7 +9,7 @@ from hardpoint.files.v1 import files_pb2
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint.registry.v1 import registry_pb2
-from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2, trigger_pb2
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2, policy_pb2, run_pb2, trigger_pb2
 from hardpoint_kit.documents import to_struct
 from hardpoint_kit.errors import NotFound
 
@@ -27,6 +27,7 @@ class World:
     installations: dict[str, installation_pb2.Installation] = field(default_factory=dict)
     agents: dict[str, agent_pb2.Agent] = field(default_factory=dict)
     attachments: dict[str, agent_pb2.Attachment] = field(default_factory=dict)
+    policy: policy_pb2.Policy = field(default_factory=lambda: policy_pb2.Policy(name="orgs/acme/policy"))
     settings: dict[str, config_pb2.Settings] = field(default_factory=dict)
     secrets: dict[str, config_pb2.Secret] = field(default_factory=dict)
     connections: dict[str, config_pb2.Connection] = field(default_factory=dict)
