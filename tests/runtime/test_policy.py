@@ -7,7 +7,6 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from hardpoint.runtime.v1 import agent_pb2, policy_pb2
 from hardpoint_kit.errors import InvalidArgument, NotFound, PermissionDenied, StaleEtag
-from hardpoint_kit.names import PolicyName
 from hardpoint_runtime.domain.releases import Release
 from runtime.conftest import Another, Client, Dial, Fakes, Query, eventually
 
@@ -90,4 +89,3 @@ async def test_calls_and_tests_are_executed_as_it_says_at_every_process(
     await query("UPDATE policies SET single_use = false")
     await attached.call()
     assert tier(fakes) == (True, True), "a warm call reads nothing"
-    assert str(PolicyName("acme")) == NAME
