@@ -308,6 +308,27 @@ async def test_a_write_with_a_key_is_done_once(org) -> None:
     assert await (await look.execute("SELECT count(*) FROM hardpoint_effects")).fetchone() == (3,)
 
 
+@pytest.mark.parametrize(
+    ("method", "rows", "done"),
+    [
+        ("insert", {"rows": {"name": "Kim", "status": "x"}}, 1),
+        ("update", {"values": {"status": "x", "total": 1}, "where": {"name": "Ada", "status": "open"}}, 1),
+        ("delete", {"where": {"name": "Ada", "status": "open"}}, 1),
+    ],
+)
+async def test_another_order_of_columns_is_the_same_effect(org, method: str, rows: dict[str, Any], done: int) -> None:
+    """Another process reads the columns of an input in another order."""
+    maker, _ = org
+    turned = {name: dict(reversed(part.items())) for name, part in rows.items()}
+    ledger = Ledger(dry_run=True)
+    for given in (rows, turned):
+        arguments = {"table": "customers", **given}
+        assert await maker(writes=Writes(ledger)).ask("db", method, arguments) == {"rows": done}
+        assert await maker(idempotency_key="k").ask("db", method, arguments) == {"rows": done}
+    first, second = ledger.planned
+    assert first.digest == second.digest
+
+
 async def test_two_first_attempts_at_once_do_it_once(org) -> None:
     maker, look = org
     sql = {"sql": "INSERT INTO sales.orders VALUES ($1)", "params": [1]}

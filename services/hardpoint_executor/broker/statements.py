@@ -4,6 +4,9 @@ equal given values.
 No text of a caller becomes SQL. Names are quoted, and values are one parameter of JSON that PostgreSQL reads as a row
 of that table, so that each is what its column holds. A condition names its columns alone, without the table: where a
 table has no such column PostgreSQL reads `table.name` as a call of the function `name`, and all rows might fit.
+
+Columns stand in the order of their names, because the text of a statement tells one effect from another and those who
+make a second attempt may have read the columns in another order.
 """
 
 import json
@@ -38,7 +41,7 @@ def insert(table: str, given: Any) -> tuple[Written, int]:
         f"INSERT INTO {place} ({names}) SELECT {names} "  # noqa: S608 - names, quoted; values are a parameter
         f"FROM jsonb_populate_recordset(NULL::{place}, $1::jsonb)"
     )
-    return _written("Insert", table, text, [json.dumps(rows)]), len(rows)
+    return _written("Insert", table, text, [_json(rows)]), len(rows)
 
 
 def update(table: str, values: Any, where: Any) -> Written:
@@ -48,7 +51,7 @@ def update(table: str, values: Any, where: Any) -> Written:
     place = _place(table)
     condition, asked = _condition(place, where, 2)
     text = f"UPDATE {place} SET ({_names(values)}) = {_row(place, values, 1)} WHERE {condition}"  # noqa: S608 - as above
-    return _written("Update", table, text, [json.dumps(values), *asked])
+    return _written("Update", table, text, [_json(values), *asked])
 
 
 def delete(table: str, where: Any) -> Written:
@@ -66,14 +69,14 @@ def _condition(place: str, where: Any, number: int) -> tuple[str, list[str]]:
             "where is an object with a value for each column that tells the rows", 'use {"id": 7}; null means no value'
         )
     equal = {name: value for name, value in where.items() if value is not None}
-    parts = [f"{_quoted(name)} IS NULL" for name in where if name not in equal]
+    parts = [f"{_quoted(name)} IS NULL" for name in sorted(where) if name not in equal]
     if not equal:
         return " AND ".join(parts), []
-    return " AND ".join([f"({_names(equal)}) = {_row(place, equal, number)}", *parts]), [json.dumps(equal)]
+    return " AND ".join([f"({_names(equal)}) = {_row(place, equal, number)}", *parts]), [_json(equal)]
 
 
 def _row(place: str, columns: Iterable[str], number: int) -> str:
-    names = ", ".join(f"given.{_quoted(name)}" for name in columns)
+    names = ", ".join(f"given.{_quoted(name)}" for name in sorted(columns))
     return f"(SELECT {names} FROM jsonb_populate_record(NULL::{place}, ${number}::jsonb) AS given)"  # noqa: S608 - as above
 
 
@@ -88,7 +91,11 @@ def _place(table: str) -> str:
 
 
 def _names(columns: Iterable[str]) -> str:
-    return ", ".join(map(_quoted, columns))
+    return ", ".join(map(_quoted, sorted(columns)))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _quoted(name: str) -> str:
