@@ -65,7 +65,9 @@ async def connect_installation(
         bool, typer.Option("--each-user", help="Have each person sign in for themselves, by your OAuth app.")
     ] = False,
     me: Annotated[bool, typer.Option("--me", help="Sign in for yourself alone, where each person does.")] = False,
-    answer: Annotated[str, typer.Option(metavar="URL", help="The address that a refused call's link ended at.")] = "",
+    answer: Annotated[
+        str, typer.Option(metavar="URL", help="The address that a refused call's link ended at; with --me, yours.")
+    ] = "",
 ) -> Answer:
     """Sign in at the provider of an API, so that agents can call it in your name; its tokens are renewed by themselves.
 
@@ -79,7 +81,7 @@ async def connect_installation(
     from hardpoint_cli.session import connect
 
     if each_user and (me or answer):
-        raise typer.BadParameter("say --each-user, or --me, and --answer without --each-user")
+        raise typer.BadParameter("--each-user goes with neither --me nor --answer")
     async with connect() as client:
         if me:
             name = client.named("connections", installation)
