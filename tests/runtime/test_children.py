@@ -127,14 +127,20 @@ async def test_a_parent_and_its_child_are_cancelled_together(client: Client, fak
 
 
 async def test_a_child_ends_with_a_parent_that_failed_beside_it(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """And before the parent reverts what it did: it would go on doing what is being undone."""
     shop.answers["put"] = [ActionFailed("no", reason="USER_ERROR")]
-    wait = {"id": "go", "does": "event", "action": "", "input": "go"}
-    await ready(client, fakes, orders(BILL, wait, {"id": "put", "after": after("go")}), billing(EVENT))
+    store = {"id": "store", "revert": {"id": "undo", "does": "call", "action": "shop.undo"}}
+    wait = {"id": "go", "does": "event", "action": "", "input": "go", "after": after("store")}
+    await ready(client, fakes, orders(BILL, store, wait, {"id": "put", "after": after("go")}), billing(EVENT))
     run = await start(client, order=7)
     child = await begun(client, run)
     await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="go"))
     assert (await until(client, run.name)).state == run_pb2.RUN_STATE_FAILED
-    assert (await until(client, child)).state == run_pb2.RUN_STATE_CANCELLED
+    cancelled = await until(client, child)
+    assert cancelled.state == run_pb2.RUN_STATE_CANCELLED
+    reverted = (await steps(client, run.name))["store.revert"]
+    assert reverted.state == run_pb2.RUN_STATE_SUCCEEDED
+    assert cancelled.end_time.ToDatetime() <= reverted.start_time.ToDatetime()
 
 
 async def test_a_step_gives_its_child_no_more_time_than_it_has(client: Client, fakes: Fakes, shop: Shop) -> None:

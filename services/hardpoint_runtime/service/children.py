@@ -98,11 +98,16 @@ class Children:
         """Tell the run above one that has ended, and end those below it; nothing for one that has not."""
         async with self._store.transaction(SYSTEM(name.org)) as tx:
             workflow = await tx.workflows.get(name)
-            below = await tx.children.alive(name) if workflow.ended else []
         if not workflow.ended:
             return
         if workflow.descent is not None and workflow.descent.parent:
             await self._tell(RunName(name.org, workflow.descent.parent), name)
+        await self.end_below(name)
+
+    async def end_below(self, name: RunName) -> None:
+        """End the runs that steps of this one began and nobody waits for any more."""
+        async with self._store.transaction(SYSTEM(name.org)) as tx:
+            below = await tx.children.alive(name)
         for child in below:
             await self.cancel(child)
 

@@ -189,6 +189,8 @@ class Way:
         failure = failure_of(error, failed[0] if failed else "output")
         told = {"step": failed[0] if failed else "", "reason": failure.reason, "message": failure.message}
         known = {**walk.variables, "error": told}
+        if any(row.child for row in self.rows.values()):  # or they would go on doing what is being undone
+            await self.means.children.end_below(self.workflow.name)
         left = await self._revert(known)
         while plan.on_error is not None and await self._one(plan.on_error, plan.on_error.id, known) is None:
             if await self._suspended():
