@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ZYGOTE = b"hardpoint_sdk.zygote"
+_KTHREADD = 2
+"""The parent of every thread of the kernel."""
 
 
 def parents() -> dict[int, int]:
@@ -20,6 +22,16 @@ def descendants(of: int) -> list[int]:
     for pid in found:
         found += children.get(pid, ())
     return found
+
+
+def kernel_threads() -> list[int]:
+    """The kernel's own threads; none where they cannot be seen, as in a container."""
+    try:
+        if Path(f"/proc/{_KTHREADD}/comm").read_text() != "kthreadd\n":
+            return []
+    except OSError:
+        return []
+    return [pid for pid, parent in parents().items() if parent == _KTHREADD]
 
 
 def interpreters(daemon: int) -> Iterator[tuple[int, int, bytes]]:
