@@ -37,7 +37,7 @@ class Caller(Generic[P]):
 
 
 class Line(FairQueue[Caller[P]]):
-    """Calls that wait, each for so many seconds, and longer only for what is starting and has a place for it."""
+    """Calls that wait, each for so many seconds, and longer only for what is starting for them."""
 
     def __init__(self, most: int, for_what: str, seconds: float) -> None:
         super().__init__(most, for_what)
@@ -54,7 +54,7 @@ class Line(FairQueue[Caller[P]]):
     ) -> P:
         """Wait in line while `serve` sees to those who wait; what comes when nobody waits any more is given back.
 
-        A slow machine is not a busy one: the time is not over while something `starts` for which there is a place.
+        A slow machine is not a busy one: the time is not over while something `starts` for this call.
 
         Raises ResourceExhausted when there is no place, or nothing came in time, and whatever `refuse` says.
         """

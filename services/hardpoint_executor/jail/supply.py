@@ -80,9 +80,9 @@ class Supply(ABC, Generic[J, P]):
     def _idle(self) -> list[J]:
         """The jails that wait for a call."""
 
-    def _something_starts(self) -> bool:
-        """Whether there will be a process for a call in a moment that nobody has now."""
-        return bool(self._starts)
+    def _starting(self) -> int:
+        """For how many calls there will be a process in a moment that nobody has now."""
+        return len(self._starts)
 
     async def fill(self) -> None:
         """Start the first jails and wait for them; see `failure` for what went wrong."""
@@ -101,7 +101,7 @@ class Supply(ABC, Generic[J, P]):
         return await self._line.wait(
             (org, capability),
             self._serve,
-            lambda caller: self._something_starts() and self._may_have_a_place(caller),
+            lambda caller: self._starting() >= len(self._line) and self._may_have_a_place(caller),
             lambda process: self.discard(process, True),
             depth,
             shared,
