@@ -143,6 +143,22 @@ async def test_a_child_ends_with_a_parent_that_failed_beside_it(client: Client, 
     assert cancelled.end_time.ToDatetime() <= reverted.start_time.ToDatetime()
 
 
+async def test_what_is_done_on_an_error_keeps_its_child(client: Client, fakes: Fakes, shop: Shop) -> None:
+    """Though the run is walked again meanwhile, and looks again at what is to end with its failure."""
+    shop.answers["put"] = [ActionFailed("no", reason="USER_ERROR")]
+    waits = {"id": "go", "does": "event", "action": "", "input": "go"}
+    on_error = {"id": "tell", "does": "call", "action": BILLING, "input": {"order": 7}}
+    await ready(client, fakes, orders({"id": "put"}, waits, on_error=on_error), billing(EVENT))
+    run = await start(client, order=7)
+    child = await begun(client, run, "tell")
+    await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="go"))
+    await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=child, event="paid"))
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_FAILED
+    assert (await until(client, child)).state == run_pb2.RUN_STATE_SUCCEEDED
+
+
 async def test_a_step_gives_its_child_no_more_time_than_it_has(client: Client, fakes: Fakes, shop: Shop) -> None:
     await ready(client, fakes, orders({**BILL, "timeout_seconds": 0.2}), billing(EVENT))
     run = await start(client, order=7)

@@ -4,7 +4,7 @@ A step's row names its run before that is begun, by a name that follows from the
 begins what is not there; who ends a run tells the run above it and ends those below it, and `mend` does what was left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from hardpoint_kit.caller import ANY_ORG, SYSTEM, Caller
@@ -104,12 +104,13 @@ class Children:
             await self._tell(RunName(name.org, workflow.descent.parent), name)
         await self.end_below(name)
 
-    async def end_below(self, name: RunName) -> None:
-        """End the runs that steps of this one began and nobody waits for any more."""
+    async def end_below(self, name: RunName, only: Container[str] | None = None) -> None:
+        """End the runs that steps of this one began and nobody waits for any more: all, or those of these ids."""
         async with self._store.transaction(SYSTEM(name.org)) as tx:
             below = await tx.children.alive(name)
         for child in below:
-            await self.cancel(child)
+            if only is None or child.run in only:
+                await self.cancel(child)
 
     async def cancel(self, name: RunName) -> None:
         """End a run that nobody waits for any more, with those below it."""

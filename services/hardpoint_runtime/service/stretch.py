@@ -189,8 +189,7 @@ class Way:
         failure = failure_of(error, failed[0] if failed else "output")
         told = {"step": failed[0] if failed else "", "reason": failure.reason, "message": failure.message}
         known = {**walk.variables, "error": told}
-        if any(row.child for row in self.rows.values()):  # or they would go on doing what is being undone
-            await self.means.children.end_below(self.workflow.name)
+        await self._end_below(plan)
         left = await self._revert(known)
         while plan.on_error is not None and await self._one(plan.on_error, plan.on_error.id, known) is None:
             if await self._suspended():
@@ -275,6 +274,16 @@ class Way:
         except ExpressionError as error:
             return Settled("failed", error=error)
         return await self._steps.settle(step, place, value, "")
+
+    async def _end_below(self, plan: Plan) -> None:
+        """End the runs that steps of the plan began: they would go on doing what is being undone.
+
+        Not those of what stands beside it, which has begun when a run that failed is walked again.
+        """
+        beside = {f"{done.place}.revert" for done in self._done} | ({plan.on_error.id} if plan.on_error else set())
+        began = {row.child for row in self.rows.values() if row.child and row.step not in beside}
+        if began:
+            await self.means.children.end_below(self.workflow.name, began)
 
     async def _revert(self, known: Mapping[str, Any]) -> list[str]:
         """Undo what was done, the last first; the places of what could not be, or has nothing that would."""
