@@ -9,12 +9,13 @@ from hardpoint.manifest.v1.manifest_pb2 import Authority as Grants
 from hardpoint.runtime.v1 import agent_pb2, installation_pb2, run_pb2
 from hardpoint_kit.documents import to_value
 from hardpoint_kit.errors import ActionFailed, Conflict
-from hardpoint_kit.names import InstallationName, ReleaseName
+from hardpoint_kit.names import InstallationName, ReleaseName, RunName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.callees import DEEPEST, MOST, Callee, Directory, Installed, Refused, called
 from hardpoint_runtime.domain.executions import Allowed, Alone, Ended, Execution
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.domain.runs import CountedFor, Failure, Inner, RunState, Usage
+from hardpoint_runtime.peers.execution import request_of
 from runtime.conftest import Another, Client, Dial, Fakes, Query, eventually
 from runtime.factories import API_KEY, action, release
 
@@ -48,6 +49,23 @@ def test_the_attached_one_is_meant_before_the_one_of_that_name() -> None:
     assert directory(named, attached=(mine,)).resolve(top, "b.run").installed == mine
     higher = replace(mine, name=InstallationName("acme", "higher"), priority=7)
     assert directory(named, attached=(mine, higher)).resolve(top, "b.run").installed == higher
+
+
+def test_the_policy_of_the_org_is_said_of_what_is_called_too() -> None:
+    top = calling("top", "b.run")
+    b = only(directory(installed(calling("b", "c.run")), installed(calling("c"))).callees(top))
+    assert isinstance(b, Callee)
+    c = only(b.callees)
+    assert isinstance(c, Callee)
+    callees = (Allowed(b, "artifact", "", (Allowed(c, "artifact", ""),)),)
+    run = RunName("acme", "r-1")
+    asked = Execution(run, "", top, top.actions[0], {}, top.asks, "artifact", "", 1.0, 2.0, callees=callees)
+    for policy in ({"single_use": True}, {"shared_runs": True}, {}):
+        request = request_of(replace(asked, **policy))  # type: ignore[arg-type]
+        inner = request.callees[0].execution
+        for one in (request, inner, inner.callees[0].execution):
+            said = {"single_use": one.single_use, "shared_runs": one.shared_runs}
+            assert said == {"single_use": False, "shared_runs": False} | policy
 
 
 def test_an_installation_of_that_name_of_another_capability_is_not_meant() -> None:
