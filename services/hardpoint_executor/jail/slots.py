@@ -170,8 +170,8 @@ class Slots(Supply[Slot, Child]):
                 waiting[slot.owner] -= 1
                 self._clear(slot)
 
-    def _starting(self) -> int:
-        return len(self._starts) + len(self._renewing)
+    def _something_starts(self) -> bool:
+        return bool(self._starts or self._renewing)
 
     def _wait_no_longer(self, slot: Slot, calls: int) -> None:
         """Wait no longer for another call of a run, when there was none since."""

@@ -80,9 +80,9 @@ class Supply(ABC, Generic[J, P]):
     def _idle(self) -> list[J]:
         """The jails that wait for a call."""
 
-    def _starting(self) -> int:
-        """For how many calls there will be a process in a moment that nobody has now."""
-        return len(self._starts)
+    def _something_starts(self) -> bool:
+        """Whether there will be a process for a call in a moment that nobody has now."""
+        return bool(self._starts)
 
     async def fill(self) -> None:
         """Start the first jails and wait for them; see `failure` for what went wrong."""
@@ -101,7 +101,7 @@ class Supply(ABC, Generic[J, P]):
         return await self._line.wait(
             (org, capability),
             self._serve,
-            lambda caller: self._starting() >= len(self._line) and self._may_have_a_place(caller),
+            self._is_served_soon,
             lambda process: self.discard(process, True),
             depth,
             shared,
@@ -123,6 +123,11 @@ class Supply(ABC, Generic[J, P]):
         while self._tasks:
             await asyncio.gather(*self._tasks)
         self._launcher.close()
+
+    def _is_served_soon(self, caller: Caller[P]) -> bool:
+        """Whether something starts, and there are places for all who wait: nobody is kept from one by others."""
+        room = self._places - len(self._taken)
+        return self._something_starts() and self._may_have_a_place(caller) and len(self._line) <= max(room, 1)
 
     def _may_have_a_place(self, caller: Caller[P]) -> bool:
         """Whether a call may have one of the places that all share, or the one of its depth."""
