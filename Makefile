@@ -47,7 +47,7 @@ up: setup ## Serve all units on this machine, with an embedded PostgreSQL
 	@$(BIN)/hardpointd serve
 
 test: setup ## Run all tests (embedded PostgreSQL, real nsjail)
-	@$(BIN)/pytest -q -n 4 -m "not oci"
+	@$(BIN)/pytest -q -n 3 -m "not oci"
 
 oci: setup ## Run the executor in a container as its Kubernetes manifest says (needs root and runc)
 	@$(BIN)/pytest -q -m oci tests/deploy

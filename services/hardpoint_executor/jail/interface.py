@@ -63,7 +63,7 @@ class Layer:
     address_bytes: int = 0
 
 
-DESCRIBE_LIMITS = Limits(wall_seconds=5.0, output_bytes=256 * 1024)
+DESCRIBE_LIMITS = Limits(wall_seconds=8.0, output_bytes=256 * 1024)
 """What reading a header may use, besides what libraries take."""
 
 
