@@ -32,9 +32,13 @@ async def test_attach_then_call_then_detach(client: Client, weather: Release) ->
     await client.call()
     await client.detach()
     assert await client.tools() == []
-    with pytest.raises(NotFound) as refused:
+    with pytest.raises(NotFound, match="weather was detached at ") as refused:
         await client.call()
     assert refused.value.reason == "ACTION_NOT_ATTACHED"
+    await client.attach()
+    await client.detach()
+    with pytest.raises(NotFound, match="weather was detached at "):
+        await client.call()
     assert f"capability.attach {ATTACHMENT}" in await client.events()
     assert f"capability.detach {ATTACHMENT}" in await client.events()
 

@@ -72,7 +72,7 @@ async def test_an_unknown_action_names_the_nearest_and_what_to_do(attached: Clie
         await attached.call("weather.get-wether")
     assert refused.value.reason == "ACTION_NOT_ATTACHED"
     assert refused.value.metadata["nearest"] == TOOL
-    assert refused.value.fix == f"did you mean {TOOL}? Or attach it: hardpoint attach helper weather"
+    assert refused.value.fix == f"did you mean {TOOL}? Or see what there is: hardpoint tools helper"
     assert await query("SELECT 1 FROM runs") == []
 
 

@@ -77,10 +77,6 @@ def test_what_is_listed_is_exactly_what_is_admitted(everything: list[Attached], 
 
 
 def test_every_refusal_has_its_reason() -> None:
-    with pytest.raises(NotFound) as unknown:
-        Snapshot.of(AGENT, AgentState.ACTIVE, [attached(on=False)]).admit(PLACE)
-    assert unknown.value.reason == "ACTION_NOT_ATTACHED"
-    assert unknown.value.fix == "attach it: hardpoint attach helper weather"
     with pytest.raises(Conflict) as ambiguous:
         Snapshot.of(AGENT, AgentState.ACTIVE, [attached("one"), attached("two"), attached("low", priority=-1)]).admit(
             PLACE
@@ -89,6 +85,40 @@ def test_every_refusal_has_its_reason() -> None:
     with pytest.raises(Conflict) as paused:
         Snapshot.of(AGENT, AgentState.PAUSED, [attached()]).admit(PLACE)
     assert paused.value.reason == "AGENT_PAUSED"
+
+
+@pytest.mark.parametrize(
+    ("everything", "detached", "why", "fix"),
+    [
+        ([], {}, "weather is not attached", "attach it: hardpoint attach helper weather"),
+        (
+            [],
+            {"weather": "2026-11-23T15:00:00+00:00"},
+            "weather was detached at 2026-11-23T15:00:00+00:00",
+            "attach it: hardpoint attach helper weather",
+        ),
+        (
+            [attached("one", on=False)],
+            {"weather": "2026-11-23T15:00:00+00:00"},
+            "weather is switched off",
+            "enable what is off: hardpoint attachment enable helper one, hardpoint enable one",
+        ),
+    ],
+)
+def test_a_call_of_what_is_not_there_says_why(
+    everything: list[Attached], detached: dict[str, str], why: str, fix: str
+) -> None:
+    with pytest.raises(NotFound) as refused:
+        Snapshot.of(AGENT, AgentState.ACTIVE, everything, detached=detached).admit(PLACE)
+    assert refused.value.reason == "ACTION_NOT_ATTACHED"
+    assert str(refused.value) == f"agent {AGENT} has no action {PLACE}: {why}"
+    assert refused.value.fix == fix
+
+
+def test_an_action_that_the_release_lacks_is_not_said_to_be_detached() -> None:
+    snapshot = Snapshot.of(AGENT, AgentState.ACTIVE, [attached()], detached={"weather": "2026-11-23T15:00:00+00:00"})
+    with pytest.raises(NotFound, match="weather is attached, and has no such action"):
+        snapshot.admit(ActionName("weather", "other"))
 
 
 @pytest.mark.parametrize("name", ["weather.get-weather", "w.A", "a-1.getWeather_2"])

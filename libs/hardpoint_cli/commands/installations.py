@@ -1,4 +1,4 @@
-"""Capabilities made usable in the org: `install`, `installed`, `grants`, `uninstall`."""
+"""Capabilities made usable in the org: `install`, `installed`, `grants`, `disable`, `enable`, `uninstall`."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +34,8 @@ def add(app: typer.Typer) -> None:
     )(install)
     command(app, "installed", panel=FIND, examples=["hardpoint installed"])(installed)
     command(app, "grants", panel=FIND, examples=["hardpoint grants weather-lookup"])(grants)
+    command(app, "disable", panel=FIND, examples=["hardpoint disable weather-lookup"])(disable)
+    command(app, "enable", panel=FIND, examples=["hardpoint enable weather-lookup"])(enable)
     command(app, "uninstall", panel=FIND, examples=["hardpoint uninstall weather-lookup"])(uninstall)
 
 
@@ -133,6 +135,38 @@ async def grants(installation: Installation) -> Answer:
             parts.append(Text("To take back what was never used; what was not called since then may need it:"))
             parts.append(next_steps(*steps))
         return Answer({"installation": document(found), "unused": unused, "next": steps}, Group(*parts))
+
+
+async def disable(installation: Installation) -> Answer:
+    """Have no agent call an installation until it is enabled again. What runs ends as it would."""
+    from hardpoint.runtime.v1.installation_pb2 import DisableInstallationRequest
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        request = DisableInstallationRequest(
+            name=client.named("installations", installation), request_id=new_request_id()
+        )
+        changed = await client.installations.DisableInstallation(request)
+        return Answer(document(changed), done(f"no agent can call {short(changed.name, client.org)} for now"))
+
+
+async def enable(installation: Installation) -> Answer:
+    """Let agents call an installation again."""
+    from hardpoint.runtime.v1.installation_pb2 import EnableInstallationRequest
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.names import short
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+
+    async with connect() as client:
+        request = EnableInstallationRequest(
+            name=client.named("installations", installation), request_id=new_request_id()
+        )
+        changed = await client.installations.EnableInstallation(request)
+        return Answer(document(changed), done(f"agents can call {short(changed.name, client.org)} again"))
 
 
 async def uninstall(installation: Installation) -> Answer:

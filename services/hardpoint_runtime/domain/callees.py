@@ -220,7 +220,7 @@ class _Resolving:
                 name,
                 "CALLEE_DISABLED",
                 f"{name} cannot be called: {found[0].name} is switched off",
-                "enable the installation and the agent's attachment of it",
+                f"enable it, or the agent's attachment of it: hardpoint enable {found[0].name.installation}",
                 {"installation": str(found[0].name)},
             )
         best = [one for one in on if one.priority == max(other.priority or 0 for other in on)] or on

@@ -92,7 +92,7 @@ class Installation:
             raise Conflict(
                 f"installation {self.name} is disabled",
                 reason="INSTALLATION_DISABLED",
-                fix="enable the installation",
+                fix=f"enable it: hardpoint enable {self.name.installation}",
                 installation=self.name,
             )
 

@@ -67,7 +67,7 @@ class Offer:
 class Snapshot:
     """An agent with what is attached to it: `offers` of what is switched on, `everything` by installation.
 
-    `directory` says what releases may call for this agent.
+    `directory` says what releases may call for this agent, `detached` when capabilities were detached from it last.
     """
 
     agent: AgentName
@@ -75,6 +75,7 @@ class Snapshot:
     offers: Mapping[ActionName, tuple[Offer, ...]]
     everything: Mapping[str, Attached]
     directory: Directory
+    detached: Mapping[str, str]
 
     @classmethod
     def of(
@@ -84,6 +85,7 @@ class Snapshot:
         attached: Iterable[Attached],
         named: Iterable[Installed] = (),
         looked_for: Iterable[str] = (),
+        detached: Mapping[str, str] | None = None,
     ) -> Self:
         """Prepare what is attached for calls; `named` are installations that it may call, found by `looked_for`."""
         everything = list(attached)
@@ -96,6 +98,7 @@ class Snapshot:
             {name: tuple(group) for name, group in groupby(offers, key=lambda offer: offer.name)},
             {str(one.installation): one for one in everything},
             directory,
+            detached or {},
         )
 
     @property
@@ -147,17 +150,34 @@ class Snapshot:
 
     def _not_attached(self, name: ActionName) -> NotFound:
         meant = nearest(str(name), [str(offer.name) for offer in self.tools()])
-        attach = f"attach it: hardpoint attach {self.agent.agent} {name.capability}"
+        why, act = self._absence(name)
         return NotFound(
             "action",
             name,
-            message=f"agent {self.agent} has no action {name}: not attached, switched off, or misspelt",
+            message=f"agent {self.agent} has no action {name}: {why}",
             reason="ACTION_NOT_ATTACHED",
-            fix=f"did you mean {meant}? Or {attach}" if meant else attach,
+            fix=f"did you mean {meant}? Or {act}" if meant else act,
             action=name,
             agent=self.agent,
             **({"nearest": meant} if meant else {}),
         )
+
+    def _absence(self, name: ActionName) -> tuple[str, str]:
+        """Why nothing offers an action, and what to do."""
+        agent, capability = self.agent.agent, name.capability
+        attached = [one for one in self.everything.values() if one.release.name.capability == capability]
+        if any(one.on for one in attached):
+            return f"{capability} is attached, and has no such action", f"see what there is: hardpoint tools {agent}"
+        if attached:
+            off = attached[0].installation.installation
+            return (
+                f"{capability} is switched off",
+                f"enable what is off: hardpoint attachment enable {agent} {off}, hardpoint enable {off}",
+            )
+        attach = f"attach it: hardpoint attach {agent} {capability}"
+        if capability in self.detached:
+            return f"{capability} was detached at {self.detached[capability]}", attach
+        return f"{capability} is not attached", attach
 
 
 def _offers(attached: Attached, directory: Directory) -> Iterable[Offer]:

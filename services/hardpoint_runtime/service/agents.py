@@ -200,7 +200,7 @@ class Agents:
         """
 
         async def detach(tx: Transaction) -> None:
-            await tx.attachments.delete(name)
+            await tx.attachments.delete(name, self._clock.now())
             await tx.audit("capability.detach", name)
             await tx.tell(name.agent_name)
 

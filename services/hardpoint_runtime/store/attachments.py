@@ -1,5 +1,6 @@
-"""Owns the table of attachments."""
+"""Owns the tables of attachments and of what was detached."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -36,7 +37,14 @@ _UPDATE = text("""
     WHERE org = :org AND agent = :agent AND installation = :installation
 """)
 _DELETE = text("""
-    DELETE FROM attachments WHERE org = :org AND agent = :agent AND installation = :installation RETURNING true
+    WITH gone AS (
+        DELETE FROM attachments WHERE org = :org AND agent = :agent AND installation = :installation
+        RETURNING org, agent, installation
+    )
+    INSERT INTO detachments (org, agent, capability, detached_at)
+    SELECT org, agent, release -> 'name' ->> 'capability', :at FROM gone JOIN installations USING (org, installation)
+    ON CONFLICT (org, agent, capability) DO UPDATE SET detached_at = excluded.detached_at
+    RETURNING true
 """)
 
 
@@ -71,9 +79,9 @@ class Attachments:
         """Write an attachment that was read with a lock."""
         await self._connection.execute(_UPDATE, _columns(attachment))
 
-    async def delete(self, name: AttachmentName) -> None:
-        """Remove an attachment; raises NotFound."""
-        if not await self._connection.scalar(_DELETE, _key(name)):
+    async def delete(self, name: AttachmentName, at: datetime) -> None:
+        """Remove an attachment, and keep when that was; raises NotFound."""
+        if not await self._connection.scalar(_DELETE, {**_key(name), "at": at}):
             raise NotFound("attachment", name)
 
 

@@ -18,7 +18,9 @@ from hardpoint_runtime.store.rows import RELEASE
 _LOAD = text("""
     SELECT g.state, installation, a.uid AS attachment_uid, a.priority, a.require_approval,
         a.enabled AND i.state = 'ACTIVE' AS switched_on,
-        i.uid AS installation_uid, CAST(i.release AS text) AS release, i.permissions, i.hosts
+        i.uid AS installation_uid, CAST(i.release AS text) AS release, i.permissions, i.hosts,
+        (SELECT jsonb_object_agg(capability, detached_at) FROM detachments d WHERE d.org = g.org AND d.agent = g.agent)
+            AS detached
     FROM agents g
         LEFT JOIN attachments a USING (org, agent)
         LEFT JOIN installations i USING (org, installation)
@@ -55,7 +57,8 @@ class Snapshots:
             if row.installation is not None
         ]
         named, looked_for = await self._named(agent.org, [one.release for one in attached])
-        return Snapshot.of(agent, AgentState(rows[0].state), attached, named, looked_for)
+        detached = rows[0].detached or {}
+        return Snapshot.of(agent, AgentState(rows[0].state), attached, named, looked_for, detached)
 
     async def directory(self, org: str, release: Release) -> Directory:
         """What a release may call for no agent in particular."""

@@ -48,6 +48,18 @@ class Installations(Fake, installation_pb2_grpc.InstallationServiceServicer):
         request.update_mask.MergeMessage(request.installation, found, replace_message_field=True)
         return found
 
+    async def DisableInstallation(self, request, context):
+        self.world.ask("DisableInstallation", request)
+        found = known(self.world.installations, "installation", request.name)
+        found.state = installation_pb2.INSTALLATION_STATE_DISABLED
+        return found
+
+    async def EnableInstallation(self, request, context):
+        self.world.ask("EnableInstallation", request)
+        found = known(self.world.installations, "installation", request.name)
+        found.state = installation_pb2.INSTALLATION_STATE_ACTIVE
+        return found
+
     async def DeleteInstallation(self, request, context):
         self.world.ask("DeleteInstallation", request)
         known(self.world.installations, "installation", request.name)
