@@ -14,15 +14,19 @@ so it is in none of the sums (`all`), and means something on a quiet machine alo
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from demo.otlp import Receiver
+
 from bench.capabilities import N, python
-from bench.deployment import Measured
+from bench.deployment import Measured, measured
 from bench.measure import Probe
 from bench.processes import ZYGOTE, descendants, interpreters, kernel_threads, parents
 from bench.report import Report
+from bench.servers import Servers
 from hardpoint_executor.jail.processes import cpu_ms
 
 CALLS = 120
@@ -53,24 +57,57 @@ class _Reading:
         return {part: spent - before.spent[part] - idle.get(part, 0) * seconds for part, spent in self.spent.items()}
 
 
-async def cpu_of_calls(run: Measured, report: Report) -> None:
-    """What an execution, and a whole call, cost each part: from one caller that pauses, and from several at once."""
-    probes = await _probes(run)
+async def cpu_of_calls(run: Measured, report: Report, at: Servers, echo: Probe) -> None:
+    """What an execution, and a whole call, cost each part: from one caller that pauses, and from several at once.
+
+    Beside them what a bare hop of gRPC costs its two ends, and what spans and metrics cost the daemon that sends them.
+    """
+    report.heading("processor time of a call, by part")
+    await _hop(report, at, echo)
+    await _parts(run, report, await _probes(run))
+    receiver = Receiver()
+    await receiver.start()
+    try:
+        async with measured(at, "bench-traced", receiver.endpoint) as traced:
+            execute = (await _probes(traced))["execute_python"]
+            await _parts(traced, report, {"execute_python_traced": execute})
+    finally:
+        await receiver.stop()
+    for at_once in ("", f"_{CALLERS}"):
+        sending, silent = (_of_daemon(report, f"execute_python{traced}{at_once}") for traced in ("_traced", ""))
+        report.add(f"cpu.telemetry{at_once}", sending - silent, "ms")
+
+
+def _of_daemon(report: Report, figure: str) -> float:
+    return sum(report.figures[f"cpu.{figure}.daemon_{part}"].value for part in ("main", "threads"))
+
+
+async def _hop(report: Report, at: Servers, echo: Probe) -> None:
+    for figure, calls, callers, pause in _ways("echo"):
+        await _calls(echo, WARM_UP_CALLS, callers, 0.0)
+        server, client = cpu_ms(at.process), time.process_time()
+        await _calls(echo, calls, callers, pause)
+        report.add(f"cpu.{figure}.server", (cpu_ms(at.process) - server) / calls, "ms")
+        report.add(f"cpu.{figure}.client", (time.process_time() - client) * 1000 / calls, "ms")
+
+
+async def _parts(run: Measured, report: Report, probes: Mapping[str, Probe]) -> None:
     before = await _read(run)
     await asyncio.sleep(IDLE_SECONDS)
     after = await _read(run)
     idle = {part: spent / (after.at - before.at) for part, spent in after.since(before, {}).items()}
-    report.heading("processor time of a call, by part")
     for name, probe in probes.items():
-        for figure, calls, callers, pause in (
-            (name, CALLS, 1, PAUSE_SECONDS),
-            (f"{name}_{CALLERS}", CALLS_AT_ONCE, CALLERS, 0.0),
-        ):
+        for figure, calls, callers, pause in _ways(name):
             await _calls(probe, WARM_UP_CALLS, callers, 0.0)
             spent = await _spent(run, partial(_calls, probe, calls, callers, pause), idle)
             for part, milliseconds in spent.items():
                 report.add(f"cpu.{figure}.{part}", milliseconds / calls, "ms")
             report.add(f"cpu.{figure}.all", sum(ms for part, ms in spent.items() if part != KERNEL) / calls, "ms")
+
+
+def _ways(name: str) -> tuple[tuple[str, int, int, float], ...]:
+    """The figure's name, how many calls, from how many callers, with which pause in between."""
+    return (name, CALLS, 1, PAUSE_SECONDS), (f"{name}_{CALLERS}", CALLS_AT_ONCE, CALLERS, 0.0)
 
 
 async def _probes(run: Measured) -> dict[str, Probe]:

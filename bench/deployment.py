@@ -141,19 +141,20 @@ class Measured:
 
 
 @asynccontextmanager
-async def measured(servers: Servers) -> AsyncIterator[Measured]:
+async def measured(servers: Servers, folder: str = "bench", otlp_endpoint: str = "") -> AsyncIterator[Measured]:
     """Start a deployment over a fresh folder and set it up; it is stopped at the end, also of a failure.
 
     Raises RuntimeError when another run has the folder.
     """
-    state = default_state_folder() / "bench"
+    state = default_state_folder() / folder
     options = {
         "executor_host_aliases": {HOST: servers.upstream},
         "executor_queue": 128,
         "runtime_trigger_deliveries_per_minute": UNBOUNDED,
         "runtime_org_deliveries_per_minute": UNBOUNDED,
+        "otlp_endpoint": otlp_endpoint,
     }
-    with _alone(state.with_name("bench.lock")):
+    with _alone(state.with_name(f"{folder}.lock")):
         shutil.rmtree(state, ignore_errors=True)
         deployment = Deployment(state, options=options)
         try:

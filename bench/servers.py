@@ -20,10 +20,11 @@ _HTTP = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where they listen, as host:port."""
+    """Where they listen, as host:port, and the id of their process."""
 
     echo: str
     upstream: str
+    process: int
 
 
 @asynccontextmanager
@@ -37,7 +38,7 @@ async def servers() -> AsyncIterator[Servers]:
     try:
         async with asyncio.timeout(START_SECONDS):
             said = json.loads(await process.stdout.readline())
-        yield Servers(**said)
+        yield Servers(**said, process=process.pid)
     finally:
         process.stdin.close()
         await process.wait()

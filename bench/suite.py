@@ -61,9 +61,10 @@ console = Console(highlight=False, soft_wrap=True)
 class Suite:
     """One run against one deployment; every method takes one part of the figures."""
 
-    def __init__(self, run: Measured, echo: grpc.aio.Channel, upstream: httpx.AsyncClient) -> None:
+    def __init__(self, run: Measured, at: Servers, echo: grpc.aio.Channel, upstream: httpx.AsyncClient) -> None:
         self.report = Report()
         self._run = run
+        self._at = at
         call_echo: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = echo.unary_unary(ECHO)
         self._echo: Probe = partial(call_echo, ECHOED)
         self._upstream: Probe = partial(
@@ -203,7 +204,7 @@ class Suite:
 
     async def cpu(self) -> None:
         """What calls cost the processor, without the runtime and with it."""
-        await cpu_of_calls(self._run, self.report)
+        await cpu_of_calls(self._run, self.report, self._at, self._echo)
 
     async def jails(self) -> None:
         """The jail alone, in this process: every engine in every tier it has; what a call's process holds at most."""
@@ -334,7 +335,7 @@ async def _take(at: Servers, wanted: Collection[str]) -> Report:
         grpc.aio.insecure_channel(at.echo) as echo,
         httpx.AsyncClient(base_url=f"http://{at.upstream}", trust_env=False) as upstream,
     ):
-        suite = Suite(run, echo, upstream)
+        suite = Suite(run, at, echo, upstream)
         await suite.take(wanted)
         return suite.report
 
