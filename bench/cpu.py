@@ -13,6 +13,7 @@ so it is in none of the sums (`all`), and means something on a quiet machine alo
 
 import asyncio
 import os
+import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ PAUSE_SECONDS = 0.02
 """Between calls at rest: longer than a slot takes to have another child."""
 SETTLE_SECONDS = 0.3
 IDLE_SECONDS = 3.0
+TURNS = 3
 ATTEMPTS = 10
 KERNEL = "kernel"
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -65,21 +67,29 @@ async def cpu_of_calls(run: Measured, report: Report, at: Servers, echo: Probe) 
     report.heading("processor time of a call, by part")
     await _hop(report, at, echo)
     await _parts(run, report, await _probes(run))
+    report.add("cpu.telemetry", await _telemetry(run, at), "ms")
+
+
+async def _telemetry(run: Measured, at: Servers) -> float:
+    """Milliseconds of an execution that a daemon spends more when it sends spans and metrics; turn by turn."""
     receiver = Receiver()
     await receiver.start()
     try:
         async with measured(at, "bench-traced", receiver.endpoint) as traced:
-            execute = (await _probes(traced))["execute_python"]
-            await _parts(traced, report, {"execute_python_traced": execute})
+            dearer = []
+            for _ in range(TURNS):
+                silent, sending = await _daemon_ms(run), await _daemon_ms(traced)
+                dearer.append(sending - silent)
+            return statistics.median(dearer)
     finally:
         await receiver.stop()
-    for at_once in ("", f"_{CALLERS}"):
-        sending, silent = (_of_daemon(report, f"execute_python{traced}{at_once}") for traced in ("_traced", ""))
-        report.add(f"cpu.telemetry{at_once}", sending - silent, "ms")
 
 
-def _of_daemon(report: Report, figure: str) -> float:
-    return sum(report.figures[f"cpu.{figure}.daemon_{part}"].value for part in ("main", "threads"))
+async def _daemon_ms(run: Measured) -> float:
+    execute = partial(run.execute_to_end, "python")
+    await _calls(execute, WARM_UP_CALLS, CALLERS, 0.0)
+    spent = await _spent(run, partial(_calls, execute, CALLS_AT_ONCE, CALLERS, 0.0), {})
+    return (spent["daemon_main"] + spent["daemon_threads"]) / CALLS_AT_ONCE
 
 
 async def _hop(report: Report, at: Servers, echo: Probe) -> None:
