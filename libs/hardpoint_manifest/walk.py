@@ -116,9 +116,11 @@ class Walk:
                 turn = self._turn(compiled)
                 if isinstance(turn, Due):
                     found.append(turn)
-                else:
-                    self.settled[compiled.step.id] = turn
-                    moved = True
+                    continue
+                self.settled[compiled.step.id] = turn
+                moved = True
+                if turn.state == "failed":
+                    return []
             if not moved:
                 return found
         return []
@@ -168,10 +170,10 @@ class Walk:
                 return _pure(compiled, variables, self.budget)
             if compiled.for_each is None:
                 return Due(compiled, (_given(compiled, variables, self.budget),))
-            scopes = _scopes(compiled, variables, self.budget)
+            each = scopes(compiled, variables, self.budget)
             if step.does in PURE:
-                return Settled("done", [_pure(compiled, scope, self.budget).output for scope in scopes])
-            return Due(compiled, tuple(_given(compiled, scope, self.budget) for scope in scopes), each=True)
+                return Settled("done", [_pure(compiled, scope, self.budget).output for scope in each])
+            return Due(compiled, tuple(_given(compiled, scope, self.budget) for scope in each), each=True)
         except ExpressionError as error:
             return Settled("failed", error=error)
 
@@ -184,7 +186,8 @@ def _given(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> Any
     return variables if compiled.steps is not None else compiled.input.evaluate(variables, budget)
 
 
-def _scopes(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> list[dict[str, Any]]:
+def scopes(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> list[dict[str, Any]]:
+    """What is known for each item that a step goes through; raises ExpressionError, also for more than it may."""
     assert compiled.for_each is not None
     items = compiled.for_each.evaluate(variables, budget)
     if not isinstance(items, list):

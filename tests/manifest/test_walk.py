@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from hardpoint_manifest.expression import ExpressionError
+from hardpoint_manifest.expression import Budget, ExpressionError, Scope, Structure
+from hardpoint_manifest.expression.budget import MOST_READ_VALUES, MOST_VALUES
 from hardpoint_manifest.plan import After, Does, Plan, Step
 from hardpoint_manifest.walk import Program, Settled, Walk
 
@@ -144,6 +145,9 @@ def test_steps_of_its_own_know_what_is_around_them() -> None:
         pytest.param((value("a", ["${input.list}"] * 500), value("b", "${steps.a}," * 20, "a")), id="a list as a text"),
         pytest.param((call("a", input={"all": ["${input.list}"] * 2000}),), id="the input of a call"),
         pytest.param(
+            (call("a", for_each="input.list", most=1000, input=["${input.list}"] * 100),), id="one value for many calls"
+        ),
+        pytest.param(
             (call("a", for_each="input.list", most=1000, input="${input.text}" * 100),), id="the inputs of many calls"
         ),
         pytest.param(
@@ -159,10 +163,21 @@ def test_steps_of_its_own_know_what_is_around_them() -> None:
             ),
             id="one value read for each item",
         ),
+        pytest.param(
+            (
+                Step(
+                    id="a",
+                    does=Does.FILTER,
+                    input="${input.list}",
+                    condition="input.few.exists(i, input.few.exists(j, input.text.contains('xxb')))",
+                ),
+            ),
+            id="a text read by loops for each item",
+        ),
     ],
 )
 def test_a_few_steps_make_nothing_without_end(steps: tuple[Step, ...]) -> None:
-    on_its_way = walk(*steps, input={"text": "x" * 1000, "list": [*range(1000)]})
+    on_its_way = walk(*steps, input={"text": "x" * 1000, "list": [*range(1000)], "few": [*range(33)]})
     on_its_way.due()
     assert on_its_way.failure is not None
     error = on_its_way.failure[1].error
@@ -200,6 +215,24 @@ def test_a_failed_step_ends_it_unless_it_may() -> None:
     allowed.settle("a", Settled("failed", error=ValueError("no")))
     assert allowed.due() == []
     assert allowed.output() is None
+
+
+def test_nothing_is_evaluated_once_a_step_has_failed() -> None:
+    on_its_way = walk(
+        value("a", "${input.missing}"), Step(id="b", does=Does.VALUE, input=1, after=(After(step="a", port="settled"),))
+    )
+    assert on_its_way.due() == []
+    assert [*on_its_way.settled] == ["a"]
+
+
+def test_what_is_too_large_is_counted_too() -> None:
+    """Else a step that is tried again and again, and may fail, would cost nothing."""
+    budget = Budget()
+    huge = Structure.parse(["${x}"] * 2000, Scope.of("x"))
+    with pytest.raises(ExpressionError):
+        huge.evaluate({"x": [*range(1000)]}, budget)
+    assert MOST_READ_VALUES - budget.read.values > MOST_VALUES
+    assert not budget.spent
 
 
 def test_an_expression_that_fails_is_the_step_failing() -> None:

@@ -77,7 +77,9 @@ class Expression:
         if budget is not None:
             budget.read.take(used, self.text)
         if self.source.cost.nesting or self.source.cost.additions:
-            self._check_cost(used)
+            iterations, longest_text = self._check_cost(used)
+            if budget is not None and self.source.cost.nesting:
+                budget.looped.spend(iterations, longest_text * iterations, self.text)
         try:
             value = self._program.eval(data=used)
         except RuntimeError as error:
@@ -111,8 +113,8 @@ class Expression:
         reason = "a whole number is too large to calculate with" if "out of range" in text else _reason(text)
         return ExpressionError("EXPRESSION_FAILED", reason, self.text)
 
-    def _check_cost(self, variables: Mapping[str, Any]) -> None:
-        """Refuse what would take far more time or memory than the values themselves.
+    def _check_cost(self, variables: Mapping[str, Any]) -> tuple[int, int]:
+        """Refuse what would take far more time or memory than the values themselves; iterations, and longest text.
 
         CEL bounds the number of iterations, but it copies the list that a loop builds in each of them, and does not
         bound what one iteration adds up.
@@ -134,6 +136,7 @@ class Expression:
         if longest_text * growth * iterations > MAX_WORK_CHARACTERS or joined_values > MAX_WORK_VALUES:
             message = "the values are too large to be joined or looped over"
             raise ExpressionError("EXPRESSION_FAILED", message, self.text, fix="use a code action")
+        return iterations, longest_text
 
 
 def compile(text: str, scope: Scope) -> Expression:

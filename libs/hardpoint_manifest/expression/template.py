@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
-from hardpoint_manifest.expression.budget import Bound, Budget
+from hardpoint_manifest.expression.budget import Budget
 from hardpoint_manifest.expression.compiled import Expression, compile
 from hardpoint_manifest.expression.errors import ExpressionError
 from hardpoint_manifest.expression.scope import Scope
@@ -61,7 +61,7 @@ class Template:
             return self.whole.evaluate(variables, budget)
         texts = []
         for part in self.parts:
-            text = part if isinstance(part, str) else as_text(part.evaluate(variables, budget), part.text)
+            text = part if isinstance(part, str) else as_text(part.evaluate(variables, budget), part.text, budget)
             budget.made.take(text, self.text)
             texts.append(text if isinstance(part, str) else encode(text))
         return "".join(texts)
@@ -95,18 +95,19 @@ class Structure:
 
         Raises ExpressionError, also for a value that is too large to be written out.
         """
-        filled = _fill(self.content, variables, budget or Budget())
-        Bound().take(filled)
+        budget = budget or Budget()
+        filled = _fill(self.content, variables, budget)
+        budget.write_out(filled)
         return filled
 
 
-def as_text(value: Any, place: str = "") -> str:
+def as_text(value: Any, place: str = "", budget: Budget | None = None) -> str:
     """A value as it appears inside a text: a text as it is, else JSON; raises ExpressionError for null and too much."""
     if value is None:
         raise ExpressionError("EXPRESSION_FAILED", f"{place or 'a value'} is null, which has no text", place)
     if isinstance(value, str):
         return value
-    Bound().take(value, place)
+    (budget or Budget()).write_out(value, place)
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
