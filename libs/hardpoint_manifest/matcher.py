@@ -45,9 +45,9 @@ def type_matcher(value: Any) -> Any:
     return value if value is None or is_matcher(value) else {"$type": kind}
 
 
-def differences(expected: Any, actual: Any) -> tuple[str, ...]:
-    """How the actual value differs from what is expected, one sentence each; empty when it matches."""
-    return tuple(_differences(expected, actual, ()))
+def differences(expected: Any, actual: Any, path: Path = ()) -> tuple[str, ...]:
+    """How the actual value at a path differs from what is expected, one sentence each; empty when it matches."""
+    return tuple(_differences(expected, actual, path))
 
 
 def _differences(expected: Any, actual: Any, path: Path) -> Iterator[str]:
@@ -59,12 +59,14 @@ def _differences(expected: Any, actual: Any, path: Path) -> Iterator[str]:
         elif not _matches(name, argument, actual):
             yield f"{where} is {actual!r}, which does not match {name}: {argument}"
     elif isinstance(expected, dict) and isinstance(actual, dict):
-        for key in expected.keys() - actual.keys():
-            yield f"{path_text((*path, key))} is missing"
-        for key in actual.keys() - expected.keys():
-            yield f"{path_text((*path, key))} is not expected"
-        for key in expected.keys() & actual.keys():
-            yield from _differences(expected[key], actual[key], (*path, key))
+        for key in expected:
+            if key in actual:
+                yield from _differences(expected[key], actual[key], (*path, key))
+            else:
+                yield f"{path_text((*path, key))} is missing"
+        for key in actual:
+            if key not in expected:
+                yield f"{path_text((*path, key))} is not expected"
     elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         for index, pair in enumerate(zip(expected, actual, strict=True)):
             yield from _differences(*pair, (*path, index))

@@ -218,10 +218,29 @@ class Requirement(Value):
         return self.type == "secret"
 
 
+class Answer(Value):
+    """What becomes of a step of a workflow in an example: what it `gives`, or the reason with which it `fails`.
+
+    `given` is what it is to be given, and may hold matchers. `revert` is the same of what undoes it; without one
+    nothing is to undo it.
+    """
+
+    gives: Any = None
+    fails: str = ""
+    given: Any = None
+    revert: "Answer | None" = None
+
+
+Answers = Literal["skipped"] | Answer | tuple[Answer, ...]
+"""Of a step that is not to be done, of one that is, or of each item that one goes through."""
+
+
 class Example(Value):
     """One input of an action and what it gives; the expected output may hold matchers.
 
-    `name` is its own among the examples. `expected_error` is the reason of an action that is to fail.
+    `name` is its own among the examples. `expected_error` is the reason of an action that is to fail. The others are of
+    a workflow: what becomes of its `steps`, by id; the `settings` that have a value; the `trigger`, if that is not the
+    input.
     """
 
     name: str = ""
@@ -229,6 +248,9 @@ class Example(Value):
     input: dict[str, Any] = {}
     expected_output: Any = None
     expected_error: str = ""
+    steps: dict[str, Answers] = {}
+    settings: dict[str, Any] = {}
+    trigger: dict[str, Any] | None = None
 
 
 class Verifier(Value):

@@ -3,11 +3,10 @@
 Total on checked sources: what is wrong with a source is found by `rules`, not here.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, cast
 
-from hardpoint_manifest import connector, services
+from hardpoint_manifest import connector, examples, services
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import PERMISSIONS, Authority, HostRule, http_permission
 from hardpoint_manifest.engine import ENGINES, LIBRARIES, ONLY_IN_SLOTS
@@ -18,7 +17,6 @@ from hardpoint_manifest.model import (
     Action,
     Basic,
     Body,
-    Example,
     HttpCall,
     Kind,
     Limits,
@@ -290,7 +288,7 @@ def _manifest(
         ),
         permissions=permissions,
         hosts=tuple(reached),
-        examples=tuple(_examples(capability, actions)),
+        examples=tuple(examples.normalised(capability.examples, actions)),
         triggers=(*(_trigger(trigger, capability) for trigger in capability.triggers), *planned.triggers),
         oauth2=connector.oauth2(capability) if isinstance(capability, written.Capability) else None,
         plan=planned.plan,
@@ -391,21 +389,6 @@ def _rules(hosts: Iterable[str]) -> Iterator[HostRule]:
 def settings_path(source: written.Common) -> Path:
     """Where a dialect keeps its settings: a code header is the capability itself."""
     return ("config",) if isinstance(source, written.Header) else ("capability", "configuration")
-
-
-def _examples(capability: written.Common, actions: tuple[Action, ...]) -> Iterator[Example]:
-    count: Counter[str] = Counter()
-    for example in capability.examples:
-        action = example.action or (actions[0].id if len(actions) == 1 else None)
-        if action is not None:
-            count[action] += 1
-            yield Example(
-                name=example.name or f"{action[:60]}-{count[action]}",
-                action=action,
-                input=example.input,
-                expected_output=example.expected_output,
-                expected_error=example.expected_error or "",
-            )
 
 
 def _trigger(trigger: written.SourceTrigger, capability: written.Common) -> Trigger:

@@ -127,7 +127,7 @@ def _step(schema: dict[str, Any], node: dict[str, Any], part: int | str) -> dict
         return _of_type(schema, node, part.strip("<>"))
     if isinstance(part, str) and part.startswith("<"):
         wanted = "array" if part == "<list>" else "object"
-        options = node.get("anyOf") or node.get("oneOf") or [node]
+        options = (_resolve(schema, one) for one in node.get("anyOf") or node.get("oneOf") or [node])
         return next((option for option in options if option.get("type") == wanted), {})
     node = _resolve(schema, node)
     if isinstance(part, int):

@@ -6,7 +6,7 @@ editors is generated from these models.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from hardpoint_manifest.names import ActionId, CapabilityId, RequirementKey
 from hardpoint_manifest.source_flow import Flow
@@ -48,11 +48,17 @@ __all__ = [
     "SettingBody",
     "Shared",
     "SourceAction",
+    "SourceAnswer",
+    "SourceAnswers",
     "SourceExample",
+    "SourceReverted",
     "SourceTrigger",
     "SourceVerifier",
     "Workflow",
 ]
+
+Reason = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+"""Why something fails: `UPSTREAM_ERROR`."""
 
 
 class SourceAction(Source):
@@ -97,14 +103,48 @@ class Api(Shared):
     auth: Auth | None = None
 
 
+def _how_answered(value: object) -> str:
+    return "<name>" if isinstance(value, str) else "<list>" if isinstance(value, list) else "<mapping>"
+
+
+class SourceReverted(Source):
+    """What becomes of a call in an example: what it gives, or the reason with which it fails; `given` is expected."""
+
+    given: Any = None
+    gives: Any = None
+    fails: Reason | None = None
+
+
+class SourceAnswer(SourceReverted):
+    """What becomes of a step in an example, and of what undoes it."""
+
+    revert: SourceReverted | None = None
+
+
+SourceAnswers = Annotated[
+    Annotated[Literal["skipped"], Tag("<name>")]
+    | Annotated[SourceAnswer, Tag("<mapping>")]
+    | Annotated[list[SourceAnswer], Tag("<list>")],
+    Discriminator(_how_answered),
+]
+"""Of a step; with `for_each`, of each item."""
+
+
 class SourceExample(Source):
-    """An input and what it gives, or the reason with which it fails; one of several actions is named."""
+    """An input and what it gives, or the reason with which it fails; one of several actions is named.
+
+    Of a workflow, `steps` says what becomes of each step that asks somebody, by id; `settings` are those with a value,
+    and `trigger` what started it, if that is not the input.
+    """
 
     name: ActionId | None = None
     action: ActionId | None = None
     input: dict[str, Any] = {}
     expected_output: Any = None
-    expected_error: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")] | None = None
+    expected_error: Reason | None = None
+    steps: dict[ActionId, SourceAnswers] = {}
+    settings: dict[RequirementKey, Any] = {}
+    trigger: dict[str, Any] | None = None
 
 
 class SourceVerifier(Source):

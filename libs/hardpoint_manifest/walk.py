@@ -30,11 +30,13 @@ class Settled:
 class Due:
     """A step whose turn it is: with its one input, or in a loop (`each`) with one for every item.
 
-    Of a step with steps of its own, an input is what these are given: the names that they know and their values.
+    Of a step with steps of its own, an input is what these are given: the names that they know and their values. What
+    the expressions of a step know is in `known`, for each input.
     """
 
     step: "Compiled"
     inputs: tuple[Any, ...]
+    known: tuple[dict[str, Any], ...]
     each: bool = False
 
 
@@ -169,11 +171,11 @@ class Walk:
             if step.does in PURE and compiled.for_each is None:
                 return _pure(compiled, variables, self.budget)
             if compiled.for_each is None:
-                return Due(compiled, (_given(compiled, variables, self.budget),))
-            each = scopes(compiled, variables, self.budget)
+                return Due(compiled, (_given(compiled, variables, self.budget),), (variables,))
+            scopes = _scopes(compiled, variables, self.budget)
             if step.does in PURE:
-                return Settled("done", [_pure(compiled, scope, self.budget).output for scope in each])
-            return Due(compiled, tuple(_given(compiled, scope, self.budget) for scope in each), each=True)
+                return Settled("done", [_pure(compiled, scope, self.budget).output for scope in scopes])
+            return Due(compiled, tuple(_given(compiled, scope, self.budget) for scope in scopes), scopes, each=True)
         except ExpressionError as error:
             return Settled("failed", error=error)
 
@@ -186,8 +188,7 @@ def _given(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> Any
     return variables if compiled.steps is not None else compiled.input.evaluate(variables, budget)
 
 
-def scopes(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> list[dict[str, Any]]:
-    """What is known for each item that a step goes through; raises ExpressionError, also for more than it may."""
+def _scopes(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> tuple[dict[str, Any], ...]:
     assert compiled.for_each is not None
     items = compiled.for_each.evaluate(variables, budget)
     if not isinstance(items, list):
@@ -195,7 +196,7 @@ def scopes(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> lis
     if len(items) > compiled.step.most:
         message = f"{len(items)} items; at most {compiled.step.most} are gone through"
         raise ExpressionError("EXPRESSION_FAILED", message, compiled.step.for_each, fix="raise `most`, or filter first")
-    return [{**variables, "item": item, "index": index} for index, item in enumerate(items)]
+    return tuple({**variables, "item": item, "index": index} for index, item in enumerate(items))
 
 
 def _taken(edge: After, before: Settled) -> bool:

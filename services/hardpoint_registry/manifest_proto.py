@@ -119,6 +119,9 @@ def example_to_proto(example: Example) -> manifest_pb2.Example:
         expected_output=to_value(example.expected_output),
         name=example.name,
         expected_error=example.expected_error,
+        steps=to_struct(example.model_dump(mode="json", include={"steps"}, exclude_defaults=True).get("steps", {})),
+        settings=to_struct(example.settings),
+        trigger=None if example.trigger is None else to_struct(example.trigger),
     )
 
 

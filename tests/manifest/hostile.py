@@ -1,6 +1,6 @@
 """Runs a hostile corpus in a process of its own, which may use little memory and few seconds of processor time.
 
-`python hostile.py files`, `code`, `expressions` and `plans` end with 0, or die at a limit.
+`python hostile.py files`, `code`, `expressions`, `plans` and `trials` end with 0, or die at a limit.
 """
 
 import json
@@ -13,6 +13,7 @@ from hardpoint_manifest.expression import ExpressionError, Scope, Template, comp
 from hardpoint_manifest.finding import ManifestError
 from hardpoint_manifest.load import jail_error, load, load_code
 from hardpoint_manifest.source_flow import Flow
+from hardpoint_manifest.trial import tried
 from hardpoint_manifest.views import ViewError, from_outline, to_canvas, to_outline
 
 PROCESSOR_SECONDS = 20
@@ -142,6 +143,102 @@ PLANS: list[dict[str, Any]] = [
 ]
 
 
+def _tried(
+    step: dict[str, Any], examples: int, *, most: int = 100, loops: bool = False, **example: Any
+) -> dict[str, Any]:
+    """A line of steps that go on whatever happens, with so many examples; of loops, whose items give nothing."""
+    more = {"for_each": "input.list", "max_items": 1000} if loops else {}
+    answers = {"steps": {"a0": [{}] * 1000}} if loops and step["action"] != "transform" else {}
+    line = _line({"on_error": "continue", **more, **step}, most)
+    return {**line, "examples": [{**answers, **example} for _ in range(examples)]}
+
+
+_LIST = {"list": [*range(1000)], "hundred": [*range(100)], "text": "x" * 1000}
+_FEW = {"few": [*range(33)]}
+_SEEN = "input.few.exists(i, input.few.exists(j, i + j < 0))"
+_PURE = {"action": "transform"}
+_BESIDE = {"needs": []}
+
+TRIALS: list[dict[str, Any]] = [
+    _tried({**_CALL, "if": "input.no"}, 3000, input={"no": False}),
+    _tried({**_CALL, "if": _SEEN}, 90, input=_FEW),
+    _tried({**_CALL, **_BESIDE, "x": "${input.list}"}, 8, loops=True, input=_LIST),
+    _tried({**_CALL, **_BESIDE, "x": ["${input.list}"] * 150}, 5, most=6, loops=True, input=_LIST),
+    _tried({**_PURE, "value": ["${input.list}"] * 450}, 14, most=2, input=_LIST),
+    _tried({**_PURE, "value": "${input.list}" * 200}, 14, most=4, input=_LIST),
+    _tried({**_PURE, "value": f"${{{_SEEN}}}"}, 8, loops=True, input={**_FEW, **_LIST}),
+    _tried({**_PURE, "value": "${input.list.map(i, input.text)}"}, 8, loops=True, input=_LIST),
+    _tried({**_PURE, "value": "${input.text + input.text + input.text + input.text}"}, 8, loops=True, input=_LIST),
+    _tried({**_PURE, "value": {"a": {"a": {"a": {"a": "${input.text}"}}}}}, 8, loops=True, input=_LIST),
+    {
+        "workflow": {
+            "steps": [
+                {"id": "a", **_PURE, "value": "x"},
+                *(
+                    {"id": f"a{n}", **_PURE, "value": [[[[[[[[f"${{steps.a{n - 1 if n else ''}}}"]]]]]]]]}
+                    for n in range(99)
+                ),
+            ]
+        },
+        "examples": [{"expected_output": 1}, {"expected_output": [[[[["x"]]]]]}, {}],
+    },
+    {
+        "workflow": {
+            "steps": [
+                {
+                    "id": "a0",
+                    **_CALL,
+                    "for_each": "input.list",
+                    "max_items": 1000,
+                    "revert": {**_CALL, "x": ["${input.hundred.map(i, i + 1)}"] * 199},
+                },
+                {"id": "b", **_CALL},
+            ]
+        },
+        "examples": [
+            {
+                "input": _LIST,
+                "steps": {"a0": [{"revert": {}}] * 1000, "b": {"fails": "X"}},
+                "expected_error": "X",
+            }
+        ]
+        * 6,
+    },
+    _tried(
+        {"action": "email.send", "to": "a", "subject": "s", "body": "b", "attachments": "${input.files}", **_BESIDE},
+        2,
+        loops=True,
+        input={**_LIST, "files": [{"id": "x"}] * 900},
+    ),
+    _tried(
+        {**_CALL, "x": "${input.text}"},
+        500,
+        most=1,
+        input={"text": "a" * 900},
+        steps={"a0": {"given": {"x": {"$regex": "(a|b|ab)*c" * 20}}}},
+    ),
+    {
+        "workflow": {"steps": [{"id": "a", **_PURE, "value": 1}], "output": [["${input.list}"] * 900] * 1},
+        "examples": [{"input": {"list": [*range(1000)]}}] * 15,
+    },
+]
+
+
+def trials() -> None:
+    """Every example of a hostile workflow is tried, and says little."""
+    for number, hostile in enumerate(TRIALS):
+        data = json.dumps({"capability": {"id": "x", "version": "1.0.0", **hostile}}, separators=(",", ":")).encode()
+        try:
+            found = check(load(data, "x.json"))
+        except ManifestError as error:
+            raise SystemExit(f"{number} was not loaded: {error}"[:500]) from error
+        if not found.ok or found.manifest is None:
+            raise SystemExit(f"{number} was not checked: {found.findings[0]}"[:500])
+        for one in tried(found.manifest):
+            if len(one.differences) > 20 or any(len(difference) > 500 for difference in one.differences):
+                raise SystemExit(f"{number} has much to say")
+
+
 def plans() -> None:
     """Every hostile flow and workflow is checked, and what passes is read back."""
     for number, plan in enumerate(PLANS):
@@ -224,4 +321,4 @@ def expressions() -> None:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    {"files": files, "code": code, "expressions": expressions, "plans": plans}[sys.argv[1]]()
+    {"files": files, "code": code, "expressions": expressions, "plans": plans, "trials": trials}[sys.argv[1]]()

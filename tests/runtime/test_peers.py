@@ -33,6 +33,8 @@ from hardpoint_kit.rpc.server import Server
 from hardpoint_kit.rpc.status import to_status
 from hardpoint_kit.unit import Unit
 from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.model import Answer, Example
+from hardpoint_registry.manifest_proto import example_to_proto
 from hardpoint_runtime.domain.executions import Execution
 from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.domain.runs import RunState
@@ -318,6 +320,35 @@ async def test_a_release_is_resolved_as_the_caller(reach: Reach) -> None:
     assert (found.engine, found.libraries, found.isolation) == ("node", ("numpy",), "strict")
     ticket = await registry.artifact_ticket(name)
     assert (ticket.token, ticket.expires_at) == (f"for {name}", LATER)
+
+
+EXAMPLES = (
+    Example(name="plain", action="run"),
+    Example(
+        name="answered",
+        action="run",
+        input={"n": 1},
+        steps={
+            "a": Answer(given={"x": {"$type": "number"}}, gives=[None, 0], revert=Answer(fails="STUCK")),
+            "b": "skipped",
+            "c": (Answer(), Answer(fails="GONE")),
+        },
+        settings={"LIMIT": 5, "NONE": None},
+        trigger={"id": "t"},
+    ),
+)
+
+
+class RecordingUnit(RegistryUnit):
+    async def ListRecordedExamples(self, request: Any, context: Any) -> registry_pb2.ListRecordedExamplesResponse:
+        recorded = [registry_pb2.RecordedExample(example=example_to_proto(one), cassette=b"{}") for one in EXAMPLES]
+        return registry_pb2.ListRecordedExamplesResponse(examples=recorded)
+
+
+async def test_examples_come_as_the_registry_has_them(reach: Reach) -> None:
+    registry = GrpcRegistry(await reach((registry_pb2_grpc.add_RegistryServiceServicer_to_server, RecordingUnit())))
+    found = await registry.recorded_examples(ReleaseName("acme", "weather", "1.2.0"))
+    assert tuple(one.example for one in found) == EXAMPLES
 
 
 class ConfigUnit(config_pb2_grpc.ConfigServiceServicer):

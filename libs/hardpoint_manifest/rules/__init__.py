@@ -5,6 +5,7 @@ from typing import Final
 
 from hardpoint_manifest.finding import Finding
 from hardpoint_manifest.rules import (
+    answers,
     authority,
     callees,
     connectors,
@@ -37,6 +38,7 @@ RULES: Final[tuple[Callable[[Subject], Iterator[Finding]], ...]] = (
     services.check,
     secrets.check,
     examples.check,
+    answers.check,
     providers.check,
     triggers.check,
     callees.check,

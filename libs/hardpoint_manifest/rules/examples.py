@@ -42,7 +42,8 @@ def check(subject: Subject) -> Iterator[Finding]:
 
 
 def _fits(subject: Subject, path: Path, example: written.SourceExample, action: Action) -> Iterator[Finding]:
-    yield from _schema(subject, (*path, "input"), action.input_schema(), action.with_defaults(example.input), "input")
+    given = action.with_defaults(example.input)
+    yield from mismatches(subject, (*path, "input"), action.input_schema(), given, "input")
     expected = example.expected_output
     if expected is not None and example.expected_error is not None:
         yield subject.error(
@@ -51,10 +52,11 @@ def _fits(subject: Subject, path: Path, example: written.SourceExample, action: 
     for place, reason in invalid_matchers(expected):
         yield subject.error("invalid-matcher", (*path, "expected_output", *place), reason)
     if expected is not None and not has_matcher(expected):
-        yield from _schema(subject, (*path, "expected_output"), action.output_schema(), expected, "output")
+        yield from mismatches(subject, (*path, "expected_output"), action.output_schema(), expected, "output")
 
 
-def _schema(subject: Subject, path: Path, schema: dict[str, Any], value: Any, noun: str) -> Iterator[Finding]:
+def mismatches(subject: Subject, path: Path, schema: dict[str, Any], value: Any, noun: str) -> Iterator[Finding]:
+    """What of a value in an example does not fit its schema."""
     for error in Draft202012Validator(schema).iter_errors(value):
         place = (*path, *error.absolute_path)
         yield subject.error("example-mismatch", place, f"the {noun} does not fit its schema: {error.message[:200]}")

@@ -147,6 +147,9 @@ def _example(example: manifest_pb2.Example) -> Example:
         input=from_struct(example.input),
         expected_output=from_value(example.expected_output),
         expected_error=example.expected_error,
+        steps=from_struct(example.steps),
+        settings=from_struct(example.settings),
+        trigger=from_struct(example.trigger) if example.HasField("trigger") else None,
     )
 
 

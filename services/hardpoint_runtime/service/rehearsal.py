@@ -82,7 +82,7 @@ class Rehearsal:
                 continue
             due = walk.due(id for id in ids if id != step.id)
             if due:
-                walk.settle(step.id, await self._step(due[0], place, walk.variables, unknowns))
+                walk.settle(step.id, await self._step(due[0], place, unknowns))
             elif walk.settled[step.id].state == "skipped":
                 self.found.tell(place, Outcome.SKIPPED, step.action)
             elif walk.failure is not None:
@@ -123,15 +123,13 @@ class Rehearsal:
         except (Conflict, NotFound):
             return False  # it would fail
 
-    async def _step(self, due: Due, place: str, known: dict[str, Any], unknowns: Unknowns) -> Settled:
+    async def _step(self, due: Due, place: str, unknowns: Unknowns) -> Settled:
         """What a step gives, or the items of a loop, one after the other."""
         if not due.each:
-            return await self._item(due.step, place, due.inputs[0], known, unknowns)
-        assert due.step.for_each is not None
-        items, outputs = due.step.for_each.evaluate(known), []
+            return await self._item(due.step, place, due.inputs[0], due.known[0], unknowns)
+        outputs = []
         for index, value in enumerate(due.inputs):
-            scope = {**known, "item": items[index], "index": index}
-            settled = await self._item(due.step, f"{place}/{index}", value, scope, unknowns)
+            settled = await self._item(due.step, f"{place}/{index}", value, due.known[index], unknowns)
             if settled.state == "failed":
                 return settled
             outputs.append(settled)

@@ -9,13 +9,15 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from hardpoint_kit.documents import from_value
 from hardpoint_kit.errors import ActionFailed, DeadlineExceeded, HardpointError, Unavailable
 from hardpoint_kit.names import AgentName, RunName
 from hardpoint_kit.telemetry import tracer
+from hardpoint_manifest.expression import ExpressionError
+from hardpoint_manifest.given import as_input, until
 from hardpoint_manifest.plan import WAITING, Does, Step
 from hardpoint_manifest.walk import Settled
 from hardpoint_runtime.domain.actions import InputCheck
@@ -89,10 +91,9 @@ class Stepper:
             due = None if seconds is None else now + timedelta(seconds=seconds)
             if step.does is Does.WAIT:
                 try:
-                    due = min(_until(value, now), now + LONGEST_WAIT)
-                except (TypeError, ValueError, OverflowError):
-                    wrong = "a wait is for a number of seconds, or until a time such as 2030-01-31T08:00:00Z"
-                    return self._failed(row, ActionFailed(wrong, reason="TYPE_MISMATCH"))
+                    due = min(until(value, now), now + LONGEST_WAIT)
+                except ExpressionError as error:
+                    return self._failed(row, ActionFailed(error.message, reason=error.reason))
             waits = _ASKS.get(step.does, Waits.TIME)
             row = await way.pages.put(replace(row, state=RunState.WAITING, waits=waits, shown=value, due_at=due))
         if row.waits is Waits.EVENT and row.decision is None:
@@ -306,15 +307,6 @@ def effect_key(run: RunName, place: str, named: str) -> str:
     return named if _PLAIN.fullmatch(named) else hashlib.sha256(named.encode(errors="replace")).hexdigest()
 
 
-def _until(value: Any, now: datetime) -> datetime:
-    if isinstance(value, str):
-        until = datetime.fromisoformat(value)
-        return until if until.tzinfo else until.replace(tzinfo=UTC)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return now + timedelta(seconds=max(value, 0))
-
-
 def _over(row: StepRun, state: RunState, failure: Failure | None = None) -> StepRun:
     return replace(row, state=state, waits=Waits.NOTHING, due_at=None, failure=failure or Failure())
 
@@ -326,8 +318,8 @@ def _settled(row: StepRun) -> Settled:
 
 
 def input_of(call: Call, value: Any) -> dict[str, Any]:
-    """What a step gives to its action, checked as a call's input is; a value that is no object is its `input`."""
-    given = value if isinstance(value, dict) else {"input": value} if value is not None else {}
+    """What a step gives to its action, checked as a call's input is."""
+    given = as_input(value)
     if not call.action.input_schema:
         return dict(given)
     return dict(InputCheck(call.action.input_schema).admit(call.name, given))

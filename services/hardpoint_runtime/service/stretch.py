@@ -206,7 +206,7 @@ class Way:
         try:
             while True:
                 for due in walk.due({*running, *waiting}):
-                    running[due.step.step.id] = asyncio.create_task(self._step(walk, due, prefix))
+                    running[due.step.step.id] = asyncio.create_task(self._step(due, prefix))
                 if not running:
                     return not walk.finished
                 news: set[asyncio.Future[Any]] = {*running.values(), self._woken}
@@ -225,16 +225,15 @@ class Way:
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
 
-    async def _step(self, walk: Walk, due: Due, prefix: str) -> Settled | None:
+    async def _step(self, due: Due, prefix: str) -> Settled | None:
         place = f"{prefix}{due.step.step.id}"
         if not due.each:
-            return await self._item(due.step, place, due.inputs[0], walk.variables)
+            return await self._item(due.step, place, due.inputs[0], due.known[0])
         turn = asyncio.Semaphore(ITEMS_AT_ONCE)
-        scopes = _scopes(due.step, walk.variables)
 
         async def item(index: int, value: Any) -> Settled | None:
             async with turn:
-                return await self._item(due.step, f"{place}/{index}", value, scopes[index])
+                return await self._item(due.step, f"{place}/{index}", value, due.known[index])
 
         items = [asyncio.create_task(item(index, value)) for index, value in enumerate(due.inputs)]
         try:
@@ -368,9 +367,3 @@ def _whole(walk: Walk) -> Settled:
         return Settled("done", walk.output())
     except ExpressionError as error:
         return Settled("failed", error=error)
-
-
-def _scopes(compiled: Compiled, known: dict[str, Any]) -> list[dict[str, Any]]:
-    assert compiled.for_each is not None
-    items = compiled.for_each.evaluate(known)
-    return [{**known, "item": item, "index": index} for index, item in enumerate(items)]

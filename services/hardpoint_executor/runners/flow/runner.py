@@ -228,15 +228,10 @@ async def _aside(work: Callable[[], T]) -> T:
 
 def _keys(due: Due, walk: Walk) -> Keys:
     """What its author says names an effect; empty where its place does."""
-    compiled, variables, budget = due.step, walk.variables, walk.budget
-    if not compiled.step.idempotency_key:
+    if not due.step.step.idempotency_key:
         return [""] * max(1, len(due.inputs))
     try:
-        if not due.each:
-            return [str(compiled.key.evaluate(variables, budget))]
-        assert compiled.for_each is not None
-        items = enumerate(compiled.for_each.evaluate(variables, budget))
-        return [str(compiled.key.evaluate({**variables, "item": item, "index": at}, budget)) for at, item in items]
+        return [str(due.step.key.evaluate(known, walk.budget)) for known in due.known]
     except ExpressionError as error:
         return error
 
