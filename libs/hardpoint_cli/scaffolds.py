@@ -121,6 +121,7 @@ _WORKFLOW: Final = """\
 # my-capability: a workflow, which survives restarts: steps one after another, each an action of another capability.
 #
 #   hardpoint check my-capability.yaml     is it right, and which steps does it come to?
+#   hardpoint test my-capability.yaml      do its examples come true? This needs no server.
 #   hardpoint push my-capability.yaml --publish
 #
 # Change the lines marked EDIT. In `${...}`, `input` is what the workflow was given, `trigger` what started it, and
@@ -160,6 +161,21 @@ capability:
     error_handling:
       on_error: notify_admin
       retry: 3
+
+  examples:                                                  # each says what its steps give, so nobody is called
+    - name: small
+      input: { customer: Ada, amount: 20 }
+      steps:
+        check: skipped                                       # nobody is asked
+        store: { given: { table: orders, data: { customer: Ada, amount: 20 } }, gives: { rows: 1 } }
+        tell: { gives: { message_id: m-1 } }                 # given: what the step is to be given
+      expected_output: { message_id: m-1 }                   # without `output`, what the last step gives
+    - name: refused
+      input: { customer: Bob, amount: 5000 }
+      steps:
+        check: { gives: { approved: false } }
+        on-error: {}                                         # notify_admin; nothing is stored
+      expected_error: REFUSED
 
   permissions:                                               # those of the actions that its steps call
     - data.write

@@ -1,8 +1,9 @@
-"""Owns the trial of one capability: each example run outside, recorded or on its cassette, and judged."""
+"""Owns the trial of one capability: each example run outside, recorded, on its cassette or on answers, and judged."""
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from hardpoint_cli import tapes
 from hardpoint_client import Hardpoint
 from hardpoint_client.client import output_of
 from hardpoint_kit.errors import HardpointError, InvalidArgument, ResourceExhausted, Unauthenticated, Unavailable
+from hardpoint_manifest import trial
 from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.cassette import Cassette
 from hardpoint_manifest.misfits import misfits
@@ -38,6 +40,8 @@ class Tried:
     used: Authority = field(default_factory=Authority)
     wall_seconds: float = 0.0
     told: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[trial.Ran, ...] = ()
+    """Of a workflow, in their order."""
 
     @property
     def ok(self) -> bool:
@@ -76,10 +80,7 @@ class Trial:
 
     async def example(self, example: Example) -> Tried:
         """Run an example; raises Unauthenticated, Unavailable and ResourceExhausted, which say nothing of it."""
-        told = {"input": example.input, "expected": example.expected_output}
-        if example.expected_error:
-            told["expected_error"] = example.expected_error
-        tried = Tried(example.name, example.action, _shown(example), "outside", told=told)
+        tried = Tried(example.name, example.action, _shown(example), "outside", told=_said(example))
         started = time.perf_counter()
         try:
             loaded = None if self.outside else tapes.load(self.file, example)
@@ -175,6 +176,33 @@ class Trial:
         if error.reason == "SETTINGS_MISSING" and not self.settings:
             fix += "; then test with --settings and the name that you gave"
         return {"reason": error.reason, "message": error.message, "place": error.place, "fix": fix}
+
+
+def on_answers(manifest: Manifest) -> Iterator[Tried]:
+    """Try a workflow's examples here, on the answers that they have for its steps."""
+    began = time.perf_counter()
+    for one in trial.tried(manifest):
+        now = time.perf_counter()
+        example = one.example
+        told = {**_said(example), "reason": one.reason, "steps": [asdict(step) for step in one.steps]}
+        yield Tried(
+            example.name,
+            example.action,
+            _shown(example),
+            "walked",
+            now - began,
+            one.differences,
+            output=one.output,
+            told=told,
+            steps=one.steps,
+        )
+        began = now
+
+
+def _said(example: Example) -> dict[str, Any]:
+    """What an example says, for `--json`."""
+    said = {"input": example.input, "expected": example.expected_output}
+    return {**said, "expected_error": example.expected_error} if example.expected_error else said
 
 
 def _shown(example: Example) -> str:

@@ -353,14 +353,6 @@ def test_no_examples_are_no_success(cli: Run, world: World, greeter: str) -> Non
     assert "no examples" in said.err
 
 
-def test_a_workflow_is_refused_before_it_is_pushed(cli: Run, world: World) -> None:
-    said = cli("test", str(EXAMPLES / "invoice-processor.yaml"), "--record")
-    assert said.code == 1
-    assert "NO_TEST" in said.err
-    assert "test the capabilities of its steps" in said.err
-    assert not world.asked["UploadArtifact"]
-
-
 def test_engines_says_what_code_may_ask_for_and_what_it_costs(cli: Run) -> None:
     said = cli("engines").out
     assert "javascript" in said

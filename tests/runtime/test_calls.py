@@ -293,7 +293,7 @@ async def test_a_workflow_is_no_call_to_test(client: Client, fakes: Fakes) -> No
     with pytest.raises(Conflict) as refused:
         await client.agents.TestAction(request)
     assert refused.value.reason == "NO_TEST"
-    assert "steps" in refused.value.fix
+    assert "hardpoint test FILE" in refused.value.fix
     assert not fakes.executor.executions
 
 

@@ -1,7 +1,9 @@
 """Testing a capability: `test` runs its examples, on cassettes where there are some, and inputs that do not fit."""
 
+import re
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Group, RenderableType
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
     from hardpoint_cli.findings import Checked
     from hardpoint_cli.observation import Minimum, Seen
     from hardpoint_cli.trying import Tried
+
+_ITEM: Final = re.compile(r"/\d+")
+"""Which item of a loop a place is of."""
+_NOT_OF_WORKFLOWS: Final = {
+    "--record": "what its steps give stands in its examples, under `steps`, so there is nothing to record",
+    "--observe": "it does nothing outside by itself, and asks for what the actions of its steps ask for",
+    "--step": "its steps are actions of other capabilities: test those; what one is given, an example can expect",
+    "--with": "what steps give stands in its examples, under `steps`",
+    "--settings": "its examples say themselves which `settings` have a value",
+}
+"""Why these options do nothing for it."""
 
 
 def add(app: typer.Typer) -> None:
@@ -68,6 +81,8 @@ async def run_examples(
 
     The file is pushed as a draft, which only your own org can see; a draft of the same version is replaced. A draft is
     tested with all that it asks for, so --observe can tell what of it the examples needed; it leaves cassettes aside.
+
+    A workflow's examples need no server: its plan is walked here, on the answers that they have for its steps.
     """
     from hardpoint_cli.findings import checked
     from hardpoint_cli.observation import Seen
@@ -75,23 +90,18 @@ async def run_examples(
     from hardpoint_cli.session import connect
     from hardpoint_cli.tapes import usable
     from hardpoint_cli.trying import Trial
-    from hardpoint_kit.errors import Conflict
 
     found = await checked(file)
     manifest = found.report.manifest
     if not found.report.ok or manifest is None:
         return Answer(found.document, found.shown, ok=False)
     if manifest.kind == "workflow":
-        raise Conflict(
-            f"{file} is a workflow, which is begun and goes on by itself: no test runs it",
-            reason="NO_TEST",
-            place="capability.type",
-            fix="test the capabilities of its steps; push and attach it, then: hardpoint start AGENT ACTION --dry-run",
-        )
+        options = (("--record", record), ("--observe", observe), ("--step", step), ("--with", pinned))
+        return _on_answers(found, next((name for name, given in (*options, ("--settings", settings)) if given), ""))
     if step:
         return await _run_step(found, step, pinned, settings)
     if not manifest.examples:
-        raise Conflict(f"{file} has no examples, so there is nothing to test", fix="add `examples` to it")
+        raise _no_examples(file)
     async with connect() as client:
         with working("pushing the draft"):
             pushed, _ = await push_draft(client, found, cassettes=usable(file, manifest))
@@ -105,18 +115,7 @@ async def run_examples(
         if any(result.how == "recorded" for result in results):
             with working("pushing the cassettes"):
                 await push_draft(client, found, cassettes=usable(file, manifest))
-    failed = sum(not result.ok for result in results)
-    ok = not failed and all(one.ok for one in refusals)
-    verdict = f"{len(results) - failed} of {len(results)} examples hold"
-    lines = [_table([*results, *refusals]), *(_logged(one) for one in results if one.logs)]
-    lines += [_failure(one) for one in (*results, *refusals) if not one.ok]
-    lines.append(Text.assemble(("✓ ", "green") if ok else ("✗ ", "red"), verdict))
-    told: dict[str, Any] = {
-        "release": pushed.release.name,
-        "ok": ok,
-        "examples": [result.document for result in results],
-        "misfits": [one.document for one in refusals],
-    }
+    told, lines, ok = _report(pushed.release.name, results, refusals)
     if observe:
         seen = Seen()
         for result in (result for result in results if result.error is None):
@@ -124,6 +123,50 @@ async def run_examples(
         told["observed"], shown = _observed(found, seen, seen.runs == len(results))
         lines.append(shown)
     return Answer(told, Group(*lines), ok)
+
+
+def _on_answers(found: "Checked", option: str) -> Answer:
+    """Try the examples of a workflow; raises Conflict NO_TEST for an option that is for other kinds."""
+    from hardpoint_cli.trying import on_answers
+    from hardpoint_kit.errors import Conflict
+
+    assert found.report.manifest is not None
+    if option:
+        raise Conflict(
+            f"{found.file} is a workflow: {_NOT_OF_WORKFLOWS[option]}",
+            reason="NO_TEST",
+            place=option,
+            fix=f"hardpoint test {found.file}, without {option}",
+        )
+    if not found.report.manifest.examples:
+        raise _no_examples(found.file)
+    told, lines, ok = _report("", list(on_answers(found.report.manifest)), [])
+    return Answer(told, Group(*lines), ok)
+
+
+def _no_examples(file: Path) -> Exception:
+    from hardpoint_kit.errors import Conflict
+
+    return Conflict(f"{file} has no examples, so there is nothing to test", fix="add `examples` to it")
+
+
+def _report(
+    release: str, results: "list[Tried]", refusals: "list[Tried]"
+) -> tuple[dict[str, Any], list[RenderableType], bool]:
+    """What was tried, as a document and for people, and whether all of it holds."""
+    failed = sum(not result.ok for result in results)
+    ok = not failed and all(one.ok for one in refusals)
+    lines = [_table([*results, *refusals]), *(_logged(one) for one in results if one.logs)]
+    lines += [_failure(one) for one in (*results, *refusals) if not one.ok]
+    verdict = f"{len(results) - failed} of {len(results)} examples hold"
+    lines.append(Text.assemble(("✓ ", "green") if ok else ("✗ ", "red"), verdict))
+    told: dict[str, Any] = {
+        "release": release,
+        "ok": ok,
+        "examples": [result.document for result in results],
+        "misfits": [one.document for one in refusals],
+    }
+    return told, lines, ok
 
 
 async def _run_step(found: "Checked", step: str, pinned: Path | None, settings: str) -> Answer:
@@ -158,17 +201,28 @@ def _text(file: Path) -> str:
 
 
 def _table(results: "list[Tried]") -> RenderableType:
+    walked = any(one.how == "walked" for one in results)
     rows = [
         (
             Text("✓", "green") if one.ok else Text("✗", "red"),
             Text(one.name, "bold"),
             Text(one.about[:100]),
-            Text(one.how, "dim"),
+            Text(one.how, "dim") if not walked else Text(_went(one)),
             Text(f"{one.seconds * 1000:.0f} ms", "dim"),
         )
         for one in results
     ]
-    return table(["", "example", "input", "how", "time"], rows, "")
+    return table(["", "example", "input", "steps" if walked else "how", "time"], rows, "")
+
+
+def _went(tried: "Tried") -> str:
+    """The steps that were done or tried, in their order; of those that go through items, how many."""
+    went = [(_ITEM.sub("", one.place), one.state) for one in tried.steps if one.state != "skipped"]
+    shown = []
+    for place, ended in groupby(went, lambda one: one[0]):
+        states = [state for _, state in ended]
+        shown.append(place + (f" ×{len(states)}" if len(states) > 1 else "") + (" ✗" if "failed" in states else ""))
+    return ", ".join(shown)
 
 
 def _logged(one: "Tried") -> RenderableType:
@@ -186,6 +240,8 @@ def _failure(one: "Tried") -> RenderableType:
     lines += [Text(f"    {difference}") for difference in one.differences]
     if one.differences and one.error is None and one.output is not None:
         lines.append(Text(f"    it gave {json.dumps(one.output, ensure_ascii=False)}", "dim"))
+    failed = [step for step in one.steps if step.state == "failed"]
+    lines += [Text(f"    {step.place} failed: {step.reason}, {step.message}", "dim") for step in failed]
     if error := one.error:
         lines.append(Text.assemble(f"    {error['message']}", (f"  [{error['reason']}]", "dim")))
         lines += [Text(f"    {label}: {error[label]}") for label in ("place", "fix") if error[label]]

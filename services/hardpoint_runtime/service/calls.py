@@ -216,7 +216,7 @@ class Calls:
             raise Conflict(
                 f"{action_name} is a workflow: it is begun and goes on by itself, so no test runs it",
                 reason="NO_TEST",
-                fix="test the capabilities of its steps; attach it, then: hardpoint start AGENT ACTION --dry-run",
+                fix="give its examples the answers of its steps, and run them where its file is: hardpoint test FILE",
                 action=action_name,
             )
         if alone is None:
