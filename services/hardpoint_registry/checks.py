@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from hardpoint_kit.errors import InvalidArgument
@@ -10,7 +11,8 @@ from hardpoint_manifest.check import Report, check
 from hardpoint_manifest.document import Document
 from hardpoint_manifest.finding import Finding, ManifestError, Severity
 from hardpoint_manifest.load import MAX_BYTES, language, load, load_code
-from hardpoint_manifest.model import Manifest
+from hardpoint_manifest.model import Kind, Manifest
+from hardpoint_manifest.trial import tried
 from hardpoint_manifest.verdict import stale
 from hardpoint_registry.domain import Release
 
@@ -20,13 +22,36 @@ LONGEST_VIOLATION = 500
 
 def check_submission(source: bytes, filename: str, header: Mapping[str, Any] | None) -> Report:
     """Check the bytes of a release, and a code file's header; raises InvalidArgument for a wrong header."""
+    return _checked(source, filename, header)[0]
+
+
+def check_publication(source: bytes, filename: str, header: Mapping[str, Any] | None) -> tuple[Finding, ...]:
+    """The findings of a release that is to be published: the same, and what examples of a workflow do not hold."""
+    report, document = _checked(source, filename, header)
+    if not report.ok or report.manifest is None or report.manifest.kind is not Kind.WORKFLOW or document is None:
+        return report.findings
+    failed = (
+        document.finding(
+            "example-failed",
+            Severity.ERROR,
+            (*document.root, "examples", index),
+            f"the example {one.example.name} does not hold: {one.differences[0]}",
+            "see hardpoint test FILE",
+        )
+        for index, one in enumerate(tried(report.manifest))
+        if one.differences
+    )
+    return (*islice(failed, MOST_VIOLATIONS), *report.findings)
+
+
+def _checked(source: bytes, filename: str, header: Mapping[str, Any] | None) -> tuple[Report, Document | None]:
     try:
         document = _read(source, filename, header)
     except ManifestError as error:
-        return Report(None, error.findings)
+        return Report(None, error.findings), None
     if zero := tuple(_zero_characters(document)):
-        return Report(None, zero)
-    return check(document)
+        return Report(None, zero), None
+    return check(document), document
 
 
 def check_cassettes(manifest: Manifest, cassettes: Mapping[str, bytes]) -> None:
@@ -37,6 +62,8 @@ def check_cassettes(manifest: Manifest, cassettes: Mapping[str, bytes]) -> None:
         action = manifest.action(example.action) if example else None
         if example is None or action is None:
             raise _no_cassette(name, "no example has this name", "")
+        if manifest.kind is Kind.WORKFLOW:
+            raise _no_cassette(name, "what steps of a workflow give stands in its examples", "")
         try:
             cassette = read(data, f"{name}.json")
         except ManifestError as error:

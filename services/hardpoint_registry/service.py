@@ -16,7 +16,7 @@ from hardpoint_kit.names import PRODUCT_ORG, CapabilityName, OrgName, ReleaseNam
 from hardpoint_kit.paging import Page, PageToken, page_size
 from hardpoint_manifest.finding import Finding
 from hardpoint_manifest.model import Example
-from hardpoint_registry.checks import check_cassettes, check_submission, invalid_manifest, not_held
+from hardpoint_registry.checks import check_cassettes, check_publication, check_submission, invalid_manifest, not_held
 from hardpoint_registry.domain import (
     MOST_LATE,
     Artifact,
@@ -308,9 +308,7 @@ class Registry:
             return release
         source = await tx.blobs.read(release.name.org, release.artifact.digest)
         # Checked again, since the rules may have grown since the draft was made.
-        findings = (
-            await asyncio.to_thread(check_submission, source, release.artifact.filename, release.header)
-        ).findings
+        findings = await asyncio.to_thread(check_publication, source, release.artifact.filename, release.header)
         checked = release.checked((*findings, *(replayed or ())), self._clock.now())
         await tx.save_release(checked)
         if checked.is_public:
