@@ -160,7 +160,7 @@ class _Trial:
             if error is None or not otherwise:  # else what is missing follows from the failure
                 self.wrong += self._unused()
         except _Stop as stop:
-            self.wrong.append(str(stop))
+            self.wrong += [*self._unused(so_far=True), str(stop)]
         except RecursionError:
             self.wrong.append("a value is nested too deeply to be written")
         shown = tuple(one.replace("\0", "")[:LONGEST_TEXT] for one in self.wrong[:MOST_DIFFERENCES])
@@ -292,8 +292,8 @@ class _Trial:
         message = "" if ended.error is None else str(ended.error)[:LONGEST_TEXT]
         self.ran.append(Ran(place, ended.state, _reason(ended.error) if ended.error else "", message))
 
-    def _unused(self) -> Iterator[str]:
-        """The answers that nobody asked for: either the example is wrong, or the workflow is."""
+    def _unused(self, *, so_far: bool = False) -> Iterator[str]:
+        """The answers that nobody asked for, of all steps or of those that are over."""
         ways = {one.place: one for one in self.ran}
         for id, answers in self.example.steps.items():
             if answers == "skipped":
@@ -301,12 +301,14 @@ class _Trial:
             for index, answer in enumerate(answers) if isinstance(answers, tuple) else ((None, answers),):
                 at: Path = ("steps", id) if index is None else ("steps", id, index)
                 ran = ways.get(id) or ways.get(f"{id}/{index}")
+                if so_far and ran is None:
+                    continue
                 if at not in self.used:
                     how = _not_done(ran)
                     yield f"{path_text(at)} has an answer, and {how}" + (
                         f"; if that is meant: {id}: skipped" if ran is None or ran.state == "skipped" else ""
                     )
-                elif answer.revert is not None and (*at, "revert") not in self.used:
+                elif not so_far and answer.revert is not None and (*at, "revert") not in self.used:
                     yield f"{path_text((*at, 'revert'))} has an answer, and nothing undid the step"
 
 

@@ -53,7 +53,11 @@ def test_what_failed_is_told_with_its_reason(run: Run) -> None:
     said = run("test", file)
     assert said.code == 1
     assert "it failed with MAIL_REFUSED, at send: as the example says" in said.out
-    assert "send failed: MAIL_REFUSED" in said.out
+    assert "send failed: MAIL_REFUSED" not in said.out
+    file = changed(lambda capability: capability["examples"][2]["steps"].pop("on-error"))
+    said = run("test", file)
+    assert "add `on-error: { gives: ... }` to the `steps` of supplier-away" in said.out
+    assert "send failed: MAIL_REFUSED, as the example says" in said.out
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,14 @@ def test_an_answer_that_nobody_asks_for_does_not_hold(example: dict[str, Any], s
     assert any(says in difference for difference in one.differences), one.differences
 
 
+def test_what_was_skipped_is_said_before_what_lacks_an_answer_since():
+    one = outcome(LOOK, ASK, {"id": "tell", **CALL}, name="n", input={"q": 1}, steps={"look": {}, "ask": {}})
+    assert [difference.partition(",")[0] for difference in one.differences] == [
+        "steps.ask has an answer",
+        "steps.tell has no answer: add `tell: { gives: ... }` to the `steps` of n",
+    ]
+
+
 def test_skipped_says_that_a_step_must_not_be_done():
     skipped = {"look": {}, "ask": "skipped"}
     assert outcome(LOOK, ASK, input={"q": 1}, steps=skipped).differences == ()

@@ -240,7 +240,8 @@ def _failure(one: "Tried") -> RenderableType:
     lines += [Text(f"    {difference}") for difference in one.differences]
     if one.differences and one.error is None and one.output is not None:
         lines.append(Text(f"    it gave {json.dumps(one.output, ensure_ascii=False)}", "dim"))
-    failed = [step for step in one.steps if step.state == "failed"]
+    said = "".join(one.differences)
+    failed = [step for step in one.steps if step.state == "failed" and step.message not in said]
     lines += [Text(f"    {step.place} failed: {step.reason}, {step.message}", "dim") for step in failed]
     if error := one.error:
         lines.append(Text.assemble(f"    {error['message']}", (f"  [{error['reason']}]", "dim")))
