@@ -22,8 +22,8 @@ from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
 
 MOST_STEPS: Final = 10_000
 """Of all examples of a release together; every item of a loop is one."""
-PART: Final = 0.1
-"""Of what one run may make, keep and read: so much may all examples of a release together."""
+PARTS: Final = 10
+"""All examples of a release together may make, keep and read one of so many parts of what a run may."""
 MOST_DIFFERENCES: Final = 20
 LONGEST_TEXT: Final = 500
 _SOMEBODY: Final = "somebody"
@@ -82,7 +82,7 @@ class _Stage:
         open_to = (one for one in manifest.requirements if not one.secret)
         self.settings = {one.key: one.default for one in open_to if not one.required or one.default is not None}
         self.program = Program.plan(plan)
-        self.budget = Budget(PART)
+        self.budget = Budget.one_of(PARTS)
         self.steps = 0
         self._beside: dict[str, Compiled] = {}
         self._schemas: dict[str, InputSchema] = {}

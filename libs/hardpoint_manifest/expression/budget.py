@@ -3,7 +3,7 @@ small in memory, and grows without end once it is written out, joined to a text,
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from hardpoint_manifest.expression.errors import ExpressionError
 
@@ -65,16 +65,25 @@ class Budget:
     """For what is evaluated together: one text, one structure, or all the steps of a walk.
 
     `read` bounds what CEL is given and what is written out, `looped` what its loops go over, `made` what is new, and
-    `kept` what the outputs of steps come to. A `part` of a budget is smaller by that.
+    `kept` what the outputs of steps come to.
     """
 
     __slots__ = ("kept", "looped", "made", "read")
 
-    def __init__(self, part: float = 1.0) -> None:
-        self.read = Bound(int(MOST_READ_VALUES * part), int(MOST_READ_CHARACTERS * part))
-        self.looped = Bound(int(MOST_LOOPED_VALUES * part), int(MOST_LOOPED_CHARACTERS * part))
-        self.made = Bound(int(MOST_VALUES * part), int(MOST_CHARACTERS * part))
-        self.kept = Bound(int(MOST_VALUES * part), int(MOST_CHARACTERS * part))
+    def __init__(self) -> None:
+        self.read = Bound(MOST_READ_VALUES, MOST_READ_CHARACTERS)
+        self.looped = Bound(MOST_LOOPED_VALUES, MOST_LOOPED_CHARACTERS)
+        self.made = Bound()
+        self.kept = Bound()
+
+    @classmethod
+    def one_of(cls, parts: int) -> Self:
+        """One of so many equal parts of a budget."""
+        budget = cls()
+        for bound in (budget.read, budget.looped, budget.made, budget.kept):
+            bound.values //= parts
+            bound.characters //= parts
+        return budget
 
     @property
     def spent(self) -> bool:
