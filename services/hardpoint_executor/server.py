@@ -15,6 +15,7 @@ from hardpoint_executor.jail.leftovers import clear_leftovers
 from hardpoint_executor.jail.pool import PoolOptions
 from hardpoint_executor.jail.rootfs import default_folder
 from hardpoint_executor.jail.slots import SlotOptions
+from hardpoint_executor.limits import check_all_read, seconds, whole
 from hardpoint_executor.peers import ConfigLeases, RegistryArtifacts, UnitFiles
 from hardpoint_executor.rpc import ExecutorRpc
 from hardpoint_executor.service import Executor
@@ -31,15 +32,15 @@ class Options(kit.Options):
 
     executor_rootfs: Path | None = None
     """Folder for the jails' root folders; they are built at the first start. The machine's usual place when unset."""
-    executor_slots: int = 8
+    executor_slots: int = whole("slots.most")
     """Slots at most, each running one call at a time; 0 means that every call gets an nsjail of its own."""
-    executor_slots_clean: int = 1
+    executor_slots_clean: int = whole("slots.clean")
     """Slots that are started ahead, for capabilities that have none yet."""
-    executor_jails_waiting: int = 2
+    executor_jails_waiting: int = whole("single_use.waiting")
     """Single-use jails of each engine that are started ahead; of an engine that has slots there are none."""
-    executor_jails_running: int = 8
+    executor_jails_running: int = whole("single_use.running")
     """Single-use jails of each engine that may run at once."""
-    executor_queue: int = 32
+    executor_queue: int = whole("queue.calls")
     """Calls that may wait for a slot, and of each engine for a single-use jail; more are refused at once."""
     executor_require_cgroups: bool = False
     """Refuse to serve where a jail's memory and processes are bounded by rlimits alone."""
@@ -47,11 +48,11 @@ class Options(kit.Options):
     """Libraries that Python code may ask for, by name or as `numpy==2.4.6`; those that are installed when unset."""
     executor_libraries_from: Path | None = None
     """Folder that the libraries were installed to (`pip install --target`); beside the executor when unset."""
-    executor_wall_seconds: float = 30.0
-    executor_memory_bytes: int = 128 * 1024 * 1024
-    executor_output_bytes: int = 1024 * 1024
-    executor_log_bytes: int = 64 * 1024
-    executor_broker_calls: int = 10
+    executor_wall_seconds: float = seconds("policy.wall_seconds")
+    executor_memory_bytes: int = whole("policy.memory_mib")
+    executor_output_bytes: int = whole("policy.output_kib")
+    executor_log_bytes: int = whole("policy.log_kib")
+    executor_broker_calls: int = whole("policy.broker_calls")
     executor_host_aliases: dict[str, str] = {}
     """For tests and demonstrations: a host's name to a loopback host:port that stands in for it, over plain http."""
 
@@ -85,7 +86,8 @@ def jail_of(options: Options) -> Jails:
 
 
 def build(options: Options, platform: Platform) -> Unit:
-    """The executor as a unit: ready when strangers' code can be jailed."""
+    """The executor as a unit: ready when strangers' code can be jailed. Raises InvalidArgument for limits.toml."""
+    check_all_read()
     jail = jail_of(options)
     http = HttpClient(parse_aliases(options.executor_host_aliases))
     executor = Executor(

@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from executor.brokers import broker_of, client_of
-from hardpoint_executor import domain
+from hardpoint_executor import domain, limits
 from hardpoint_executor.artifacts import Code
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.jail import JailCall, Jails, launch
 from hardpoint_executor.runners.code import CodeRunner
-from hardpoint_executor.runners.exhaustion import MOST_THREADS, TMP_FILES, TMP_MIB
 from hardpoint_kit.errors import HardpointError
 from jail.programs import execution, javascript, python, quickjs
 
@@ -123,5 +122,6 @@ async def test_a_refusal_that_is_caught_ends_nothing(jails: Jails, broker: Broke
 @pytest.mark.parametrize("config", ["python.cfg", "node.cfg", "slot.cfg", "cgroup-v1.cfg", "cgroup-v2.cfg"])
 def test_the_limits_that_are_told_are_those_that_are_set(config: str) -> None:
     text = (launch.HERE / config).read_text()
-    words = f"cgroup_pids_max: {MOST_THREADS}" if "cgroup" in config else f"size={TMP_MIB}m,nr_inodes={TMP_FILES},"
-    assert words in text
+    threads = f"cgroup_pids_max: {limits.whole('kernel.threads')}\n"
+    disk = f"size={limits.whole('kernel.tmp_mib') >> 20}m,nr_inodes={limits.whole('kernel.tmp_files')},"
+    assert (threads if "cgroup" in config else disk) in text

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from hardpoint_executor.broker.dial import GuardedDialler
+from hardpoint_executor.limits import seconds, whole
 from hardpoint_kit.http1 import Connection
 
-MOST_AT_ONCE = 20
-MOST_KEPT = 4
-KEPT_SECONDS = 30.0
+MOST_AT_ONCE = whole("http_connections.at_once")
+MOST_KEPT = whole("http_connections.kept")
+KEPT_SECONDS = seconds("http_connections.kept_seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ import psycopg
 from hardpoint_executor.broker.dial import GuardedDialler
 from hardpoint_executor.broker.http import Owner
 from hardpoint_executor.broker.postgres import GREETING_BYTES, Address, Session
+from hardpoint_executor.limits import seconds, whole
 
-MOST_AT_ONCE: Final = 4
+MOST_AT_ONCE: Final = whole("database_connections.at_once")
 """Of one capability and one database; others wait for one of them."""
-MOST_KEPT: Final = 2
-MOST_KEPT_OF_ALL: Final = 64
-KEPT_SECONDS: Final = 30.0
+MOST_KEPT: Final = whole("database_connections.kept")
+MOST_KEPT_OF_ALL: Final = whole("database_connections.kept_of_all")
+KEPT_SECONDS: Final = seconds("database_connections.kept_seconds")
 
 _RECORDS = """
     SELECT count(*) = 3 FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS wanted

@@ -18,9 +18,10 @@ from hardpoint_executor.broker.policy import FetchPolicy, Target, check_headers
 from hardpoint_executor.broker.scrub import Unfit
 from hardpoint_executor.broker.secrets import Secrets
 from hardpoint_executor.broker.tape import Tape
+from hardpoint_executor.limits import whole
 from hardpoint_manifest.authority import http_permission
 
-MAX_REDIRECTS = 3
+MAX_REDIRECTS = whole("fetch.redirects")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
 _CREDENTIALS = frozenset({"authorization", "cookie"})

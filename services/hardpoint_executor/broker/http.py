@@ -22,6 +22,7 @@ from hardpoint_executor.broker.connections import Connections, Origin
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.dial import GuardedDialler, unreachable
 from hardpoint_executor.broker.policy import Target
+from hardpoint_executor.limits import whole
 from hardpoint_kit.carrier import carrier
 from hardpoint_kit.dial import Alias, Resolve, Resolver
 from hardpoint_kit.http1 import Head, NotHttp
@@ -36,8 +37,8 @@ duration = metrics.get_meter(__name__).create_histogram(
 
 MOST_OWNERS = 128
 
-MAX_ANSWER_HEADERS = 128
-MAX_ANSWER_HEADER_BYTES = 64 * 1024
+MAX_ANSWER_HEADERS = whole("fetch.answer_headers")
+MAX_ANSWER_HEADER_BYTES = whole("fetch.answer_header_kib")
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 

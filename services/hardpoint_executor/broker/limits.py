@@ -1,54 +1,59 @@
 """What one execution may spend outside its jail, and what it has spent."""
 
 from dataclasses import dataclass, field
+from typing import Final
+
+from hardpoint_executor.limits import seconds, whole
+
+_BEYOND: Final = whole("broker.beyond")
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
     """Bounds of one execution; a redirect is a call of its own."""
 
-    calls: int = 10
+    calls: int = whole("policy.broker_calls")
     """Requests to the network."""
-    operations: int = 200
+    operations: int = whole("broker.operations")
     """Asks of the broker that do not leave the machine."""
-    call_seconds: float = 5.0
-    wall_seconds: float = 30.0
+    call_seconds: float = seconds("broker.call_seconds")
+    wall_seconds: float = seconds("policy.wall_seconds")
     """From the moment the broker is made."""
-    request_bytes: int = 1024 * 1024
-    response_bytes: int = 1024 * 1024
-    rows: int = 1000
+    request_bytes: int = whole("broker.request_kib")
+    response_bytes: int = whole("broker.response_kib")
+    rows: int = whole("broker.rows")
     """Of one answer of a database."""
-    model_seconds: float = 60.0
+    model_seconds: float = seconds("broker.model_seconds")
     """Of one answer of a model."""
-    model_bytes: int = 2 * 1024 * 1024
-    model_tokens: int = 200_000
+    model_bytes: int = whole("broker.model_kib")
+    model_tokens: int = whole("broker.model_tokens")
     """Of all that an execution asks models and that they answer; the answer that passes it is the last."""
-    mail_seconds: float = 20.0
-    recipients: int = 50
+    mail_seconds: float = seconds("broker.mail_seconds")
+    recipients: int = whole("broker.recipients")
     """Of one mail, all of To, Cc and Bcc."""
-    mail_bytes: int = 5 * 1024 * 1024
+    mail_bytes: int = whole("broker.mail_kib")
     """Of one mail, its attachments among them."""
-    sockets: int = 4
+    sockets: int = whole("broker.sockets")
     """WebSockets that are open at the same time."""
-    messages: int = 200
+    messages: int = whole("broker.messages")
     """Sent and received over all of them."""
-    message_bytes: int = 512 * 1024
+    message_bytes: int = whole("broker.message_kib")
     """Of one message, either way."""
-    socket_bytes: int = 8 * 1024 * 1024
+    socket_bytes: int = whole("broker.socket_kib")
     """Of all that comes over them: messages, and whatever else a server says; each frame counts for some more."""
-    calendar_seconds: float = 20.0
+    calendar_seconds: float = seconds("broker.calendar_seconds")
     """Of one request to a calendar."""
-    files: int = 16
-    file_bytes: int = 4 * 1024 * 1024
+    files: int = whole("broker.files")
+    file_bytes: int = whole("broker.file_kib")
     """Of all temporary files together."""
-    saved_files: int = 16
-    saved_bytes: int = 10 * 1024 * 1024
+    saved_files: int = whole("broker.saved_files")
+    saved_bytes: int = whole("broker.saved_kib")
     """Of all that is saved; what comes from the jail is held in memory until it is complete."""
 
     @property
     def asks(self) -> int:
         """Asks of a jail after which it only wastes time: all that is allowed, and some to hear that no more is."""
-        return self.calls + self.operations + self.messages + 20
+        return self.calls + self.operations + self.messages + _BEYOND
 
 
 @dataclass(slots=True)

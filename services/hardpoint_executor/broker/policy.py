@@ -12,13 +12,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from hardpoint_executor.broker.declared import Declared
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
+from hardpoint_executor.limits import whole
 from hardpoint_manifest.authority import HTTP_METHODS, http_permission
 
 PORTS = {"http": 80, "https": 443}
 
-MAX_URL = 8192
-MAX_HEADERS = 64
-MAX_HEADER_BYTES = 16 * 1024
+MAX_URL = whole("fetch.url_characters")
+MAX_HEADERS = whole("fetch.headers")
+MAX_HEADER_BYTES = whole("fetch.header_kib")
 
 # RFC 3986 characters only: no control character, no space, no backslash, nothing outside ASCII.
 _URL_TEXT = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")

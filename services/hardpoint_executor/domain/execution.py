@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hardpoint_executor.domain.files import Handle, Lent
+from hardpoint_executor.limits import seconds, whole
 from hardpoint_executor.writes import DRY, Writes
 from hardpoint_kit.errors import HardpointError
 from hardpoint_manifest.authority import COMPUTE_SECONDS, Authority, within
@@ -43,11 +44,11 @@ class Requirement:
 class Limits:
     """What one execution may use: seconds, bytes and calls."""
 
-    wall_seconds: float = 30.0
-    memory_bytes: int = 128 * 1024 * 1024
-    output_bytes: int = 1024 * 1024
-    log_bytes: int = 64 * 1024
-    broker_calls: int = 10
+    wall_seconds: float = seconds("policy.wall_seconds")
+    memory_bytes: int = whole("policy.memory_mib")
+    output_bytes: int = whole("policy.output_kib")
+    log_bytes: int = whole("policy.log_kib")
+    broker_calls: int = whole("policy.broker_calls")
 
     def narrowed(self, asked: "Limits") -> "Limits":
         """The smaller of both in every part; a zero in `asked` asks for nothing."""

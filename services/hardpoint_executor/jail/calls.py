@@ -3,6 +3,7 @@
 import re
 from typing import Any, Generic, Protocol, TypeVar
 
+from hardpoint_executor.limits import seconds, whole
 from hardpoint_kit.errors import InvalidArgument, Unavailable
 
 from . import frames
@@ -24,10 +25,8 @@ from .sharing import Shared
 
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NEVER_ACTIONS = frozenset({"constructor", "prototype", "hasOwnProperty", "toString", "valueOf"})
-_CALL_BYTES = 4 * 1024 * 1024
-_STRIP_LIMITS = Limits(wall_seconds=5.0, broker_calls=0)
-
-
+_CALL_BYTES = whole("jail.call_kib")
+_STRIP_LIMITS = Limits(wall_seconds=seconds("strip.wall_seconds"), broker_calls=0)
 _ENDED_WELL = (OutcomeKind.OK, OutcomeKind.USER_ERROR)
 
 P = TypeVar("P", bound=CallProcess)

@@ -13,6 +13,8 @@ from typing import Any
 
 import structlog
 
+from hardpoint_executor.limits import seconds, whole
+
 from . import frames
 from .forbidden import WHAT_IT_DOES
 from .interface import BrokerDenied, Door, Frame, Limits, Log, OnEvent, Outcome, OutcomeKind, Progress
@@ -21,16 +23,16 @@ from .processes import CallProcess, Death, drain
 _log = structlog.get_logger(__name__)
 
 _LEVELS = ("debug", "info", "warning", "error")
-_STACK_FRAMES = 50
-_TEXT_CHARS = 4000
-_PRINTED_SECONDS = 1.0
-_ASKS_AT_ONCE = 16
+_STACK_FRAMES = whole("jail.stack_frames")
+_TEXT_CHARS = whole("jail.text_characters")
+_PRINTED_SECONDS = seconds("jail.printed_seconds")
+_ASKS_AT_ONCE = whole("jail.asks_at_once")
 """Asks that are answered at once: each holds its answer until the jail has taken it."""
-_IN_LOOP = 64 * 1024
+_IN_LOOP = whole("jail.in_loop_kib")
 """Bytes of a frame; a larger one is read on a thread, so that the calls of others go on meanwhile."""
-_FRAMES_AT_ONCE = 16
+_FRAMES_AT_ONCE = whole("jail.frames_at_once")
 """After which others have their turn: what is in the reader's buffer already is read without waiting."""
-_PRINTED_LINES = 1000
+_PRINTED_LINES = whole("jail.printed_lines")
 _ABORTS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
 _NO_MEMORY = (b"out of memory", b"Allocation failed", b"std::bad_alloc")
 """What V8 and libc print when they abort for want of memory; a plugin that prints it only misnames its own crash."""

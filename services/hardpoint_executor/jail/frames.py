@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, NoReturn
 
+from hardpoint_executor.limits import whole
+
 FRAME_BYTES = 1024 * 1024
 DEPTH = 64
 INT_DIGITS = 308
 """A longer integer does not fit the double that every other program reads it into."""
 
-NESTS = 50_000
+NESTS = whole("jail.nests")
 """Lists and objects in a frame. They cost the reader more than all else: half a million fit into a frame's bytes."""
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

@@ -1,12 +1,14 @@
 """Owns the words between the jail and the rest of the executor: a call, its limits, its outcome, its only door.
 
-It calls no one. `Jail` is what a tier implements; `Door` is what the broker implements.
+It calls no one; its numbers stand in limits.toml. `Jail` is what a tier implements, `Door` what the broker implements.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
+
+from hardpoint_executor.limits import seconds, whole
 
 LANGUAGES = ("python", "javascript")
 ENGINES = {"python": ("python",), "javascript": ("node", "quickjs")}
@@ -33,16 +35,16 @@ class OutcomeKind(StrEnum):
 class Limits:
     """What one call may use. Seconds count from the moment the jail has the call, never time in a queue."""
 
-    wall_seconds: float = 10.0
-    memory_bytes: int = 128 * 1024 * 1024
-    output_bytes: int = 1024 * 1024
+    wall_seconds: float = seconds("policy.wall_seconds")
+    memory_bytes: int = whole("policy.memory_mib")
+    output_bytes: int = whole("policy.output_kib")
     """Bytes of the result, and apart from it bytes printed to stdout and stderr."""
-    log_bytes: int = 64 * 1024
+    log_bytes: int = whole("policy.log_kib")
     """Bytes of log and progress messages."""
     oversize_bytes: int = 0
     """Bytes of a result that may be larger than `output_bytes`; 0 where it may not."""
-    broker_calls: int = 10
-    broker_bytes: int = 16 * 1024 * 1024
+    broker_calls: int = whole("policy.broker_calls")
+    broker_bytes: int = whole("jail.broker_mib")
     """Bytes of all that is asked of the broker: reading it takes the executor's own time."""
 
 
@@ -63,7 +65,7 @@ class Layer:
     address_bytes: int = 0
 
 
-DESCRIBE_LIMITS = Limits(wall_seconds=8.0, output_bytes=256 * 1024)
+DESCRIBE_LIMITS = Limits(wall_seconds=seconds("header.wall_seconds"), output_bytes=whole("header.output_kib"))
 """What reading a header may use, besides what libraries take."""
 
 

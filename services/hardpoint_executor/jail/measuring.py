@@ -4,6 +4,7 @@ from typing import Any
 
 import structlog
 
+from hardpoint_executor.limits import seconds, whole
 from hardpoint_manifest.engine import LIBRARIES
 
 from .interface import ClosedDoor, JailCall, Layer, Limits
@@ -46,7 +47,7 @@ def measure(self, modules):
         "address_bytes": max(0, room_before - room()),
     }
 """
-_LIMITS = Limits(wall_seconds=30.0, memory_bytes=3 << 30, broker_calls=0)
+_LIMITS = Limits(seconds("library.wall_seconds"), whole("library.memory_mib"), broker_calls=0)
 
 
 async def measured(layers: Layers, calls: Runs) -> dict[str, Layer]:

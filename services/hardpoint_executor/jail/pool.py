@@ -11,6 +11,8 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from hardpoint_executor.limits import seconds, whole
+
 from .launch import Launcher
 from .line import Line
 from .single_use import JailProcess
@@ -18,7 +20,7 @@ from .supply import Supply
 
 _OLD_SECONDS = 1800.0
 """Half of nsjail's own time limit, so that no call meets it."""
-READY_SECONDS = 60.0
+READY_SECONDS = seconds("single_use.ready_seconds")
 """For so long after a call there are jails ready in a pool that is seldom used."""
 _REFILL_SECONDS = 0.01
 """Starting a process holds the event loop for a millisecond or two; a call that has its jail goes first."""
@@ -28,11 +30,11 @@ _REFILL_SECONDS = 0.01
 class PoolOptions:
     """How many jails of one engine wait, run and start at once, and how many calls may queue for how long."""
 
-    waiting: int = 2
-    running: int = 8
-    starting: int = 2
-    queue: int = 32
-    queue_seconds: float = 0.9
+    waiting: int = whole("single_use.waiting")
+    running: int = whole("single_use.running")
+    starting: int = whole("single_use.starting")
+    queue: int = whole("queue.calls")
+    queue_seconds: float = seconds("queue.seconds")
 
 
 class Pool(Supply[JailProcess, JailProcess]):

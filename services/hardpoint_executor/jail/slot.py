@@ -19,6 +19,8 @@ from typing import Any, cast
 
 import structlog
 
+from hardpoint_executor.limits import seconds
+
 from . import processes
 from .bpf import compiled, telling
 from .frames import ProtocolError, parse
@@ -30,7 +32,7 @@ from .sharing import Shared
 
 _CHILD_SECONDS = 5.0
 _DEATH_SECONDS = 2.5
-_MOST_CPU_MS = 20_000.0
+_MOST_CPU_MS = seconds("slots.shared_cpu_seconds") * 1000
 """After which a child serves no other call: the limit of its process, which is a call's last resort, is far from it."""
 _SACRIFICED_FIRST = "500"
 """Of the machine's processes; inside its own cgroup a slot's largest process goes first, which is never the zygote."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from hardpoint_executor.limits import seconds, whole
+
 from .launch import Launcher
 from .line import Caller, Line, Owner
 from .nsjail import JailError
@@ -34,7 +36,7 @@ _START_SECONDS = 0.1
 """What a call is charged for a slot that has to end after it, about what another one costs to start."""
 _JUST_NOW_SECONDS = 0.25
 """Who used a slot so lately is likely to use it again."""
-_CHILD_SECONDS = 60.0
+_CHILD_SECONDS = seconds("slots.shared_seconds")
 """For so long at most a child serves the calls of one run."""
 
 
@@ -42,16 +44,16 @@ _CHILD_SECONDS = 60.0
 class SlotOptions:
     """How many slots there are at most, how many wait clean and start at once, how long each serves, and the queue."""
 
-    most: int = 8
-    clean: int = 1
-    starting: int = 2
-    calls: int = 500
+    most: int = whole("slots.most")
+    clean: int = whole("slots.clean")
+    starting: int = whole("slots.starting")
+    calls: int = whole("slots.calls")
     """What the calls of one slot have in common is its address layout and hash seed: not for longer than this."""
-    idle_seconds: float = 30.0
-    rest_seconds: float = 5.0
+    idle_seconds: float = seconds("slots.idle_seconds")
+    rest_seconds: float = seconds("slots.rest_seconds")
     """For so long a child waits for another call of its run."""
-    queue: int = 32
-    queue_seconds: float = 0.9
+    queue: int = whole("queue.calls")
+    queue_seconds: float = seconds("queue.seconds")
 
 
 class Slots(Supply[Slot, Child]):

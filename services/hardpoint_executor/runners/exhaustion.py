@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardpoint_executor.limits import whole
 from hardpoint_executor.runners.oversize import OVERSIZE_FIX
 
-TMP_MIB = 16
-TMP_FILES = 1024
-MOST_THREADS = 40
-"""What the jails' .cfg files say; a test holds them together."""
+_TMP_MIB = whole("kernel.tmp_mib") >> 20
+_TMP_FILES = whole("kernel.tmp_files")
+_THREADS = whole("kernel.threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ class Exhausted:
 _MEMORY = Exhausted("MEMORY")
 _PROCESSES = Exhausted(
     "PROCS",
-    f"1 process, {MOST_THREADS} threads",
-    f"a call is one process, with at most {MOST_THREADS} threads whose stacks fit its memory",
+    f"1 process, {_THREADS} threads",
+    f"a call is one process, with at most {_THREADS} threads whose stacks fit its memory",
     "do the work in this process: start no program and do not fork; of threads, start few, or give them small stacks",
 )
 _RESULT = Exhausted("OUTPUT_LIMIT", "1 MiB", fix=OVERSIZE_FIX)
 _DISK = Exhausted(
     "DISK",
-    f"{TMP_MIB} MiB, {TMP_FILES} files",
-    f"/tmp takes {TMP_MIB} MiB in at most {TMP_FILES} files",  # noqa: S108 - the jail's own
+    f"{_TMP_MIB} MiB, {_TMP_FILES} files",
+    f"/tmp takes {_TMP_MIB} MiB in at most {_TMP_FILES} files",  # noqa: S108 - the jail's own
     "write less, remove what is no longer needed, or keep it outside the jail with the temporary files of `file`",
 )
 

@@ -12,11 +12,12 @@ from typing import Any, Final, TypeVar
 from hardpoint_executor.broker.denial import BrokerDenied
 from hardpoint_executor.broker.stored import StoredFiles
 from hardpoint_executor.domain import Execution
+from hardpoint_executor.limits import whole
 from hardpoint_executor.runners.denied import failure
 from hardpoint_kit.documents import too_many
 from hardpoint_kit.errors import ActionFailed
 
-OVERSIZE_BYTES: Final = 8 * 1024 * 1024
+OVERSIZE_BYTES: Final = whole("jail.oversize_kib")
 """Of an output as JSON; more stays an error."""
 OVERSIZE_FIX: Final = (
     "ask for less; or have it as a stored file: call with oversize FILE (hardpoint call --oversize-to-file)"
