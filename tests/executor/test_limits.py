@@ -117,6 +117,7 @@ def test_the_table_of_limits_says_what_the_files_say() -> None:
     most, broker, kernel = Limits(), BrokerLimits(), tomllib.loads(limits.FILE.read_text())["kernel"]
     rows = {
         "wall time": f"`HARDPOINT_EXECUTOR_WALL_SECONDS` ({most.wall_seconds:g} s)",
+        "processor time": f"{kernel['cpu_seconds']} s of all threads",
         "memory": f"{most.memory_bytes >> 20} MiB on top",
         "result; printed output": f"{most.output_bytes >> 20} MiB each; 1,000 lines are passed on; "
         f"{DEEPEST} levels, {MOST_VALUES:,} values",

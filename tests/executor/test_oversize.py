@@ -93,6 +93,7 @@ async def test_many_values_become_a_file_too(run: Run) -> None:
 async def test_there_is_an_end_to_it(run: Run) -> None:
     finished = await finish(run, "python", f"return 'x' * {OVERSIZE_BYTES}", kept=Kept(), oversize=True)
     assert (finished.outcome, finished.error.reason) == (Outcome.OUTPUT_LIMIT, "OUTPUT_LIMIT")
+    assert finished.error.metadata["limit"] == f"{OVERSIZE_BYTES} bytes"
 
 
 @pytest.mark.jail

@@ -50,6 +50,8 @@ async def test_an_output_comes_with_its_events_and_usage(jails, broker: Broker) 
         ("import ctypes; ctypes.string_at(1, 8)", {}, ActionFailed, "CRASH", {"signal": "SIGSEGV"}),
         ("import os; os._exit(0)", {}, ActionFailed, "PROTOCOL", {}),
         ("return 'A' * 5000", {"output_bytes": 1000}, ActionFailed, "OUTPUT_LIMIT", {"limit": "1000 bytes"}),
+        ("print('A' * 5000)", {"output_bytes": 1000}, ActionFailed, "OUTPUT_LIMIT", {"limit": "1000 bytes"}),
+        ("return [[]] * 60_000", {}, ActionFailed, "OUTPUT_LIMIT", {"limit": "50000 lists and objects"}),
         ("while True: self.log('x')", {}, ActionFailed, "BUDGET", {"budget": "log_bytes"}),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isupper() else "",

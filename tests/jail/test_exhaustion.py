@@ -124,4 +124,5 @@ def test_the_limits_that_are_told_are_those_that_are_set(config: str) -> None:
     text = (launch.HERE / config).read_text()
     threads = f"cgroup_pids_max: {limits.whole('kernel.threads')}\n"
     disk = f"size={limits.whole('kernel.tmp_mib') >> 20}m,nr_inodes={limits.whole('kernel.tmp_files')},"
-    assert (threads if "cgroup" in config else disk) in text
+    processor = f"rlimit_cpu: {limits.seconds('kernel.cpu_seconds'):g}\n"
+    assert all(words in text for words in ([threads] if "cgroup" in config else [disk, processor]))

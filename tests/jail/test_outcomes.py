@@ -4,9 +4,24 @@ import asyncio
 
 import pytest
 
-from hardpoint_executor.jail import Event, Frame, Jails, Limits, Log, OutcomeKind, Progress, Taken, nsjail, slot
+from hardpoint_executor.jail import (
+    Event,
+    Frame,
+    JailOptions,
+    Jails,
+    Limits,
+    Log,
+    OutcomeKind,
+    Progress,
+    SlotOptions,
+    Taken,
+    nsjail,
+    processes,
+    slot,
+)
 from hardpoint_kit.errors import InvalidArgument
 
+from .altered import altered
 from .conftest import RecordedDoor
 from .programs import javascript, python
 
@@ -91,6 +106,31 @@ async def test_buffers_that_find_no_room_end_the_engine_or_the_plugin(jails, doo
     outcome = await jails.run(javascript("const a = []; for (;;) a.push(new Uint8Array(8 << 20).fill(1));"), door)
     refused = (outcome.error_name, outcome.message) == ("RangeError", "Array buffer allocation failed")
     assert outcome.kind is OutcomeKind.OOM or refused, outcome
+
+
+@pytest.mark.usefixtures("alone", "tested_once")
+@pytest.mark.parametrize(
+    ("spin", "config"),
+    [
+        (python("while True: pass"), "python.cfg"),
+        (python("while True: pass"), "slot.cfg"),
+        (javascript("for (;;);"), "node.cfg"),
+    ],
+    ids=["python single-use", "python slots", "node"],
+)
+async def test_processor_time_that_is_spent_is_not_called_memory(monkeypatch, tmp_path, door, spin, config) -> None:
+    """Threads spend it sooner than the clock does."""
+    altered(monkeypatch, tmp_path, config, "rlimit_cpu: 120", "rlimit_cpu: 2")
+    monkeypatch.setattr(processes, "CPU_MS", 2000.0)
+    slots = SlotOptions() if config == "slot.cfg" else None
+    jails = Jails(JailOptions(languages=(spin.language,), slots=slots))
+    await jails.start()
+    try:
+        outcome = await jails.run(spin, door)
+    finally:
+        await jails.stop()
+    assert (outcome.kind, outcome.detail) == (OutcomeKind.TIMEOUT, "SIGXCPU"), outcome
+    assert "processor time" in outcome.limit
 
 
 @pytest.mark.parametrize("status", [137, 139, 159])

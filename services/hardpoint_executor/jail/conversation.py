@@ -18,7 +18,7 @@ from hardpoint_executor.limits import seconds, whole
 from . import frames
 from .forbidden import WHAT_IT_DOES
 from .interface import BrokerDenied, Door, Frame, Limits, Log, OnEvent, Outcome, OutcomeKind, Progress
-from .processes import CallProcess, Death, drain
+from .processes import CPU_MS, CallProcess, Death, drain
 
 _log = structlog.get_logger(__name__)
 
@@ -82,12 +82,14 @@ class Conversation:
                 (listening, flooded), timeout=self._limits.wall_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if flooded in done:
-                raise _Ended(OutcomeKind.OUTPUT_LIMIT, "the plugin printed too much", "stdout and stderr")
+                limit = f"{self._limits.output_bytes} bytes"
+                raise _Ended(OutcomeKind.OUTPUT_LIMIT, "the plugin printed too much", "stdout and stderr", limit=limit)
             if not done:
                 raise _Ended(
                     OutcomeKind.TIMEOUT,
                     f"the action did not end within {self._limits.wall_seconds:g} s",
                     "wall clock",
+                    limit=f"{self._limits.wall_seconds:g} s",
                 )
             listening.result()
         except _Ended as ended:
@@ -115,7 +117,12 @@ class Conversation:
                 if heard % _FRAMES_AT_ONCE == 0:
                     await asyncio.sleep(0)
         except frames.TooManyNests as error:
-            raise _Ended(OutcomeKind.OUTPUT_LIMIT, f"the plugin sent {error}", "lists and objects") from error
+            raise _Ended(
+                OutcomeKind.OUTPUT_LIMIT,
+                f"the plugin sent {error}",
+                "lists and objects",
+                limit=f"{frames.NESTS} lists and objects",
+            ) from error
         except frames.ProtocolError as error:
             raise _Ended(OutcomeKind.PROTOCOL, f"the plugin sent {error}", "frame") from error
         try:
@@ -150,6 +157,7 @@ class Conversation:
                         OutcomeKind.OUTPUT_LIMIT,
                         f"the result is larger than {most} bytes",
                         "result",
+                        limit=f"{most} bytes",
                     )
                 raise _Ended(OutcomeKind.OK, value=value["value"])
             case _:
@@ -235,7 +243,9 @@ class Conversation:
                 message = "the plugin made a system call that no plugin may; which one it was is not known here"
                 return _Ended(OutcomeKind.VIOLATION, message, death.signal, **used)
             case "SIGXCPU":
-                return _Ended(OutcomeKind.TIMEOUT, "the plugin used up its CPU time", death.signal, **used)
+                limit = f"{CPU_MS / 1000:g} s of processor time"
+                message = f"the plugin used up its {limit}"
+                return _Ended(OutcomeKind.TIMEOUT, message, death.signal, limit=limit, **used)
             case "SIGKILL":
                 return _Ended(OutcomeKind.OOM, "the plugin was killed for its use of memory", death.signal, **used)
             case name if name in _ABORTS and any(words in self._printed for words in _NO_MEMORY):

@@ -139,6 +139,8 @@ class Outcome:
     stack: tuple[Frame, ...] = ()
     detail: str = ""
     """The signal, the limit or the rule that ended the call."""
+    limit: str = ""
+    """How much time or room there was, where that ended the call."""
     denied: "BrokerDenied | None" = None
     syscall: str = ""
     """Of a `violation`: the name of the system call, where it is known."""

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from .frames import ProtocolError, parse
-from .processes import Death, cpu_ms, drain, pipe, readable, received, spawn, step_back, tells_sender
+from .processes import Death, cpu_ms, drain, killed_by, pipe, readable, received, spawn, step_back, tells_sender
 
 _READY_SECONDS = 20.0
 _END_SECONDS = 2.5
@@ -143,9 +143,10 @@ class Nsjail:
         _, status, usage = os.wait4(self._supervisor_pid, 0)
         self._logged = drain(self._log).decode(errors="replace")
         ending, exit_status = _ending(self._logged, os.waitstatus_to_exitcode(status))
-        used_ms = max(0.0, (usage.ru_utime + usage.ru_stime) * 1000 - self._boot_cpu_ms)
+        used_ms = (usage.ru_utime + usage.ru_stime) * 1000
         peak = usage.ru_maxrss * 1024 if usage.ru_maxrss > self._inherited_peak else 0
-        self._death.set_result(Death(ending, exit_status, used_ms, peak))
+        call_ms = max(0.0, used_ms - self._boot_cpu_ms)
+        self._death.set_result(Death(killed_by(ending, used_ms), exit_status, call_ms, peak))
 
     async def _last_words(self) -> str:
         """What nsjail said about its failure; without one, what the interpreter printed."""

@@ -12,10 +12,15 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+from hardpoint_executor.limits import seconds
 
 NICE = 10
 """Of jails: an idle processor is all theirs, of a busy one they get a tenth of what each of ours gets."""
+CPU_MS: Final = seconds("kernel.cpu_seconds") * 1000
+_SURELY_USED: Final = 0.5
+"""Of its limit the kernel counts by ticks, which on a busy machine is more than the time that it tells afterwards."""
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -29,6 +34,11 @@ class Death:
     peak_memory_bytes: int
     forbidden: str = ""
     """The system call for which it was killed, if the kernel told whoever killed it."""
+
+
+def killed_by(signal: str, cpu_ms: float) -> str:
+    """The signal that ended a process, SIGXCPU where it is the kernel's kill of one that spent its processor time."""
+    return "SIGXCPU" if signal == "SIGKILL" and cpu_ms > CPU_MS * _SURELY_USED else signal
 
 
 class CallProcess(Protocol):

@@ -265,6 +265,7 @@ class Child:
             except JailError:
                 return Death("the end of its slot", 0, 0.0, 0)
         name = signal.Signals(end["signal"]).name if end["signal"] else ""
+        name = processes.killed_by(name, end["cpu_ms"])
         forbidden = "" if end["forbidden"] is None else name_of(end["forbidden"])
         cpu_ms = max(0.0, end["cpu_ms"] - self._boot_cpu_ms)
         return Death(name, end["status"], cpu_ms, end["peak"], forbidden)

@@ -83,11 +83,7 @@ class CodeRunner:
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
         if outcome.kind is OutcomeKind.VIOLATION:
             security.killed(execution.who, _call_made(outcome))
-        error = (
-            await self._checked(outcome.value, execution)
-            if outcome.ok
-            else _error(outcome, execution.artifact.filename, limits)
-        )
+        error = await self._checked(outcome.value, execution) if outcome.ok else _error(outcome, execution, limits)
         return domain.Ran(_usage(outcome), None if error else outcome.value, error)
 
     async def _checked(self, output: Any, execution: domain.Execution) -> ActionFailed | None:
@@ -198,7 +194,8 @@ def _wrong_output(output: Any, schema: Mapping[str, Any]) -> ActionFailed | None
     )
 
 
-def _error(outcome: Outcome, filename: str, limits: domain.Limits) -> HardpointError:
+def _error(outcome: Outcome, execution: domain.Execution, limits: domain.Limits) -> HardpointError:
+    filename = execution.artifact.filename
     if outcome.denied is not None:
         return failure(outcome.denied, _place(_own(outcome.stack, filename)))
     message = f"{outcome.error_name}: {outcome.message}" if outcome.error_name else outcome.message
@@ -206,6 +203,8 @@ def _error(outcome: Outcome, filename: str, limits: domain.Limits) -> HardpointE
     if outcome.kind is OutcomeKind.USER_ERROR and (met := exhausted(outcome.error_name, outcome.message)):
         told = f"{message}: {met.meaning}" if met.meaning else message
         facts |= {"limit": met.limit} if met.limit else {}
+        if met.reason == "OUTPUT_LIMIT":
+            facts["limit"] = f"{OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes} bytes"
         return ActionFailed(told, reason=met.reason, place=place, fix=met.fix, **facts)
     kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
     fix = _FIXES.get(outcome.kind, "")
@@ -227,12 +226,10 @@ def _library_missed(outcome: Outcome) -> str | None:
 
 def _facts(outcome: Outcome, limits: domain.Limits) -> dict[str, Any]:
     match outcome.kind:
-        case OutcomeKind.TIMEOUT:
-            return {"limit": f"{limits.wall_seconds:g} s"}
+        case OutcomeKind.TIMEOUT | OutcomeKind.OUTPUT_LIMIT:
+            return {"limit": outcome.limit}
         case OutcomeKind.OOM:
             return {"signal": outcome.detail, "limit": f"{limits.memory_bytes} bytes"}
-        case OutcomeKind.OUTPUT_LIMIT:
-            return {"limit": f"{limits.output_bytes} bytes"}
         case OutcomeKind.USER_ERROR:
             return {"name": outcome.error_name}
         case OutcomeKind.CRASH:

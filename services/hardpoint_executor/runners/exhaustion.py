@@ -18,7 +18,7 @@ _THREADS = whole("kernel.threads")
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """A limit that was met: the reason of the error, the limit in words, what it means, and what to do."""
+    """A limit that was met: the reason of the error, the limit in words where it is fixed, what it means, a fix."""
 
     reason: str
     limit: str = ""
@@ -33,7 +33,7 @@ _PROCESSES = Exhausted(
     f"a call is one process, with at most {_THREADS} threads whose stacks fit its memory",
     "do the work in this process: start no program and do not fork; of threads, start few, or give them small stacks",
 )
-_RESULT = Exhausted("OUTPUT_LIMIT", "1 MiB", fix=OVERSIZE_FIX)
+_RESULT = Exhausted("OUTPUT_LIMIT", fix=OVERSIZE_FIX)
 _DISK = Exhausted(
     "DISK",
     f"{_TMP_MIB} MiB, {_TMP_FILES} files",
