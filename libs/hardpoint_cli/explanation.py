@@ -41,9 +41,12 @@ _NAMED: Final = {
 """The facts that name what was refused or went wrong, in the order in which they are shown, and their labels."""
 
 _NODE_CALL: Final = re.compile(r"\b(?P<code>E[A-Z]+): [^,]+, (?P<call>\w+)(?: '(?P<path>[^']+)')?")
-_PYTHON_CALL: Final = re.compile(r"\[Errno (?P<number>\d+)\] [^:]+(?:: '(?P<path>[^']+)')?")
-_CODES: Final = {"1": "EPERM", "2": "ENOENT", "13": "EACCES", "28": "ENOSPC", "30": "EROFS"}
+_NODE_NETWORK: Final = re.compile(r"\b(?P<call>connect|listen|bind|getaddrinfo|query[A-Z]+) (?P<code>E[A-Z_]+)\b")
+_PYTHON_CALL: Final = re.compile(r"\[Errno (?P<number>-?\d+)\] [^:]+(?:: '(?P<path>[^']+)')?")
+_CODES: Final = {"-3": "EAI_AGAIN", "1": "EPERM", "2": "ENOENT", "13": "EACCES", "28": "ENOSPC", "30": "EROFS"}
+_NO_NETWORK: Final = "a jail has no network, and no names in it: use `fetch`, for hosts that the file declares"
 _HINTS: Final = {
+    "EAI_AGAIN": _NO_NETWORK,
     "EPERM": "the jail refuses the system call that this line makes: no processes, sockets or signals; use `fetch`",
     "ENOENT": "a jail has its interpreter's own files and an empty /tmp, and nothing else",
     "EACCES": "a jail may write in /tmp alone, and read what its interpreter needs",
@@ -122,6 +125,8 @@ def _refused(name: str, message: str) -> tuple[dict[str, str], str]:
     if (found := _NODE_CALL.search(message)) and found["code"] in _HINTS:
         named = {"system call": found["call"], "path": found["path"] or ""}
         return {label: text for label, text in named.items() if text}, _HINTS[found["code"]]
+    if found := _NODE_NETWORK.search(message):
+        return {"system call": found["call"]}, _NO_NETWORK
     if (found := _PYTHON_CALL.search(message)) and (code := _CODES.get(found["number"])):
         return {"path": found["path"]} if found["path"] else {}, _HINTS[code]
     return {}, ""

@@ -46,7 +46,13 @@ async def test_an_output_comes_with_its_events_and_usage(jails, broker: Broker) 
     [
         ("raise KeyError('x')", {}, ActionFailed, "USER_ERROR", {"name": "KeyError"}),
         ("while True: pass", {"wall_seconds": 0.2}, DeadlineExceeded, "TIMEOUT", {"limit": "0.2 s"}),
-        ("return len(bytearray(1 << 30))", {}, ActionFailed, "MEMORY", {"name": "MemoryError"}),
+        (
+            "return len(bytearray(1 << 30))",
+            {},
+            ActionFailed,
+            "MEMORY",
+            {"name": "MemoryError", "limit": "134217728 bytes"},
+        ),
         ("import ctypes; ctypes.string_at(1, 8)", {}, ActionFailed, "CRASH", {"signal": "SIGSEGV"}),
         ("import os; os._exit(0)", {}, ActionFailed, "PROTOCOL", {}),
         ("return 'A' * 5000", {"output_bytes": 1000}, ActionFailed, "OUTPUT_LIMIT", {"limit": "1000 bytes"}),
@@ -83,6 +89,12 @@ async def test_an_error_of_the_author_names_his_line(jails, broker: Broker) -> N
     ran, _ = await run(jails, broker, "raise KeyError('x')")
     assert "KeyError: 'x'" in ran.error.message
     assert ran.error.place == "plugin.py:5:5"
+
+
+async def test_memory_that_a_line_asked_for_is_refused_with_that_line(jails, broker: Broker) -> None:
+    ran, _ = await run(jails, broker, "kept = [bytes(1 << 20)]\nwhile True: kept.append(bytes(1 << 20))")
+    assert (ran.error.reason, ran.error.place) == ("MEMORY", "plugin.py:6:29")
+    assert ran.error.message == "MemoryError: out of memory"
 
 
 async def test_an_output_is_held_to_what_is_declared(jails, broker: Broker) -> None:

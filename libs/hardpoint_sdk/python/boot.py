@@ -3,6 +3,7 @@
 Nothing here is a wall: plugin code can reach all of it. The jail is the wall, and the executor decides what came of it.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -52,9 +53,9 @@ def serve() -> None:
         frame = channel.next_call()
         try:
             answer = _answer(frame)
-        except MemoryError:
-            answer = _NO_MEMORY
         except BaseException as error:
+            if isinstance(error, MemoryError):
+                _let_go(error)
             answer = _failure(error)
         _flush()
         channel.send_bytes(answer)
@@ -175,12 +176,23 @@ def _failure(error: BaseException) -> bytes:
     try:
         name = error.name if isinstance(error, _Failure) else type(error).__name__
         message = error.msg if isinstance(error, SyntaxError) else str(error)
+        if isinstance(error, MemoryError):
+            message = message or "out of memory"
         refused = {"ask": error.ask} if isinstance(error, BrokerError) else {}
         return channel.encode({"failure": {"name": name, "message": message[:4000], "stack": _stack(error), **refused}})
     except MemoryError:
         return _NO_MEMORY
     except BaseException:
         return _UNSPEAKABLE
+
+
+def _let_go(error: MemoryError) -> None:
+    """Free what the frames of an error hold, so that there is memory to say where it was."""
+    traced = error.__traceback__
+    while traced is not None:
+        with contextlib.suppress(RuntimeError):  # of a frame that runs: it is one of ours
+            traced.tb_frame.clear()
+        traced = traced.tb_next
 
 
 def _stack(error: BaseException) -> list[dict[str, Any]]:

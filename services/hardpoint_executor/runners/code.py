@@ -202,9 +202,7 @@ def _error(outcome: Outcome, execution: domain.Execution, limits: domain.Limits)
     place, facts = _place(_own(outcome.stack, filename)), _facts(outcome, limits)
     if outcome.kind is OutcomeKind.USER_ERROR and (met := exhausted(outcome.error_name, outcome.message)):
         told = f"{message}: {met.meaning}" if met.meaning else message
-        facts |= {"limit": met.limit} if met.limit else {}
-        if met.reason == "OUTPUT_LIMIT":
-            facts["limit"] = f"{OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes} bytes"
+        facts["limit"] = met.limit or f"{_bytes(met.reason, execution, limits)} bytes"
         return ActionFailed(told, reason=met.reason, place=place, fix=met.fix, **facts)
     kind = DeadlineExceeded if outcome.kind is OutcomeKind.TIMEOUT else ActionFailed
     fix = _FIXES.get(outcome.kind, "")
@@ -215,6 +213,13 @@ def _error(outcome: Outcome, execution: domain.Execution, limits: domain.Limits)
     if library := _library_missed(outcome):
         fix = f'add libraries=["{library}"] to @capability(...)'
     return kind(message, reason=_REASONS[outcome.kind], place=place, fix=fix, **facts)
+
+
+def _bytes(reason: str, execution: domain.Execution, limits: domain.Limits) -> int:
+    """How many there were of what the plugin's own error says was used up."""
+    if reason == "MEMORY":
+        return limits.memory_bytes
+    return OVERSIZE_BYTES if execution.oversize_to_file else limits.output_bytes
 
 
 def _library_missed(outcome: Outcome) -> str | None:
