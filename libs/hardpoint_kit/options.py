@@ -1,10 +1,12 @@
 """Owns process configuration: environment variables `HARDPOINT_*`, read once at the start."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hardpoint_kit.errors import InvalidArgument
 
 
 class Options(BaseSettings):
@@ -15,6 +17,14 @@ class Options(BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_prefix="HARDPOINT_", extra="ignore", frozen=True)
+
+    def __init__(self, **given: Any) -> None:
+        """Read the environment, but for what is given; raises InvalidArgument, which does not repeat the values."""
+        try:
+            super().__init__(**given)
+        except ValidationError as refused:
+            wrong = {f"HARDPOINT_{error['loc'][0]}".upper(): error["msg"] for error in refused.errors()}
+            raise InvalidArgument(wrong, fix="correct it, or leave it out for the usual value") from None
 
     listen: str = "127.0.0.1:7700"
     """Host and port to serve gRPC on; port 0 takes a free one."""

@@ -14,7 +14,7 @@ import structlog
 
 from hardpoint_executor.jail.machine import facts
 from hardpoint_executor.server import Options, jail_of
-from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.errors import HardpointError, InvalidArgument
 
 
 async def checkup(options: Options) -> dict[str, Any]:
@@ -40,7 +40,10 @@ async def checkup(options: Options) -> dict[str, Any]:
 def main() -> None:
     """Print what was found."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    document = asyncio.run(checkup(Options()))
+    try:
+        document = asyncio.run(checkup(Options()))
+    except InvalidArgument as wrong:
+        document = {"ok": False, "facts": [], "reasons": [f"{wrong.message}; {wrong.fix}"], "walls": []}
     json.dump(document, sys.stdout, indent=2)
     sys.exit(0 if document["ok"] else 1)
 

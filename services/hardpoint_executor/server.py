@@ -5,6 +5,7 @@ from dataclasses import asdict, astuple
 from pathlib import Path
 
 import structlog
+from pydantic import Field
 
 from hardpoint.executor.v1.executor_pb2_grpc import add_ExecutorServiceServicer_to_server
 from hardpoint_executor.broker.http import HttpClient
@@ -32,15 +33,15 @@ class Options(kit.Options):
 
     executor_rootfs: Path | None = None
     """Folder for the jails' root folders; they are built at the first start. The machine's usual place when unset."""
-    executor_slots: int = whole("slots.most")
+    executor_slots: int = Field(default=whole("slots.most"), ge=0)
     """Slots at most, each running one call at a time; 0 means that every call gets an nsjail of its own."""
-    executor_slots_clean: int = whole("slots.clean")
+    executor_slots_clean: int = Field(default=whole("slots.clean"), ge=0)
     """Slots that are started ahead, for capabilities that have none yet."""
-    executor_jails_waiting: int = whole("single_use.waiting")
+    executor_jails_waiting: int = Field(default=whole("single_use.waiting"), ge=0)
     """Single-use jails of each engine that are started ahead; of an engine that has slots there are none."""
-    executor_jails_running: int = whole("single_use.running")
+    executor_jails_running: int = Field(default=whole("single_use.running"), ge=1)
     """Single-use jails of each engine that may run at once."""
-    executor_queue: int = whole("queue.calls")
+    executor_queue: int = Field(default=whole("queue.calls"), ge=1)
     """Calls that may wait for a slot, and of each engine for a single-use jail; more are refused at once."""
     executor_require_cgroups: bool = False
     """Refuse to serve where a jail's memory and processes are bounded by rlimits alone."""
@@ -48,11 +49,11 @@ class Options(kit.Options):
     """Libraries that Python code may ask for, by name or as `numpy==2.4.6`; those that are installed when unset."""
     executor_libraries_from: Path | None = None
     """Folder that the libraries were installed to (`pip install --target`); beside the executor when unset."""
-    executor_wall_seconds: float = seconds("policy.wall_seconds")
-    executor_memory_bytes: int = whole("policy.memory_mib")
-    executor_output_bytes: int = whole("policy.output_kib")
-    executor_log_bytes: int = whole("policy.log_kib")
-    executor_broker_calls: int = whole("policy.broker_calls")
+    executor_wall_seconds: float = Field(default=seconds("policy.wall_seconds"), gt=0)
+    executor_memory_bytes: int = Field(default=whole("policy.memory_mib"), gt=0)
+    executor_output_bytes: int = Field(default=whole("policy.output_kib"), gt=0)
+    executor_log_bytes: int = Field(default=whole("policy.log_kib"), ge=0)
+    executor_broker_calls: int = Field(default=whole("policy.broker_calls"), ge=0)
     executor_host_aliases: dict[str, str] = {}
     """For tests and demonstrations: a host's name to a loopback host:port that stands in for it, over plain http."""
 

@@ -29,10 +29,10 @@ def serve_command(
     gc.disable()  # until all is imported, among which there is no garbage: looking for it takes a sixth of that time
     from hardpointd.daemon import serve
 
-    options = DaemonOptions()
-    if console.is_terminal and "HARDPOINT_LOG_FORMAT" not in os.environ:
-        options = options.model_copy(update={"log_format": "console", "log_level": "warning"})
     try:
+        options = DaemonOptions()
+        if console.is_terminal and "HARDPOINT_LOG_FORMAT" not in os.environ:
+            options = options.model_copy(update={"log_format": "console", "log_level": "warning"})
         serve(chosen(units or []), options, _say_served)
     except HardpointError as error:
         console.print(f"[red]error[/]: {error.message}")

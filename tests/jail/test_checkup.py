@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any
 
+import pytest
+
 from hardpoint_executor.jail.nsjail import find_nsjail
 
 ROOT = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
@@ -56,6 +58,24 @@ async def test_without_nsjail() -> None:
     assert "hardpoint[executor]" in fact(document, "nsjail")["fix"]
     assert document["reasons"]
     assert document["walls"] == []
+
+
+@pytest.mark.parametrize(("value", "wrong"), [("many", "a valid integer"), ("-1", "greater than or equal to 1")])
+async def test_with_an_option_that_cannot_be(value: str, wrong: str) -> None:
+    document = await checkup([], 1, HARDPOINT_EXECUTOR_QUEUE=value)
+    [reason] = document["reasons"]
+    assert reason.startswith("HARDPOINT_EXECUTOR_QUEUE: ")
+    assert wrong in reason
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted"), [("--nproc=20", "RLIMIT_NPROC to 64"), ("--fsize=1000000", "RLIMIT_FSIZE to 16777216")]
+)
+async def test_below_limits_that_leave_jails_no_room(limit: str, wanted: str) -> None:
+    document = await checkup(["prlimit", limit], 1)
+    assert document["reasons"]
+    for reason in document["reasons"]:
+        assert f"raise the executor's own hard limit {wanted} or more" in reason
 
 
 async def test_without_user_namespaces() -> None:

@@ -24,6 +24,7 @@ _END_SECONDS = 2.5
 """nsjail now and then notices the end of its init a second late."""
 _REFUSED = re.compile("Operation not permitted|Permission denied|No space left on device")
 _REFUSED_FIX = '; this system refuses what nsjail needs: see "The executor" in deploy/README.md'
+_LOW_LIMIT = re.compile(r"setrlimit\(0, (?P<name>RLIMIT_\w+), (?P<wanted>\d+)\): Operation not permitted")
 _NO_NAMESPACES = re.compile(r"clone\(.*No space left on device")
 _NO_NAMESPACES_FIX = (
     "; no user namespace more may be made: set user.max_user_namespaces with sysctl on the machine"
@@ -160,6 +161,8 @@ class Nsjail:
 
 def _fix(words: str) -> str:
     """What can be done about what nsjail says."""
+    if low := _LOW_LIMIT.search(words):
+        return f"; raise the executor's own hard limit {low['name']} to {low['wanted']} or more, with ulimit or prlimit"
     if _NO_NAMESPACES.search(words):
         return _NO_NAMESPACES_FIX
     return _REFUSED_FIX if _REFUSED.search(words) else ""
