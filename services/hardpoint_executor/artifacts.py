@@ -19,8 +19,8 @@ from hardpoint_manifest.model import Kind
 
 MOST_ARTIFACTS = 256
 
-Strip = Callable[[str, str], Awaitable[str]]
-"""Takes source and file name of TypeScript, and returns its JavaScript."""
+Strip = Callable[[str, str, str], Awaitable[str]]
+"""Takes source and file name of TypeScript, and the organisation for which, and returns its JavaScript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +61,24 @@ class Programs:
         self._strip = strip
         self._kept: Kept[Program] = Kept(clock, MOST_ARTIFACTS)
 
-    async def get(self, artifact: Artifact) -> Program:
-        """What an artifact holds, ready to run; raises what reading and preparing it raise."""
+    async def get(self, artifact: Artifact, org: str) -> Program:
+        """What an artifact holds, ready to run, first for `org`; raises what reading and preparing it raise."""
 
         async def prepare() -> tuple[Program, datetime | None]:
             data = await self._artifacts.read(artifact.digest, artifact.ticket)
-            return await self._prepared(data, artifact.filename), None
+            return await self._prepared(data, artifact.filename, org), None
 
         # The name is part of the key: the same bytes may be a different language under another name.
         return await self._kept.get(f"{artifact.digest} {artifact.filename}", prepare)
 
-    async def _prepared(self, data: bytes, filename: str) -> Program:
+    async def _prepared(self, data: bytes, filename: str, org: str) -> Program:
         written_in = language(filename)
         if not written_in:
             return _declared(data, filename)
         source = data.decode()
         # Once, in a Node jail of its own that runs nothing of it, and kept: loading Node's stripper takes longer than
         # a small action, and an engine without one is given JavaScript too.
-        return Code(written_in, await self._strip(source, filename) if is_typescript(filename) else source)
+        return Code(written_in, await self._strip(source, filename, org) if is_typescript(filename) else source)
 
 
 def _declared(data: bytes, filename: str) -> Calls | FlowPlan:

@@ -95,7 +95,7 @@ class Performer:
 
     async def _attempt(self, execution: Execution, tell: Tell, session: Session | None = None) -> Finished:
         """Run an execution, or one inside of another; raises for one that never began."""
-        program = await self._programs.get(execution.artifact)
+        program = await self._programs.get(execution.artifact, execution.org)
         if isinstance(program, Code):
             self._code.offer.admit(program, execution)
         values = session.values if session else None

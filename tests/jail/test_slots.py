@@ -15,6 +15,7 @@ from hardpoint_executor.jail import (
     JailCall,
     JailOptions,
     Jails,
+    Limits,
     Outcome,
     OutcomeKind,
     SlotOptions,
@@ -202,6 +203,23 @@ async def test_a_header_is_read_in_a_slot_that_serves_nobody_afterwards(slotted:
     outcome = await slotted.describe("python", "from hardpoint_sdk import capability\ncapability(id='a')", "a.py")
     assert outcome.value == {"id": "a", "actions": []}
     assert not before & await idle(slotted)
+
+
+async def test_headers_of_one_organisation_keep_no_other_from_having_its_own_read() -> None:
+    jails = await started(most=4, queue=4, queue_seconds=20)
+    spins = [
+        asyncio.create_task(jails.describe("python", "while True: pass", "x.py", Limits(wall_seconds=4), "flood"))
+        for _ in range(9)
+    ]
+    try:
+        (refused, *_), _ = await asyncio.wait(spins, return_when=asyncio.FIRST_COMPLETED)
+        assert isinstance(refused.exception(), ResourceExhausted), "there is no place more"
+        header = "from hardpoint_sdk import capability\ncapability(id='a')"
+        assert (await jails.describe("python", header, "a.py", org="acme")).value == {"id": "a", "actions": []}
+        assert not all(spin.done() for spin in spins)
+    finally:
+        await asyncio.gather(*spins, return_exceptions=True)
+        await jails.stop()
 
 
 @pytest.mark.parametrize(

@@ -133,14 +133,14 @@ async def test_stripping_runs_nothing(jails) -> None:
 async def test_an_artifact_is_stripped_once_however_often_it_is_called() -> None:
     stripped = []
 
-    async def strip(source: str, filename: str) -> str:
+    async def strip(source: str, filename: str, org: str) -> str:
         stripped.append(filename)
         return source.upper()
 
     programs = Programs(Artifacts("let a"), SystemClock(), strip)
     for _ in range(3):
-        assert await programs.get(Artifact("sha256:0", "a.ts", "")) == Code("javascript", "LET A")
-    assert await programs.get(Artifact("sha256:0", "a.js", "")) == Code("javascript", "let a")
+        assert await programs.get(Artifact("sha256:0", "a.ts", ""), "acme") == Code("javascript", "LET A")
+    assert await programs.get(Artifact("sha256:0", "a.js", ""), "acme") == Code("javascript", "let a")
     assert stripped == ["a.ts"]
 
 

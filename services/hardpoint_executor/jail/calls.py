@@ -93,15 +93,15 @@ class Calls(Generic[P]):
         owner = call.org, call.capability
         return await self._hold(owner, frame, "result", call.limits, door, on_event, call.depth, Shared.by(call))
 
-    async def describe(self, source: str, filename: str, limits: Limits | None = None) -> Outcome:
+    async def describe(self, source: str, filename: str, limits: Limits | None = None, org: str = "") -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
         frame = {"describe": {"source": source, "filename": filename}}
-        return await self._hold(("", ""), frame, "header", limits or DESCRIBE_LIMITS, ClosedDoor(), ignore)
+        return await self._hold((org, ""), frame, "header", limits or DESCRIBE_LIMITS, ClosedDoor(), ignore)
 
-    async def strip(self, source: str, filename: str) -> Outcome:
+    async def strip(self, source: str, filename: str, org: str = "") -> Outcome:
         """Take the types out of TypeScript; see `Jail.strip`."""
         frame = {"strip": {"source": source, "filename": filename}}
-        return await self._hold(("", ""), frame, "stripped", _STRIP_LIMITS, ClosedDoor(), ignore)
+        return await self._hold((org, ""), frame, "stripped", _STRIP_LIMITS, ClosedDoor(), ignore)
 
     async def _hold(
         self,

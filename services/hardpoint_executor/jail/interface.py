@@ -228,16 +228,18 @@ class Jail(Protocol):
     def end_run(self, org: str, run: str) -> None:
         """Let no jail wait for another call of this run."""
 
-    async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
+    async def describe(
+        self, language: str, source: str, filename: str, limits: Limits | None = None, org: str = ""
+    ) -> Outcome:
         """Run a module only as far as its header, and return that header as the value of the outcome.
 
-        Of the language's engines the first that is there does it.
+        Of the language's engines the first that is there does it. `org` is who asks: organisations take turns.
         """
 
-    async def strip(self, source: str, filename: str) -> Outcome:
+    async def strip(self, source: str, filename: str, org: str = "") -> Outcome:
         """Take the types out of TypeScript, running nothing of it; the value of the outcome is JavaScript.
 
-        Every line and column stays where it was.
+        `org` is who asks. Every line and column stays where it was.
         """
 
     def engines(self, language: str, strict: bool = False) -> tuple[str, ...]:

@@ -255,14 +255,16 @@ class Jails:
         for calls in self._calls.values():
             calls.pool.end_run(org, run)
 
-    async def describe(self, language: str, source: str, filename: str, limits: Limits | None = None) -> Outcome:
+    async def describe(
+        self, language: str, source: str, filename: str, limits: Limits | None = None, org: str = ""
+    ) -> Outcome:
         """Run a module only as far as its header; see `Jail.describe`."""
         engine = next(iter(self._offered(language, (True, False))), "")
-        return await self._calls_of(language, engine).describe(source, filename, limits)
+        return await self._calls_of(language, engine).describe(source, filename, limits, org)
 
-    async def strip(self, source: str, filename: str) -> Outcome:
+    async def strip(self, source: str, filename: str, org: str = "") -> Outcome:
         """Take the types out of TypeScript; see `Jail.strip`."""
-        return await self._calls_of("javascript", STRIPS_TYPES).strip(source, filename)
+        return await self._calls_of("javascript", STRIPS_TYPES).strip(source, filename, org)
 
     def _calls_of(self, language: str, engine: str = "", strict: bool = False) -> Calls[Any]:
         if language not in LANGUAGES:

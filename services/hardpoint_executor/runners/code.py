@@ -145,7 +145,9 @@ class CodeRunner:
         memory = DESCRIBE_LIMITS.memory_bytes + (
             self.offer.held_by(self._jail.libraries()) if language == "python" else 0
         )
-        outcome = await self._jail.describe(language, source, filename, replace(DESCRIBE_LIMITS, memory_bytes=memory))
+        outcome = await self._jail.describe(
+            language, source, filename, replace(DESCRIBE_LIMITS, memory_bytes=memory), org
+        )
         if outcome.ok and isinstance(outcome.value, dict) and not too_deep(outcome.value):
             return outcome.value
         if outcome.kind is OutcomeKind.VIOLATION:
@@ -155,10 +157,10 @@ class CodeRunner:
             raise self.offer.lacks([library], f"{filename} imports")
         raise _unreadable(source, filename, outcome)
 
-    async def strip(self, source: str, filename: str) -> str:
-        """Return TypeScript without its types; raises InvalidArgument and Conflict as `describe` does."""
+    async def strip(self, source: str, filename: str, org: str = "") -> str:
+        """Return TypeScript without its types, for `org`; raises InvalidArgument and Conflict as `describe` does."""
         self.offer.check_types(filename)
-        outcome = await self._jail.strip(source, filename)
+        outcome = await self._jail.strip(source, filename, org)
         if outcome.ok and isinstance(outcome.value, str):
             return outcome.value
         raise _unreadable(source, filename, outcome)
