@@ -72,7 +72,7 @@ class Retry(Value):
     seconds: float = Field(default=1.0, ge=0, le=3600)
     backoff: float = Field(default=2.0, ge=1, le=10)
     harmless: bool = False
-    """Whether only what does no harm twice, or certainly did not happen, is tried again, and all else fails at once."""
+    """Whether only what does no harm twice, or certainly did not happen, is tried again, and all else is tried once."""
 
 
 class Step(Value):

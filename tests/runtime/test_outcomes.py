@@ -23,6 +23,10 @@ from hardpoint_runtime.service.outcomes import LONGEST_LOSS_SECONDS, MOST_LOSSES
 LOST = Unavailable("the executor was lost")
 LATE = DeadlineExceeded("too late", reason="TIMEOUT")
 BUSY = ActionFailed("503", reason="UPSTREAM_ERROR", status="503")
+GATEWAY = ActionFailed("504", reason="UPSTREAM_ERROR", status="504")
+NO_HTTP = ActionFailed("not HTTP", reason="UPSTREAM_ERROR")
+HUNG_UP = ActionFailed("hung up", reason="UPSTREAM_UNREACHABLE")
+KILLED = ActionFailed("no memory", reason="MEMORY")
 WRONG = ActionFailed("404", reason="UPSTREAM_ERROR", status="404")
 DENIED = PermissionDenied("no", reason="HOST_NOT_GRANTED")
 THREW = ActionFailed("it threw", reason="USER_ERROR")
@@ -41,6 +45,12 @@ THREW = ActionFailed("it threw", reason="USER_ERROR")
         (BUSY, True, 3, 3, Next.FAIL),
         (BUSY, False, 1, 3, Next.DOUBT),
         (BUSY, False, 1, 1, Next.FAIL),
+        (GATEWAY, False, 1, 1, Next.DOUBT),
+        (GATEWAY, True, 1, 1, Next.FAIL),
+        (NO_HTTP, False, 1, 1, Next.DOUBT),
+        (HUNG_UP, False, 1, 1, Next.DOUBT),
+        (HUNG_UP, True, 1, 1, Next.FAIL),
+        (KILLED, False, 1, 1, Next.DOUBT),
         (WRONG, True, 1, 3, Next.FAIL),
         (WRONG, False, 1, 3, Next.FAIL),
         (DENIED, True, 1, 3, Next.FAIL),
@@ -58,7 +68,6 @@ AWAY = ActionFailed("no connection", reason="UPSTREAM_UNREACHABLE", happened="no
 GREYLISTED = ActionFailed("not now", reason="MAIL_REFUSED", status="451", happened="no")
 DEFERRED = ActionFailed("not now", reason="RECIPIENT_DEFERRED", status="450", happened="no")
 REFUSED = ActionFailed("no such user", reason="RECIPIENT_REFUSED", status="550", happened="no")
-UNSURE = ActionFailed("hung up", reason="UPSTREAM_UNREACHABLE")
 THREW_FIRST = ActionFailed("it threw", reason="USER_ERROR", happened="no")
 
 
@@ -76,8 +85,9 @@ THREW_FIRST = ActionFailed("it threw", reason="USER_ERROR", happened="no")
         (AWAY, 4, 3, True, Next.DOUBT),
         (THREW_FIRST, 3, 3, False, Next.FAIL),
         (AWAY, 1, 1, False, Next.FAIL),
-        (UNSURE, 1, 3, False, Next.DOUBT),
-        (UNSURE, 1, 3, True, Next.FAIL),
+        (HUNG_UP, 1, 3, False, Next.DOUBT),
+        (HUNG_UP, 1, 3, True, Next.DOUBT),
+        (BUSY, 1, 3, True, Next.FAIL),
         (LATE, 1, 3, True, Next.DOUBT),
     ],
 )
@@ -111,6 +121,11 @@ def test_what_did_not_begin_is_never_in_doubt(error: HardpointError, what: Next)
 def test_pauses_grow_as_the_author_says_and_for_a_lost_executor_to_a_bound() -> None:
     assert [pause_seconds(False, n, 1.0, 3.0) for n in (1, 2, 3)] == [1.0, 3.0, 9.0]
     assert [pause_seconds(True, n, 1.0, 3.0) for n in (1, 2, 30)] == [0.5, 1.0, LONGEST_LOSS_SECONDS]
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(None, 2.0), (1.0, 2.0), (60.0, 60.0), (1e9, 3600.0)])
+def test_a_pause_is_no_shorter_than_the_upstream_asks(asked: float | None, seconds: float) -> None:
+    assert pause_seconds(False, 2, 1.0, 2.0, asked) == seconds
 
 
 def test_values_are_json_and_errors_are_errors() -> None:

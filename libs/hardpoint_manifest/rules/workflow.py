@@ -188,7 +188,7 @@ def _retry(subject: Subject, workflow: Workflow, step: Step, path: Path) -> Iter
     if not often or keyed or calling.may_repeat(compiled):
         return
     fix, patch = _once(workflow, step, path)
-    otherwise = "waits for a person" if written_here else "fails"
+    otherwise = "waits for a person" if written_here else "fails, or waits for a person where nobody knows"
     message = f"{step.id} is tried again only when it certainly did not happen; when it may have, it {otherwise}"
     yield subject.warning("retry-without-key", path, message, f"{fix}; or effect: read where it only reads", (patch,))
 

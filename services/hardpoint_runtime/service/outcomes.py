@@ -18,8 +18,10 @@ from hardpoint_manifest.expression import ExpressionError
 from hardpoint_manifest.plan import Retry
 from hardpoint_runtime.domain.runs import Failure
 
-_UNKNOWN = frozenset({"UNAVAILABLE", "TIMEOUT", "UPSTREAM_TIMEOUT"})
-"""Nobody knows whether it had its effect: the executor was lost, or the time was up."""
+_UNKNOWN = frozenset({"UNAVAILABLE", "TIMEOUT", "MEMORY", "CRASH", "UPSTREAM_TIMEOUT", "UPSTREAM_UNREACHABLE"})
+"""Nobody knows whether it had its effect: the executor was lost, the jail or the connection ended, or the time did."""
+_NO_WORD = frozenset({"", "502", "504"})
+"""An answer that is none, or a gateway's that has none."""
 _FOR_GOOD = frozenset(
     {
         "VIOLATION",
@@ -41,6 +43,7 @@ MOST_LOSSES = 20
 """Attempts beyond the author's that are made since the executor was lost or busy."""
 FIRST_LOSS_SECONDS = 0.5
 LONGEST_LOSS_SECONDS = 30.0
+LONGEST_ASKED_SECONDS = 3600.0
 
 
 class Next(StrEnum):
@@ -80,11 +83,17 @@ def after(
         return Next.AGAIN if attempts < allowed + MOST_LOSSES else Next.FAIL
     if undone and not reads and error.reason in _AWAY and allowed > 1:
         return Next.AGAIN if attempts < allowed else Next.DOUBT
-    if error.reason in _UNKNOWN and not (repeatable or undone):
+    if _unknown(error) and not (repeatable or undone):
         return Next.DOUBT
     if _for_good(error) or attempts >= allowed:
         return Next.FAIL
     return Next.AGAIN if repeatable or undone else Next.DOUBT
+
+
+def _unknown(error: HardpointError) -> bool:
+    if error.reason == "UPSTREAM_ERROR":
+        return error.metadata.get("status", "") in _NO_WORD
+    return error.reason in _UNKNOWN
 
 
 def _for_good(error: HardpointError) -> bool:
@@ -99,13 +108,16 @@ def doubt(failure: Failure) -> str:
     return failure.reason if did_not_happen(failure.facts) else "MAY_HAVE_HAPPENED"
 
 
-def pause_seconds(lost: bool, attempts: int, seconds: float, backoff: float) -> float:
-    """How long to wait after so many attempts: as the author says, or ever longer for an executor that is away."""
+def pause_seconds(lost: bool, attempts: int, seconds: float, backoff: float, asked: float | None = None) -> float:
+    """How long to wait after so many attempts: as the author says, or ever longer for an executor that is away.
+
+    No shorter than an upstream `asked`, up to an hour.
+    """
     if lost:
         longer: float = FIRST_LOSS_SECONDS * 2.0 ** min(attempts - 1, 10)
         return min(LONGEST_LOSS_SECONDS, longer)
     after_all: float = seconds * backoff ** (attempts - 1)
-    return after_all
+    return max(after_all, min(asked or 0.0, LONGEST_ASKED_SECONDS))
 
 
 def failure_of(error: Exception, place: str) -> Failure:

@@ -267,7 +267,7 @@ class Stepper:
             await self._doubt(row, error)
             return None
         lost = not began or error.reason == "UNAVAILABLE"
-        seconds = pause_seconds(lost, row.attempts, step.retry.seconds, step.retry.backoff)
+        seconds = pause_seconds(lost, row.attempts, step.retry.seconds, step.retry.backoff, error.retry_after)
         due = way.means.clock.now() + timedelta(seconds=seconds)
         failure = Failure.of(error)
         row = replace(row, state=RunState.WAITING, waits=Waits.TIME, due_at=due, failure=failure)
