@@ -284,6 +284,36 @@ async def test_a_fork_does_again_what_comes_after_a_step(client: Client, fakes: 
     assert shop.asked == ["look", "put", "put"]
 
 
+async def test_a_fork_that_fails_too_reverts_what_it_did_and_tells_of_it(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    """What the first run reverted is not taken for done, and its reverts are none of the fork's."""
+    bad = ActionFailed("no", reason="USER_ERROR")
+    shop.answers = {"mail": [bad, bad, bad]}
+    undo = {"id": "undo", "does": "call", "action": "shop.undo"}
+    made = workflow(
+        {"id": "store", "revert": {**undo, "input": {"of": "store"}}},
+        {"id": "put", "after": after("store"), "revert": {**undo, "input": {"of": "put"}}},
+        {"id": "mail", "after": after("put")},
+        on_error={"id": "on-error", "does": "call", "action": "shop.look"},
+    )
+    await install(client, fakes, made)
+    run = await until(client, (await start(client)).name)
+    failed = ["store", "put", "mail", "undo", "undo", "look"]
+    assert shop.asked == failed
+    for step in ("mail", "put"):
+        with pytest.raises(Conflict) as refused:
+            await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step=step))
+        assert refused.value.fix == "fork the run at store, which is then done again"
+    forked = await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="store"))
+    ended = await until(client, forked.name)
+    assert (ended.state, "not_reverted" in ended.facts) == (run_pb2.RUN_STATE_FAILED, False)
+    assert shop.asked == failed * 2
+    again = await client.runs.ForkRun(run_pb2.ForkRunRequest(name=forked.name, step="store"))
+    await until(client, again.name)
+    assert shop.asked == failed * 3
+
+
 async def test_an_action_that_somebody_has_to_approve(client: Client, fakes: Fakes, shop: Shop) -> None:
     """S15: the call pauses as a run; approved it runs once and unaltered."""
     fakes.registry.add(shop_release())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from hardpoint_kit.errors import Conflict, InvalidArgument, PermissionDenied
 from hardpoint_kit.names import InstallationName, RunName
@@ -64,6 +64,10 @@ class Decision:
     subject: str
     output: Any = None
     plan: str = ""
+
+
+REVERT: Final = ".revert"
+"""What the place of a step ends with that reverts the one at the place before it."""
 
 
 @dataclass(frozen=True, slots=True)

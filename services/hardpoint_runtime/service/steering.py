@@ -12,7 +12,7 @@ from hardpoint_kit.telemetry import inject, trace_id
 from hardpoint_manifest.plan import Does, Plan, Step
 from hardpoint_runtime.domain.children import Descent
 from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run_name
-from hardpoint_runtime.domain.workflows import Decision, Verdict, Waits, Workflow, step_at
+from hardpoint_runtime.domain.workflows import REVERT, Decision, StepRun, Verdict, Waits, Workflow, step_at
 from hardpoint_runtime.service import moves
 from hardpoint_runtime.service.children import Children
 from hardpoint_runtime.store import Store, Transaction
@@ -99,7 +99,8 @@ class Steering:
         """Begin another run of the same release and input, from one step of the plan on.
 
         What the run did before that step and beside it is not done again, but for approvals on the way there. Raises
-        NotFound for the run or the step, Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more.
+        NotFound for the run or the step, Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more, and Conflict
+        when something of it was reverted that would not be done again.
         """
 
         async def fork(tx: Transaction) -> Run:
@@ -109,10 +110,9 @@ class Steering:
             plan = Plan.model_validate(workflow.release.plan)
             again = _from(plan, step_id, name)
             before = _before(plan, again)
-            done = {
-                **workflow.settled,
-                **{row.step: row.output for row in await tx.workflows.steps(name) if row.state is RunState.SUCCEEDED},
-            }
+            rows = [row for row in await tx.workflows.steps(name) if row.state is RunState.SUCCEEDED]
+            _check_reverted(plan, rows, again, name)
+            done = {**workflow.settled, **{row.step: row.output for row in rows if _of_plan(plan, row)}}
             at = self._clock.now()
             run = replace(
                 workflow.run,
@@ -181,6 +181,24 @@ def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:
         if any(edge.step in again for edge in step.after):
             again.add(step.id)
     return again
+
+
+def _of_plan(plan: Plan, row: StepRun) -> bool:
+    """Whether it is not beside the plan: what reverts, or is done on an error, is done anew by a fork that fails too."""
+    return not row.step.endswith(REVERT) and (plan.on_error is None or row.step != plan.on_error.id)
+
+
+def _check_reverted(plan: Plan, rows: Sequence[StepRun], again: set[str], run: RunName) -> None:
+    """Raise Conflict when a step was reverted that a fork would take for done."""
+    reverted = {row.step.partition("/")[0].removesuffix(REVERT) for row in rows if row.step.endswith(REVERT)} - again
+    first = next((step.id for step in plan.steps if step.id in reverted), None)
+    if first is not None:
+        raise Conflict(
+            f"step {first} of run {run} was reverted when the run failed",
+            fix=f"fork the run at {first}, which is then done again",
+            resource=run,
+            step=first,
+        )
 
 
 def _awaits_events(steps: Sequence[Step]) -> bool:

@@ -20,7 +20,7 @@ from hardpoint_manifest.plan import Does, Plan, Step
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
 from hardpoint_runtime.domain.callees import Installed
 from hardpoint_runtime.domain.runs import Failure, RunState
-from hardpoint_runtime.domain.workflows import StepRun, Waits, Workflow
+from hardpoint_runtime.domain.workflows import REVERT, StepRun, Waits, Workflow
 from hardpoint_runtime.durable.stretches import Stretch
 from hardpoint_runtime.service.callees import own_of
 from hardpoint_runtime.service.changes import Signal
@@ -279,7 +279,7 @@ class Way:
 
         Not those of what stands beside it, which has begun when a run that failed is walked again.
         """
-        beside = {f"{done.place}.revert" for done in self._done} | ({plan.on_error.id} if plan.on_error else set())
+        beside = {f"{done.place}{REVERT}" for done in self._done} | ({plan.on_error.id} if plan.on_error else set())
         began = {row.child for row in self.rows.values() if row.child and row.step not in beside}
         if began:
             await self.means.children.end_below(self.workflow.name, began)
@@ -298,7 +298,7 @@ class Way:
                     left.append(done.place)
                 continue
             facts = {**known, **done.known, "error": known["error"]}
-            while (settled := await self._one(revert, f"{done.place}.revert", facts)) is None:
+            while (settled := await self._one(revert, f"{done.place}{REVERT}", facts)) is None:
                 if await self._suspended():
                     raise Replaced
             if settled.state != "done":
