@@ -263,6 +263,19 @@ async def test_what_a_step_cannot_promise_of_a_workflow_is_refused(client: Clien
     assert (bill.reason, bill.child) == ("CALLEE_WORKFLOW", "")
 
 
+async def test_what_all_steps_have_as_their_retry_is_none_for_a_workflow(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    """`error_handling.retry` is for what does no harm: a step that calls a workflow begins it, once."""
+    shop.answers = {"store": [ActionFailed("no", reason="USER_ERROR")]}
+    eased = {**BILL, "retry": {"attempts": 4, "seconds": 0.1, "harmless": True}}
+    await ready(client, fakes, orders(eased), billing())
+    run = await until(client, (await start(client, order=7)).name)
+    assert (run.reason, shop.asked) == ("USER_ERROR", ["store"])
+    again = await until(client, (await start(client, order=7)).name)
+    assert (again.state, shop.asked) == (run_pb2.RUN_STATE_SUCCEEDED, ["store"] * 2)
+
+
 async def test_a_dry_run_begins_no_run(client: Client, fakes: Fakes, shop: Shop, query: Query) -> None:
     await ready(client, fakes, orders(), billing())
     dry = agent_pb2.CallActionRequest(agent=AGENT, action="orders.run", input=to_struct({"order": 7}), dry_run=True)

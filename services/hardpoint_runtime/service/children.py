@@ -151,7 +151,7 @@ def check_begins(step: Step, call: Call, plan: str) -> None:
 
     Raises Conflict CALLEE_WORKFLOW, NO_DRY_RUN.
     """
-    if step.retry.attempts > 1:
+    if step.retry.attempts > 1 and not step.retry.harmless:
         raise Conflict(
             f"{call.name} is a workflow, and a step begins it once: what it did is not done again",
             reason="CALLEE_WORKFLOW",
