@@ -14,11 +14,14 @@ MOST_CELLS: Final = 500_000
 
 
 def parse(format: str, value: Any, place: str) -> Any:
-    """What a text says in its format (`json`, `csv`, `lines`), at most `MOST_ROWS` rows; raises ExpressionError."""
+    """What a text says in its format (`json`, `csv`, `lines`); raises ExpressionError, for more than `MOST_ROWS` too."""
     if not isinstance(value, str):
         raise ExpressionError("TYPE_MISMATCH", "what is parsed is no text", place)
     if format == "lines":
-        return value.splitlines()[:MOST_ROWS]
+        lines = value.splitlines()
+        if len(lines) > MOST_ROWS:
+            raise _too_many("lines", place)
+        return lines
     return _csv(value, place) if format == "csv" else _json(value, place)
 
 
@@ -27,7 +30,9 @@ def _csv(text: str, place: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     try:
         columns = len(reader.fieldnames or ())
-        while len(rows) < MOST_ROWS and (row := next(reader, None)) is not None:
+        while (row := next(reader, None)) is not None:
+            if len(rows) == MOST_ROWS:
+                raise _too_many("rows", place)
             if (len(rows) + 1) * columns > MOST_CELLS:
                 message = f"more than {MOST_CELLS:,} cells: {columns:,} in each row"
                 raise ExpressionError(
@@ -37,6 +42,12 @@ def _csv(text: str, place: str) -> list[dict[str, Any]]:
     except csv.Error as error:
         raise ExpressionError("EXPRESSION_FAILED", f"line {reader.line_num} is no CSV: {error}", place) from None
     return rows
+
+
+def _too_many(what: str, place: str) -> ExpressionError:
+    """What would be left out would be missed by nobody."""
+    fix = "give it in parts, or read it in code"
+    return ExpressionError("EXPRESSION_FAILED", f"more than {MOST_ROWS:,} {what}", place, fix=fix)
 
 
 def _json(text: str, place: str) -> Any:

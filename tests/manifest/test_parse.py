@@ -38,7 +38,11 @@ def test_a_small_csv_with_many_columns_becomes_nothing_large() -> None:
     assert raised.value.fix
 
 
-def test_a_csv_is_read_up_to_its_most_rows() -> None:
-    rows = parse("csv", "a,b\n" + "1,2,3\n" * (MOST_ROWS + 1), "read")
-    assert len(rows) == MOST_ROWS
-    assert rows[-1] == {"a": "1", "b": "2"}
+@pytest.mark.parametrize(("format", "head", "row"), [("csv", "a,b\n", "1,2,3\n"), ("lines", "", "1,2,3\n")])
+def test_of_more_rows_than_are_read_none_is_left_out_in_silence(format: str, head: str, row: str) -> None:
+    rows = parse(format, head + row * MOST_ROWS, "read")
+    assert (len(rows), rows[-1]) == (MOST_ROWS, {"a": "1", "b": "2"} if head else "1,2,3")
+    with pytest.raises(ExpressionError) as raised:
+        parse(format, head + row * (MOST_ROWS + 1), "read")
+    assert raised.value.message.startswith("more than 10,000 ")
+    assert raised.value.fix
