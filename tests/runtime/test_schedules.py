@@ -105,6 +105,15 @@ async def test_a_schedule_comes_once_over_two_runtimes(attached, another, clock,
     assert inputs == ["2026-03-02T08:00:00Z", "2026-03-03T08:00:00Z"]
 
 
+async def test_a_time_that_does_not_fulfil_the_filter_starts_nothing(attached, clock, fakes):
+    await daily(attached, filter="event.time.startsWith('2026-03-03')")
+    states = ["FILTERED", "DELIVERED", "FILTERED"]
+    for days in (1, 2, 3):
+        clock.move(days=1)
+        await settled(attached, *states[:days], name=NAME)
+    assert [execution.input["location"] for execution in fakes.executor.executions] == ["2026-03-03T08:00:00Z"]
+
+
 async def test_many_that_look_at_the_same_moment_write_it_once(attached, url, clock, query):
     await daily(attached)
     database = Database(url)

@@ -68,4 +68,4 @@ def _delivery(trigger: Trigger) -> Delivery:
     time = trigger.next_at.isoformat().replace("+00:00", "Z")
     body = json.dumps({"time": time, "schedule": trigger.schedule}).encode()
     due = Delivery.of(trigger.name, body, {}, trigger.next_at, provider_id=time)
-    return due.ordered(trigger, due.variables(trigger))
+    return due.judged(trigger, due.variables(trigger))
