@@ -214,6 +214,9 @@ FAULTS = {
     "retry-without-key": connector({"method": "POST", "retry": 2}, permissions=["network.http.post"]),
     "trigger-schedule": http(triggers=[{"id": "daily", "type": "schedule", "schedule": "daily"}]),
     "trigger-event": http(triggers=[{"id": "moon", "type": "event", "event": "moon.full"}]),
+    "webhook-event": http(
+        triggers=[{"id": "h", "type": "webhook", "event": "moon.full", "verifier": {"kind": "none"}}]
+    ),
 }
 
 

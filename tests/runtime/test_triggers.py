@@ -1,5 +1,6 @@
 """Triggers: made, refused, changed, paused, listed, removed, each by and for its own org."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from hardpoint_kit.errors import (
 )
 from hardpoint_runtime.domain.releases import DeclaredTrigger
 from hardpoint_runtime.domain.releases import Verifier as DeclaredVerifier
+from hardpoint_runtime.domain.triggers import Asked
 from runtime.conftest import AGENT, TOOL
 from runtime.factories import release
 from runtime.triggers import INPUT, NAME, create, history, settled, slack_event
@@ -114,6 +116,45 @@ async def test_a_declared_trigger_is_made_as_its_author_wrote_it(client, fakes):
     )
     assert (made.display_name, made.action) == ("When a message comes", TOOL)
     assert made.verifier == Verifier(kind="slack", secret="KEY")
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "filter", "wanted"),
+    [
+        ("slack", "message.channels", "", 'event.event.type == "message" && event.event.channel_type == "channel"'),
+        ("slack", "app_mention", "event.x == 1", '(event.event.type == "app_mention") && (event.x == 1)'),
+        ("github", "push", "", 'trigger.headers["x-github-event"] == "push"'),
+        ("github", "issues.opened", "", 'trigger.headers["x-github-event"] == "issues" && event.action == "opened"'),
+        ("standard-webhooks", "user.created", "", 'event.type == "user.created"'),
+        ("hmac", "user.created", "", ""),
+        ("slack", '" || true', "", ""),
+        ("slack", "", "event.x == 1", "event.x == 1"),
+    ],
+)
+def test_what_a_sender_calls_its_events_is_a_part_of_the_filter(kind, event, filter, wanted):
+    declared = DeclaredTrigger("hook", "webhook", event=event, filter=filter, verifier=DeclaredVerifier(kind, "KEY"))
+    assert Asked().over("weather", declared).filter == wanted
+    assert Asked(filter="false").over("weather", declared).filter == "false"
+
+
+async def test_of_a_declared_trigger_only_its_event_starts_a_run(client, fakes, deliver):
+    hook = DeclaredTrigger("on-message", "webhook", event="message.channels", action="get-weather")
+    fakes.registry.add(replace(release(), triggers=(hook,)))
+    await client.create_agent()
+    await client.install()
+    await client.attach()
+    made = await create(client, declared="weather.on-message", type=trigger_pb2.TRIGGER_TYPE_UNSPECIFIED, action="")
+    for number, event in enumerate(
+        [
+            {"type": "app_mention", "text": "Rome"},
+            {"type": "message", "channel_type": "im", "text": "Bergen"},
+            {"type": "message", "channel_type": "channel", "text": "Oslo"},
+        ]
+    ):
+        body = json.dumps({"type": "event_callback", "event_id": f"Ev{number}", "event": event}).encode()
+        assert (await deliver(made, body)).status == 200
+    await settled(client, "FILTERED", "FILTERED", "DELIVERED")
+    assert [execution.input for execution in fakes.executor.executions] == [{"location": "Oslo"}]
 
 
 async def test_only_the_door_delivers_and_only_operators_see_addresses(attached, dial, server):

@@ -5,7 +5,7 @@ from typing import Final
 
 from hardpoint_manifest import source as written
 from hardpoint_manifest.authority import nearest
-from hardpoint_manifest.events import EVENTS
+from hardpoint_manifest.events import EVENTS, sent_as
 from hardpoint_manifest.expression import ExpressionError, Scope, Structure, compile
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
 from hardpoint_manifest.planning.calls import expression
@@ -79,6 +79,10 @@ def _webhook(subject: Subject, path: Path, trigger: written.SourceTrigger) -> It
             yield subject.error("undeclared-name", place, message, "declare it as a secret", patch)
         elif not requirement.secret:
             yield subject.error("webhook-verifier", place, f"{verifier.secret} is no secret", "set type: secret")
+    if verifier is not None and trigger.event and not trigger.filter and not sent_as(verifier.kind, trigger.event):
+        message = f"where its sender writes {trigger.event!r} is not known, so every delivery starts a run"
+        fix = "say it in a filter, such as filter: event.type == 'order.paid'"
+        yield subject.warning("webhook-event", (*path, "event"), message, fix)
 
 
 def _no_verifier(subject: Subject, path: Path) -> Finding:

@@ -15,7 +15,7 @@ from hardpoint_kit.caller import Caller
 from hardpoint_kit.errors import Conflict, InvalidArgument
 from hardpoint_kit.masks import apply_mask
 from hardpoint_kit.names import InstallationName, SettingsName, TriggerName
-from hardpoint_manifest.events import EVENTS
+from hardpoint_manifest.events import EVENTS, sent_as
 from hardpoint_manifest.expression import Expression, ExpressionError, Scope, Structure, compile
 from hardpoint_runtime.domain.actions import ActionName
 from hardpoint_runtime.domain.releases import DeclaredTrigger, Verifier
@@ -69,15 +69,21 @@ class Asked:
     order_by: str = ""
 
     def over(self, capability: str, declared: DeclaredTrigger) -> Self:
-        """This, with what the author declares wherever nothing was written."""
+        """This, with what the author declares wherever nothing was written.
+
+        What a webhook's sender calls its events is a part of the filter.
+        """
+        kind = self.type or TriggerType(declared.type.upper())
+        verifier = self.verifier or declared.verifier
+        named = sent_as(verifier.kind, declared.event) if kind is TriggerType.WEBHOOK and verifier else ""
         return replace(
             self,
             display_name=self.display_name or declared.name,
-            type=self.type or TriggerType(declared.type.upper()),
+            type=kind,
             action=self.action or (f"{capability}.{declared.action}" if declared.action else ""),
             input=self.input if self.input is not None else declared.input,
-            filter=self.filter or declared.filter,
-            verifier=self.verifier or declared.verifier,
+            filter=self.filter or _both(named, declared.filter),
+            verifier=verifier,
             schedule=self.schedule or declared.schedule,
             time_zone=self.time_zone or declared.time_zone,
             event=self.event or declared.event,
@@ -269,6 +275,10 @@ def _filter(text: str) -> Expression:
 @lru_cache(maxsize=1024)
 def _order(text: str) -> Expression:
     return compile(text, _INPUT_SCOPE)
+
+
+def _both(one: str, other: str) -> str:
+    return f"({one}) && ({other})" if one and other else one or other
 
 
 def _written(place: str, read: Any) -> None:
