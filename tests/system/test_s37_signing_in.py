@@ -65,12 +65,17 @@ async def sign_in(
     return json.loads(out)["connection"]
 
 
-async def test_slack_by_signing_in(system, client, agent, org):
+async def installed(client: Hardpoint) -> None:
+    """Slack, published and installed with all that it asks for."""
     pushed = await client.push(slack_as_checked(), FILE)
     release = await client.publish(pushed.release.name)
     assert release.state == registry_pb2.RELEASE_STATE_PUBLISHED
     await client.install(release.name.partition("/releases/")[0], grants=release.manifest.authority)
 
+
+async def test_slack_by_signing_in(system, client, agent, org):
+    await installed(client)
+    renewals = system.identity.renewals
     connected = await sign_in(system, org, "--client-id", CLIENT_ID)
     assert (connected["state"], connected["scopes"]) == ("CONNECTION_STATE_ACTIVE", ["chat:write", "channels:read"])
     await client.attach(agent.id, "slack-integration")
@@ -79,14 +84,14 @@ async def test_slack_by_signing_in(system, client, agent, org):
         assert called.error is None
         assert called.data["channels"] == [{"id": "C1", "name": "general"}]
         assert shown(system) == system.identity.access_tokens[-1]
-    assert system.identity.renewals == 0, "a warm call asks nobody"
+    assert system.identity.renewals == renewals, "a warm call asks nobody"
 
     # The token is about to end: each lease has it renewed, with the refresh token that came with the one before.
     system.identity.expires_in = 20
     await sign_in(system, org)
     for count in (1, 2):
         assert (await agent.execute(TOOL)).error is None
-        assert system.identity.renewals == count
+        assert system.identity.renewals == renewals + count
         assert shown(system) == system.identity.access_tokens[-1]
 
     system.identity.revoke()
@@ -120,9 +125,7 @@ async def test_slack_by_signing_in(system, client, agent, org):
 
 async def test_each_person_by_signing_in(system, client, agent, org):
     system.identity.expires_in = 3600
-    pushed = await client.push(slack_as_checked(), FILE)
-    release = await client.publish(pushed.release.name)
-    await client.install(release.name.partition("/releases/")[0], grants=release.manifest.authority)
+    await installed(client)
     offered = await client.installations.OfferConnection(
         installation_pb2.OfferConnectionRequest(name=f"orgs/{org}/installations/slack-integration")
     )
@@ -180,6 +183,61 @@ async def test_each_person_by_signing_in(system, client, agent, org):
     await eventually(refused_now)
     await called_for(bot, f"orgs/{org}/agents/{agent.id}", "bob")
     assert shown(system) == tokens["bob"]
+
+
+async def test_an_answer_that_is_not_of_this_sign_in_is_refused(system, client, org):
+    """A guessed state, another issuer, an answer that was used, and a code that was: none of them connects."""
+    await installed(client)
+    name = (
+        await client.installations.OfferConnection(
+            installation_pb2.OfferConnectionRequest(name=f"orgs/{org}/installations/slack-integration")
+        )
+    ).connection
+    system.identity.redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
+
+    async def answered() -> dict[str, str]:
+        begin = config_pb2.BeginConnectionRequest(
+            name=name,
+            client_id=CLIENT_ID,
+            client_secret=CLIENT_SECRET.encode(),
+            redirect_uri=system.identity.redirect_uri,
+        )
+        begun = await client.config.BeginConnection(begin)
+        address = await followed(system, begun.authorization_url)
+        return {key: values[0] for key, values in parse_qs(urlsplit(address).query).items()}
+
+    async def refused(reason: str, **answer: str) -> None:
+        with pytest.raises(Conflict) as error:
+            await client.config.CompleteConnection(config_pb2.CompleteConnectionRequest(name=name, **answer))
+        assert error.value.reason == reason
+
+    given = len(system.identity.access_tokens)
+    answer = await answered()
+    await refused("SIGN_IN_INVALID", **{**answer, "state": "guessed"})
+    await refused("SIGN_IN_INVALID", **answer, iss="https://evil.example.com")
+    assert len(system.identity.access_tokens) == given
+
+    answer = await answered()
+    connected = await client.config.CompleteConnection(
+        config_pb2.CompleteConnectionRequest(name=name, **answer, iss="https://slack.com")
+    )
+    assert connected.state == config_pb2.CONNECTION_STATE_ACTIVE
+    await refused("SIGN_IN_INVALID", **answer)
+    await refused("SIGN_IN_REFUSED", code=answer["code"], state=(await answered())["state"])
+    assert len(system.identity.access_tokens) == given + 1
+
+
+async def test_twenty_calls_when_the_token_ends_renew_it_once(system, client, agent, org):
+    await installed(client)
+    system.identity.expires_in = 20
+    await sign_in(system, org, "--client-id", CLIENT_ID)
+    system.identity.expires_in = 3600
+    await client.attach(agent.id, "slack-integration")
+    renewals = system.identity.renewals
+    called = await asyncio.gather(*(agent.execute(TOOL) for _ in range(20)))
+    assert [one.error for one in called] == [None] * 20
+    assert system.identity.renewals == renewals + 1
+    assert shown(system) == system.identity.access_tokens[-1]
 
 
 async def followed(system: System, link: str) -> str:
