@@ -205,12 +205,14 @@ class Performer:
         code: bool,
     ) -> Broker:
         """The door of one execution."""
+        # What an action of kind http gives is an answer as it came.
+        larger = {"response_bytes": OVERSIZE_BYTES} if execution.oversize_to_file and not code else {}
         return Broker(
             Owner(execution.org, execution.capability),
             execution.authority,
             Secrets(secrets, tape.nonce if tape else ""),
             self._http,
-            BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds),
+            BrokerLimits(calls=limits.broker_calls, wall_seconds=limits.wall_seconds, **larger),
             watched=watched(values, secrets) if values else [],
             declared=Declared(
                 execution.asked,

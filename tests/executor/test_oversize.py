@@ -128,27 +128,41 @@ return [{'text': page['a'] + page['b']}] + [{'text': 'x' * 200} for n in range(8
     assert finished.output["preview"][0] == {"text": "[secret API_KEY]"}
 
 
-async def test_an_http_answer_becomes_a_file(run: Run) -> None:
+PROBE = {
+    "id": "probe",
+    "name": "Probe",
+    "version": "1.0.0",
+    "actions": [{"id": "get", "name": "Get"}],
+    "integration": {"endpoint": "https://api.example.com/", "headers": {"Authorization": "Bearer ${API_KEY}"}},
+    "configuration": [{"key": "API_KEY", "type": "secret", "required": True}],
+    "permissions": ["network.http.get"],
+}
+
+
+@pytest.mark.parametrize("mapping", [{}, {"rows": "data"}])
+async def test_an_http_answer_becomes_a_file(run: Run, mapping: dict[str, str]) -> None:
     kept = Kept()
-    rows = [{"n": n, "x": "y" * 100} for n in range(9000)]
-    manifest = {
-        "id": "probe",
-        "name": "Probe",
-        "version": "1.0.0",
-        "actions": [{"id": "get", "name": "Get"}],
-        "integration": {
-            "endpoint": "https://api.example.com/",
-            "response_mapping": {"rows": "data", "again": "data"},
-        },
-        "permissions": ["network.http.get"],
-    }
-    async with Upstream(lambda _: json_answer(rows[:8000])) as api, client_of({}):
+    rows = [{"n": n, "x": "y" * 100} for n in range(20_000)]
+    manifest = {**PROBE, "integration": {**PROBE["integration"], "response_mapping": mapping}}
+    async with Upstream(lambda _: json_answer(rows)) as api, client_of({}):
         finished = await finish(run, "", manifest, {"api.example.com": api}, kept=kept, oversize=True)
     assert finished.error is None, finished.error
     assert finished.output_in_file
     ((name, _, data),) = kept.saved.values()
     assert name == "get.json"
-    assert json.loads(data) == {"rows": rows[:8000], "again": rows[:8000]}
+    assert len(data) > 2 * 1024 * 1024
+    assert json.loads(data) == ({"rows": rows} if mapping else rows)
+
+
+@pytest.mark.parametrize(("count", "oversize"), [(20_000, False), (90_000, True)])
+async def test_an_http_answer_that_is_larger_says_what_to_do(run: Run, count: int, oversize: bool) -> None:
+    kept = Kept()
+    rows = [{"n": n, "x": "y" * 100} for n in range(count)]
+    async with Upstream(lambda _: json_answer(rows)) as api, client_of({}):
+        finished = await finish(run, "", PROBE, {"api.example.com": api}, kept=kept, oversize=oversize)
+    assert finished.error is not None
+    assert (finished.error.reason, "oversize" in finished.error.fix) == ("RESPONSE_TOO_LARGE", not oversize)
+    assert kept.saved == {}
 
 
 def test_what_stands_for_it_is_small_whatever_it_is() -> None:

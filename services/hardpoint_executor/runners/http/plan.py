@@ -1,10 +1,12 @@
 """An action of kind `http`, compiled once per artifact and run any number of times without reading the manifest."""
 
+import asyncio
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from functools import partial
+from typing import Any, Final, Self, TypeVar
 
 from hardpoint_executor.broker.broker import Broker
 from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
@@ -16,10 +18,15 @@ from hardpoint_executor.runners.http.pages import PagePlan
 from hardpoint_executor.runners.http.repeats import Repeats
 from hardpoint_executor.runners.http.request import RequestPlan
 from hardpoint_executor.runners.http.response import ResponsePlan
+from hardpoint_executor.runners.oversize import OVERSIZE_BYTES, OVERSIZE_FIX
 from hardpoint_kit.errors import ActionFailed, InvalidArgument
 from hardpoint_manifest.expression import ExpressionError, Scope
 from hardpoint_manifest.hosts import host_of
 from hardpoint_manifest.model import Action, Manifest
+
+LARGE_BYTES: Final = 1024 * 1024
+"""More is read and checked on a thread: nobody else's call waits for that."""
+T = TypeVar("T")
 
 
 class _Planned(Exception):
@@ -85,7 +92,7 @@ class HttpPlan:
             response = await self.repeats.fetch(broker, one, ends, key)
             if response.placeholder:
                 raise _Planned
-            return self.response.read(response, given)
+            return await _aside(len(response.body), partial(self.response.read, response, given))
 
         def room() -> bool:
             return broker.usage.calls < broker.limits.calls
@@ -108,5 +115,12 @@ class HttpPlan:
         except BrokerDenied as denied:
             if denied.code == DenialCode.HEADER_REFUSED:
                 raise InvalidArgument(denied.message, reason=denied.code, place="headers", fix=denied.fix) from None
-            raise failure(denied) from None
-        return self.response.output(variables, whole, output_bytes)
+            failed = failure(denied)
+            if denied.code == DenialCode.RESPONSE_TOO_LARGE and output_bytes < OVERSIZE_BYTES:
+                failed.fix = OVERSIZE_FIX
+            raise failed from None
+        return await _aside(output_bytes, partial(self.response.output, variables, whole, output_bytes))
+
+
+async def _aside(size: int, work: Callable[[], T]) -> T:
+    return await asyncio.to_thread(work) if size > LARGE_BYTES else work()
