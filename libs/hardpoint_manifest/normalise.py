@@ -3,7 +3,7 @@
 Total on checked sources: what is wrong with a source is found by `rules`, not here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, cast
 
 from hardpoint_manifest import connector, examples, services
@@ -35,6 +35,7 @@ from hardpoint_manifest.standard import STANDARD_ACTIONS
 from hardpoint_manifest.version import Version
 
 DEFAULT_VERSION: Final = "0.1.0"
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
 Language = Literal["python", "javascript"]
 Engine = Literal["node", "quickjs"]
 _WRITING: Final = frozenset(
@@ -202,12 +203,13 @@ def _call(call: written.Call, url: str, auth: written.Auth | None, api: written.
     success, error = call.success or shared.success, call.error or shared.error
     retry = shared.retry if call.retry is None else call.retry
     idempotency = call.idempotency or (None if call.method in REPEATABLE else shared.idempotency)
+    headers = _merged(shared.headers, auth_headers, call.headers)
     return HttpCall(
         method=call.method,
         url=url,
-        headers=_merged(shared.headers, auth_headers, call.headers),
+        headers=headers,
         query={**auth_query, **call.params},
-        body=_body(call),
+        body=_body(call, headers),
         response_mapping=call.response_mapping,
         success=success or (known.success if known else None),
         error=error or (known.error if known and not success else None),
@@ -244,10 +246,15 @@ def _basic(auth: written.Auth | None) -> Basic | None:
     return Basic(username=auth.username or "", password=auth.password or "")
 
 
-def _body(call: written.Call) -> Body | None:
+def _body(call: written.Call, headers: Mapping[str, str]) -> Body | None:
+    """A body as its author calls it; else a text as it stands, a form where the content type says so, or JSON."""
     if call.body is None:
         return None
-    return Body(kind=call.body_type or ("raw" if isinstance(call.body, str) else "json"), content=call.body)
+    kind: Literal["json", "form", "raw"] = "raw" if isinstance(call.body, str) else "json"
+    types = (text for name, text in headers.items() if name.lower() == "content-type")
+    if isinstance(call.body, dict) and any(text.lower().startswith(FORM_TYPE) for text in types):
+        kind = "form"
+    return Body(kind=call.body_type or kind, content=call.body)
 
 
 def _manifest(

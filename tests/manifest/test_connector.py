@@ -308,3 +308,27 @@ def test_a_mapping_of_a_list_in_pages_knows_items_and_more():
 def test_pages_have_what_their_kind_needs(endpoint, rule, path):
     found = report(connector(endpoint))
     assert f"capability.endpoints[0].{path}" in {f.path for f in found.findings if f.rule == rule}
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "kind"),
+    [
+        ({"a": 1}, {}, "json"),
+        ({"a": 1}, {"headers": {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}}, "form"),
+        ({"a": 1}, {"headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body_type": "json"}, "json"),
+        ([1], {"headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "json"),
+        ("a=1", {"headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "raw"),
+        ({"a": 1}, {"body_type": "form"}, "form"),
+    ],
+)
+def test_a_body_is_what_its_content_type_says(body, words, kind):
+    found = report(connector({"method": "POST", "body": body, **words}, permissions=["network.http.post"])).manifest
+    assert found is not None
+    assert found.actions[0].http.body.kind == kind
+
+
+def test_a_body_is_a_form_where_all_endpoints_say_so():
+    shared = {"Content-Type": "application/x-www-form-urlencoded"}
+    found = report(connector({"method": "POST", "body": {"a": 1}}, headers=shared)).manifest
+    assert found is not None
+    assert found.actions[0].http.body.kind == "form"
