@@ -30,6 +30,7 @@ def test_a_webhook_is_made_and_its_address_printed(cli: Run, attached: World) ->
 def test_a_webhook_that_refuses_everything_says_so(cli: Run, attached: World) -> None:
     said = cli(*CREATE, "--webhook", "none", "--action", "weather-lookup.get-weather").out
     assert "every delivery is refused" in said
+    assert "every delivery is refused" in cli("trigger", "list", "helper").out
     said = cli(*CREATE, "--webhook", "none", "--allow-unsigned", "--action", "weather-lookup.get-weather").out
     assert "every delivery is refused" not in said
     assert "unsigned" in said

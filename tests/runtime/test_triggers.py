@@ -23,7 +23,7 @@ from hardpoint_runtime.domain.releases import Verifier as DeclaredVerifier
 from hardpoint_runtime.domain.triggers import Asked
 from runtime.conftest import AGENT, TOOL
 from runtime.factories import release
-from runtime.triggers import INPUT, NAME, create, history, settled, slack_event
+from runtime.triggers import INPUT, NAME, SLACK, create, history, settled, slack_event
 
 
 async def test_a_trigger_is_made_shown_changed_paused_and_removed(attached, clock):
@@ -155,6 +155,24 @@ async def test_of_a_declared_trigger_only_its_event_starts_a_run(client, fakes, 
         assert (await deliver(made, body)).status == 200
     await settled(client, "FILTERED", "FILTERED", "DELIVERED")
     assert [execution.input for execution in fakes.executor.executions] == [{"location": "Oslo"}]
+
+
+async def test_what_a_sender_calls_its_events_counts_once_it_is_known_how_it_signs(client, fakes):
+    hook = DeclaredTrigger("on-message", "webhook", event="message.channels")
+    fakes.registry.add(replace(release(), triggers=(hook,)))
+    await client.create_agent()
+    await client.install()
+    await client.attach()
+    words = {"declared": "weather.on-message", "type": trigger_pb2.TRIGGER_TYPE_UNSPECIFIED, "verifier": Verifier()}
+    with pytest.raises(InvalidArgument) as refused:
+        await create(client, action="", **words)
+    assert refused.value.violations == {"trigger.action": "is required: weather.on-message names none"}
+    assert not (await create(client, **words)).filter
+    signed = trigger_pb2.Trigger(name=NAME, verifier=SLACK)
+    update = trigger_pb2.UpdateTriggerRequest(trigger=signed, update_mask=FieldMask(paths=["verifier"]))
+    assert (await client.triggers.UpdateTrigger(update)).filter.startswith('event.event.type == "message"')
+    update.update_mask.paths[:] = ["filter"]
+    assert not (await client.triggers.UpdateTrigger(update)).filter
 
 
 async def test_only_the_door_delivers_and_only_operators_see_addresses(attached, dial, server):

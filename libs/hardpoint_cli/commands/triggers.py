@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="The trigger's id.", show_default=False)]
 Sender = Literal["slack", "github", "standard-webhooks", "hmac", "none"]
+_NEVER = "never: every delivery is refused, since nothing proves it"
 _STYLES = {"delivered": "green", "dead": "red", "refused": "red", "filtered": "dim", "duplicate": "dim"}
 
 
@@ -309,21 +310,21 @@ def _comes(trigger: "trigger_pb2.Trigger") -> str:
         return f"{trigger.schedule} {trigger.time_zone or 'UTC'}, next {moment(trigger.next_time)}"
     if trigger.event and not trigger.url:
         return trigger.event
-    return "unsigned" if trigger.verifier.kind == "none" else f"signed as {trigger.verifier.kind} does"
+    if trigger.verifier.kind == "none":
+        return "unsigned" if trigger.allow_unsigned else _NEVER
+    return f"signed as {trigger.verifier.kind} does"
 
 
 def _about(trigger: "trigger_pb2.Trigger") -> dict[str, RenderableType]:
     from hardpoint_cli.documents import word
 
-    refuses = trigger.url and trigger.verifier.kind == "none" and not trigger.allow_unsigned
+    comes = _comes(trigger)
     about: dict[str, RenderableType] = {
         "trigger": trigger.name.rpartition("/")[2],
         "name": trigger.display_name,
         "state": word(trigger, "state"),
         "runs": trigger.action,
-        "when": Text("never: every delivery is refused, since nothing proves it", "red")
-        if refuses
-        else _comes(trigger),
+        "when": Text(comes, "red") if comes == _NEVER else comes,
         "filter": trigger.filter,
         "post to": trigger.url,
         "secret": trigger.verifier.secret and f"{trigger.verifier.secret} of {trigger.installation.rpartition('/')[2]}",

@@ -154,7 +154,10 @@ class Trigger:
         return made.checked().planned(at)
 
     def changed(self, asked: Asked, mask: Iterable[str], at: datetime, made_by: str) -> Self:
-        """The trigger with what the mask names; raises InvalidArgument for any other path, and as `new` does."""
+        """The trigger with what the mask names; raises InvalidArgument for any other path, and as `new` does.
+
+        Where it was not known before how its sender signs, what that calls the event becomes its filter.
+        """
         patch = replace(
             self,
             display_name=asked.display_name,
@@ -167,7 +170,10 @@ class Trigger:
             order_by=asked.order_by,
         )
         authors = tuple(dict.fromkeys((*self.authors, made_by)))
-        masked = apply_mask(self, patch, mask, _UPDATABLE)
+        paths = tuple(mask)
+        masked = apply_mask(self, patch, paths, _UPDATABLE)
+        if self.token and "filter" not in paths and not self.filter and masked.verifier != self.verifier:
+            masked = replace(masked, filter=sent_as(masked.verifier.kind, self.event))
         changed = replace(masked, revision=self.revision.next(at), made_by=made_by, authors=authors).checked()
         return (
             changed.planned(at) if (self.schedule, self.time_zone) != (changed.schedule, changed.time_zone) else changed

@@ -33,6 +33,11 @@ class Triggers:
         snapshot = await self._snapshots.get(name.agent_name)
         if asked.declared:
             asked = _over_declared(snapshot, asked)
+        if not asked.action:
+            what = f"{asked.declared} names none" if asked.declared else "a trigger runs one"
+            raise InvalidArgument(
+                {"trigger.action": f"is required: {what}"}, fix="name one that the agent may call: --action weather.get"
+            )
         offer = snapshot.admit(ActionName.parse(asked.action))
 
         async def create(tx: Transaction) -> Trigger:
