@@ -294,6 +294,50 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "LIBRARY_UNAVAILABLE": Ending(
         "a library that this executor does not offer", "ask the operator of the executor for it", "do without it"
     ),
+    # --- runs of workflows: what they wait for, and how their steps end before anything runs ---
+    "MAY_HAVE_HAPPENED": Ending(
+        "nobody knows whether a step had its effect, and it must not happen twice",
+        "look whether it happened, then: hardpoint resume RUN repeat, skip or fail",
+        "name the header in which the upstream takes a key (`idempotency`), or say effect: read where it only reads",
+        fix_for=FixFor.CALLER,
+    ),
+    "APPROVAL_REQUIRED": Ending(
+        "it waits until somebody approves what comes next",
+        "hardpoint approve RUN, or hardpoint approve RUN --refuse",
+        fix_for=FixFor.CALLER,
+    ),
+    "EVENT_AWAITED": Ending("it waits for an event", "hardpoint send RUN EVENT", fix_for=FixFor.CALLER),
+    "REFUSED": Ending(
+        "somebody refused what a step asked", "ask who refused it; a fork asks again", fix_for=FixFor.CALLER
+    ),
+    "WORKFLOW_DETACHED": Ending(
+        "the workflow is not attached to its agent any more, or switched off",
+        "attach it again and fork the run",
+        fix_for=FixFor.CALLER,
+    ),
+    "AGENT_PAUSED": Ending("the agent is paused", "resume it and fork the run", fix_for=FixFor.CALLER),
+    "CONNECTION_NEEDS_REAUTH": Ending(
+        "the provider wants somebody to sign in again", "hardpoint connect INSTALLATION", fix_for=FixFor.CALLER
+    ),
+    "CALLEE_APPROVAL": Ending(
+        "a call of what somebody has to approve each time",
+        "call it from a workflow, or by the agent itself",
+        fix_for=FixFor.CALLER,
+    ),
+    "FILE_UNKNOWN": Ending(
+        "a file that the org does not have", "upload it and pass the handle that this gives", fix_for=FixFor.CALLER
+    ),
+    "NO_DRY_RUN": Ending(
+        "a run of a workflow that was to be held to a plan", "approve it without one", fix_for=FixFor.CALLER
+    ),
+    "PLAN_STALE": Ending(
+        "something is not as it was when the plan was made", "make another plan", fix_for=FixFor.CALLER
+    ),
+    "PLAN_INCOMPLETE": Ending("a plan that ends before the action does", "go on without it", fix_for=FixFor.CALLER),
+    "NO_EXECUTOR": Ending("no executor could be reached", "start one, then fork the run", fix_for=FixFor.CALLER),
+    "JAIL_UNAVAILABLE": Ending(
+        "the executor could not jail the code", "see what its machine lacks: hardpoint doctor --jail", fix_for=FixFor.CALLER
+    ),
     "UNAVAILABLE": Ending("the executor was lost while the action ran", _LOOK, fix_for=FixFor.CALLER),
     "DEADLINE_EXCEEDED": Ending("the time allowed for the call ran out", _LOOK, fix_for=FixFor.CALLER),
     "RESOURCE_EXHAUSTED": Ending("the executor had no room", "call it again later", fix_for=FixFor.CALLER),

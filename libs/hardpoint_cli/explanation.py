@@ -37,6 +37,7 @@ _NAMED: Final = {
     "name": "exception",
     "signal": "signal",
     "syscall": "system call",
+    "not_reverted": "not reverted",
 }
 """The facts that name what was refused or went wrong, in the order in which they are shown, and their labels."""
 

@@ -195,7 +195,8 @@ def _scopes(compiled: Compiled, variables: dict[str, Any], budget: Budget) -> tu
         raise ExpressionError("TYPE_MISMATCH", "for_each gives no list", compiled.step.for_each)
     if len(items) > compiled.step.most:
         message = f"{len(items)} items; at most {compiled.step.most} are gone through"
-        raise ExpressionError("EXPRESSION_FAILED", message, compiled.step.for_each, fix="raise `most`, or filter first")
+        fix = "raise `max_items`, or filter first"
+        raise ExpressionError("EXPRESSION_FAILED", message, compiled.step.for_each, fix=fix)
     return tuple({**variables, "item": item, "index": index} for index, item in enumerate(items))
 
 

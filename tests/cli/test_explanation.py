@@ -24,13 +24,17 @@ BEFORE_IT_BEGAN = {"HEADER_UNREADABLE", "JAIL_UNAVAILABLE", "NO_EXECUTOR", "QUEU
 """What the executor answers instead of an execution, of which there is no run."""
 
 
+WALKED = ("below", "callees", "children", "lending", "outcomes", "steps", "stretch")
+"""What of the runtime says how steps of workflows end."""
+
+
+def reasons_of(path: Path) -> set[str]:
+    words = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.keyword))
+    return {one.value.value for one in words if one.arg == "reason" and isinstance(one.value, ast.Constant)}
+
+
 def reasons_in(folder: str) -> set[str]:
-    found = set()
-    for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.keyword) and node.arg == "reason" and isinstance(node.value, ast.Constant):
-                found.add(node.value.value)
-    return found
+    return set().union(*map(reasons_of, (ROOT / folder).rglob("*.py")))
 
 
 def test_every_reason_that_an_execution_can_end_with_has_an_explanation() -> None:
@@ -39,6 +43,13 @@ def test_every_reason_that_an_execution_can_end_with_has_an_explanation() -> Non
     raised = reasons_in("services/hardpoint_executor") - BEFORE_IT_BEGAN
     assert known | raised <= set(ENDINGS)
     assert set(ENDINGS) <= set(ErrorReason.keys())
+
+
+def test_what_a_workflow_waits_for_or_ends_with_has_an_explanation() -> None:
+    waits = {"APPROVAL_REQUIRED", "EVENT_AWAITED", "MAY_HAVE_HAPPENED"}
+    folder = ROOT / "services/hardpoint_runtime"
+    walked = [*(folder / f"service/{name}.py" for name in WALKED), folder / "domain/callees.py"]
+    assert waits | set().union(*map(reasons_of, walked)) <= set(ENDINGS)
 
 
 @pytest.mark.parametrize("reason", ENDINGS)

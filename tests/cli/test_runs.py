@@ -19,6 +19,7 @@ def failed(world: World) -> World:
     bad = world.runs["orgs/acme/runs/run-2"]
     bad.agent, bad.subject, bad.duration_ms = "orgs/acme/agents/helper", "ada", 1234
     bad.reason, bad.message, bad.place, bad.fix = "MAPPING_MISSING", "data.temp is missing", "outputs.t", "correct it"
+    bad.facts["not_reverted"] = "store, mail/3"
     bad.usage.CopyFrom(Usage(cpu_ms=3, peak_memory_bytes=2 * 1024 * 1024, broker_calls=2, bytes_out=10, bytes_in=2048))
     return world
 
@@ -48,6 +49,7 @@ def test_a_run_tells_its_steps_its_usage_and_why_it_failed(cli: Run, failed: Wor
         "message | data.temp is missing",
         "at | outputs.t",
         "fix | correct it",
+        "not reverted | store, mail/3",
         "2 | succeeded | a.b | 0 ms",
     ):
         assert line in said

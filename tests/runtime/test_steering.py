@@ -391,7 +391,7 @@ async def test_a_loop_over_more_than_it_says_begins_nothing(client: Client, fake
     await install(client, fakes, workflow({"id": "put", "for_each": "input.list"}))
     run = await until(client, (await start(client, list=[*range(500)])).name)
     assert (run.state, run.reason) == (run_pb2.RUN_STATE_FAILED, "EXPRESSION_FAILED")
-    assert "500 items; at most 100" in run.message
+    assert ("500 items; at most 100" in run.message, "`max_items`" in run.fix) == (True, True)
     assert shop.asked == []
 
 

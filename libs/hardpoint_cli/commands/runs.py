@@ -93,6 +93,7 @@ async def run(
             "message": found.message,
             "at": found.place,
             "fix": found.fix,
+            "not reverted": found.facts.get("not_reverted", ""),
         }
         rows = [
             (

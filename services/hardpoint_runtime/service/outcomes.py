@@ -5,6 +5,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from hardpoint_kit.errors import (
+    ActionFailed,
     DeadlineExceeded,
     HardpointError,
     InvalidArgument,
@@ -125,5 +126,5 @@ def failure_of(error: Exception, place: str) -> Failure:
     if isinstance(error, HardpointError):
         failure = Failure.of(error)
         return replace(failure, place=place if not failure.place else f"{place}: {failure.place}")
-    reason = error.reason if isinstance(error, ExpressionError) else "INTERNAL"
-    return Failure(reason, str(error)[:2000], place)
+    reason, fix = (error.reason, error.fix) if isinstance(error, ExpressionError) else ("INTERNAL", "")
+    return replace(Failure.of(ActionFailed(str(error)[:2000], reason=reason, fix=fix)), place=place)
