@@ -336,7 +336,7 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "PLAN_INCOMPLETE": Ending("a plan that ends before the action does", "go on without it", fix_for=FixFor.CALLER),
     "NO_EXECUTOR": Ending("no executor could be reached", "start one, then fork the run", fix_for=FixFor.CALLER),
     "JAIL_UNAVAILABLE": Ending(
-        "the executor could not jail the code", "see what its machine lacks: hardpoint doctor --jail", fix_for=FixFor.CALLER
+        "the executor could not jail code", "see what its machine lacks: hardpoint doctor --jail", fix_for=FixFor.CALLER
     ),
     "UNAVAILABLE": Ending("the executor was lost while the action ran", _LOOK, fix_for=FixFor.CALLER),
     "DEADLINE_EXCEEDED": Ending("the time allowed for the call ran out", _LOOK, fix_for=FixFor.CALLER),

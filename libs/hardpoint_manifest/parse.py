@@ -14,7 +14,7 @@ MOST_CELLS: Final = 500_000
 
 
 def parse(format: str, value: Any, place: str) -> Any:
-    """What a text says in its format (`json`, `csv`, `lines`); raises ExpressionError, for more than `MOST_ROWS` too."""
+    """What a text says in its format (`json`, `csv`, `lines`); raises ExpressionError, for more than `MOST_ROWS`."""
     if not isinstance(value, str):
         raise ExpressionError("TYPE_MISMATCH", "what is parsed is no text", place)
     if format == "lines":

@@ -41,7 +41,6 @@ async def test_s08_what_may_be_repeated_is(system, client, agent, add):
     assert len(system.upstream.asked(plain)) == 2
 
 
-
 def hangs_up(_asked: Asked) -> tuple[int, object]:
     raise ConnectionAbortedError("this upstream hangs up")
 

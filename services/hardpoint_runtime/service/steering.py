@@ -99,7 +99,7 @@ class Steering:
         """Begin another run of the same release and input, from one step of the plan on.
 
         What the run did before that step and beside it is not done again, but for approvals on the way there. Raises
-        NotFound for the run or the step, Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more, and Conflict
+        NotFound for the run or the step, Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more, WRONG_STATE
         when something of it was reverted that would not be done again.
         """
 
@@ -184,7 +184,7 @@ def _from(plan: Plan, step_id: str, run: RunName) -> set[str]:
 
 
 def _of_plan(plan: Plan, row: StepRun) -> bool:
-    """Whether it is not beside the plan: what reverts, or is done on an error, is done anew by a fork that fails too."""
+    """Whether it is not beside the plan: a fork that fails too does its own reverts, and its own `on_error`."""
     return not row.step.endswith(REVERT) and (plan.on_error is None or row.step != plan.on_error.id)
 
 
