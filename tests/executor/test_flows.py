@@ -133,6 +133,14 @@ async def test_a_loop_has_steps_of_its_own_for_each_item(executor: Executor, wor
     assert sorted(step.path for step in finished.steps) == [f"each/{n}/double" for n in range(6)]
 
 
+async def test_a_place_says_which_step_it_is_of(executor: Executor, world: World) -> None:
+    body = {"nodes": [{**code("read", "return {'n': 'x'}"), "outputs": {"n": {"type": "number"}}}]}
+    source = flow({"id": "each", "type": "loop", "for_each": "input.list", "body": body})
+    finished = await ran(executor, given(world, source, {"list": [1]}))
+    assert finished.error is not None
+    assert (finished.error.reason, finished.error.place) == ("TYPE_MISMATCH", "each/0/read: outputs.n")
+
+
 async def test_a_failure_says_which_step_and_stops_the_others(executor: Executor, world: World) -> None:
     source = flow(
         code("slow", "import time; time.sleep(9)"),

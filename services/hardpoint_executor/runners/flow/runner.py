@@ -240,9 +240,17 @@ def _failed(path: str, error: Exception | None) -> ActionFailed:
     """The failure of a step as that of the flow, which says where it was."""
     if isinstance(error, HardpointError):
         step = error.metadata.get("step", path)
-        failed = ActionFailed(error.message, reason=error.reason, place=error.place or step, fix=error.fix)
+        failed = ActionFailed(error.message, reason=error.reason, place=_place(step, error.place), fix=error.fix)
         failed.metadata = {**error.metadata, "step": step}
         return failed
     assert isinstance(error, ExpressionError)
     place = f"{path}: {error.place}" if error.place else path
     return ActionFailed(error.message, reason=error.reason, place=place, fix=error.fix, step=path)
+
+
+def _place(step: str, place: str) -> str:
+    """A place of a step as one of the flow; code of its own is told by its name, which is that of the step."""
+    if not place or place == step:
+        return step
+    told = place.startswith((f"{step}: ", f"{step.rpartition('/')[2]}."))
+    return place if told else f"{step}: {place}"
