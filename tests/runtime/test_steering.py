@@ -314,6 +314,28 @@ async def test_a_fork_that_fails_too_reverts_what_it_did_and_tells_of_it(
     assert shop.asked == failed * 3
 
 
+async def test_a_fork_repeats_nothing_that_may_have_happened_unless_it_begins_there(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    lost = Unavailable("the executor was lost")
+    shop.answers = {"store": [lost]}
+    await install(client, fakes, workflow({"id": "store"}, {"id": "put", "after": after("store")}))
+    run = await until(client, (await start(client)).name, run_pb2.RUN_STATE_WAITING)
+    step = (await steps(client, run.name))["store"]
+    later = run_pb2.ForkRunRequest(name=run.name, step="put")
+    with pytest.raises(Conflict) as refused:
+        await client.runs.ForkRun(later)
+    assert refused.value.fix == "fork the run at store, which is then done again"
+    await client.runs.ResumeRun(run_pb2.ResumeRunRequest(step=step.name, decision=run_pb2.RESUME_FAIL))
+    await until(client, run.name)
+    with pytest.raises(Conflict):
+        await client.runs.ForkRun(later)
+    assert shop.asked == ["store"]
+    forked = await client.runs.ForkRun(run_pb2.ForkRunRequest(name=run.name, step="store"))
+    assert (await until(client, forked.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    assert shop.asked == ["store", "store", "put"]
+
+
 async def test_an_action_that_somebody_has_to_approve(client: Client, fakes: Fakes, shop: Shop) -> None:
     """S15: the call pauses as a run; approved it runs once and unaltered."""
     fakes.registry.add(shop_release())

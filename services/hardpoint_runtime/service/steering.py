@@ -15,6 +15,7 @@ from hardpoint_runtime.domain.runs import Failure, Run, RunState, Usage, new_run
 from hardpoint_runtime.domain.workflows import REVERT, Decision, StepRun, Verdict, Waits, Workflow, step_at
 from hardpoint_runtime.service import moves
 from hardpoint_runtime.service.children import Children
+from hardpoint_runtime.service.outcomes import doubt
 from hardpoint_runtime.store import Store, Transaction
 
 MOST_EARLY_EVENTS = 64
@@ -100,7 +101,7 @@ class Steering:
 
         What the run did before that step and beside it is not done again, but for approvals on the way there. Raises
         NotFound for the run or the step, Conflict CONTENTS_FORGOTTEN when its inputs are not kept any more, WRONG_STATE
-        when something of it was reverted that would not be done again.
+        when something of it was reverted that would not be done again, or may have happened and would be.
         """
 
         async def fork(tx: Transaction) -> Run:
@@ -110,9 +111,10 @@ class Steering:
             plan = Plan.model_validate(workflow.release.plan)
             again = _from(plan, step_id, name)
             before = _before(plan, again)
-            rows = [row for row in await tx.workflows.steps(name) if row.state is RunState.SUCCEEDED]
-            _check_reverted(plan, rows, again, name)
-            done = {**workflow.settled, **{row.step: row.output for row in rows if _of_plan(plan, row)}}
+            rows = await tx.workflows.steps(name)
+            _check_taken_over(plan, rows, again, name)
+            succeeded = (row for row in rows if row.state is RunState.SUCCEEDED and _of_plan(plan, row))
+            done = {**workflow.settled, **{row.step: row.output for row in succeeded}}
             at = self._clock.now()
             run = replace(
                 workflow.run,
@@ -188,17 +190,31 @@ def _of_plan(plan: Plan, row: StepRun) -> bool:
     return not row.step.endswith(REVERT) and (plan.on_error is None or row.step != plan.on_error.id)
 
 
-def _check_reverted(plan: Plan, rows: Sequence[StepRun], again: set[str], run: RunName) -> None:
-    """Raise Conflict when a step was reverted that a fork would take for done."""
-    reverted = {row.step.partition("/")[0].removesuffix(REVERT) for row in rows if row.step.endswith(REVERT)} - again
-    first = next((step.id for step in plan.steps if step.id in reverted), None)
+def _check_taken_over(plan: Plan, rows: Sequence[StepRun], again: set[str], run: RunName) -> None:
+    """Raise Conflict for a step that a fork would take for done though it was reverted, or repeat though it was done."""
+    found: dict[str, str] = {}
+    for row in rows:
+        step = row.step.partition("/")[0].removesuffix(REVERT)
+        if row.step.endswith(REVERT) and row.state is RunState.SUCCEEDED:
+            found.setdefault(step, "was reverted when the run failed")
+        elif _in_doubt(row):
+            found.setdefault(step, "may have happened")
+    first = next((step.id for step in plan.steps if step.id in found and step.id not in again), None)
     if first is not None:
         raise Conflict(
-            f"step {first} of run {run} was reverted when the run failed",
+            f"step {first} of run {run} {found[first]}",
             fix=f"fork the run at {first}, which is then done again",
             resource=run,
             step=first,
         )
+
+
+def _in_doubt(row: StepRun) -> bool:
+    """Whether it was begun and nobody knows what came of it: it runs, was cancelled, or a person was to look."""
+    reason = doubt(row.failure) if row.waits is Waits.DOUBT else row.failure.reason
+    return bool(row.attempts) and (
+        row.state in (RunState.RUNNING, RunState.CANCELLED) or reason == "MAY_HAVE_HAPPENED"
+    )
 
 
 def _awaits_events(steps: Sequence[Step]) -> bool:
