@@ -191,7 +191,7 @@ def _of_plan(plan: Plan, row: StepRun) -> bool:
 
 
 def _check_taken_over(plan: Plan, rows: Sequence[StepRun], again: set[str], run: RunName) -> None:
-    """Raise Conflict for a step that a fork would take for done though it was reverted, or repeat though it was done."""
+    """Raise Conflict for a step that a fork would take for done though it was reverted, or do though it may be done."""
     found: dict[str, str] = {}
     for row in rows:
         step = row.step.partition("/")[0].removesuffix(REVERT)
@@ -212,9 +212,7 @@ def _check_taken_over(plan: Plan, rows: Sequence[StepRun], again: set[str], run:
 def _in_doubt(row: StepRun) -> bool:
     """Whether it was begun and nobody knows what came of it: it runs, was cancelled, or a person was to look."""
     reason = doubt(row.failure) if row.waits is Waits.DOUBT else row.failure.reason
-    return bool(row.attempts) and (
-        row.state in (RunState.RUNNING, RunState.CANCELLED) or reason == "MAY_HAVE_HAPPENED"
-    )
+    return bool(row.attempts) and (row.state in (RunState.RUNNING, RunState.CANCELLED) or reason == "MAY_HAVE_HAPPENED")
 
 
 def _awaits_events(steps: Sequence[Step]) -> bool:
