@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardpoint.manifest.v1 import manifest_pb2
-from hardpoint.runtime.v1 import agent_pb2
+from hardpoint.runtime.v1 import agent_pb2, installation_pb2
 from hardpoint_client.client import Hardpoint, new_request_id, output_of
 from hardpoint_client.context import CallContext
-from hardpoint_kit.errors import ActionFailed, AlreadyExists, Conflict, HardpointError, NotFound
+from hardpoint_kit.errors import ActionFailed, AlreadyExists, Conflict, HardpointError, InvalidArgument, NotFound
 
 OwnAction = Callable[..., Any] | Callable[..., Awaitable[Any]]
 
@@ -77,8 +77,8 @@ class Agent:
                     if response.state:
                         raise _not_ended(response)
                     return AgentResponse(True, output_of(response), run=response.run, in_file=response.output_in_file)
-                except NotFound as error:
-                    if error.reason != "ACTION_NOT_ATTACHED" or action not in self._own:
+                except (NotFound, InvalidArgument) as error:
+                    if action not in self._own or not self._lacks_action(error):
                         raise
             return AgentResponse(True, await self._run_own(action, params))
         except HardpointError as error:
@@ -98,8 +98,9 @@ class Agent:
     ) -> agent_pb2.Attachment:
         """Attach a capability: install it with `grants` unless the org has it, set what is given, switch it on.
 
-        `capability` is its resource name, or an id of the agent's own org. With `grants`, raises AlreadyExists when the
-        org has installed it: its grants are not an agent's to change.
+        `capability` is its resource name, or an id of the agent's own org. What is attached already stays as it is. With
+        `grants`, raises AlreadyExists when the org has installed it: its grants are not an agent's to change; so it does
+        when another capability is installed under that id.
         """
         await self.create()
         name = capability if "/" in capability else f"{self._client.org}/capabilities/{capability}"
@@ -109,15 +110,37 @@ class Agent:
         except AlreadyExists:
             if grants is not None:
                 raise
+            await self._check_installed(installation, name)
         if config:
             await self._client.set_settings(installation, config)
         for key, value in (secrets or {}).items():
             await self._client.set_secret(installation, key, value)
-        return await self._client.attach(self.id, installation)
+        try:
+            return await self._client.attach(self.id, installation)
+        except AlreadyExists:
+            attachment = f"{self.name}/attachments/{installation}"
+            return await self._client.agents.GetAttachment(agent_pb2.GetAttachmentRequest(name=attachment))
 
     async def remove_capability(self, capability: str) -> None:
         """Detach a capability: its actions are gone at once, the installation stays."""
         await self._client.detach(self.id, capability.rpartition("/")[2])
+
+    async def _check_installed(self, installation: str, capability: str) -> None:
+        """Raise AlreadyExists where another capability has the id: it must be given none of this one's secrets."""
+        name = self._client.named("installations", installation)
+        request = installation_pb2.GetInstallationRequest(name=name)
+        found = (await self._client.installations.GetInstallation(request)).capability
+        if found != capability:
+            raise AlreadyExists(
+                f"{installation} is an installation of another capability, {found}",
+                fix="install this one under another id, and attach that installation",
+                resource=name,
+            )
+
+    def _lacks_action(self, error: HardpointError) -> bool:
+        """Whether the server says that no capability of this agent has the action, or that it knows no such agent."""
+        unknown_agent = error.reason == "NOT_FOUND" and error.metadata.get("resource") == self.name
+        return unknown_agent or error.reason in {"ACTION_NOT_ATTACHED", "ACTION_NAME_INVALID"}
 
     async def _run_own(self, action: str, params: Mapping[str, Any]) -> Any:
         function = self._own.get(action)

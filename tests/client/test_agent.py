@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from cli.fakes import WEATHER, World
+from cli.fakes import WEATHER, World, release
 from hardpoint.manifest.v1.manifest_pb2 import Authority
+from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Agent, Hardpoint
-from hardpoint_kit.errors import ActionFailed, AlreadyExists, NotFound
+from hardpoint_kit.errors import ActionFailed, AlreadyExists, InvalidArgument, NotFound
 
 
 class ActionNotAttached(NotFound):
@@ -46,6 +47,23 @@ async def test_an_installation_keeps_its_grants(agent: Agent, world: World) -> N
     await agent.add_capability(WEATHER)
 
 
+async def test_what_is_attached_is_added_again_by_a_program_that_starts_again(agent: Agent, world: World) -> None:
+    first = await agent.add_capability(WEATHER)
+    assert await agent.add_capability(WEATHER) == first
+
+
+async def test_a_capability_of_the_same_id_gets_neither_the_agent_nor_the_secrets(agent: Agent, world: World) -> None:
+    await agent.add_capability(WEATHER)
+    await agent.remove_capability(WEATHER)
+    other = "orgs/globex/capabilities/weather-lookup"
+    world.capabilities[other] = registry_pb2.Capability(name=other, latest_version="1.0.0")
+    world.releases[f"{other}/releases/1.0.0"] = release(other)
+    with pytest.raises(AlreadyExists, match="another capability, orgs/acme"):
+        await agent.add_capability(other, secrets={"API_KEY": "of globex's"})
+    assert not world.secret_values
+    assert not await agent.tools()
+
+
 async def test_making_an_agent_twice_is_making_it_once(agent: Agent, world: World) -> None:
     await agent.create("Helper")
     await agent.create("Helper")
@@ -69,6 +87,20 @@ async def test_an_own_action_may_have_a_dot_in_its_name(agent: Agent, world: Wor
     answer = await agent.execute("own.other")
     assert answer.error is not None
     assert answer.error.reason == "ACTION_NOT_ATTACHED"
+
+
+async def test_an_own_action_may_have_any_name(agent: Agent, world: World) -> None:
+    world.errors["CallAction"] = InvalidArgument({"action": "is no name"}, reason="ACTION_NAME_INVALID")
+    agent.register_action("own.v2.greet", lambda: "hello")
+    assert (await agent.execute("own.v2.greet")).data == "hello"
+
+
+async def test_own_actions_need_no_agent_on_the_server(agent: Agent, world: World) -> None:
+    world.errors["CallAction"] = NotFound("agent", agent.name)
+    agent.register_action("own.greet", lambda: "hello")
+    assert (await agent.execute("own.greet")).data == "hello"
+    world.errors["CallAction"] = NotFound("file", "orgs/acme/files/x")
+    assert (await agent.execute("own.greet")).error is not None
 
 
 async def test_an_error_is_an_answer(agent: Agent, world: World) -> None:

@@ -1,5 +1,7 @@
 """The agents of the runtime: what is attached to them, and calls of it."""
 
+from collections import defaultdict
+
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
 from hardpoint_kit.documents import from_struct, to_value
@@ -45,6 +47,10 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
         found = [one for name, one in self.world.attachments.items() if name.startswith(f"{request.parent}/")]
         return agent_pb2.ListAttachmentsResponse(attachments=found)
 
+    async def GetAttachment(self, request, context):
+        self.world.ask("GetAttachment", request)
+        return known(self.world.attachments, "attachment", request.name)
+
     async def UpdateAttachment(self, request, context):
         self.world.ask("UpdateAttachment", request)
         found = known(self.world.attachments, "attachment", request.attachment.name)
@@ -56,6 +62,8 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
         known(self.world.agents, "agent", request.parent)
         installed = known(self.world.installations, "installation", request.installation)
         name = f"{request.parent}/attachments/{installed.name.rpartition('/')[2]}"
+        if name in self.world.attachments:
+            raise AlreadyExists("is attached", resource=name)
         self.world.attachments[name] = agent_pb2.Attachment(
             name=name,
             installation=installed.name,
@@ -75,22 +83,24 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
     async def ListTools(self, request, context):
         self.world.ask("ListTools", request)
         known(self.world.agents, "agent", request.agent)
-        tools = []
+        offers = defaultdict(list)
         for name, attached in self.world.attachments.items():
             if name.startswith(request.agent):
                 found = self.world.releases[attached.release]
                 for action in found.manifest.actions:
-                    tool = f"{found.manifest.id}.{action.id}"
-                    schema = action.input_schema
-                    tools.append(
-                        agent_pb2.Tool(
-                            name=tool,
-                            description=action.description,
-                            input_schema=schema,
-                            effect=action.effect,
-                            release=found.name,
-                        )
+                    tool = agent_pb2.Tool(
+                        name=f"{found.manifest.id}.{action.id}",
+                        description=action.description,
+                        input_schema=action.input_schema,
+                        effect=action.effect,
+                        release=found.name,
                     )
+                    offers[tool.name].append((attached.priority, tool))
+        tools = []
+        for offered in offers.values():
+            highest = max(priority for priority, _ in offered)
+            best = [tool for priority, tool in offered if priority == highest]
+            tools += best if len(best) == 1 else []
         return agent_pb2.ListToolsResponse(tools=tools)
 
     async def CallAction(self, request, context):
