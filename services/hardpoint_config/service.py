@@ -145,7 +145,7 @@ class ConfigService:
                     raise Conflict(
                         f'secret "{name}" is used by {_listed(bound_to)}',
                         reason="SECRET_IN_USE",
-                        fix="remove it from those settings first",
+                        fix=f"take it away from them first: hardpoint setting unset {bound_to[0].installation} KEY",
                         secret=name,
                         installation=bound_to[0].installation,
                     )

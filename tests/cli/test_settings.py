@@ -105,8 +105,21 @@ def test_the_list_of_secrets(cli: Run, installed: World) -> None:
     assert "weather-lookup-api-key | API_KEY of weather-lookup | 2" in cli("secret", "list").table
 
 
-def test_a_secret_is_deleted(cli: Run, installed: World) -> None:
+def test_what_is_set_can_be_taken_away(cli: Run, installed: World) -> None:
     cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY)
+    cli("setting", "set", "weather-lookup", "TIMEOUT=5")
+    said = cli("setting", "unset", "weather-lookup", "TIMEUOT", "--json")
+    assert (said.code, said.json["error"]["fix"]) == (1, "did you mean TIMEOUT?")
+    said = cli("setting", "unset", "weather-lookup", "TIMEOUT", "API_KEY", "--json")
+    assert (said.json["settings"]["values"], said.json["settings"]["secrets"]) == ({}, {})
+    assert list(installed.asked["UpdateSettings"][-1].update_mask.paths) == ["values.TIMEOUT", "secrets.API_KEY"]
+    assert "API_KEY | not set | required" in cli("setting", "list", "weather-lookup").table
+
+
+def test_a_secret_is_deleted_once_nothing_is_bound_to_it(cli: Run, installed: World) -> None:
+    cli("secret", "set", "weather-lookup", "API_KEY", stdin=CANARY)
+    assert cli("secret", "delete", "weather-lookup-api-key", "--json").json["error"]["reason"] == "SECRET_IN_USE"
+    cli("setting", "unset", "weather-lookup", "API_KEY")
     said = cli("secret", "delete", "weather-lookup-api-key", "--json").json
     assert said == {"secret": "orgs/acme/secrets/weather-lookup-api-key"}
     assert cli("secret", "list", "--json").json == {"secrets": []}

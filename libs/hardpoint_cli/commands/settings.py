@@ -40,6 +40,7 @@ def add(app: typer.Typer) -> None:
     command(secret, "list", examples=["hardpoint secret list"])(list_secrets)
     command(secret, "delete", examples=["hardpoint secret delete weather-lookup-api-key"])(delete_secret)
     command(setting, "set", examples=["hardpoint setting set weather-lookup UNITS=metric TIMEOUT=5"])(set_settings)
+    command(setting, "unset", examples=["hardpoint setting unset weather-lookup TIMEOUT API_KEY"])(unset_settings)
     command(setting, "list", examples=["hardpoint setting list weather-lookup"])(list_settings)
 
 
@@ -126,6 +127,40 @@ async def set_settings(
             installation, {key: typed(key, text, kinds.get(key)) for key, text in texts.items()}
         )
         return Answer({"settings": document(changed)}, done(f"{', '.join(texts)} of {installation} is set"))
+
+
+async def unset_settings(
+    installation: Installation,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="What to take away.", show_default=False)],
+) -> Answer:
+    """Take values away from an installation, and secrets: they stay, but it does not have them any more.
+
+    A key that is declared with a default has that again; a secret that nothing is bound to can be deleted.
+    """
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    from hardpoint.config.v1 import config_pb2
+    from hardpoint_cli.documents import document
+    from hardpoint_cli.session import connect
+    from hardpoint_client.client import new_request_id
+    from hardpoint_kit.errors import InvalidArgument
+    from hardpoint_manifest.authority import nearest
+
+    async with connect() as client:
+        name = client.named("settings", installation)
+        settings = await client.config.GetSettings(config_pb2.GetSettingsRequest(name=name))
+        parts = dict.fromkeys(settings.values.fields, "values") | dict.fromkeys(settings.secrets, "secrets")
+        if missing := [key for key in keys if key not in parts]:
+            close = nearest(missing[0], parts)
+            fix = f"did you mean {close}?" if close else f"it has {', '.join(parts) or 'nothing'}"
+            raise InvalidArgument({missing[0]: f"{installation} has no value for it"}, fix=fix)
+        request = config_pb2.UpdateSettingsRequest(
+            settings=config_pb2.Settings(name=name, etag=settings.etag),
+            update_mask=FieldMask(paths=[f"{parts[key]}.{key}" for key in dict.fromkeys(keys)]),
+            request_id=new_request_id(),
+        )
+        changed = await client.config.UpdateSettings(request)
+        return Answer({"settings": document(changed)}, done(f"{installation} has no {', '.join(keys)} any more"))
 
 
 async def list_settings(installation: Installation) -> Answer:

@@ -4,7 +4,7 @@ import secrets
 from urllib.parse import urlencode
 
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
-from hardpoint_kit.errors import AlreadyExists
+from hardpoint_kit.errors import AlreadyExists, Conflict
 
 from .world import Fake, known
 
@@ -19,6 +19,11 @@ class Config(Fake, config_pb2_grpc.ConfigServiceServicer):
         name = request.settings.name
         found = self.world.settings.setdefault(name, config_pb2.Settings(name=name))
         found.MergeFrom(request.settings)
+        for path in request.update_mask.paths:
+            part, _, key = path.partition(".")
+            kept = found.secrets if part == "secrets" else found.values.fields
+            if key not in (request.settings.secrets if part == "secrets" else request.settings.values.fields):
+                kept.pop(key, None)
         return found
 
     async def CreateSecret(self, request, context):
@@ -40,6 +45,8 @@ class Config(Fake, config_pb2_grpc.ConfigServiceServicer):
     async def DeleteSecret(self, request, context):
         self.world.ask("DeleteSecret", request)
         known(self.world.secrets, "secret", request.name)
+        if [one for one in self.world.settings.values() if request.name in one.secrets.values()]:
+            raise Conflict("is used", reason="SECRET_IN_USE")
         del self.world.secrets[request.name]
         return config_pb2.DeleteSecretResponse()
 
