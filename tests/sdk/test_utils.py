@@ -67,7 +67,9 @@ SERIES = st.lists(NUMBERS, max_size=12)
 # QuickJS writes some numbers, such as -2 ** -24, with more digits than they need; in a text that is another text.
 WRITTEN = NUMBERS.map(lambda number: round(number, 3) if isinstance(number, float) else number)
 ROWS = st.lists(
-    st.fixed_dictionaries({"a": WRITTEN | st.text(max_size=4), "b": st.none() | st.booleans() | WRITTEN}), max_size=5
+    st.fixed_dictionaries({"a": WRITTEN | st.text(max_size=4), "b": st.none() | st.booleans() | WRITTEN})
+    | st.dictionaries(st.sampled_from(["a", "b", "", "2021", "2020", "0", "007", "-1", "1.5", f"{2**32}"]), WRITTEN),
+    max_size=5,
 )
 DATASETS = st.one_of(
     st.builds(

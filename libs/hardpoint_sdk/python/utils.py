@@ -2,6 +2,7 @@
 
 `data` is a number, or lists and dicts of numbers nested in any way; what is not a number is left out. `column` picks
 one column of rows that are dicts. Both languages do the same operations in the same order, so even the last bit agrees.
+That is JavaScript's order of keys: those that are whole numbers, such as years, come first, the lowest of them first.
 """
 
 import math
@@ -11,6 +12,8 @@ from typing import Any
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _LARGEST_INTEGER = 2**53 - 1
+_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
+_INDICES = 2**32 - 1
 _QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
 
 Number = int | float
@@ -37,7 +40,7 @@ def to_csv(rows: Sequence[Any], *, delimiter: str = ",") -> str:
     if not any(isinstance(row, Mapping) for row in rows):
         table = [list(row) for row in rows]
     else:
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = list(dict.fromkeys(name for row in rows for name in _keys(row)))
         table = [names, *([row.get(name) for name in names] for row in rows)]
     return "".join(delimiter.join(_cell_text(cell, delimiter) for cell in row) + "\n" for row in table)
 
@@ -235,6 +238,14 @@ def _number_text(number: Number) -> str:
     return f"{sign}{digits[0]}{rest}e{point - 1:+d}"
 
 
+def _keys(row: Mapping[Any, Any]) -> list[Any]:
+    """The keys of a dict in the order in which an object of JavaScript has them."""
+    keys = list(row)
+    indices = [key for key in keys if isinstance(key, str) and _INDEX.fullmatch(key) and int(key) < _INDICES]
+    first = set(indices)
+    return [*sorted(indices, key=int), *(key for key in keys if key not in first)] if indices else keys
+
+
 def _numbers(data: Any) -> Iterator[Number]:
     if isinstance(data, bool):
         return
@@ -242,8 +253,8 @@ def _numbers(data: Any) -> Iterator[Number]:
         if math.isfinite(data):
             yield data
     elif isinstance(data, Mapping):
-        for value in data.values():
-            yield from _numbers(value)
+        for key in _keys(data):
+            yield from _numbers(data[key])
     elif isinstance(data, list | tuple):
         for value in data:
             yield from _numbers(value)
