@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 
 from hardpoint_kit.errors import HardpointError
@@ -35,11 +36,11 @@ def serve_command(
             options = options.model_copy(update={"log_format": "console", "log_level": "warning"})
         serve(chosen(units or []), options, _say_served)
     except HardpointError as error:
-        console.print(f"[red]error[/]: {error.message}")
+        console.print(f"[red]error[/]: {escape(error.message)}")
         if error.place:
-            console.print(f"  at:  {error.place}")
+            console.print(f"  at:  {escape(error.place)}")
         if error.fix:
-            console.print(f"  fix: {error.fix}")
+            console.print(f"  fix: {escape(error.fix)}")
         raise typer.Exit(1) from None
 
 
@@ -80,7 +81,7 @@ def _say_served(daemon: "Daemon") -> None:
             "  [green].venv/bin/hardpoint doctor[/]\n"
             "  [green].venv/bin/hardpoint push examples/weather-capability.yaml --publish[/]\n"
             "  [green].venv/bin/hardpoint --help[/]\n\n"
-            f"Stop with Ctrl-C. State stays in {options.state}.",
+            f"Stop with Ctrl-C. State stays in {escape(str(options.state))}.",
             title="Hardpoint is up",
         )
     )

@@ -30,6 +30,14 @@ def test_no_name_means_all_and_a_wrong_name_is_refused():
         chosen(["registri"])
 
 
+@pytest.mark.parametrize("name", ["registri", "[/red]", "[bold]"])
+def test_what_is_wrong_is_printed_as_it_stands(name):
+    said = CliRunner().invoke(app, ["serve", name])
+    assert said.exit_code == 1
+    assert f"no unit is called {name}" in said.output
+    assert "fix: choose from config" in said.output
+
+
 async def test_a_peer_that_is_nowhere_is_named_before_anything_starts(tmp_path):
     with pytest.raises(InvalidArgument, match="marketplace calls registry") as refused:
         await Daemon(("marketplace",), options(tmp_path)).start()
