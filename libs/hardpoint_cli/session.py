@@ -9,6 +9,19 @@ if TYPE_CHECKING:
     from hardpoint_client import Hardpoint
 
 LARGEST_PAGE = 200
+_LISTED = {
+    "agents": "hardpoint agent list",
+    "attachments": "hardpoint attachment list {parent}",
+    "capabilities": "hardpoint search --mine",
+    "connections": "hardpoint installed",
+    "files": "hardpoint file list",
+    "installations": "hardpoint installed",
+    "releases": "hardpoint show {parent}",
+    "runs": "hardpoint runs",
+    "secrets": "hardpoint secret list",
+    "triggers": "hardpoint trigger list {parent}",
+}
+"""The commands that list what there is, by collection; `parent` is what the resource is in."""
 
 
 @asynccontextmanager
@@ -17,7 +30,7 @@ async def connect() -> AsyncIterator["Hardpoint"]:
     # The transport reports what a call raises anyway, on stderr and in words for its own developers.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from hardpoint_client import Hardpoint
-    from hardpoint_kit.errors import DeadlineExceeded, Unavailable, Unimplemented
+    from hardpoint_kit.errors import DeadlineExceeded, NotFound, Unavailable, Unimplemented
 
     async with Hardpoint.connect() as client:
         try:
@@ -25,6 +38,9 @@ async def connect() -> AsyncIterator["Hardpoint"]:
         except (Unavailable, DeadlineExceeded) as error:
             if error.from_peer and (places := client.unreachable()):
                 raise nobody_at(places) from error
+            raise
+        except NotFound as error:
+            error.fix = error.fix or where_listed(error.metadata.get("resource", ""), client.org)
             raise
         except Unimplemented as error:
             error.fix = error.fix or "the server does not offer this, or is no Hardpoint server: see `hardpoint doctor`"
@@ -39,6 +55,13 @@ def nobody_at(places: tuple[str, ...]) -> Exception:
         f"no server answers at {', '.join(places)}",
         fix="start one with `make up`, or set HARDPOINT_ADDRESS to yours; `hardpoint doctor` tells more",
     )
+
+
+def where_listed(resource: str, own: str) -> str:
+    """Where to look for a resource that is not found, when it is one of the own org; own is "orgs/{org}"."""
+    *_, parent, collection, _id = ("", "", *resource.split("/"))
+    listing = _LISTED.get(collection, "") if resource.startswith(f"{own}/") else ""
+    return f"`{listing.format(parent=parent)}` shows which there are" if listing else ""
 
 
 async def collect(method: Any, request: Any, field: str, limit: int | None = None) -> list[Any]:

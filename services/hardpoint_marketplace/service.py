@@ -49,7 +49,9 @@ class MarketplaceService:
                     filled = details.filled_from(await self.releases.details(latest))
                 listing = Listing.new(capability, filled, at=self.clock.now())
                 if not await tx.add(listing):
-                    raise AlreadyExists(f'listing "{listing.name}" already exists', resource=listing.name)
+                    raise AlreadyExists(
+                        f'listing "{listing.name}" already exists', fix="update it", resource=listing.name
+                    )
                 await record(tx.connection, caller, "listing.create", listing.name)
                 return listing
 

@@ -44,6 +44,22 @@ def test_attaching_says_what_can_be_called(cli: Run, published: World) -> None:
     assert published.asked["AttachCapability"][0].priority == 3
 
 
+def test_attaching_what_cannot_be_called_says_so(cli: Run, attached: World) -> None:
+    cli("install", "weather-lookup", "--as", "second", "--grant-all")
+    said = cli("attach", "helper", "second")
+    assert "helper can use" not in said.out
+    assert "second is attached to helper" in said.out
+    assert "its actions cannot be called now" in said.err
+    assert "$ hardpoint attachment list helper" in said.out
+
+
+@pytest.mark.parametrize("priority", ["1001", "-1001", "99999999999"])
+def test_a_priority_beyond_the_bounds_is_wrong_usage(priority: str, cli: Run, attached: World) -> None:
+    for command in (["attach", "helper", "weather-lookup", "--priority"], ["attachment", "priority", "helper", "x"]):
+        said = cli(*command, priority)
+        assert (said.code, "1000" in said.err) == (2, True), said.err
+
+
 def test_detaching(cli: Run, attached: World) -> None:
     assert cli("detach", "helper", "weather-lookup", "--json").json == {
         "agent": "helper",
@@ -63,7 +79,8 @@ def test_an_agent_is_deleted(cli: Run, world: World) -> None:
 
 
 def test_an_attachment_is_disabled_and_enabled_and_nothing_else_of_it_changes(cli: Run, attached: World) -> None:
-    cli("attach", "helper", "weather-lookup", "--priority", "3")
+    cli("attachment", "priority", "helper", "weather-lookup", "3")
+    attached.asked.clear()
     said = cli("attachment", "disable", "helper", "weather-lookup", "--json").json["attachment"]
     assert (said["enabled"], said["priority"]) == (False, 3)
     assert list(attached.asked["UpdateAttachment"][0].update_mask.paths) == ["enabled"]
@@ -82,6 +99,7 @@ def test_a_priority_is_changed_and_nothing_else(cli: Run, attached: World) -> No
 
 
 def test_actions_are_approved_by_somebody_from_the_first_call_on_until_it_is_ended(cli: Run, attached: World) -> None:
+    cli("detach", "helper", "weather-lookup")
     said = cli("attach", "helper", "weather-lookup", "--require-approval", "weather-lookup.get-weather").out
     assert "somebody approves each call of get-weather" in said
     assert list(attached.asked["AttachCapability"][-1].require_approval) == ["get-weather"]

@@ -57,6 +57,9 @@ def test_a_file_is_uploaded_listed_taken_and_deleted(cli: Run, world: World, inv
 
 
 def test_a_file_may_be_forgotten_after_days(cli: Run, world: World, invoice: Path) -> None:
+    for days in ("0", "1e9", "inf", "nan"):
+        assert cli("file", "upload", str(invoice), "--days", days).code == 2
+    assert not world.files
     cli("file", "upload", str(invoice), "--days", "7", "--name", "other.pdf")
     (kept,) = world.files.values()
     assert kept.display_name == "other.pdf"

@@ -38,6 +38,7 @@ COMMANDS = {
     ("secret", "list"): {"secrets"},
     ("setting", "set", "weather-lookup", "TIMEOUT=1"): {"settings"},
     ("setting", "list", "weather-lookup"): {"settings"},
+    ("setting", "unset", "weather-lookup", "TIMEOUT"): {"settings"},
     ("agent", "create", "other"): {"agent"},
     ("agent", "list"): {"agents"},
     ("agent", "pause", "helper"): {"agent"},
@@ -76,9 +77,35 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[Any]:
 
 @pytest.mark.parametrize(("arguments", "expected"), COMMANDS.items(), ids=map(" ".join, COMMANDS))
 def test_json_is_one_document_of_this_shape(arguments: Any, expected: set[str], cli: Run, attached: World) -> None:
+    if arguments[0] == "attach":
+        cli("detach", *arguments[1:])
+    if arguments[1:2] == ("unset",):
+        cli("setting", "set", "weather-lookup", "TIMEOUT=1")
     said = cli(*arguments, "--json")
     assert said.code == 0, said.out + said.err
     assert set(said.json) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "listing"),
+    [
+        ("attach nobody weather-lookup", "agent list"),
+        ("attach helper wether-lookup", "installed"),
+        ("detach helper other", "attachment list helper"),
+        ("show other", "search --mine"),
+        ("publish weather-lookup@9.9.9", "show weather-lookup"),
+        ("secret delete other", "secret list"),
+        ("run other", "runs"),
+        ("trigger show helper other", "trigger list helper"),
+        ("file get other", "file list"),
+    ],
+)
+def test_what_is_not_there_is_told_with_the_command_that_lists_what_is(
+    command: str, listing: str, cli: Run, attached: World
+) -> None:
+    said = cli(*command.split())
+    assert "not found" in said.err
+    assert f"fix:   `hardpoint {listing}` shows which there are" in said.err
 
 
 @pytest.mark.parametrize(("path", "command"), [*commands()])

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from hardpoint.audit.v1 import audit_pb2
@@ -98,6 +98,23 @@ async def test_other_keys_and_changed_tokens_are_refused(strict: Verifier, key: 
     for token in (signed(stranger), f"{header}.{changed}.{signature}", f"{header}.{payload}.", "", "a.b.c", "ä"):
         with pytest.raises(Unauthenticated):
             await strict.verify(token)
+
+
+@pytest.mark.parametrize(
+    "header", [{"kid": []}, {"kid": {}}, {"kid": 1}, {"alg": ["ES256"]}, {"alg": None}, [], "x", 1, None]
+)
+async def test_headers_of_another_shape_are_refused(header: Any, strict: Verifier, key: ECKey) -> None:
+    whole = {"alg": "ES256", "kid": key.kid, **header} if isinstance(header, dict) else header
+    with pytest.raises(Unauthenticated):
+        await strict.verify(f"{part(whole)}.{part(GOOD)}.{encoded(bytes(64))}")
+
+
+@pytest.mark.parametrize("claims", [[], "x", 1, None, {"exp": "soon"}])
+async def test_claims_of_another_shape_are_refused(claims: Any, strict: Verifier, key: ECKey) -> None:
+    whole = {**GOOD, **claims} if isinstance(claims, dict) else claims
+    signing = jws.serialize_compact({"alg": "ES256", "kid": key.kid}, json.dumps(whole).encode(), key, ["ES256"])
+    with pytest.raises(Unauthenticated):
+        await strict.verify(signing)
 
 
 async def test_rsa_keys_are_taken() -> None:

@@ -23,8 +23,9 @@ async def test_an_agent_is_made_shown_and_removed(client: Client) -> None:
 
 async def test_an_agent_that_exists_is_not_made_again(client: Client) -> None:
     await client.create_agent()
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExists) as refused:
         await client.create_agent()
+    assert refused.value.fix
 
 
 async def test_the_same_request_id_gives_the_first_answer(client: Client) -> None:
@@ -56,8 +57,9 @@ async def test_a_mask_and_an_etag_guard_an_update(client: Client) -> None:
 
 async def test_an_agent_is_paused_and_resumed_once(client: Client) -> None:
     await client.create_agent()
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="is ACTIVE already") as active:
         await client.agents.ResumeAgent(agent_pb2.ResumeAgentRequest(name=AGENT))
+    assert active.value.fix
     paused = await client.agents.PauseAgent(agent_pb2.PauseAgentRequest(name=AGENT))
     assert paused.state == agent_pb2.AGENT_STATE_PAUSED
     with pytest.raises(Conflict) as refused:

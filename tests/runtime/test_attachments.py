@@ -81,8 +81,9 @@ async def test_what_is_not_there_is_not_attached(client: Client, weather: Releas
     with pytest.raises(NotFound):
         await client.attach("orgs/umbrella/installations/weather")
     await client.attach()
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExists) as refused:
         await client.attach()
+    assert "detach it" in refused.value.fix
 
 
 async def test_a_disabled_installation_is_neither_attached_nor_called(attached: Client) -> None:
@@ -96,8 +97,12 @@ async def test_a_disabled_installation_is_neither_attached_nor_called(attached: 
     with pytest.raises(Conflict) as refused:
         await attached.attach(agent="orgs/acme/agents/other")
     assert refused.value.reason == "INSTALLATION_DISABLED"
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict) as refused:
         await attached.installations.DisableInstallation(disable)
+    assert (refused.value.message, refused.value.fix) == (
+        f"installation {INSTALLATION} is DISABLED already",
+        "nothing is left to be done",
+    )
     await attached.installations.EnableInstallation(installation_pb2.EnableInstallationRequest(name=INSTALLATION))
     assert await attached.tools() == [TOOL]
 
@@ -110,6 +115,9 @@ async def test_an_attachment_is_switched_off_and_on(attached: Client) -> None:
         await attached.call()
     with pytest.raises(InvalidArgument):
         await update(attached, ATTACHMENT, "release")
+    for priority in (-1001, 1001):
+        with pytest.raises(InvalidArgument, match="priority"):
+            await update(attached, ATTACHMENT, "priority", priority=priority)
     await update(attached, ATTACHMENT, "enabled", enabled=True, etag=off.etag)
     with pytest.raises(StaleEtag):
         await update(attached, ATTACHMENT, "enabled", enabled=True, etag=off.etag)

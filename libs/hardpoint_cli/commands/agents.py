@@ -7,8 +7,11 @@ from rich.console import Group
 
 from hardpoint_cli.arguments import Agent, Installation
 from hardpoint_cli.panels import AGENTS
-from hardpoint_cli.screen import done, next_steps, table
+from hardpoint_cli.screen import done, next_steps, table, warn
 from hardpoint_cli.shell import Answer, command
+
+LOWEST, HIGHEST = -1000, 1000
+"""Of priorities, as the contract has them."""
 
 
 def add(app: typer.Typer) -> None:
@@ -163,7 +166,7 @@ async def prioritise(
     agent: Agent,
     installation: Installation,
     priority: Annotated[
-        int, typer.Argument(min=-1000, max=1000, help="Of two that offer one action, the higher is called.")
+        int, typer.Argument(min=LOWEST, max=HIGHEST, help="Of two that offer one action, the higher is called.")
     ],
 ) -> Answer:
     """Change which attachment is called where several offer the same action."""
@@ -189,7 +192,9 @@ async def approval(
 async def attach(
     agent: Agent,
     installation: Installation,
-    priority: Annotated[int, typer.Option(help="Of two that offer one action, the higher is called.")] = 0,
+    priority: Annotated[
+        int, typer.Option(min=LOWEST, max=HIGHEST, help="Of two that offer one action, the higher is called.")
+    ] = 0,
     require_approval: Annotated[
         list[str] | None,
         typer.Option(metavar="ACTION", help="One that somebody has to approve each time; may be repeated."),
@@ -207,8 +212,13 @@ async def attach(
         asked = _ids(require_approval or [])
         made = await client.attach(agent, installation, priority=priority, require_approval=asked)
         mine = [tool.name for tool in await client.tools(agent) if tool.release == made.release]
-        steps = next_steps(*(f"hardpoint call {agent} {name}" for name in mine[:3]))
-        said = [done(f"{agent} can use {installation}: {', '.join(mine)}")]
+        if mine:
+            said = [done(f"{agent} can use {installation}: {', '.join(mine)}")]
+            steps = next_steps(*(f"hardpoint call {agent} {name}" for name in mine[:3]))
+        else:
+            said = [done(f"{installation} is attached to {agent}")]
+            warn("its actions cannot be called now: the agent is paused, or others offer them with equal priority")
+            steps = next_steps(f"hardpoint attachment list {agent}")
         if made.require_approval:
             said.append(done(f"somebody approves each call of {', '.join(made.require_approval)}"))
         return Answer({"attachment": document(made)}, Group(*said, steps))

@@ -38,7 +38,7 @@ async def upload(
     name: Annotated[str, typer.Option(help="What to call it; the file's own name when left out.")] = "",
     type: Annotated[str, typer.Option(metavar="TYPE", help="Such as text/csv; counts where the bytes are text.")] = "",
     days: Annotated[
-        float | None, typer.Option(min=0.01, help="Forget it after so many days; never when left out.")
+        float | None, typer.Option(min=0.01, max=36500, help="Forget it after so many days; never when left out.")
     ] = None,
 ) -> Answer:
     """Store a file, to be passed to actions by its handle."""

@@ -50,5 +50,10 @@ class Agent:
 
     def _moved(self, before: AgentState, after: AgentState, at: datetime) -> Self:
         if self.state is not before:
-            raise Conflict(f"agent {self.name} is {self.state}", state=self.state, resource=self.name)
+            raise Conflict(
+                f"agent {self.name} is {self.state} already",
+                fix="nothing is left to be done",
+                state=self.state,
+                resource=self.name,
+            )
         return replace(self, state=after, revision=self.revision.next(at))

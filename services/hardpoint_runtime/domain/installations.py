@@ -109,7 +109,12 @@ class Installation:
 
     def _moved(self, before: InstallationState, after: InstallationState, at: datetime) -> Self:
         if self.state is not before:
-            raise Conflict(f"installation {self.name} is {self.state}", state=self.state, resource=self.name)
+            raise Conflict(
+                f"installation {self.name} is {self.state} already",
+                fix="nothing is left to be done",
+                state=self.state,
+                resource=self.name,
+            )
         return replace(self, state=after, revision=self.revision.next(at))
 
 

@@ -266,7 +266,12 @@ class Trigger:
 
     def _moved(self, before: TriggerState, after: TriggerState, at: datetime) -> Self:
         if self.state is not before:
-            raise Conflict(f"trigger {self.name} is {self.state}", state=self.state, resource=self.name)
+            raise Conflict(
+                f"trigger {self.name} is {self.state} already",
+                fix="nothing is left to be done",
+                state=self.state,
+                resource=self.name,
+            )
         return replace(self, state=after, revision=self.revision.next(at))
 
 

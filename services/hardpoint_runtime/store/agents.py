@@ -36,7 +36,9 @@ class Agents:
     async def add(self, agent: Agent) -> None:
         """Write a new agent; raises AlreadyExists."""
         if not await self._connection.scalar(_INSERT, _columns(agent)):
-            raise AlreadyExists(f"agent {agent.name} exists", resource=agent.name)
+            raise AlreadyExists(
+                f"agent {agent.name} exists", fix="use the one that is there, or choose another id", resource=agent.name
+            )
 
     async def get(self, name: AgentName, *, lock: bool = False) -> Agent:
         """Read an agent, and with `lock` keep others from changing it; raises NotFound."""

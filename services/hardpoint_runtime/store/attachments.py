@@ -58,7 +58,9 @@ class Attachments:
         """Write a new attachment; raises AlreadyExists."""
         if not await self._connection.scalar(_INSERT, _columns(attachment)):
             raise AlreadyExists(
-                f"{attachment.installation} is attached to agent {attachment.name.agent}", resource=attachment.name
+                f"{attachment.installation} is attached to agent {attachment.name.agent}",
+                fix="change how it is attached, or detach it first",
+                resource=attachment.name,
             )
 
     async def get(self, name: AttachmentName, *, lock: bool = False) -> AttachmentView:

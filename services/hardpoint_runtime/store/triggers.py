@@ -63,7 +63,9 @@ class Triggers:
     async def add(self, trigger: Trigger) -> None:
         """Write a new trigger; raises AlreadyExists."""
         if not await self._connection.scalar(_INSERT, _columns(trigger)):
-            raise AlreadyExists(f"trigger {trigger.name} exists", resource=trigger.name)
+            raise AlreadyExists(
+                f"trigger {trigger.name} exists", fix="change that one, or choose another id", resource=trigger.name
+            )
 
     async def get(self, name: TriggerName, *, lock: bool = False) -> Trigger:
         """Read a trigger, and with `lock` keep others from changing it; raises NotFound."""
