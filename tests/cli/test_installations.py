@@ -162,3 +162,8 @@ def test_without_a_call_nothing_is_called_unused(cli: Run, attached: World) -> N
     told = cli("grants", "weather-lookup", "--json").json
     assert (told["unused"], told["next"]) == ([], [])
     assert "To take back" not in cli("grants", "weather-lookup").out
+
+
+def test_an_id_that_is_none_is_told_in_words(cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup", "--grant-all", "--as", "My weather")
+    assert "installation_id: must be 1 to 63 lower case letters" in said.err

@@ -142,3 +142,8 @@ def test_a_secret_that_is_no_text_is_refused_without_a_part_of_it(cli: Run, worl
     assert "hush" not in said.err
     assert "0xff" not in said.err
     assert not world.asked["CreateSecret"]
+
+
+def test_a_key_that_is_none_is_told_in_words(cli: Run, world: World) -> None:
+    said = cli("secret", "set", "trial", "API-KEY", stdin=CANARY)
+    assert "must be at most 64 letters, digits and _" in said.err

@@ -98,6 +98,7 @@ CANNOT_BE_SHOWN: list[dict[str, Any]] = [
     {"price": marketplace_pb2.Price(amount="-1", currency="USD", period=marketplace_pb2.PERIOD_MONTH)},
     {"price": marketplace_pb2.Price(amount="9.00", currency="USD")},
     {"documentation_url": "javascript:alert(1)"},
+    {"repository_url": "git@acme.test:weather"},
     {"support_url": "tel:1"},
     {"tags": [""]},
     {"display_name": "x" * 101},
@@ -107,8 +108,9 @@ CANNOT_BE_SHOWN: list[dict[str, Any]] = [
 
 async def test_what_cannot_be_shown_is_refused(listing: Any, builder: Any) -> None:
     for given in CANNOT_BE_SHOWN:
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(InvalidArgument) as refused:
             await update(builder, next(iter(given)), **given)
+        assert "regex" not in refused.value.message
     assert await read(builder) == listing
 
 

@@ -9,7 +9,8 @@ from protovalidate import Validator, Violation
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.names import ID, ID_HELP
 
-_ID_PATTERN = f" `^{ID.replace('?:', '')}$`"
+_PLAIN_ID = ID.replace("?:", "")
+_ID_PATTERNS = (f" `^{_PLAIN_ID}$`", f" `^({_PLAIN_ID})?$`")
 
 
 class FieldCheck:
@@ -62,9 +63,9 @@ def _held(field: FieldDescriptor) -> str:
 
 
 def _said(violation: Violation) -> str:
-    """What is wrong, in words; a pattern says nothing to people, and nearly every one is that of an id."""
+    """What is wrong, in words; a pattern says nothing to people: of other fields that they fill in, the proto has words."""
     message: str = violation.proto.message
-    return ID_HELP if message.endswith(_ID_PATTERN) else message
+    return ID_HELP if message.endswith(_ID_PATTERNS) else message
 
 
 def _path(violation: Violation) -> str:

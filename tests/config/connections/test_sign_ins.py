@@ -167,7 +167,8 @@ async def test_the_issuer_that_was_asked_is_taken(parties: Parties) -> None:
 )
 async def test_codes_come_back_to_the_own_machine_alone(parties: Parties, uri: str) -> None:
     await parties.offer()
-    await refused(parties.begin(redirect_uri=uri), "INVALID_ARGUMENT", InvalidArgument)
+    error = await refused(parties.begin(redirect_uri=uri), "INVALID_ARGUMENT", InvalidArgument)
+    assert "a port of your own machine" in error.message
 
 
 async def test_sign_ins_that_nobody_ends_are_forgotten(parties: Parties, url: str, clock: SetClock) -> None:
