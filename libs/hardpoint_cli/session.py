@@ -22,6 +22,7 @@ _LISTED = {
     "triggers": "hardpoint trigger list {parent}",
 }
 """The commands that list what there is, by collection; `parent` is what the resource is in."""
+_OFFERED = {"capabilities", "releases", "listings"}
 
 
 @asynccontextmanager
@@ -58,9 +59,11 @@ def nobody_at(places: tuple[str, ...]) -> Exception:
 
 
 def where_listed(resource: str, own: str) -> str:
-    """Where to look for a resource that is not found, when it is one of the own org; own is "orgs/{org}"."""
+    """Where to look for a resource that is not found; own is "orgs/{org}"."""
     *_, parent, collection, _id = ("", "", *resource.split("/"))
-    listing = _LISTED.get(collection, "") if resource.startswith(f"{own}/") else ""
+    if not resource.startswith(f"{own}/"):
+        return "`hardpoint search` shows what others offer" if collection in _OFFERED else ""
+    listing = _LISTED.get(collection, "")
     return f"`{listing.format(parent=parent)}` shows which there are" if listing else ""
 
 

@@ -182,8 +182,12 @@ class Listing:
 
     def _moved(self, before: ListingState, after: ListingState, at: datetime) -> Self:
         if self.state is not before:
+            done = self.state is after
             raise Conflict(
-                f'listing "{self.name}" is {self.state}, not {before}', state=self.state.value, resource=self.name
+                f'listing "{self.name}" is {self.state}, not {before}',
+                fix="nothing is left to be done" if done else "ask who runs the marketplace",
+                state=self.state.value,
+                resource=self.name,
             )
         return replace(self, state=after, update_time=at)
 

@@ -108,6 +108,10 @@ def test_what_is_not_there_is_told_with_the_command_that_lists_what_is(
     assert f"fix:   `hardpoint {listing}` shows which there are" in said.err
 
 
+def test_what_others_do_not_show_is_looked_for_in_the_marketplace(cli: Run, world: World) -> None:
+    assert "fix:   `hardpoint search` shows what others offer" in cli("show", "globex/weather").err
+
+
 @pytest.mark.parametrize(("path", "command"), [*commands()])
 def test_every_command_teaches(path: tuple[str, ...], command: Any, run: Run) -> None:
     assert "--json" in {option for parameter in command.params for option in parameter.opts}

@@ -84,7 +84,8 @@ def _media_type(filename: str, accepted: set[str]) -> str:
 
 def _text(data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        refuse("too-large", f"the file has more than {MAX_BYTES:,} bytes, and no more are read", Place(1, 1))
+        message = f"the file has more than {MAX_BYTES:,} bytes, and no more are read"
+        refuse("too-large", message, Place(1, 1), "make it smaller; data belongs in settings or files")
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:

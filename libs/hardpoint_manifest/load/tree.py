@@ -64,7 +64,7 @@ class Tree:
     def open(self, container: dict[str, Any] | list[Any], place: Place) -> None:
         """A mapping or a list starts."""
         if len(self._open) >= MAX_DEPTH:
-            refuse("too-deep", f"more than {MAX_DEPTH} levels inside each other", place)
+            refuse("too-deep", f"more than {MAX_DEPTH} levels inside each other", place, "write it flatter")
         self._add(container, place)
         self._open.append(container)
 
@@ -75,7 +75,7 @@ class Tree:
 
     def _add(self, value: Any, place: Place) -> None:
         if len(self.places) >= MAX_PARTS:
-            refuse("too-many-parts", f"more than {MAX_PARTS} values in one file", place)
+            refuse("too-many-parts", f"more than {MAX_PARTS} values in one file", place, "move data to settings or files")
         if not self._open:
             self.data = value
         elif isinstance(self._open[-1], list):
