@@ -113,8 +113,7 @@ class Hardpoint:
     async def upload(self, data: bytes) -> registry_pb2.Artifact:
         """Store bytes and answer with their digest; the same bytes again are no new artifact.
 
-        Raises OutOfRange for more than an artifact may have, before anything is sent: gRPC loses the server's refusal
-        while a stream is still being written.
+        Raises OutOfRange for more than an artifact may have, before anything is sent.
         """
         from hardpoint_manifest.load import MAX_BYTES  # here, since it brings all of the manifest language
 

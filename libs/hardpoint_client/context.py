@@ -9,6 +9,12 @@ from google.protobuf.json_format import ParseDict, ParseError
 from hardpoint.manifest.v1 import context_pb2
 from hardpoint_kit.errors import InvalidArgument
 
+_SHAPES = {
+    "user": "any of id, name, email, locale and time_zone, each a text",
+    "conversation": '{"id": "..", "messages": [{"role": "user", "text": ".."}]}',
+    "files": "ids of stored files",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
@@ -26,7 +32,10 @@ class CallContext:
         """The contract's message; `named` makes a resource name of a file's id. Raises InvalidArgument."""
         names = [named(file if isinstance(file, str) else str(file.get("id"))) for file in self.files]
         parts = {"user": self.user, "conversation": self.conversation, "files": names}
-        try:
-            return ParseDict({part: value for part, value in parts.items() if value}, context_pb2.CallContext())
-        except ParseError as error:
-            raise InvalidArgument({"context": str(error)}) from None
+        message = context_pb2.CallContext()
+        for part, value in parts.items():
+            try:
+                ParseDict({part: value} if value else {}, message)
+            except ParseError:
+                raise InvalidArgument({f"context.{part}": "has another shape"}, fix=f"write {_SHAPES[part]}") from None
+        return message

@@ -23,7 +23,7 @@ READ_SECONDS = 180.0
 async def upload(
     stub: "FileServiceAsyncStub", parent: str, data: bytes, name: str, declared_type: str, expire_time: datetime | None
 ) -> files_pb2.File:
-    """Store bytes as a file; raises OutOfRange for too many, before anything is sent: gRPC loses a refusal then."""
+    """Store bytes as a file; raises OutOfRange for too many, before anything is sent."""
     if len(data) > MOST_BYTES:
         raise OutOfRange(
             f"{name} has more than {MOST_BYTES:,} bytes, which is as many as a file may have",

@@ -227,3 +227,17 @@ def test_a_failed_call_says_why_where_and_what_to_do(cli: Run, attached: World) 
     said = cli("call", "helper", "get-weather", "location=Rome", "--json")
     assert said.json["error"]["reason"] == "MAPPING_MISSING"
     assert said.json["error"]["metadata"] == {"run": "orgs/acme/runs/run-9"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--user", "nickname=Ada"], "context.user: has another shape  [INVALID_ARGUMENT]\n  fix:   write any of id, name"),
+        (["--conversation", '{"messages": 3}'], "context.conversation: has another shape"),
+        (["--conversation", '{"messages": [{"role": 1}]}'], '"messages": [{"role": "user", "text": ".."}]'),
+    ],
+)
+def test_what_an_agent_knows_has_a_shape(arguments: list[str], said: str, cli: Run, attached: World) -> None:
+    refused = cli("call", "helper", "get-weather", "location=Rome", *arguments)
+    assert (refused.code, said in refused.err) == (1, True), refused.err
+    assert "CallAction" not in attached.asked

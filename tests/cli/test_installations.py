@@ -127,7 +127,7 @@ def test_what_is_installed(cli: Run, attached: World) -> None:
 def test_an_installation_is_switched_off_for_all_agents_and_on_again(cli: Run, attached: World) -> None:
     assert "no agent can call weather-lookup for now" in cli("disable", "weather-lookup").out
     assert "weather-lookup@1.0.0 | disabled |" in cli("installed").table
-    assert cli("enable", "weather-lookup", "--json").json["state"] == "INSTALLATION_STATE_ACTIVE"
+    assert cli("enable", "weather-lookup", "--json").json["installation"]["state"] == "INSTALLATION_STATE_ACTIVE"
     assert cli("disable", "wether").code == 1
 
 

@@ -35,6 +35,8 @@ COMMANDS = {
     ("deprecate", "weather-lookup"): {"capability"},
     ("install", "weather-lookup", "--grant-all", "--as", "other"): {"installation", "next"},
     ("install", "weather-lookup", "--dry-run"): {"dry_run", "installation", "asked"},
+    ("disable", "weather-lookup"): {"installation"},
+    ("enable", "weather-lookup"): {"installation"},
     ("secret", "list"): {"secrets"},
     ("setting", "set", "weather-lookup", "TIMEOUT=1"): {"settings"},
     ("setting", "list", "weather-lookup"): {"settings"},

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from hardpoint.config.v1 import config_pb2
@@ -60,6 +61,25 @@ async def test_only_unavailable_is_repeated(serve: Any, dial: Any) -> None:
     with pytest.raises(InvalidArgument):
         await call(dial(server), "Read", Echo(name=MINE))
     assert servicer.calls == 1
+
+
+async def test_a_refusal_that_the_library_lost_is_asked_for_again(serve: Any, dial: Any, monkeypatch: Any) -> None:
+    """grpc.aio loses one of some forty, when a refusal comes while it writes: here it loses that of every long call."""
+    channel = dial(await serve(echo_unit(Failing(100, InvalidArgument("no")))))
+    method = channel._wire.stream_unary
+    monkeypatch.setattr(channel._wire, "stream_unary", lambda *given, **options: _losing(method(*given, **options)))
+    with pytest.raises(InvalidArgument, match="no"):
+        await call(channel, "Up", Echo(name=MINE), Echo())
+
+
+def _losing(call: Any) -> Any:
+    async def make(requests: Any, **options: Any) -> Any:
+        sent = [request async for request in requests]
+        if len(sent) > 1:
+            raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, None, None, "Internal error from Core")  # type: ignore[arg-type]
+        return await call(iter(sent), **options)
+
+    return make
 
 
 async def test_repeating_ends_with_the_time_allowed(serve: Any, dial: Any) -> None:

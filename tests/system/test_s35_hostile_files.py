@@ -17,7 +17,7 @@ from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Hardpoint, Login
 from hardpoint_client.client import CODE_SUFFIXES
 from hardpoint_kit.auth import DevKeys
-from hardpoint_kit.errors import HardpointError, Internal
+from hardpoint_kit.errors import HardpointError
 
 from .conftest import EXAMPLES, remove
 
@@ -50,19 +50,13 @@ async def push(client: Hardpoint, data: bytes, filename: str, header: Struct | N
         header = (await client.executor.ReadHeader(request, timeout=ANSWER_SECONDS)).header
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
 
-    async def parts(sent: bytes) -> AsyncIterator[registry_pb2.UploadArtifactRequest]:
+    async def parts() -> AsyncIterator[registry_pb2.UploadArtifactRequest]:
         announced = registry_pb2.UploadArtifactRequest.Header(parent=client.org, digest=digest, size_bytes=len(data))
         yield registry_pb2.UploadArtifactRequest(header=announced)
-        for start in range(0, len(sent), CHUNK_BYTES):
-            yield registry_pb2.UploadArtifactRequest(chunk=sent[start : start + CHUNK_BYTES])
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield registry_pb2.UploadArtifactRequest(chunk=data[start : start + CHUNK_BYTES])
 
-    try:
-        await client.artifacts.UploadArtifact(parts(data), timeout=ANSWER_SECONDS)
-    except Internal as lost:
-        # grpc.aio loses a refusal that comes while a slow machine still writes; asked without the bytes it is heard.
-        if lost.message != "Internal error from Core":
-            raise
-        await client.artifacts.UploadArtifact(parts(b""), timeout=ANSWER_SECONDS)
+    await client.artifacts.UploadArtifact(parts(), timeout=ANSWER_SECONDS)
     release = registry_pb2.CreateReleaseRequest(parent=client.org, digest=digest, filename=filename, header=header)
     await client.registry.CreateRelease(release, timeout=ANSWER_SECONDS)
 

@@ -121,7 +121,8 @@ async def call(
                     context=known,
                 )
         except InvalidArgument as error:
-            error.fix = f"`hardpoint tools {agent}` shows the actions and what they take"
+            if error.reason in {"INPUT_INVALID", "ACTION_NAME_INVALID"} or not error.fix:
+                error.fix = f"`hardpoint tools {agent}` shows the actions and what they take"
             raise
         if record:
             keep(record, response)

@@ -150,7 +150,7 @@ async def disable(installation: Installation) -> Answer:
             name=client.named("installations", installation), request_id=new_request_id()
         )
         changed = await client.installations.DisableInstallation(request)
-        return Answer(document(changed), done(f"no agent can call {short(changed.name, client.org)} for now"))
+        return Answer({"installation": document(changed)}, done(f"no agent can call {short(changed.name, client.org)} for now"))
 
 
 async def enable(installation: Installation) -> Answer:
@@ -166,7 +166,7 @@ async def enable(installation: Installation) -> Answer:
             name=client.named("installations", installation), request_id=new_request_id()
         )
         changed = await client.installations.EnableInstallation(request)
-        return Answer(document(changed), done(f"agents can call {short(changed.name, client.org)} again"))
+        return Answer({"installation": document(changed)}, done(f"agents can call {short(changed.name, client.org)} again"))
 
 
 async def uninstall(installation: Installation) -> Answer:

@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from opentelemetry.trace import StatusCode
 
 from hardpoint_kit.caller import ANY_ORG, current_caller
-from hardpoint_kit.errors import HardpointError, Unavailable
+from hardpoint_kit.errors import HardpointError, Internal, Unavailable
 from hardpoint_kit.rpc.spans import CODE, client_span
 from hardpoint_kit.rpc.status import from_rpc_error
 from hardpoint_kit.rpc.wire import LARGEST_MESSAGE, ORG_METADATA, SUBJECT_METADATA
@@ -29,6 +29,9 @@ CALL_SECONDS = 10.0
 UPLOAD_SECONDS = 120.0
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.1
+
+_LOST = "Internal error from Core"
+"""What grpc.aio says of a call whose answer it lost."""
 
 Token = Callable[[], str] | str | None
 Wire = Callable[..., Any]
@@ -98,7 +101,7 @@ class _Channel(grpc.aio.Channel):
 
     def stream_unary(self, method: str, *serializers: Any, **options: Any) -> Any:
         """A method that is sent many messages and answers one."""
-        return self._once(method, self._wire.stream_unary(method, *serializers, **options))
+        return self._heard(method, self._wire.stream_unary(method, *serializers, **options))
 
     def unary_stream(self, method: str, *serializers: Any, **options: Any) -> Any:
         """A method that answers many messages."""
@@ -127,6 +130,22 @@ class _Channel(grpc.aio.Channel):
 
         return make
 
+    def _heard(self, method: str, call: Wire) -> Wire:
+        once = self._once(method, call)
+
+        async def make(requests: AsyncIterator[Any], **options: Any) -> Any:
+            first: list[Any] = []
+            try:
+                return await once(_noting(requests, first), **options)
+            except Internal as error:
+                if error.message != _LOST or not first:
+                    raise
+            # The answer came while more was being written, and the library forgets it then. It is a refusal, which
+            # the first message alone is told too; without what follows it nothing else comes of it.
+            return await once(_noting(_each(first), []), **options)
+
+        return make
+
     def _once(self, method: str, call: Wire) -> Wire:
         async def make(request: Any, *, timeout: float | None = None, metadata: Pairs = (), **options: Any) -> Any:
             timeout = UPLOAD_SECONDS if timeout is None else timeout
@@ -147,6 +166,19 @@ class _Channel(grpc.aio.Channel):
                     answers.cancel()  # nothing to a call that ended; the end of one whose reader went away
 
         return make
+
+
+async def _noting(requests: AsyncIterator[Any], first: list[Any]) -> AsyncIterator[Any]:
+    """The same requests; the first of them is noted."""
+    async for request in requests:
+        if not first:
+            first.append(request)
+        yield request
+
+
+async def _each(requests: list[Any]) -> AsyncIterator[Any]:
+    for request in requests:
+        yield request
 
 
 class _Shown:
