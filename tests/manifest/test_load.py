@@ -142,6 +142,7 @@ def test_languages():
 def test_yaml_that_is_no_document(data, rule, line, column):
     finding = refused(data)
     assert (finding.rule, finding.line, finding.column) == (rule, line, column)
+    assert finding.fix
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,7 @@ def test_yaml_that_is_no_document(data, rule, line, column):
 def test_json_that_is_no_document(data, rule, line, column):
     finding = refused(data, "capability.json")
     assert (finding.rule, finding.line, finding.column) == (rule, line, column)
+    assert finding.fix
 
 
 def test_findings_have_a_fix():

@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from hardpoint_manifest.document import Place
-from hardpoint_manifest.load.tree import Tree, place_at, refuse, whole_number
+from hardpoint_manifest.load.tree import QUOTE, Tree, place_at, refuse, whole_number
 
 _TOKEN: Final = re.compile(
     r"""[ \t\r\n]*(?:
@@ -109,13 +109,14 @@ class _Scanner:
             return whole_number(word, place, self.tree.path)
         number = float(word)
         if not math.isfinite(number):
-            refuse("number-too-large", "the number does not fit 64 bits", place, path=self.tree.path)
+            refuse("number-too-large", "the number does not fit 64 bits", place, QUOTE, self.tree.path)
         return number
 
     def _text(self, word: str, place: Place) -> str:
         text = str(json.loads(word))
         if any("\ud800" <= character <= "\udfff" for character in text):
-            refuse("not-json", "the text holds half a character (a lone surrogate)", place, path=self.tree.path)
+            message = "the text holds half a character (a lone surrogate)"
+            refuse("not-json", message, place, "write the whole character, or remove it", self.tree.path)
         return text
 
     def _unexpected(self, expected: str, kind: str, word: str, place: Place) -> None:
@@ -126,9 +127,9 @@ class _Scanner:
             "more": f"`,` or `{_CLOSING[self.opened[-1]]}`" if self.opened else "nothing more",
         }[expected]
         found = "the file ends" if kind == "end" else f"there is {word[:16]!r}"
-        fix = "remove the comma before it" if expected == "key" and word == "}" else ""
+        fix = "remove the comma before it" if expected == "key" and word == "}" else f"write {wanted} there"
         refuse("not-json", f"{found} where {wanted} must stand", place, fix, self.tree.path)
 
 
 def _advice(character: str) -> str:
-    return {"'": "use double quotes", "/": "JSON has no comments", '"': "the text is not closed"}.get(character, "")
+    return {"'": "use double quotes", "/": "JSON has no comments", '"': "the text is not closed"}.get(character, "remove it")

@@ -12,6 +12,7 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 MAX_PARTS: Final = 20_000
 MAX_INTEGER: Final = 2**63 - 1
+QUOTE: Final = "write it as a text, in quotes"
 
 
 def refuse(rule: str, message: str, place: Place, fix: str = "", path: Path = ()) -> NoReturn:
@@ -27,7 +28,7 @@ def place_at(text: str, offset: int) -> Place:
 def whole_number(text: str, place: Place, path: Path) -> int:
     """The number, refused when it does not fit 64 bits: most programs that read it would change it silently."""
     if len(text) > 20 or abs(number := int(text)) > MAX_INTEGER:
-        refuse("number-too-large", "the number does not fit 64 bits", place, "write it as a text, in quotes", path)
+        refuse("number-too-large", "the number does not fit 64 bits", place, QUOTE, path)
     return number
 
 

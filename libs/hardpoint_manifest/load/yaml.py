@@ -12,7 +12,7 @@ import yaml
 
 from hardpoint_manifest.document import Place
 from hardpoint_manifest.finding import Path
-from hardpoint_manifest.load.tree import Tree, refuse, whole_number
+from hardpoint_manifest.load.tree import QUOTE, Tree, refuse, whole_number
 
 _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -46,9 +46,10 @@ def scan(text: str) -> Tree:
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         message = " ".join(filter(None, (error.context, error.problem)))
-        refuse("not-yaml", message, Place(at.line + 1, at.column + 1) if at else Place(1, 1))
+        place = Place(at.line + 1, at.column + 1) if at else Place(1, 1)
+        refuse("not-yaml", message, place, "look at the indentation, the colons and the quotes there")
     except yaml.reader.ReaderError as error:
-        refuse("not-yaml", f"{error.reason} at character {error.position + 1}", Place(1, 1))
+        refuse("not-yaml", f"{error.reason} at character {error.position + 1}", Place(1, 1), "remove it")
     return tree
 
 
@@ -92,6 +93,6 @@ def _scalar(event: yaml.ScalarEvent, place: Place, path: Path) -> Any:
     if _FRACTION.fullmatch(text):
         number = float(text)
         if not math.isfinite(number):
-            refuse("number-too-large", "the number does not fit 64 bits", place, "write it as a text, in quotes", path)
+            refuse("number-too-large", "the number does not fit 64 bits", place, QUOTE, path)
         return number
     return text
