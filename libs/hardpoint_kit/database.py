@@ -148,6 +148,14 @@ def _unreachable() -> Unavailable:
     return Unavailable("the database cannot be reached", fix="try again; it may be restarting", retry_after=1.0)
 
 
+def is_database_url(text: str) -> bool:
+    """Whether a text is the URL of a PostgreSQL database."""
+    try:
+        return make_url(text).get_backend_name() in {"postgresql", "postgres"}
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        return False
+
+
 def _with_driver(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
 

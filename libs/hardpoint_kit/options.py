@@ -1,12 +1,15 @@
 """Owns process configuration: environment variables `HARDPOINT_*`, read once at the start."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from hardpoint_kit.errors import InvalidArgument
+
+PREFIX = "HARDPOINT_"
 
 
 class Options(BaseSettings):
@@ -16,15 +19,22 @@ class Options(BaseSettings):
     `HARDPOINT_CONFIG_DATABASE_URL`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="HARDPOINT_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     def __init__(self, **given: Any) -> None:
         """Read the environment, but for what is given; raises InvalidArgument, which does not repeat the values."""
         try:
             super().__init__(**given)
+            return
         except ValidationError as refused:
-            wrong = {f"HARDPOINT_{error['loc'][0]}".upper(): error["msg"] for error in refused.errors()}
-            raise InvalidArgument(wrong, fix="correct it, or leave it out for the usual value") from None
+            wrong = {str(error["loc"][0]): error["msg"] for error in refused.errors()}
+        except SettingsError as refused:
+            field = re.search(r'field "(\w+)"', str(refused))
+            if field is None:
+                raise
+            wrong = {field[1]: "must be JSON"}
+        named = {f"{PREFIX}{name}".upper(): problem for name, problem in wrong.items()}
+        raise InvalidArgument(named, fix="correct it, or leave it out for the usual value")
 
     listen: str = "127.0.0.1:7700"
     """Host and port to serve gRPC on; port 0 takes a free one."""

@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,18 +32,11 @@ def serve_command(
     gc.disable()  # until all is imported, among which there is no garbage: looking for it takes a sixth of that time
     from hardpointd.daemon import serve
 
-    try:
+    with _explained():
         options = DaemonOptions()
         if console.is_terminal and "HARDPOINT_LOG_FORMAT" not in os.environ:
             options = options.model_copy(update={"log_format": "console", "log_level": "warning"})
         serve(chosen(units or []), options, _say_served)
-    except HardpointError as error:
-        console.print(f"[red]error[/]: {escape(error.message)}")
-        if error.place:
-            console.print(f"  at:  {escape(error.place)}")
-        if error.fix:
-            console.print(f"  fix: {escape(error.fix)}")
-        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -52,13 +47,29 @@ def token(
     hours: Annotated[float, typer.Option(help="How long it is good.")] = 24.0,
 ) -> None:
     """Print a token signed with this machine's own key; a server with its own JWKS does not take it."""
-    typer.echo(Laptop(DaemonOptions()).dev_keys().mint(subject, org, role or ["admin"], hours * 3600))
+    with _explained():
+        typer.echo(Laptop(DaemonOptions()).dev_keys().mint(subject, org, role or ["admin"], hours * 3600))
 
 
 @app.command()
 def jwks() -> None:
     """Print the public keys of this machine's own tokens, as a JWKS for the HARDPOINT_JWKS of other processes."""
-    typer.echo(json.dumps(Laptop(DaemonOptions()).dev_keys().jwks()))
+    with _explained():
+        typer.echo(json.dumps(Laptop(DaemonOptions()).dev_keys().jwks()))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """End the program with the words of an error, and no stack."""
+    try:
+        yield
+    except HardpointError as error:
+        console.print(f"[red]error[/]: {escape(error.message)}")
+        if error.place and not error.message.startswith(f"{error.place}: "):
+            console.print(f"  at:  {escape(error.place)}")
+        if error.fix:
+            console.print(f"  fix: {escape(error.fix)}")
+        raise typer.Exit(1) from None
 
 
 def _say_served(daemon: "Daemon") -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 from hardpoint_kit.auth import DevKeys, Verifier
 from hardpoint_kit.caller import SERVICE_ROLE
+from hardpoint_kit.database import is_database_url
 from hardpoint_kit.errors import InvalidArgument
-from hardpoint_kit.options import Options
+from hardpoint_kit.options import PREFIX, Options
 from hardpointd.options import DaemonOptions
 from hardpointd.postgres import EmbeddedPostgres, ensure_database
 
@@ -82,8 +83,14 @@ class Laptop:
     async def _filled(self, unit: str, options: Options) -> Options:
         gaps: dict[str, Any] = {}
         url = f"{unit}_database_url"
-        if url in type(options).model_fields and not getattr(options, url):
-            gaps[url] = await self._database_url(unit)
+        if url in type(options).model_fields:
+            if not (given := getattr(options, url)):
+                gaps[url] = await self._database_url(unit)
+            elif not is_database_url(given):
+                raise InvalidArgument(
+                    {f"{PREFIX}{url.upper()}": "is no address of a PostgreSQL database"},
+                    fix="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or leave it out",
+                )
         if unit == "config" and not getattr(options, "config_keys", "") and not getattr(options, "config_key_file", ""):
             gaps["config_key_file"] = key_encryption_key(self._options.state / "keys")
         return options.model_copy(update=gaps)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from hardpoint_kit.errors import InvalidArgument
 from hardpointd.__main__ import app
-from hardpointd.catalog import PEERS, UNITS, chosen
+from hardpointd.catalog import PEERS, UNITS, chosen, server_module
 from hardpointd.daemon import Daemon
 from hardpointd.defaults import Laptop, key_encryption_key
 from hardpointd.options import DaemonOptions
@@ -36,6 +36,39 @@ def test_what_is_wrong_is_printed_as_it_stands(name):
     assert said.exit_code == 1
     assert f"no unit is called {name}" in said.output
     assert "fix: choose from config" in said.output
+
+
+@pytest.mark.parametrize(
+    ("unit", "variable", "value", "problem"),
+    [
+        ("config", "LOG_LEVEL", "verbose", "Input should be 'debug', 'info', 'warning' or 'error'"),
+        ("files", "AUDIT_DAYS", "0", "Input should be greater than 0"),
+        ("executor", "EXECUTOR_HOST_ALIASES", "upstream=hush", "must be JSON"),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_named(unit, variable, value, problem, monkeypatch):
+    monkeypatch.setenv(f"HARDPOINT_{variable}", value)
+    with pytest.raises(InvalidArgument) as refused:
+        server_module(unit).Options()
+    assert refused.value.violations == {f"HARDPOINT_{variable}": problem}
+    assert refused.value.fix
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("command", ["serve", "token", "jwks"])
+def test_and_it_is_told_in_words(command, monkeypatch):
+    monkeypatch.setenv("HARDPOINT_LOG_LEVEL", "verbose")
+    said = CliRunner().invoke(app, [command])
+    assert (said.exit_code, type(said.exception)) == (1, SystemExit)
+    assert "error: HARDPOINT_LOG_LEVEL: Input should be 'debug'" in said.output
+
+
+@pytest.mark.parametrize("url", ["hush", "mysql://hush@host/x", "postgresql://u:hush@host:port/x"])
+async def test_a_database_that_has_no_address_is_named_before_anything_starts(url, tmp_path):
+    given = server_module("config").Options(config_database_url=url)
+    with pytest.raises(InvalidArgument, match="HARDPOINT_CONFIG_DATABASE_URL: is no address") as refused:
+        await Laptop(options(tmp_path)).start({"config": given})
+    assert "hush" not in f"{refused.value.message} {refused.value.fix}"
 
 
 async def test_a_peer_that_is_nowhere_is_named_before_anything_starts(tmp_path):
