@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from hardpoint_client import Hardpoint
 
 LARGEST_PAGE = 200
+NEW_TOKEN = "set HARDPOINT_TOKEN to a new one; on this machine `hardpointd token` prints one"
 _LISTED = {
     "agents": "hardpoint agent list",
     "attachments": "hardpoint attachment list {parent}",
@@ -31,7 +32,7 @@ async def connect() -> AsyncIterator["Hardpoint"]:
     # The transport reports what a call raises anyway, on stderr and in words for its own developers.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from hardpoint_client import Hardpoint
-    from hardpoint_kit.errors import DeadlineExceeded, NotFound, Unavailable, Unimplemented
+    from hardpoint_kit.errors import DeadlineExceeded, NotFound, Unauthenticated, Unavailable, Unimplemented
 
     async with Hardpoint.connect() as client:
         try:
@@ -39,6 +40,9 @@ async def connect() -> AsyncIterator["Hardpoint"]:
         except (Unavailable, DeadlineExceeded) as error:
             if error.from_peer and (places := client.unreachable()):
                 raise nobody_at(places) from error
+            raise
+        except Unauthenticated as error:
+            error.fix = NEW_TOKEN
             raise
         except NotFound as error:
             error.fix = error.fix or where_listed(error.metadata.get("resource", ""), client.org)
@@ -54,7 +58,7 @@ def nobody_at(places: tuple[str, ...]) -> Exception:
 
     return Unavailable(
         f"no server answers at {', '.join(places)}",
-        fix="start one with `make up`, or set HARDPOINT_ADDRESS to yours; `hardpoint doctor` tells more",
+        fix="start one with `make up`, or set HARDPOINT_ADDRESS to the host:port of yours; `hardpoint doctor` tells more",
     )
 
 

@@ -228,7 +228,7 @@ class Verifier:
             verified = jwt.decode(token, await self._keys_for(kid), algorithms=ALGORITHMS)
             self._claims.validate(verified.claims)
         except (JoseError, ValueError) as error:
-            raise _refused(str(error)) from error
+            raise _refused(str(error).rstrip(": ")) from error
         claims = verified.claims
         roles = claims.get("roles", [])
         if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):

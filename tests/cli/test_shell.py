@@ -290,3 +290,11 @@ def test_errors_of_every_kind_survive_the_way_to_json(cli: Run, world: World) ->
         said = cli("agent", "list", "--json")
         assert said.code == 1
         assert json.loads(said.out)["error"]["message"] == "what", kind
+
+
+def test_a_token_that_is_refused_is_told_with_the_way_to_another(run: Run, serving: Serving, keys: DevKeys) -> None:
+    token = keys.mint("ada", "acme", ["admin"])[:-6] + "AAAAAA"
+    said = run("agent", "list", env={"HARDPOINT_ADDRESS": f"127.0.0.1:{serving.port}", "HARDPOINT_TOKEN": token})
+    assert said.code == 1
+    assert "[UNAUTHENTICATED]" in said.err
+    assert "fix:   set HARDPOINT_TOKEN to a new one" in said.err
