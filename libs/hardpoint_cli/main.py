@@ -21,6 +21,7 @@ from hardpoint_cli.commands import (
     triggers,
     workflows,
 )
+from hardpoint_cli.screen import take_anything
 from hardpoint_cli.shell import Program, paragraphs
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ for _noun in (authoring, testing, engines, releases, *_INSTALLED, *_DOING, expla
 
 def main() -> None:
     """Entry point of the console script."""
+    take_anything()
     app()
 
 

@@ -74,9 +74,23 @@ def warn(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """Print the one JSON document of `--json`."""
-    text = json.dumps(document, indent=2, ensure_ascii=False)
+    text = json.dumps(document, indent=2, ensure_ascii=not _is_unicode(sys.stdout.encoding))
     sys.stdout.write(_C1.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
+
+
+def take_anything() -> None:
+    """Have letters that a terminal's encoding lacks replaced, and what is written where all is closed dropped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
+        else:
+            stream.reconfigure(errors="replace")
+
+
+def _is_unicode(encoding: str) -> bool:
+    return encoding.lower().replace("-", "").startswith("utf")
 
 
 def drop_output() -> None:

@@ -298,3 +298,24 @@ def test_a_token_that_is_refused_is_told_with_the_way_to_another(run: Run, servi
     assert said.code == 1
     assert "[UNAUTHENTICATED]" in said.err
     assert "fix:   set HARDPOINT_TOKEN to a new one" in said.err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_our_letters_is_written_to_all_the_same(encoding: str, tmp_path: Path) -> None:
+    def hardpoint(*arguments: str, **options: Any) -> Any:
+        command = [sys.executable, "-m", "hardpoint_cli.main", *arguments]
+        environment = {**_path(), "PYTHONIOENCODING": encoding}
+        return subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=False, **options)
+
+    made = hardpoint("new", "http", "weather")
+    assert (made.returncode, b"wrote weather.yaml" in made.stdout) == (0, True), made.stderr
+    file = tmp_path / "weather.yaml"
+    file.write_text(f"{file.read_text()}  größe: ✓\n", encoding="utf-8")
+    checked = json.loads(hardpoint("check", "weather.yaml", "--json").stdout.decode(encoding))
+    assert "größe" in checked["findings"][0]["message"]
+
+
+def test_where_nothing_can_be_written_nothing_is(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m hardpoint_cli.main new http weather --json >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, env=_path(), check=False).returncode == 0
+    assert (tmp_path / "weather.yaml").exists()
