@@ -1,6 +1,7 @@
 """The connection of one command."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ _LISTED = {
     "triggers": "hardpoint trigger list {parent}",
 }
 """The commands that list what there is, by collection; `parent` is what the resource is in."""
+_LOST = re.compile("Stream removed|Socket closed|recvmsg|sendmsg|GOAWAY")
+"""What the transport says of a connection that there was."""
 _OFFERED = {"capabilities", "releases", "listings"}
 
 
@@ -38,6 +41,10 @@ async def connect() -> AsyncIterator["Hardpoint"]:
         try:
             yield client
         except (Unavailable, DeadlineExceeded) as error:
+            if error.from_transport and _LOST.match(error.message):
+                error.message = "the server was lost during the call"
+                error.fix = "it may have been done all the same: when the server is back, look before you repeat it"
+                raise
             if error.from_peer and (places := client.unreachable()):
                 raise nobody_at(places) from error
             raise

@@ -50,3 +50,19 @@ def test_the_shell_gets_them(run: Run, serving: Serving, keys: DevKeys, attached
         },
     )
     assert "weather-lookup.get-weather" in said.out
+
+
+@pytest.mark.parametrize("command", ["show", "install", "publish", "offer", "deprecate"])
+def test_capabilities_are_offered_where_one_is_named(
+    command: str, run: Run, serving: Serving, keys: DevKeys, attached: World
+) -> None:
+    said = run(
+        env={
+            "HARDPOINT_ADDRESS": f"127.0.0.1:{serving.port}",
+            "HARDPOINT_TOKEN": keys.mint("ada", "acme", ["admin"]),
+            "_ROOT_COMPLETE": "complete_bash",
+            "COMP_WORDS": f"root {command} wea",
+            "COMP_CWORD": "2",
+        },
+    )
+    assert "weather-lookup" in said.out

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 from typer.main import get_command
 
@@ -19,6 +20,7 @@ from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_cli.main import app
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import HardpointError, InvalidArgument, ResourceExhausted, Unauthenticated
+from hardpoint_kit.rpc.status import from_rpc_error
 
 HEAVY = {"grpc", "google.protobuf", "pydantic", "hardpoint_client", "hardpoint_manifest", "hardpoint_kit"}
 COMMANDS = {
@@ -184,6 +186,21 @@ def test_nobody_answers(run: Run, keys: DevKeys) -> None:
     assert said.code == 1
     assert said.err.splitlines()[0] == "error: no server answers at 127.0.0.1:1  [UNAVAILABLE]"
     assert "make up" in said.err
+
+
+def test_a_server_that_dies_in_a_call_may_have_done_it(
+    cli: Run, attached: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*_: Any, **__: Any) -> Any:
+        code = grpc.StatusCode.UNAVAILABLE
+        raise from_rpc_error(grpc.aio.AioRpcError(code, None, None, "Stream removed (Socket closed)"))  # type: ignore[arg-type]
+
+    monkeypatch.setattr("hardpoint_client.Hardpoint.call", dies)
+    said = cli("call", "helper", "weather-lookup.get-weather", "location=Rome")
+    assert said.err.splitlines() == [
+        "error: the server was lost during the call  [UNAVAILABLE]",
+        "  fix:   it may have been done all the same: when the server is back, look before you repeat it",
+    ]
 
 
 async def test_a_server_of_something_else(run: Run, keys: DevKeys) -> None:

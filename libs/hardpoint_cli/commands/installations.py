@@ -7,6 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from hardpoint_cli import completion
 from hardpoint_cli.arguments import Installation
 from hardpoint_cli.panels import FIND
 from hardpoint_cli.prompts import confirmed, on_terminal
@@ -44,6 +45,7 @@ async def install(
         str,
         typer.Argument(
             help="weather-lookup or acme/weather-lookup; with @1.2.0, @^1.2 or '@>=2,<3' for less than the latest.",
+            autocompletion=completion.capabilities,
             show_default=False,
         ),
     ],

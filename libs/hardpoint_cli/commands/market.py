@@ -7,6 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from hardpoint_cli import completion
 from hardpoint_cli.arguments import Capability
 from hardpoint_cli.panels import FIND
 from hardpoint_cli.screen import done, fields, next_steps, table
@@ -64,7 +65,12 @@ async def search(
 
 async def show(
     capability: Annotated[
-        str, typer.Argument(help="weather-lookup, acme/weather-lookup, or either with @1.0.0.", show_default=False)
+        str,
+        typer.Argument(
+            help="weather-lookup, acme/weather-lookup, or either with @1.0.0.",
+            autocompletion=completion.capabilities,
+            show_default=False,
+        ),
     ],
 ) -> Answer:
     """Show a capability: what it can do, what it asks for, its releases and its page in the marketplace."""

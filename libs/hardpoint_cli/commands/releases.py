@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Group, RenderableType
 
+from hardpoint_cli import completion
 from hardpoint_cli.arguments import Capability, File
 from hardpoint_cli.panels import WRITE
 from hardpoint_cli.screen import done, next_steps, note, working
@@ -85,7 +86,12 @@ async def push(
 
 async def publish(
     release: Annotated[
-        str, typer.Argument(help="weather-lookup for its newest draft, or weather-lookup@1.0.0.", show_default=False)
+        str,
+        typer.Argument(
+            help="weather-lookup for its newest draft, or weather-lookup@1.0.0.",
+            autocompletion=completion.capabilities,
+            show_default=False,
+        ),
     ],
 ) -> Answer:
     """Submit a draft for its checks. When they pass it can be installed, and is never changed again."""
