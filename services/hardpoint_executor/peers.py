@@ -16,7 +16,7 @@ from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_executor.broker.scrub import Watched
 from hardpoint_executor.domain import Handle
 from hardpoint_kit.documents import from_struct
-from hardpoint_kit.errors import Unauthenticated
+from hardpoint_kit.errors import Internal, Unauthenticated, Unavailable
 
 PEER_SECONDS = 5.0
 SAVE_SECONDS = 20.0
@@ -94,8 +94,12 @@ class ConfigLeases:
 
     async def redeem(self, token: str) -> Values:
         """See Leases."""
-        with _refused_ticket():
-            leased = await self._stub.RedeemLease(config_pb2.RedeemLeaseRequest(token=token), timeout=PEER_SECONDS)
+        try:
+            with _refused_ticket():
+                leased = await self._stub.RedeemLease(config_pb2.RedeemLeaseRequest(token=token), timeout=PEER_SECONDS)
+        except Internal as error:
+            # Nothing ran yet, and a defect of ours would be taken for an execution that was lost.
+            raise Unavailable(error.message, fix=error.fix) from error
         return Values(
             settings=from_struct(leased.values),
             secrets={key: value.decode() for key, value in leased.secrets.items()},
