@@ -17,7 +17,7 @@ from hardpoint.files.v1 import files_pb2
 from hardpoint.marketplace.v1 import marketplace_pb2
 from hardpoint.registry.v1 import registry_pb2
 from hardpoint.runtime.v1 import agent_pb2
-from hardpoint_cli.session import NEW_TOKEN
+from hardpoint_cli.session import ANOTHER_LOGIN
 from hardpoint_client import Hardpoint, Login
 from hardpoint_client.login import UNITS
 from hardpoint_kit.errors import (
@@ -78,7 +78,7 @@ async def diagnose() -> list[Check]:
                 checks.append(await _unit(client, unit))
             except Unauthenticated as error:
                 checks.append(Check(unit, True, "serving; not tried further: your token is refused"))
-                checks[0] = Check("token", False, error.message, NEW_TOKEN)
+                checks[0] = Check("token", False, error.message, ANOTHER_LOGIN)
         if answering:
             checks.append(await _contracts(client, answering))
     return checks
@@ -96,7 +96,7 @@ def _token(claims: Mapping[str, Any]) -> Check:
         return Check("token", False, f"{who}; it says not when it ends", "use a token of Hardpoint's issuer")
     left = claims["exp"] - time.time()
     if left <= 0:
-        return Check("token", False, f"{who}; expired {_span(-left)} ago", NEW_TOKEN)
+        return Check("token", False, f"{who}; expired {_span(-left)} ago", ANOTHER_LOGIN)
     return Check("token", True, f"{who}; good for {_span(left)}")
 
 

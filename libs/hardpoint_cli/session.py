@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hardpoint_client import Hardpoint
 
 LARGEST_PAGE = 200
-NEW_TOKEN = "set HARDPOINT_TOKEN to a new one; on this machine `hardpointd token` prints one"
+ANOTHER_LOGIN = "set HARDPOINT_TOKEN to a new one; on this machine `hardpointd token` prints one"
 _LISTED = {
     "agents": "hardpoint agent list",
     "attachments": "hardpoint attachment list {parent}",
@@ -49,7 +49,7 @@ async def connect() -> AsyncIterator["Hardpoint"]:
                 raise nobody_at(places) from error
             raise
         except Unauthenticated as error:
-            error.fix = NEW_TOKEN
+            error.fix = ANOTHER_LOGIN
             raise
         except NotFound as error:
             error.fix = error.fix or where_listed(error.metadata.get("resource", ""), client.org)
@@ -65,7 +65,7 @@ def nobody_at(places: tuple[str, ...]) -> Exception:
 
     return Unavailable(
         f"no server answers at {', '.join(places)}",
-        fix="start one with `make up`, or set HARDPOINT_ADDRESS to the host:port of yours; `hardpoint doctor` tells more",
+        fix="start one with `make up`, or set HARDPOINT_ADDRESS to its host:port; `hardpoint doctor` tells more",
     )
 
 

@@ -98,9 +98,9 @@ class Agent:
     ) -> agent_pb2.Attachment:
         """Attach a capability: install it with `grants` unless the org has it, set what is given, switch it on.
 
-        `capability` is its resource name, or an id of the agent's own org. What is attached already stays as it is. With
-        `grants`, raises AlreadyExists when the org has installed it: its grants are not an agent's to change; so it does
-        when another capability is installed under that id.
+        `capability` is its resource name, or an id of the agent's own org. What is attached already stays as it is.
+        Raises AlreadyExists when another capability is installed under that id, and with `grants` when the org has
+        installed this one: its grants are not an agent's to change.
         """
         await self.create()
         name = capability if "/" in capability else f"{self._client.org}/capabilities/{capability}"

@@ -232,7 +232,7 @@ def test_a_failed_call_says_why_where_and_what_to_do(cli: Run, attached: World) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--user", "nickname=Ada"], "context.user: has another shape  [INVALID_ARGUMENT]\n  fix:   write any of id, name"),
+        (["--user", "nickname=Ada"], "fix:   write any of id, name, email"),
         (["--conversation", '{"messages": 3}'], "context.conversation: has another shape"),
         (["--conversation", '{"messages": [{"role": 1}]}'], '"messages": [{"role": "user", "text": ".."}]'),
     ],

@@ -152,7 +152,8 @@ async def disable(installation: Installation) -> Answer:
             name=client.named("installations", installation), request_id=new_request_id()
         )
         changed = await client.installations.DisableInstallation(request)
-        return Answer({"installation": document(changed)}, done(f"no agent can call {short(changed.name, client.org)} for now"))
+        words = f"no agent can call {short(changed.name, client.org)} for now"
+        return Answer({"installation": document(changed)}, done(words))
 
 
 async def enable(installation: Installation) -> Answer:
@@ -168,7 +169,8 @@ async def enable(installation: Installation) -> Answer:
             name=client.named("installations", installation), request_id=new_request_id()
         )
         changed = await client.installations.EnableInstallation(request)
-        return Answer({"installation": document(changed)}, done(f"agents can call {short(changed.name, client.org)} again"))
+        words = f"agents can call {short(changed.name, client.org)} again"
+        return Answer({"installation": document(changed)}, done(words))
 
 
 async def uninstall(installation: Installation) -> Answer:

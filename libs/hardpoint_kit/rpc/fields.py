@@ -63,7 +63,7 @@ def _held(field: FieldDescriptor) -> str:
 
 
 def _said(violation: Violation) -> str:
-    """What is wrong, in words; a pattern says nothing to people: of other fields that they fill in, the proto has words."""
+    """What is wrong, in words; a pattern says nothing to people: of fields beside ids, protos have words."""
     message: str = violation.proto.message
     return ID_HELP if message.endswith(_ID_PATTERNS) else message
 

@@ -67,7 +67,8 @@ class Server:
             self.port = server.add_insecure_port(self._options.listen)
         except RuntimeError as error:
             raise Conflict(
-                f"cannot listen on {self._options.listen}", fix="stop what uses the port, or set HARDPOINT_LISTEN to another host:port"
+                f"cannot listen on {self._options.listen}",
+                fix="stop what uses the port, or set HARDPOINT_LISTEN to another host:port",
             ) from error
         server.add_generic_rpc_handlers(
             tuple(_ServiceOfUnits(name, self._units, self._gate) for name in sorted(self._services))

@@ -132,4 +132,5 @@ class _Scanner:
 
 
 def _advice(character: str) -> str:
-    return {"'": "use double quotes", "/": "JSON has no comments", '"': "the text is not closed"}.get(character, "remove it")
+    known = {"'": "use double quotes", "/": "JSON has no comments", '"': "the text is not closed"}
+    return known.get(character, "remove it")

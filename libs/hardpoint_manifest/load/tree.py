@@ -76,7 +76,8 @@ class Tree:
 
     def _add(self, value: Any, place: Place) -> None:
         if len(self.places) >= MAX_PARTS:
-            refuse("too-many-parts", f"more than {MAX_PARTS} values in one file", place, "move data to settings or files")
+            message = f"more than {MAX_PARTS} values in one file"
+            refuse("too-many-parts", message, place, "move data to settings or files")
         if not self._open:
             self.data = value
         elif isinstance(self._open[-1], list):
