@@ -1,5 +1,6 @@
 """Messages of the contracts as JSON documents and as words."""
 
+from datetime import UTC
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -34,7 +35,7 @@ def word(message: Message, field: str) -> str:
 
 def moment(time: Timestamp) -> str:
     """A time in the caller's own zone, to the second; empty when unset."""
-    return time.ToDatetime().astimezone().strftime("%Y-%m-%d %H:%M:%S") if time.seconds else ""
+    return time.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S") if time.seconds else ""
 
 
 def duration(milliseconds: float) -> str:
