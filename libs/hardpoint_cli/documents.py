@@ -7,6 +7,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from hardpoint_kit.documents import LARGEST_WHOLE
+
 
 def document(message: Message) -> dict[str, Any]:
     """The message as its contract's JSON, with the field names of the contract and none left out."""
@@ -21,7 +23,8 @@ def _whole(value: Any) -> Any:
         return {key: _whole(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_whole(part) for part in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    whole = isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_WHOLE
+    return int(value) if whole else value
 
 
 def word(message: Message, field: str) -> str:

@@ -44,7 +44,7 @@ def token(
     org: Annotated[str, typer.Option(help="The org it is for.")] = DEV_ORG,
     subject: Annotated[str, typer.Option(help="Whom it stands for.")] = DEV_SUBJECT,
     role: Annotated[list[str] | None, typer.Option(help="Roles; admin when none.")] = None,
-    hours: Annotated[float, typer.Option(help="How long it is good.")] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.01, max=876_600, help="How long it is good.")] = 24.0,
 ) -> None:
     """Print a token signed with this machine's own key; a server with its own JWKS does not take it."""
     with _explained():

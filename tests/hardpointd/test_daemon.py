@@ -108,6 +108,12 @@ def test_the_encryption_key_is_made_once_and_private(tmp_path):
     assert key_encryption_key(tmp_path).stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("hours", ["0", "-1", "nan", "1e300"])
+def test_a_token_is_good_for_some_time(hours, tmp_path, monkeypatch):
+    monkeypatch.setenv("HARDPOINT_STATE", str(tmp_path))
+    assert CliRunner().invoke(app, ["token", "--hours", hours]).exit_code == 2
+
+
 async def test_the_printed_keys_verify_the_tokens_of_this_machine_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HARDPOINT_STATE", str(tmp_path))
     printed = CliRunner().invoke(app, ["jwks"])
