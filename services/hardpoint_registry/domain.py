@@ -215,7 +215,7 @@ class Release:
     def yanked(self, note: str) -> Self:
         """Return the release closed to new installations; raises Conflict unless it is published."""
         if self.state is not ReleaseState.PUBLISHED:
-            raise self._not_in(ReleaseState.PUBLISHED, "WRONG_STATE", "only what is published is yanked; delete a draft")
+            raise self._not_in(ReleaseState.PUBLISHED, "WRONG_STATE", "only a published one is yanked; delete a draft")
         return replace(self, state=ReleaseState.YANKED, yank_note=plain_text("note", note))
 
     def require_deletable(self) -> None:

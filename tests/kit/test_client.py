@@ -106,8 +106,9 @@ async def test_call_without_a_timeout_has_one(server: Any, servicer: Any, dial: 
         await asyncio.Event().wait()
 
     servicer.act = act
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceeded) as late:
         await call(dial(server), "One", Echo(name=MINE))
+    assert (late.value.message, bool(late.value.fix)) == ("no answer came in time", True)
 
 
 async def test_token_is_asked_for_every_call(server: Any, keys: Any, dial: Any) -> None:

@@ -109,6 +109,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> HardpointError:
         size, most = (int(number) for number in too_large.groups())
         rebuilt.message = f"a message of {size:,} bytes was to be sent; one has at most {most:,}"
         rebuilt.fix = "give or ask for less at once, and pass what is large as a stored file"
+    if isinstance(rebuilt, errors.DeadlineExceeded):
+        rebuilt.message = "no answer came in time"
+        rebuilt.fix = "try again later; what was asked for may have been done"
     if isinstance(rebuilt, errors.Unavailable):
         rebuilt.fix = "try again; check the address, and that the peer is running"
     return rebuilt
