@@ -37,7 +37,7 @@ from hardpoint_client import files as stored
 from hardpoint_client.context import CallContext
 from hardpoint_client.login import UNITS, Login
 from hardpoint_kit.documents import from_value, to_struct
-from hardpoint_kit.errors import AlreadyExists, OutOfRange
+from hardpoint_kit.errors import AlreadyExists, InvalidArgument, OutOfRange
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.wire import UNIT_METADATA
 
@@ -279,11 +279,12 @@ class Hardpoint:
         `context` is what the agent knows and gives along. With `dry_run` nothing is written, and the answer's `plan`
         says what would be; with the digest of such a plan as `expect_plan` the call writes that and nothing else.
         With `record` the answer has a cassette, or says why not; it is an answer of an action that failed, too.
+        Raises InvalidArgument INPUT_INVALID for params that JSON cannot hold, before anything is sent.
         """
         request = agent_pb2.CallActionRequest(
             agent=self.named("agents", agent),
             action=action,
-            input=to_struct(params or {}),
+            input=_input(params),
             oversize=agent_pb2.OVERSIZE_FILE if oversize_to_file else agent_pb2.OVERSIZE_UNSPECIFIED,
             context=context.message(lambda file: self.named("files", file)) if context else None,
             dry_run=dry_run,
@@ -313,7 +314,7 @@ class Hardpoint:
         request = agent_pb2.TestActionRequest(
             release=release,
             action=action,
-            input=to_struct(params or {}),
+            input=_input(params),
             settings=self.named("settings", settings) if settings else "",
             step=step,
             steps=to_struct(steps) if steps else None,
@@ -359,6 +360,16 @@ class Hardpoint:
         return await self.config.UpdateSettings(
             config_pb2.UpdateSettingsRequest(settings=settings, request_id=new_request_id())
         )
+
+
+def _input(params: Mapping[str, Any] | None) -> Struct:
+    """An action's input as it travels; raises InvalidArgument INPUT_INVALID for what JSON cannot hold."""
+    try:
+        return to_struct(params or {})
+    except ValueError as error:  # half a character too, which a model may write and Python's JSON reads
+        raise InvalidArgument(
+            {"input": str(error)}, reason="INPUT_INVALID", fix="give finite numbers, whole texts, lists and objects"
+        ) from None
 
 
 def new_request_id() -> str:

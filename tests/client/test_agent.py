@@ -127,3 +127,11 @@ async def test_an_action_that_nobody_has(agent: Agent) -> None:
     answer = await agent.execute("nothing")
     assert answer.error is not None
     assert answer.error.reason == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", {1: 2}, 10**400, b"x", object()], ids=type)
+async def test_what_no_json_holds_is_an_answer_that_a_model_can_read(value: Any, agent: Agent, world: World) -> None:
+    answer = await agent.execute("weather-lookup.get-weather", {"location": value})
+    assert isinstance(answer.error, InvalidArgument)
+    assert (answer.error.reason, bool(answer.error.fix)) == ("INPUT_INVALID", True)
+    assert not world.asked["CallAction"]
