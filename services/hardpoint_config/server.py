@@ -11,7 +11,7 @@ from hardpoint.config.v1.config_pb2_grpc import add_ConfigServiceServicer_to_ser
 from hardpoint_config.changes import Changes
 from hardpoint_config.connection_rows import forget_sign_ins
 from hardpoint_config.connections import Connections
-from hardpoint_config.crypto import Keyring, load_keyring
+from hardpoint_config.crypto import Keyring, Sealed, load_keyring
 from hardpoint_config.links import Links
 from hardpoint_config.oauth import Providers
 from hardpoint_config.people import People
@@ -25,6 +25,8 @@ from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.caller import ANY_ORG
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.dial import parse_aliases
+from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.names import SecretName
 from hardpoint_kit.platform import Platform
 from hardpoint_kit.retention import Retention, Term, common_terms
 from hardpoint_kit.unit import Unit
@@ -121,6 +123,18 @@ class _Life:
             return (self.keyring.problem,)
         async with self.store.transaction(ANY_ORG) as tx:
             missing = self.keyring.missing(await tx.key_ids())
-        if not missing:
-            return ()
-        return (f"secrets are sealed with keys that are not loaded: {', '.join(missing)}; add them to the key file",)
+            sealed = await tx.newest_sealed()
+        other = [each.key_id for name, version, each in sealed if not self._opens(name, version, each)]
+        changed = sorted(set(other) - set(missing))
+        said = {
+            "secrets are sealed with keys that are not loaded: {}; add them to the key file": missing,
+            "secrets do not open with the keys {}, which are others of the same name; load those of before": changed,
+        }
+        return tuple(words.format(", ".join(keys)) for words, keys in said.items() if keys)
+
+    def _opens(self, name: SecretName, version: int, sealed: Sealed) -> bool:
+        try:
+            self.keyring.open(name, version, sealed)
+        except HardpointError:
+            return False
+        return True

@@ -58,6 +58,10 @@ _BOUND_SECRETS = text(
     " WHERE bindings.org = :org AND bindings.settings = :id"
 )
 _KEY_IDS = text("SELECT DISTINCT key_id FROM secrets")
+_NEWEST_SEALED = text(
+    "SELECT DISTINCT ON (key_id) org, id, version, key_id, wrapped_key, ciphertext FROM secrets"
+    " ORDER BY key_id, COALESCE(rotated_at, created_at) DESC"
+)
 
 _ADD_LEASE = text(
     "INSERT INTO leases (hash, org, settings, expires_at, owner) VALUES (:hash, :org, :settings, :expires_at, :owner)"
@@ -174,6 +178,14 @@ class Transaction:
     async def key_ids(self) -> set[str]:
         """Return the ids of the keys that what is visible is sealed with."""
         return {*(await self.connection.scalars(_KEY_IDS)).all(), *await self.connections.key_ids()}
+
+    async def newest_sealed(self) -> list[tuple[SecretName, int, Sealed]]:
+        """Return, for each key, what was sealed with it last."""
+        rows = await self.connection.execute(_NEWEST_SEALED)
+        return [
+            (SecretName(row.org, row.id), row.version, Sealed(row.key_id, row.wrapped_key, row.ciphertext))
+            for row in rows
+        ]
 
     async def add_lease(self, token_hash: bytes, settings: SettingsName, expires_at: datetime, owner: str) -> None:
         """Write down that whoever holds the token may read a document until then, with the token of `owner`."""

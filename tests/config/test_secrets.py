@@ -225,3 +225,14 @@ async def test_a_lost_key_is_noticed_at_the_start(config: Any, make_unit: MakeUn
     await serve(unit)
     (reason,) = await unit.ready()
     assert "k1" in reason
+
+
+async def test_another_key_of_the_same_name_is_noticed_at_the_start(
+    config: Any, make_unit: MakeUnit, serve: Serve
+) -> None:
+    await create(config)
+    unit = make_unit(config_keys="k1:" + "A" * 43 + "=")
+    await serve(unit)
+    assert await unit.ready() == [
+        "secrets do not open with the keys k1, which are others of the same name; load those of before"
+    ]
