@@ -228,6 +228,11 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "name the tables that the capability needs in its description",
         FixFor.CALLER,
     ),
+    "EFFECTS_TABLE_MISSING": Ending(
+        "a write that is to be made once, in a database that cannot note that it was",
+        "have its owner make the table hardpoint_effects: docs/services.md",
+        fix_for=FixFor.CALLER,
+    ),
     "STATEMENT_REFUSED": Ending(
         "a statement that no capability can run", author="keep to SELECT, INSERT, UPDATE, DELETE and plain functions"
     ),

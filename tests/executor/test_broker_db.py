@@ -338,13 +338,19 @@ async def test_two_first_attempts_at_once_do_it_once(org) -> None:
     assert await (await look.execute("SELECT id FROM sales.orders")).fetchall() == [(1,)]
 
 
-async def test_where_effects_cannot_be_recorded_the_context_says_so(org) -> None:
+async def test_a_write_that_is_to_be_made_once_is_refused_where_no_note_of_it_can_be_made(org) -> None:
     maker, look = org
     await look.execute("CREATE TYPE hardpoint_effects AS (a int)")  # a table of that name cannot be made
-    broker = maker(idempotency_key="k")
-    for _ in range(2):
-        assert await broker.ask("db", "execute", {"sql": "INSERT INTO sales.orders VALUES (1)"}) == {"rows": 1}
-    assert (await broker.ask("context", "get", {}))["idempotent"] is False
+    insert = {"sql": "INSERT INTO sales.orders VALUES (1)"}
+    once = maker(idempotency_key="k")
+    refused = await denial(once, "execute", insert)
+    assert (refused.code, refused.facts["table"]) == (DenialCode.EFFECTS_TABLE_MISSING, "hardpoint_effects")
+    assert not once.usage.wrote
+    assert await maker().ask("db", "execute", insert) == {"rows": 1}  # who asks for it without a key has it all the same
+    await look.execute("DROP TYPE hardpoint_effects")
+    assert await once.ask("db", "execute", insert) == {"rows": 1}
+    assert await maker(idempotency_key="k").ask("db", "execute", insert) == {"rows": 1}
+    assert await (await look.execute("SELECT count(*) FROM sales.orders")).fetchone() == (2,)
 
 
 async def test_the_security_log_names_what_was_refused_and_quotes_nothing(org) -> None:

@@ -42,8 +42,8 @@ class Pool:
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
     kept: dict[Session, asyncio.TimerHandle] = field(default_factory=dict)
     users: int = 0
-    records: bool | None = None
-    """Whether effects can be recorded there; unknown before somebody asked."""
+    records: bool = False
+    """Whether effects can be recorded there, as far as it is known."""
 
 
 class Databases:
@@ -102,7 +102,7 @@ class Databases:
 
 async def can_record(session: Session, pool: Pool) -> bool:
     """Whether effects can be recorded in this database, in a table that is made where that is allowed."""
-    if pool.records is None:
+    if not pool.records:
         session.relay.allow(GREETING_BYTES)
         found = await _has_table(session)
         if not found:

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import psycopg
-import structlog
 from opentelemetry import trace
 from psycopg.pq.abc import PGresult
 
@@ -26,8 +25,6 @@ from hardpoint_executor.broker.means import Means, invalid, no_method, text_of
 from hardpoint_executor.broker.postgres import Address, NoTls, Session
 from hardpoint_executor.broker.rows import parameter, rows_of
 from hardpoint_executor.broker.scrub import Unfit
-
-log = structlog.get_logger(__name__)
 
 URL = "DATABASE_URL"
 TABLES = "DATABASE_TABLES"
@@ -151,7 +148,10 @@ class Database:
             return answer
 
     async def _effect(self, session: Session, pool: Pool, text: str) -> str:
-        """The name of this write among those of all attempts, or nothing where there is none to be had."""
+        """The name of this write among those of all attempts, or nothing without a key; raises BrokerDenied.
+
+        Without the note another attempt, after an executor was lost, would make the write again.
+        """
         key = self._means.idempotency_key
         if not key:
             return ""
@@ -159,9 +159,13 @@ class Database:
         number = self._written[digest] = self._written.get(digest, 0) + 1
         if await can_record(session, pool):
             return f"{key}/{digest}/{number}"
-        self._means.context["idempotent"] = False
-        log.warning("a database has no table for effects, and none can be made", org=self._means.owner.org)
-        return ""
+        self._written[digest] -= 1
+        raise BrokerDenied(
+            DenialCode.EFFECTS_TABLE_MISSING,
+            f"the database has no table {sql.OWN_TABLE} to note that this write is done, and the role may not make it",
+            f"have the database's owner make {sql.OWN_TABLE}, as docs/services.md says under Once",
+            table=sql.OWN_TABLE,
+        )
 
     def _check_tables(self, statement: sql.Statement) -> None:
         setting = self._means.settings.get(TABLES)
