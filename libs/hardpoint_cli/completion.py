@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hardpoint_cli.session import collect
+
 if TYPE_CHECKING:
     from hardpoint_client import Hardpoint
 
@@ -18,8 +20,8 @@ def capabilities(incomplete: str) -> Names:
     async def ask(client: "Hardpoint") -> Names:
         from hardpoint.registry.v1.registry_pb2 import ListCapabilitiesRequest
 
-        request = ListCapabilitiesRequest(parent=client.org, page_size=200)
-        return [found.name for found in (await client.registry.ListCapabilities(request)).capabilities]
+        request = ListCapabilitiesRequest(parent=client.org)
+        return [found.name for found in await collect(client.registry.ListCapabilities, request, "capabilities")]
 
     return _asked(ask, incomplete)
 
@@ -30,8 +32,8 @@ def installations(incomplete: str) -> Names:
     async def ask(client: "Hardpoint") -> Names:
         from hardpoint.runtime.v1.installation_pb2 import ListInstallationsRequest
 
-        request = ListInstallationsRequest(parent=client.org, page_size=200)
-        return [found.name for found in (await client.installations.ListInstallations(request)).installations]
+        request = ListInstallationsRequest(parent=client.org)
+        return [found.name for found in await collect(client.installations.ListInstallations, request, "installations")]
 
     return _asked(ask, incomplete)
 
@@ -42,8 +44,8 @@ def agents(incomplete: str) -> Names:
     async def ask(client: "Hardpoint") -> Names:
         from hardpoint.runtime.v1.agent_pb2 import ListAgentsRequest
 
-        request = ListAgentsRequest(parent=client.org, page_size=200)
-        return [found.name for found in (await client.agents.ListAgents(request)).agents]
+        request = ListAgentsRequest(parent=client.org)
+        return [found.name for found in await collect(client.agents.ListAgents, request, "agents")]
 
     return _asked(ask, incomplete)
 

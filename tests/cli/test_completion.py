@@ -7,6 +7,7 @@ import pytest
 from cli.conftest import Run
 from cli.fakes import World
 from cli.serving import Serving
+from hardpoint.runtime.v1 import agent_pb2
 from hardpoint_cli import completion
 from hardpoint_kit.auth import DevKeys
 from hardpoint_kit.errors import Internal
@@ -25,6 +26,12 @@ def test_names_are_offered(logged_in: None, attached: World) -> None:
     assert completion.capabilities("wea") == ["weather-lookup"]
     context = SimpleNamespace(params={"agent": "helper"})
     assert completion.actions(context, "weather-lookup.") == ["weather-lookup.get-weather"]  # type: ignore[arg-type]
+
+
+def test_names_beyond_the_first_page_are_offered_too(logged_in: None, world: World) -> None:
+    names = [f"orgs/acme/agents/a{number:04}" for number in range(410)]
+    world.agents.update({name: agent_pb2.Agent(name=name) for name in names})
+    assert completion.agents("a040") == [f"a040{digit}" for digit in range(10)]
 
 
 def test_whatever_goes_wrong_nothing_is_said(

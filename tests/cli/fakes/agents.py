@@ -24,7 +24,11 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
 
     async def ListAgents(self, request, context):
         self.world.ask("ListAgents", request)
-        return agent_pb2.ListAgentsResponse(agents=self.world.agents.values())
+        agents = list(self.world.agents.values())
+        first = int(request.page_token or 0)
+        last = first + (request.page_size or 50)
+        more = str(last) if len(agents) > last else ""
+        return agent_pb2.ListAgentsResponse(agents=agents[first:last], next_page_token=more)
 
     async def PauseAgent(self, request, context):
         self.world.ask("PauseAgent", request)
