@@ -102,9 +102,17 @@ class ConfigLeases:
             raise Unavailable(error.message, fix=error.fix) from error
         return Values(
             settings=from_struct(leased.values),
-            secrets={key: value.decode() for key, value in leased.secrets.items()},
+            secrets={key: text for key, value in leased.secrets.items() if (text := _text(value)) is not None},
             expire_time=leased.expire_time.ToDatetime(tzinfo=UTC),
         )
+
+
+def _text(value: bytes) -> str | None:
+    """A secret as actions have it; what is no text, such as a key that signs webhooks, is for none of them."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 class UnitFiles:
