@@ -1,7 +1,9 @@
 """What leaves an execution: its output, its lines and its error hold no secret that an upstream repeated."""
 
+import asyncio
 import codecs
 import json
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from executor.conftest import SECRET, Run
 from executor.spellings import ENCODINGS
 from executor.upstream import Upstream, answer
-from hardpoint_executor.broker.outlet import Outlet
+from hardpoint_executor.broker.outlet import IN_LOOP, Outlet
 from hardpoint_executor.broker.scrub import Scrubber, Watched
 from hardpoint_executor.domain import Finished, Log, Outcome, Progress
 from hardpoint_kit.errors import ActionFailed
@@ -127,3 +129,24 @@ return input.how === 'output' ? [secret, {{ [secret]: Buffer.from(secret).toStri
             assert not spells(json.dumps(finished.output))
             assert not spells(repr(vars(finished.error)) if finished.error else "")
             assert (finished.outcome is Outcome.OK) == (how == "output")
+
+
+async def test_an_execution_has_one_large_text_searched_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No deadline cuts a search short: with all at once, or those nobody waits for any more, it had every thread."""
+    outlet, both, begun = Outlet([Watched("KEY", "v" * 40)]), threading.Barrier(2), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def alone(_self: Scrubber, _data: bytes) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        try:
+            both.wait(timeout=0.2)
+        except threading.BrokenBarrierError:
+            return True
+        return False
+
+    monkeypatch.setattr(Scrubber, "is_clean", alone)
+    large = b"x" * (IN_LOOP + 1)
+    given_up = asyncio.create_task(outlet.is_clean(large))
+    await begun.wait()
+    given_up.cancel()
+    assert all(await asyncio.gather(outlet.is_clean(large), outlet.is_clean(large)))

@@ -32,16 +32,18 @@ class Outlet:
         self._scrubber = Scrubber(watched)
         self._answered = False
         self._before = b""
+        self._turns = asyncio.Semaphore(1)
+        """One large text at a time: a search goes on when nobody waits for it any more, and threads are everybody's."""
 
     async def is_clean(self, data: bytes) -> bool:
         """Whether an upstream's bytes hold no secret, which nearly all do not: looked through once."""
         self._answered = True
-        return await _away(len(data), lambda: self._scrubber.is_clean(data))
+        return await self._away(len(data), lambda: self._scrubber.is_clean(data))
 
     async def answer(self, data: bytes) -> bytes:
         """An upstream's bytes; raises Unfit."""
         self._answered = True
-        return await _away(len(data), lambda: self._scrubber.scrub(data))
+        return await self._away(len(data), lambda: self._scrubber.scrub(data))
 
     async def output(self, value: Any) -> Any:
         """An output; raises ActionFailed OUTPUT_HOLDS_SECRET when a secret cannot be cut out of it."""
@@ -49,7 +51,7 @@ class Outlet:
             return value
         try:
             size = len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
-            return await _away(size, lambda: self._output(value))
+            return await self._away(size, lambda: self._output(value))
         except Unfit as unfit:
             raise ActionFailed(
                 f"the output holds the secret {unfit.key} in an encoding, and is withheld",
@@ -62,7 +64,7 @@ class Outlet:
         """The key of a secret that is in what an execution would keep outside, empty when there is none."""
         if not self._watching:
             return ""
-        found = await _away(len(data), lambda: self._scrubber.in_bytes(data))
+        found = await self._away(len(data), lambda: self._scrubber.in_bytes(data))
         return found.key if found else ""
 
     async def found_in(self, value: Any) -> str:
@@ -70,7 +72,7 @@ class Outlet:
         if not self._scrubber.watches:
             return ""
         whole = _whole(value)
-        found = await _away(len(whole), lambda: self._scrubber.in_bytes(whole))
+        found = await self._away(len(whole), lambda: self._scrubber.in_bytes(whole))
         return found.key if found else ""
 
     async def value(self, value: Any) -> Any:
@@ -79,7 +81,7 @@ class Outlet:
         if not self._scrubber.watches:
             return value
         size = len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
-        return await _away(size, lambda: self._output(value))
+        return await self._away(size, lambda: self._output(value))
 
     def said(self, text: str) -> str:
         """What an upstream said, in a few words: cut when no secret is in it, for half of one would not be found."""
@@ -109,6 +111,19 @@ class Outlet:
     def named(self, text: str) -> str:
         """A text that names what was refused, such as the host that an upstream redirects to; for the security log."""
         return self._text(text) if self._scrubber.watches else text
+
+    async def _away(self, size: int, work: Callable[[], T]) -> T:
+        if size <= IN_LOOP:
+            return work()
+        await self._turns.acquire()
+        search = asyncio.create_task(asyncio.to_thread(work))
+        search.add_done_callback(self._searched)
+        return await asyncio.shield(search)
+
+    def _searched(self, search: asyncio.Task[Any]) -> None:
+        self._turns.release()
+        if not search.cancelled():
+            search.exception()  # whoever waited for it may be gone
 
     @property
     def _watching(self) -> bool:
@@ -151,7 +166,3 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(part)
     elif value is not None:
         yield str(value)
-
-
-async def _away(size: int, work: Callable[[], T]) -> T:
-    return work() if size <= IN_LOOP else await asyncio.to_thread(work)
