@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import AsyncIterator, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,11 @@ async def test_a_role_enters_no_other_database(unit: str, server: EmbeddedPostgr
     for other in others:
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             await psycopg.AsyncConnection.connect(**login, dbname=other)
+
+
+def test_the_wheel_takes_every_file_of_a_package_that_is_no_code() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    files = {file for folder in ("libs", "services") for file in (ROOT / folder).glob("*/**/*") if file.is_file()}
+    taken = [*data, "*.py", "*.pyc", ".generated"]
+    assert ROOT / "services/hardpoint_executor/limits.toml" in files
+    assert [file for file in files if not any(fnmatch(file.name, pattern) for pattern in taken)] == []
