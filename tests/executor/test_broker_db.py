@@ -346,7 +346,7 @@ async def test_a_write_that_is_to_be_made_once_is_refused_where_no_note_of_it_ca
     refused = await denial(once, "execute", insert)
     assert (refused.code, refused.facts["table"]) == (DenialCode.EFFECTS_TABLE_MISSING, "hardpoint_effects")
     assert not once.usage.wrote
-    assert await maker().ask("db", "execute", insert) == {"rows": 1}  # who asks for it without a key has it all the same
+    assert await maker().ask("db", "execute", insert) == {"rows": 1}  # without a key
     await look.execute("DROP TYPE hardpoint_effects")
     assert await once.ask("db", "execute", insert) == {"rows": 1}
     assert await maker(idempotency_key="k").ask("db", "execute", insert) == {"rows": 1}
