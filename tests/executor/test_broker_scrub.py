@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -125,3 +127,14 @@ def test_json_is_scrubbed_in_its_texts_and_names() -> None:
     value = {CANARY: [CANARY, 1, None, True, {"a": f"x{CANARY}"}]}
     scrubbed = scrubber_of({"KEY": CANARY}).scrub_json(value)
     assert scrubbed == {"[secret KEY]": ["[secret KEY]", 1, None, True, {"a": "x[secret KEY]"}]}
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+def test_among_many_secrets_each_is_found_as_if_it_were_alone(encode: Callable[[str], bytes]) -> None:
+    many = [Watched(f"K{number}", hashlib.sha256(bytes([number])).hexdigest()[:40]) for number in range(20)]
+    scrubber, others = Scrubber(many), Scrubber(many[1:])
+    for at in range(9):
+        held = b"words " + b"x" * at + b" " + encode(many[0].value) + b" and more words"
+        alone = Scrubber(many[:1]).found(held)
+        assert scrubber.found(held) == alone
+        assert others.found(held) is None
