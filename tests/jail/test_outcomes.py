@@ -155,6 +155,25 @@ async def test_the_memory_limit_is_that_of_the_call(jails, door) -> None:
     assert small.error_name == "MemoryError"
 
 
+async def test_others_go_on_between_the_lines_that_were_printed(jails, door) -> None:
+    turns, heard = 0, set()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def hear(event: Event) -> None:
+        if isinstance(event, Log):
+            heard.add(turns)
+
+    going_on = asyncio.create_task(others())
+    await jails.run(python("for n in range(100): print(n)"), door, hear)
+    going_on.cancel()
+    assert len(heard) == 100
+
+
 async def test_log_progress_and_print_are_heard_in_order(jails, door) -> None:
     heard: list[Event] = []
 

@@ -264,6 +264,7 @@ class Conversation:
                 lines = printed.splitlines()
                 for line in lines[:_PRINTED_LINES]:
                     await self._on_event(Log("info", line[:_TEXT_CHARS]))
+                    await asyncio.sleep(0)  # so that others go on, and the time can end
                 if (untold := len(lines) - _PRINTED_LINES) > 0:
                     await self._on_event(Log("warning", f"{untold} more lines were printed"))
 
