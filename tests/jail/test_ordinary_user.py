@@ -28,10 +28,7 @@ async def test_jails_of_an_ordinary_user(tier: str) -> None:
     report = json.loads(output.splitlines()[-1])
     assert report["user"] != 0
     assert report["reasons"] == []
-    assert report["outcomes"] == [
-        ["ok", "", [65534, 1]],
-        ["ok", "", [65534, 1]],
-        ["user_error", "MemoryError", None],
-        ["oom", "", None],
-    ]
+    *outcomes, of_node = report["outcomes"]
+    assert outcomes == [["ok", "", [65534, 1]], ["ok", "", [65534, 1]], ["user_error", "MemoryError", None]]
+    assert of_node in (["oom", "", None], ["user_error", "RangeError", None])  # V8 dies, or refuses the buffer
     assert report["shared"] == ([1, 2] if tier == "slots" else [1, 1])
