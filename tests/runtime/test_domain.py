@@ -93,13 +93,13 @@ def test_every_refusal_has_its_reason() -> None:
         ([], {}, "weather is not attached", "attach it: hardpoint attach helper weather"),
         (
             [],
-            {"weather": "2026-11-23T15:00:00+00:00"},
-            "weather was detached at 2026-11-23T15:00:00+00:00",
+            {"weather": "2026-11-23T15:00:00Z"},
+            "weather was detached at 2026-11-23T15:00:00Z",
             "attach it: hardpoint attach helper weather",
         ),
         (
             [attached("one", on=False)],
-            {"weather": "2026-11-23T15:00:00+00:00"},
+            {"weather": "2026-11-23T15:00:00Z"},
             "weather is switched off",
             "enable what is off: hardpoint attachment enable helper one, hardpoint enable one",
         ),
@@ -116,7 +116,7 @@ def test_a_call_of_what_is_not_there_says_why(
 
 
 def test_an_action_that_the_release_lacks_is_not_said_to_be_detached() -> None:
-    snapshot = Snapshot.of(AGENT, AgentState.ACTIVE, [attached()], detached={"weather": "2026-11-23T15:00:00+00:00"})
+    snapshot = Snapshot.of(AGENT, AgentState.ACTIVE, [attached()], detached={"weather": "2026-11-23T15:00:00Z"})
     with pytest.raises(NotFound, match="weather is attached, and has no such action"):
         snapshot.admit(ActionName("weather", "other"))
 

@@ -19,8 +19,10 @@ _LOAD = text("""
     SELECT g.state, installation, a.uid AS attachment_uid, a.priority, a.require_approval,
         a.enabled AND i.state = 'ACTIVE' AS switched_on,
         i.uid AS installation_uid, CAST(i.release AS text) AS release, i.permissions, i.hosts,
-        (SELECT jsonb_object_agg(capability, detached_at) FROM detachments d WHERE d.org = g.org AND d.agent = g.agent)
-            AS detached
+        (
+            SELECT jsonb_object_agg(capability, to_char(detached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+            FROM detachments d WHERE d.org = g.org AND d.agent = g.agent
+        ) AS detached
     FROM agents g
         LEFT JOIN attachments a USING (org, agent)
         LEFT JOIN installations i USING (org, installation)
