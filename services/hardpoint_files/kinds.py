@@ -46,11 +46,9 @@ _ENDINGS = {
 # Two letters at the beginning, with which a text may also begin.
 _WEAK = frozenset({"image/bmp", "application/x-msdownload"})
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-# Atomic, so that no text makes it look twice at a place.
-_MARKUP = re.compile(
-    r"\s*+(?:<\?xml[^>]*+>\s*+)?+(?:<!--(?:(?!-->).)*+-->\s*+)*+<(!doctype\s+html|html|head|body|script|svg)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+_SPACE = re.compile(r"\s*")
+_XML = re.compile(r"<\?xml[^>]*>", re.IGNORECASE)
+_MARKUP = re.compile(r"<(!doctype\s+html|html|head|body|script|svg)\b", re.IGNORECASE)
 
 
 def type_of(head: bytes, declared: str, name: str) -> str:
@@ -61,11 +59,26 @@ def type_of(head: bytes, declared: str, name: str) -> str:
         return found
     if text is None:
         return UNKNOWN
-    if markup := _MARKUP.match(text):
+    if markup := _MARKUP.match(text, _before_markup(text)):
         return "image/svg+xml" if markup[1].lower() == "svg" else "text/html"
     said = declared.partition(";")[0].strip().lower() or _by_ending(name)
     said = _SPELLINGS.get(said, said)
     return said if said in _TEXTS else TEXT
+
+
+def _before_markup(text: str) -> int:
+    """Where a text begins but for space, an XML declaration and comments; no place of it is looked at twice."""
+    at = _past_space(text, 0)
+    if declared := _XML.match(text, at):
+        at = _past_space(text, declared.end())
+    while text.startswith("<!--", at) and (end := text.find("-->", at + 4)) >= 0:
+        at = _past_space(text, end + 3)
+    return at
+
+
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _text(head: bytes) -> str | None:

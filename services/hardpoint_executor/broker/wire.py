@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -136,7 +137,8 @@ class Wire:
         """End it at once, without waiting for a peer that is slow to agree."""
         self._over = True
         self._messages.clear()
-        self._writer.transport.abort()
+        with suppress(AttributeError):  # raised by 3.11.2 for a TLS connection that is lost already
+            self._writer.transport.abort()
 
     async def _read(self) -> None:
         """Take what comes next, and answer it where the protocol asks for an answer."""
