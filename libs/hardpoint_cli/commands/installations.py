@@ -141,36 +141,29 @@ async def grants(installation: Installation) -> Answer:
 
 async def disable(installation: Installation) -> Answer:
     """Have no agent call an installation until it is enabled again. What runs ends as it would."""
-    from hardpoint.runtime.v1.installation_pb2 import DisableInstallationRequest
-    from hardpoint_cli.documents import document
-    from hardpoint_cli.names import short
-    from hardpoint_cli.session import connect
-    from hardpoint_client.client import new_request_id
-
-    async with connect() as client:
-        request = DisableInstallationRequest(
-            name=client.named("installations", installation), request_id=new_request_id()
-        )
-        changed = await client.installations.DisableInstallation(request)
-        words = f"no agent can call {short(changed.name, client.org)} for now"
-        return Answer({"installation": document(changed)}, done(words))
+    return await _switched(installation, on=False)
 
 
 async def enable(installation: Installation) -> Answer:
     """Let agents call an installation again."""
-    from hardpoint.runtime.v1.installation_pb2 import EnableInstallationRequest
+    return await _switched(installation, on=True)
+
+
+async def _switched(installation: str, on: bool) -> Answer:
+    from hardpoint.runtime.v1.installation_pb2 import DisableInstallationRequest, EnableInstallationRequest
     from hardpoint_cli.documents import document
     from hardpoint_cli.names import short
     from hardpoint_cli.session import connect
     from hardpoint_client.client import new_request_id
 
     async with connect() as client:
-        request = EnableInstallationRequest(
-            name=client.named("installations", installation), request_id=new_request_id()
-        )
-        changed = await client.installations.EnableInstallation(request)
-        words = f"agents can call {short(changed.name, client.org)} again"
-        return Answer({"installation": document(changed)}, done(words))
+        asked = {"name": client.named("installations", installation), "request_id": new_request_id()}
+        if on:
+            changed = await client.installations.EnableInstallation(EnableInstallationRequest(**asked))
+        else:
+            changed = await client.installations.DisableInstallation(DisableInstallationRequest(**asked))
+        who = "agents can call {} again" if on else "no agent can call {} for now"
+        return Answer({"installation": document(changed)}, done(who.format(short(changed.name, client.org))))
 
 
 async def uninstall(installation: Installation) -> Answer:
