@@ -84,9 +84,57 @@ async def test_a_refusal_of_the_broker_is_one_line_by_name(run: Run, code: str) 
     assert SECRET not in repr(vars(finished.error))
 
 
+ATTEMPTS = {
+    "python": [
+        ("open('/etc/shadow')", ("open", "/etc/shadow")),
+        ("import socket\nsocket.socket()", ("socket.__new__", "AF_INET")),
+        ("import os\nos.fork()", ("os.fork", None)),
+    ],
+    "javascript": [
+        ("const fs = await import('node:fs'); fs.readFileSync('/etc/shadow');", ("fs.readFileSync", "/etc/shadow")),
+        (
+            "const n = await import('node:net'); await new Promise((_, no) => n.connect(80, '::1').on('error', no));",
+            ("net.connect", "::1:80"),
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("language", ATTEMPTS)
+async def test_what_no_jail_has_is_a_line_by_name(run: Run, language: str, tier: str) -> None:
+    for body, (tried, target) in ATTEMPTS[language]:
+        _, found = await lines(run, language, body, {}, input={"word": INPUT})
+        by_code = next(line for line in found if line["told_by"] == "code")
+        told = f"code of {WHO['capability']} tried what no jail has: {tried} {target or ''}"
+        assert by_code.pop("event") == told.rstrip()
+        place = {"target": target} if target else {}
+        line = {**WHO, "code": "ATTEMPT", "tried": tried, **place, "told_by": "code", "log_level": "warning"}
+        assert by_code == line
+        by_kernel = [line["tried"] for line in found if line["told_by"] == "kernel"]
+        calls = {"socket.__new__": ["socket"], "os.fork": ["clone"]} if tier == "slots" else {}
+        assert by_kernel == calls.get(tried, [])
+
+
+async def test_an_attempt_that_names_a_secret_names_none(run: Run) -> None:
+    body = "open('/root/' + self.config['API_KEY'] + '/' + input['echo'])"
+    _, (line,) = await lines(run, "python", body, {}, input={"echo": SECRET})
+    assert line["target"].startswith("/root/secret:/API_KEY#"), "a handle, which means nothing in another call"
+    assert line["target"].endswith("/[secret API_KEY]")
+
+
 async def test_an_end_that_is_no_attempt_leaves_no_line(run: Run) -> None:
-    for body in ("raise ValueError", "import os\nos.fork()", "open('/etc/shadow')", "return 1"):
+    for body in ("raise ValueError", "open('/etc/localtime')", "open('none')", "return 1"):
         assert (await lines(run, "python", body, {}))[1] == []
+
+
+async def test_a_header_that_reaches_for_something_is_a_line_too(jails: Jails) -> None:
+    async with client_of({}) as http:
+        executor = Executor(Registry(b""), Config(), jails, http, SystemClock(), Limits(), files=Kept())
+        source = "try:\n    open('/proc/1/environ')\nexcept OSError:\n    pass\n" + PYTHON_HEADER
+        with structlog.testing.capture_logs() as logs:
+            await executor.read_header(SYSTEM("acme"), "x.py", source.encode())
+    (line,) = logs
+    assert (line["org"], line["code"], line["target"]) == ("acme", "ATTEMPT", "/proc/1/environ")
 
 
 async def test_a_header_that_makes_a_forbidden_call_is_a_line_too(jails: Jails, tier: str) -> None:

@@ -32,6 +32,9 @@ class Said:
     def peak_memory_bytes(self) -> int:
         return 0
 
+    def refused(self) -> tuple[str, ...]:
+        return ()
+
     def kill(self) -> None: ...
 
 

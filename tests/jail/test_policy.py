@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from hardpoint_executor.jail import Jails, OutcomeKind, launch
 from hardpoint_executor.jail.bpf import compiled, telling
-from hardpoint_executor.jail.policy import Action, Comparison, Policy, PolicyError, read_policy
+from hardpoint_executor.jail.policy import Action, Comparison, Policy, PolicyError, name_of, read_policy
 
 from .programs import python
 
 BASE = read_policy(launch.HERE / "base.policy")
 X86_64 = 0xC000003E
-KILLED, ALLOWED = 0x80000000, 0x7FFF0000
+KILLED, ALLOWED, REFUSED = 0x80000000, 0x7FFF0000, 0x00050001
 TELLS, GIVES_WAY = 0x7FC00000, 0x7FF00000
 MARK = 0x123456789ABCDEF0
 ENDS_THE_PROCESS = {15, 60, 231, 335, 336}
@@ -81,12 +81,17 @@ def test_what_is_taken_out_of_a_policy_meets_its_default() -> None:
 
 @given(st.sampled_from(sorted(BASE.rules)) | st.integers(0, 600), ARGUMENTS, st.booleans())
 def test_of_two_filters_that_tell_neither_lets_more_through(number: int, arguments: list[int], marked: bool) -> None:
-    """What kills is told of, or killed by the second where the first lets it through; all else is as it was."""
+    """What kills is told of, or killed by the second where the first lets it through; some that is refused is told of.
+
+    All else is as it was.
+    """
     arguments = [*arguments[:5], MARK if marked else arguments[5]]
-    programs = telling(BASE.forbidden, MARK), compiled(BASE, BASE.forbidden, MARK)
+    programs = telling(BASE, MARK), compiled(BASE, BASE.forbidden | BASE.refused, MARK)
     slot, child = (returned(program, number, arguments) for program in programs)
     if meant(BASE, number, arguments) == KILLED:
         assert (slot, child) == ((ALLOWED, KILLED) if marked else (TELLS, GIVES_WAY))
+    elif number in BASE.refused and meant(BASE, number, arguments) == REFUSED:
+        assert (slot, child) == (TELLS, GIVES_WAY)
     else:
         assert (slot, child) == (ALLOWED, meant(BASE, number, arguments))
 
@@ -96,6 +101,12 @@ def test_what_is_not_told_is_killed() -> None:
     for number in BASE.forbidden:
         wanted = KILLED if number == PTRACE else GIVES_WAY
         assert returned(compiled(BASE, told, MARK), number, [0] * 6) == wanted
+
+
+def test_what_is_refused_and_not_told_is_refused_all_the_same() -> None:
+    assert {name_of(number) for number in BASE.refused} > {"socket", "connect", "fork", "clone"}
+    for number in BASE.refused:
+        assert returned(compiled(BASE, BASE.refused - {number}, MARK), number, [0] * 6) == REFUSED
 
 
 def test_what_kills_under_a_condition_is_not_told() -> None:

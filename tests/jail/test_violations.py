@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hardpoint_executor.jail import ClosedDoor, Event, Log, Outcome, OutcomeKind, launch, slot
+from hardpoint_executor.jail import ClosedDoor, Event, Log, Outcome, OutcomeKind, filters, launch
 from hardpoint_executor.jail.calls import Calls
 from hardpoint_executor.jail.cgroups import prepare_cgroups
 from hardpoint_executor.jail.forbidden import WHAT_IT_DOES
@@ -210,7 +210,7 @@ async def test_a_call_that_hides_is_killed_at_once(one: Slot) -> None:
     """What a child that closes its walls is known by does not help a plugin: only the name is lost."""
     body = "call(input[0], 0, 0, 0, 0, 0, int(input[1]))\nself.log('back')"
     for number in KILLED:
-        outcome, logged = await end(one, body, [number, str(slot.filters().mark)])
+        outcome, logged = await end(one, body, [number, str(filters.filters().mark)])
         assert (outcome.kind, outcome.detail, outcome.syscall) == (OutcomeKind.VIOLATION, "SIGSYS", ""), number
         assert logged == []
 

@@ -2,7 +2,7 @@
 
 In both tiers and both topologies, with every engine in one of them: in one process Python (slots) and Node
 (single-use), in many QuickJS (slots) and strict Python (single-use). QuickJS has no name to reach for
-anything with, and cannot make a forbidden system call: Python does that in slots.
+anything with, so there is no attempt to tell of, and cannot make a forbidden system call: Python does that in slots.
 """
 
 import json
@@ -25,7 +25,7 @@ async def look(self, input):
     found = {}
     for path in ("/etc/shadow", "/proc/1/environ", "/proc/self/environ", "/root", "/home", "/var/lib/hardpoint"):
         try:
-            os.stat(path)
+            (os.listdir if path.count("/") == 1 else open)(path)
             found[path] = "THERE"
         except OSError as error:
             found[path] = type(error).__name__
@@ -70,7 +70,7 @@ export default {
     async look() {
       const found = {};
       for (const path of ['/etc/shadow', '/proc/1/environ', '/proc/self/environ', '/root', '/var/lib/hardpoint']) {
-        try { fs.statSync(path); found[path] = 'THERE'; } catch (error) { found[path] = error.code; }
+        try { fs.readFileSync(path); found[path] = 'THERE'; } catch (error) { found[path] = error.code; }
       }
       const hosts = [{ host: '169.254.169.254', port: 80 },
         { host: '127.0.0.1', port: 5432 }, { host: '::1', port: 53 }];
@@ -109,10 +109,24 @@ export default {
 SOURCES = {"python": PYTHON, "strict python": PYTHON, "node": NODE, "quickjs": QUICKJS}
 REFUSALS = {"FileNotFoundError", "PermissionError", "gaierror", "ENOENT", "EPERM", "EAI_AGAIN", "EAI_FAIL", "ENOTFOUND"}
 REFUSALS |= {"ReferenceError", "no such name"}
+OF_PYTHON = {
+    *(f"open {path}" for path in ("/etc/shadow", "/proc/1/environ", "/proc/self/environ", "/var/lib/hardpoint")),
+    *(f"os.listdir {path}" for path in ("/root", "/home")),
+    *(f"socket.__new__ {family}" for family in ("AF_INET", "AF_INET6", "AF_UNIX")),
+    "socket.getaddrinfo example.com:80",
+}
+OF_NODE = {
+    *(f"fs.readFileSync {path}" for path in ("/etc/shadow", "/proc/1/environ", "/proc/self/environ", "/root")),
+    "fs.readFileSync /var/lib/hardpoint",
+    *(f"net.connect {place}" for place in ("169.254.169.254:80", "127.0.0.1:5432", "::1:53", "/run/docker.sock")),
+    "dns.lookup example.com",
+}
+ATTEMPTS = {"python": OF_PYTHON, "strict python": OF_PYTHON, "node": OF_NODE, "quickjs": set()}
+KERNEL = {"python": {"socket"}}
 
 
 @pytest.mark.jail
-async def test_nothing_is_there(system, client, agent, engine: Engine):
+async def test_nothing_is_there_and_each_attempt_is_on_record(system, client, agent, org, engine: Engine):
     await add_file(client, agent, engine.file(SOURCES[engine.name]), f"nosy{engine.ending}")
     for _ in range(2):
         seen = await agent.execute("nosy.look")
@@ -122,6 +136,17 @@ async def test_nothing_is_there(system, client, agent, engine: Engine):
         assert engine.name == "quickjs" or seen.data["env"] == {"LANG": "C.UTF-8"}
         assert seen.data["config"] == {"region": "north"}
         assert seen.data["left"] == [], "what another call left"
+    lines = [line for line in security_log(system, org) if line["run"] == seen.run]
+    told = {f"{line['tried']} {line.get('target', '')}" for line in lines if line["told_by"] == "code"}
+    assert told == ATTEMPTS[engine.name]
+    assert {line["tried"] for line in lines if line["told_by"] == "kernel"} == KERNEL.get(engine.name, set())
+    for line in lines:
+        assert (line["code"], line["capability"]) == ("ATTEMPT", f"orgs/{org}/capabilities/nosy")
+
+
+def security_log(system, org: str) -> list[dict]:
+    lines = [json.loads(line) for line in system.deployment.log().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["logger"] == "hardpoint.security" and line["org"] == org]
 
 
 @pytest.mark.jail
@@ -134,8 +159,7 @@ async def test_a_violation_is_on_record_with_its_system_call(system, client, age
     assert caught.error.reason == "VIOLATION"
     assert told.items() <= caught.error.metadata.items()
     assert caught.run
-    lines = [json.loads(line) for line in system.deployment.log().splitlines() if line.startswith("{")]
-    [line] = [line for line in lines if line["logger"] == "hardpoint.security" and line["org"] == org]
+    [line] = security_log(system, org)
     assert (line["code"], line["run"]) == ("VIOLATION", caught.run)
     assert told.items() <= line.items()
     assert (line["capability"], line["level"]) == (f"orgs/{org}/capabilities/nosy", "warning")

@@ -3,6 +3,7 @@
 // Nothing here is a wall: plugin code can reach all of it. The jail is the wall, and the executor decides what came of
 // it. That `process` and `require` are not global is hygiene.
 
+import * as attempts from './attempts.mjs';
 import { BrokerError, ask, encode, receive, send, sendBytes, waitForTheEnd } from './channel.mjs';
 import { bind, describe, find } from './header.mjs';
 import * as host from './host.mjs';
@@ -29,6 +30,7 @@ async function main() {
   const call = { source: WARM, filename: 'warm.js', action: 'warm', input: { csv: '1,2' } };
   await answer({ call: { ...call, settings: {}, secrets: {}, permissions: [] } });
   failure(new Error('warm'));
+  attempts.watch(send);
   send({ ready: {} });
   const frame = receive();
   if (frame === null) exit(0);

@@ -6,12 +6,13 @@ Nothing here is a wall: plugin code can reach all of it. The jail is the wall, a
 import contextlib
 import json
 import os
+import pwd
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from types import CodeType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
-from . import channel, host, plugin, processes, utils
+from . import attempts, channel, host, plugin, processes, utils
 from .response import BrokerError
 
 _RESULT_BYTES = 1024 * 1024
@@ -48,6 +49,7 @@ def main() -> None:
 
 def serve() -> None:
     """Say that this jail is ready, and serve calls until the executor ends it, which it mostly does after one."""
+    attempts.watch()
     channel.send({"ready": {}})
     while True:
         frame = channel.next_call()
@@ -64,6 +66,7 @@ def serve() -> None:
 def warm() -> None:
     """Run the path of a call once, so that the real one finds everything imported, compiled and allocated."""
     processes.name_refusals()
+    pwd.getpwnam("plugin")  # libc looks for a cache of names once, at a socket, and keeps in mind that there is none
     call = {"source": _WARM, "filename": "warm.py", "action": "warm", "input": {"csv": "1,2"}}
     _answer({"call": {**call, "settings": {}, "secrets": {}, "permissions": [], "libraries": []}})
     try:

@@ -1,15 +1,17 @@
 """Owns a slot from the inside: a warm interpreter that runs no plugin, and clones a child for every call.
 
 The executor speaks to it over descriptor 3, which no child inherits. Its first two messages are system call filters:
-the slot's, which tells the zygote of forbidden calls, and the children's, which is made for those that it was told of
-when it tried them. Every later one ends the child that is there, and one that brings two descriptors, a channel and a
-pipe for what is printed, starts the next. Every message is answered: how the child ended, and a pidfd of the one that
-was started.
+the slot's, which tells the zygote of forbidden and refused calls, and the children's, which is made for those that it
+was told of when it tried them. Every later one ends the child that is there, and one that brings two descriptors, a
+channel and a pipe for what is printed, starts the next. Every message is answered: how the child ended, and a pidfd of
+the one that was started. What the zygote says unasked is a system call that it refuses, before the child hears of it.
 
 A child that makes a forbidden call waits in the kernel until it is dead: the zygote hears of the call and kills it.
 """
 
+import contextlib
 import ctypes
+import errno
 import gc
 import json
 import os
@@ -23,25 +25,17 @@ from functools import partial
 from typing import Any
 
 from . import channel
-from .kernel import LIBC, Filter, checked, prctl
+from .kernel import LIBC, Clone, Filter, checked, prctl
 from .listener import Listener
 
-_MOUNT, _SETRESUID, _SETRESGID, _CAPSET, _CLONE3 = 165, 117, 119, 126, 435
+_MOUNT, _SETRESUID, _SETRESGID, _CAPSET = 165, 117, 119, 126
 _NEW_NAMESPACES = 0x20000000 | 0x00020000 | 0x08000000 | 0x04000000 | 0x02000000  # pid, mount, ipc, uts, cgroup
-_CLONE_PIDFD = 0x00001000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _FAILED = 70
 _FILTER_BYTES = 65536
 _RIGHTS = struct.Struct("ii")
-
-
-class _CloneArguments(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_uint64)
-        for name in ("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls")
-    ]
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -88,12 +82,10 @@ class Zygote:
         self._messages.register(control.fileno(), select.POLLIN)
         if listener is not None:
             self._messages.register(listener.descriptor, select.POLLIN)
+        self._clone = Clone(_NEW_NAMESPACES)
         self._child = 0
         self._forbidden: int | None = None
-        self._pidfd = ctypes.c_int(-1)
-        arguments = _CloneArguments(_NEW_NAMESPACES | _CLONE_PIDFD, ctypes.addressof(self._pidfd))
-        arguments.exit_signal = signal.SIGCHLD
-        self._arguments = arguments
+        self._refused: set[int] = set()
 
     def serve(self) -> None:
         """Answer messages until the executor is gone; in a child, return to serve its call."""
@@ -108,25 +100,33 @@ class Zygote:
                 self._control.send(json.dumps(answer).encode())
                 continue
             given = _RIGHTS.unpack(ancillary[0][2])
-            if self._cloned() == 0:
+            self._child, pidfd = self._clone()
+            if self._child == 0:
                 self._become(given)
                 return
             for descriptor in given:
                 os.close(descriptor)
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", self._pidfd.value))]
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", pidfd))]
             self._control.sendmsg([json.dumps(answer).encode()], rights)
-            os.close(self._pidfd.value)
+            os.close(pidfd)
 
     def _hear(self) -> None:
-        """Kill the child, a thread of which waits in a forbidden call, and keep in mind which it was."""
+        """Refuse the call in which a thread of the child waits, and say so at its first time; or kill for it.
+
+        Which one it was killed for is kept in mind.
+        """
         assert self._listener is not None
-        try:
-            _, number = self._listener.heard()
-        except FileNotFoundError:
-            return  # it was killed meanwhile
-        os.kill(self._child, signal.SIGKILL)
-        if self._forbidden is None:
-            self._forbidden = number
+        with contextlib.suppress(FileNotFoundError):  # it was killed meanwhile
+            call, number = self._listener.heard()
+            if number in self._listener.refused:
+                if number not in self._refused:
+                    self._refused.add(number)
+                    self._control.send(json.dumps({"refused": number}).encode())
+                self._listener.refuse(call, errno.EPERM)
+                return
+            os.kill(self._child, signal.SIGKILL)
+            if self._forbidden is None:
+                self._forbidden = number
 
     def _ended(self) -> dict[str, Any]:
         if not self._child:
@@ -135,6 +135,7 @@ class Zygote:
         _, status, usage = os.wait4(self._child, 0)
         forbidden = self._forbidden
         self._child, self._forbidden = 0, None
+        self._refused.clear()
         return {
             "forbidden": forbidden,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
@@ -142,14 +143,6 @@ class Zygote:
             "cpu_ms": (usage.ru_utime + usage.ru_stime) * 1000,
             "peak": usage.ru_maxrss * 1024,
         }
-
-    def _cloned(self) -> int:
-        """Clone as fork does, with what Python wants done around a fork; zero in the child."""
-        ctypes.pythonapi.PyOS_BeforeFork()
-        self._child = LIBC.syscall(_CLONE3, ctypes.byref(self._arguments), ctypes.sizeof(self._arguments))
-        (ctypes.pythonapi.PyOS_AfterFork_Parent if self._child else ctypes.pythonapi.PyOS_AfterFork_Child)()
-        checked(self._child)
-        return self._child
 
     def _become(self, given: tuple[int, int]) -> None:
         """Be a child: its channel where the control was, its output where the slot's was, and the walls closed."""
@@ -177,7 +170,7 @@ def main() -> None:
     serve = _warmed(engine)
     control.send(channel.encode({"ready": {}}))
     first = json.loads(control.recv(_FILTER_BYTES))
-    listener, told, why_not = _listening(bytes.fromhex(first["filter"]), first["forbidden"])
+    listener, told, why_not = _listening(bytes.fromhex(first["filter"]), first["forbidden"], first["refused"])
     control.send(json.dumps({"told": told, "why_not": why_not}).encode())
     walls = Walls(user, tmp, first["mark"], control.recv(_FILTER_BYTES))
     zygote = Zygote(control, listener, walls)
@@ -209,11 +202,13 @@ def _hold_for_ever() -> None:
         capability += 1
 
 
-def _listening(filter: bytes, forbidden: Iterable[int]) -> tuple[Listener | None, list[int], str]:
+def _listening(
+    filter: bytes, forbidden: Iterable[int], refused: Iterable[int]
+) -> tuple[Listener | None, list[int], str]:
     """Listen where that can be: the listener, the calls of which it is told, and why not of all."""
     try:
-        listener = Listener(filter)
+        listener = Listener(filter, refused)
     except OSError as error:
         return None, [], str(error)
-    told = listener.told_of(forbidden)
+    told = listener.told_of([*forbidden, *refused])
     return listener, told, "a filter around this executor decides first"

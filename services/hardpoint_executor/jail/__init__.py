@@ -4,7 +4,7 @@ Read `interface.py` first, then `jails.py` > `calls.py` > `conversation.py` > `f
 tiers: `pool.py` > `single_use.py`, an nsjail for every call, and `slots.py` > `slot.py`, a child of one that stays.
 Both stand on `supply.py` > `line.py` > `fair_queue.py`, where calls wait, and on `launch.py` > `nsjail.py`. What a jail
 is made of stands in the `.cfg` and `.policy` files. The policies are compiled by nsjail, and for the children of slots
-by `policy.py` > `bpf.py`.
+by `filters.py` > `policy.py`, `bpf.py`.
 """
 
 from .interface import (

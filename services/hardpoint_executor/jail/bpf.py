@@ -5,7 +5,7 @@ which it may always allow, is done with it in microseconds: every call in a slot
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from .policy import Action, Comparison, Condition, Policy
 
@@ -26,22 +26,32 @@ _HALF = 2**32 - 1
 Leaf = tuple[Instruction, ...]
 
 
-def compiled(policy: Policy, told: Iterable[int] = (), mark: int = 0) -> bytes:
+def compiled(policy: Policy, told: Set[int] = frozenset(), mark: int = 0) -> bytes:
     """Return the filter's instructions, eight bytes each. Other architectures, and the x32 numbers, are killed.
 
-    A forbidden call that is `told` (see `telling`) is left to the filter that tells it, except one with the mark.
+    A forbidden or refused call that is `told` (see `telling`) is left to the filter that tells it, except a forbidden
+    one with the mark.
     """
-    return _assembled(policy, dict.fromkeys(told, (*_conditions(_marked(mark), _KILL), _GIVE_WAY)))
+    forbidden = dict.fromkeys(policy.forbidden & told, (*_conditions(_marked(mark), _KILL), _GIVE_WAY))
+    refused = {number: _unless_allowed(policy, number, _GIVE_WAY) for number in policy.refused & told}
+    return _assembled(policy, forbidden | refused)
 
 
-def telling(forbidden: Iterable[int], mark: int) -> bytes:
-    """Return a filter that tells of calls, by number: each waits until whoever listens has killed the caller.
+def telling(policy: Policy, mark: int) -> bytes:
+    """Return a filter that tells of a policy's forbidden and refused calls: each waits for whoever listens.
 
-    A call whose last argument is the mark, a number that means nothing there, is let through. So a child can close its
-    walls with what is forbidden afterwards; its own filter kills what has the mark.
+    A forbidden call whose last argument is the mark, a number that means nothing there, is let through. So a child can
+    close its walls with what is forbidden afterwards; its own filter kills what has the mark.
     """
-    leaf = (*_conditions(_marked(mark), _ALLOW), _TELL)
-    return _assembled(Policy({}, Action("ALLOW")), dict.fromkeys(forbidden, leaf))
+    forbidden = dict.fromkeys(policy.forbidden, (*_conditions(_marked(mark), _ALLOW), _TELL))
+    refused = {number: _unless_allowed(policy, number, _TELL) for number in policy.refused}
+    return _assembled(Policy({}, Action("ALLOW")), forbidden | refused)
+
+
+def _unless_allowed(policy: Policy, number: int, ending: Instruction) -> Leaf:
+    """What ends a refused call, where the policy does not allow it under a condition that holds."""
+    action, condition = policy.rules[number]
+    return (*(_conditions(condition, _ALLOW) if action.name == "ALLOW" else ()), ending)
 
 
 def _marked(mark: int) -> Condition:

@@ -16,15 +16,14 @@ import structlog
 from hardpoint_executor.limits import seconds, whole
 
 from . import frames
+from .attempts import is_usual
 from .forbidden import WHAT_IT_DOES
-from .interface import BrokerDenied, Door, Frame, Limits, Log, OnEvent, Outcome, OutcomeKind, Progress
+from .interface import Attempt, BrokerDenied, Door, Limits, Log, OnEvent, Outcome, OutcomeKind, Progress
 from .processes import CPU_MS, CallProcess, Death, drain
 
 _log = structlog.get_logger(__name__)
 
 _LEVELS = ("debug", "info", "warning", "error")
-_STACK_FRAMES = whole("jail.stack_frames")
-_TEXT_CHARS = whole("jail.text_characters")
 _PRINTED_SECONDS = seconds("jail.printed_seconds")
 _ASKS_AT_ONCE = whole("jail.asks_at_once")
 """Asks that are answered at once: each holds its answer until the jail has taken it."""
@@ -33,6 +32,7 @@ _IN_LOOP = whole("jail.in_loop_kib")
 _FRAMES_AT_ONCE = whole("jail.frames_at_once")
 """After which others have their turn: what is in the reader's buffer already is read without waiting."""
 _PRINTED_LINES = whole("jail.printed_lines")
+_ATTEMPTS = whole("jail.attempts")
 _ABORTS = ("SIGABRT", "SIGSEGV", "SIGTRAP", "SIGILL", "SIGBUS")
 _NO_MEMORY = (b"out of memory", b"Allocation failed", b"std::bad_alloc")
 """What V8 and libc print when they abort for want of memory; a plugin that prints it only misnames its own crash."""
@@ -67,6 +67,7 @@ class Conversation:
         self._broker_calls = 0
         self._broker_bytes = 0
         self._log_bytes = 0
+        self._attempts: dict[Attempt, None] = {}
         self._printed = bytearray()
 
     async def hold(self, first: bytes, answer: str) -> Outcome:
@@ -140,12 +141,14 @@ class Conversation:
                 self._ask(value, len(body))
             case "log" | "progress":
                 await self._event(key, value, len(body))
+            case "attempt":
+                self._attempt(value, len(body))
             case "failure":
                 raise _Ended(
                     OutcomeKind.USER_ERROR,
-                    _text(value, "message"),
-                    error_name=_text(value, "name"),
-                    stack=_stack(value.get("stack")),
+                    frames.text(value, "message"),
+                    error_name=frames.text(value, "name"),
+                    stack=frames.stack(value.get("stack")),
                     denied=self._refused(value.get("ask")),
                 )
             case _ if key == answer:
@@ -163,18 +166,27 @@ class Conversation:
             case _:
                 raise frames.ProtocolError(f'a frame "{key[:40]}", which is not expected here')
 
-    async def _event(self, key: str, value: Mapping[str, Any], size: int) -> None:
+    def _attempt(self, value: Mapping[str, Any], size: int) -> None:
+        self._count_logged(size)
+        attempt = Attempt(frames.text(value, "name"), frames.text(value, "target"), told_by="code")
+        if len(self._attempts) < _ATTEMPTS and not is_usual(attempt.target):
+            self._attempts[attempt] = None
+
+    def _count_logged(self, size: int) -> None:
         self._log_bytes += size
         if self._log_bytes > self._limits.log_bytes:
             raise _Ended(OutcomeKind.BUDGET, f"more than {self._limits.log_bytes} bytes of log messages", "log_bytes")
+
+    async def _event(self, key: str, value: Mapping[str, Any], size: int) -> None:
+        self._count_logged(size)
         if key == "log":
             level = value.get("level")
-            await self._on_event(Log(level if level in _LEVELS else "info", _text(value, "message")))
+            await self._on_event(Log(level if level in _LEVELS else "info", frames.text(value, "message")))
             return
         fraction = value.get("fraction")
         if not isinstance(fraction, int | float) or isinstance(fraction, bool):
             raise frames.ProtocolError("progress without a fraction")
-        await self._on_event(Progress(min(1.0, max(0.0, float(fraction))), _text(value, "message")))
+        await self._on_event(Progress(min(1.0, max(0.0, float(fraction))), frames.text(value, "message")))
 
     def _ask(self, value: Mapping[str, Any], size: int) -> None:
         number, service, method = value.get("id"), value.get("service"), value.get("method")
@@ -263,7 +275,7 @@ class Conversation:
             async with asyncio.timeout(_PRINTED_SECONDS):
                 lines = printed.splitlines()
                 for line in lines[:_PRINTED_LINES]:
-                    await self._on_event(Log("info", line[:_TEXT_CHARS]))
+                    await self._on_event(Log("info", line[: frames.TEXT_CHARACTERS]))
                     await asyncio.sleep(0)  # so that others go on, and the time can end
                 if (untold := len(lines) - _PRINTED_LINES) > 0:
                     await self._on_event(Log("warning", f"{untold} more lines were printed"))
@@ -280,32 +292,9 @@ class Conversation:
             peak_memory_bytes=peak,
             broker_calls=self._broker_calls,
             log_bytes=self._log_bytes,
+            attempts=(*map(Attempt, self._process.refused()), *self._attempts),
         )
 
 
 def _refusal(number: int, code: str, message: str) -> bytes:
     return frames.encode({"reply": {"id": number, "error": {"code": code, "message": message}}})
-
-
-def _text(value: Mapping[str, Any], key: str) -> str:
-    text = value.get(key, "")
-    if not isinstance(text, str):
-        raise frames.ProtocolError(f"{key} that is no text")
-    return text[:_TEXT_CHARS]
-
-
-def _stack(value: object) -> tuple[Frame, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise frames.ProtocolError("a stack that is no list")
-    return tuple(_frame(entry) for entry in value[:_STACK_FRAMES])
-
-
-def _frame(entry: object) -> Frame:
-    if not isinstance(entry, dict):
-        raise frames.ProtocolError("a stack frame that is no object")
-    line, column = entry.get("line", 0), entry.get("column", 0)
-    if not (isinstance(line, int) and isinstance(column, int)):
-        raise frames.ProtocolError("a stack frame whose line or column is no number")
-    return Frame(_text(entry, "function"), _text(entry, "file"), line, column)

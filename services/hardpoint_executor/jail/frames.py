@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any, NoReturn
 
 from hardpoint_executor.limits import whole
+
+from .interface import Frame
 
 FRAME_BYTES = 1024 * 1024
 DEPTH = 64
@@ -22,6 +24,8 @@ INT_DIGITS = 308
 NESTS = whole("jail.nests")
 """Lists and objects in a frame. They cost the reader more than all else: half a million fit into a frame's bytes."""
 
+TEXT_CHARACTERS = whole("jail.text_characters")
+_STACK_FRAMES = whole("jail.stack_frames")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
@@ -110,3 +114,29 @@ def _number(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ProtocolError("a number too large for a double")
     return value
+
+
+def text(value: Mapping[str, Any], key: str) -> str:
+    """Return a text of what a frame holds, cut; empty when there is none. Raises ProtocolError for anything else."""
+    found = value.get(key, "")
+    if not isinstance(found, str):
+        raise ProtocolError(f"{key} that is no text")
+    return found[:TEXT_CHARACTERS]
+
+
+def stack(value: object) -> tuple[Frame, ...]:
+    """Return an error's stack, cut. Raises ProtocolError."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ProtocolError("a stack that is no list")
+    return tuple(_line(entry) for entry in value[:_STACK_FRAMES])
+
+
+def _line(entry: object) -> Frame:
+    if not isinstance(entry, dict):
+        raise ProtocolError("a stack frame that is no object")
+    line, column = entry.get("line", 0), entry.get("column", 0)
+    if not (isinstance(line, int) and isinstance(column, int)):
+        raise ProtocolError("a stack frame whose line or column is no number")
+    return Frame(text(entry, "function"), text(entry, "file"), line, column)

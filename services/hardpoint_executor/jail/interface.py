@@ -126,6 +126,16 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """What code tried that no jail has: a system call or an interpreter's operation, and the file or host, if any."""
+
+    name: str
+    target: str = ""
+    told_by: str = "kernel"
+    """Or `code`: the interpreter in the jail, which code that has taken it over can silence or have say anything."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a call. `value` is set for `ok`; `error_name`, `message` and `stack` say why it is anything else.
 
@@ -144,6 +154,8 @@ class Outcome:
     denied: "BrokerDenied | None" = None
     syscall: str = ""
     """Of a `violation`: the name of the system call, where it is known."""
+    attempts: tuple[Attempt, ...] = ()
+    """What was refused to it inside the jail, as far as it is known."""
     wall_ms: float = 0.0
     cpu_ms: float = 0.0
     peak_memory_bytes: int = 0

@@ -27,6 +27,9 @@ class Action:
     errno: int = 0
 
 
+_EPERM = Action("ERRNO", 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """True when `argument & mask == value`, all of them 64 bits wide; arguments count from 0."""
@@ -52,6 +55,12 @@ class Policy:
         """The calls that it kills under every condition."""
         return frozenset(number for number, rule in self.rules.items() if rule == (Action("KILL_PROCESS"), ()))
 
+    @property
+    def refused(self) -> frozenset[int]:
+        """The calls that it names to refuse them, and `clone`, by which libc forks, where that is for threads alone."""
+        by_name = {number for number, rule in self.rules.items() if rule == (_EPERM, ())}
+        return frozenset(by_name | {_numbers()["clone"][0]} & self.rules.keys())
+
 
 def read_policy(path: Path, without: frozenset[str] = frozenset()) -> Policy:
     """Read a policy, with some calls taken out of it: they meet the default. Raises PolicyError."""
@@ -65,7 +74,7 @@ def read_policy(path: Path, without: frozenset[str] = frozenset()) -> Policy:
 
 
 def name_of(number: int) -> str:
-    """Return a system call's name; policies name every one for which a plugin is killed."""
+    """Return a system call's name; policies name every one that is forbidden or refused."""
     return _names()[number]
 
 
@@ -74,6 +83,7 @@ def _names() -> dict[int, str]:
     return {number: name for name, (number, _) in _numbers().items()}
 
 
+@functools.cache
 def _numbers() -> dict[str, tuple[int, list[str]]]:
     """System calls by name: their number and the names of their arguments."""
     lines = (_HERE / "x86_64.syscalls").read_text().splitlines()

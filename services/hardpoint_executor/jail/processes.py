@@ -10,6 +10,7 @@ import socket
 import struct
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -57,6 +58,9 @@ class CallProcess(Protocol):
 
     def peak_memory_bytes(self) -> int:
         """Largest resident memory so far; 0 when it is gone."""
+
+    def refused(self) -> Sequence[str]:
+        """System calls that were refused to its call so far, by name, where the kernel tells somebody."""
 
     def stop(self) -> bool:
         """Have every thread of it stop where it is; false where one process serves one call."""

@@ -48,6 +48,10 @@ class JailProcess(Nsjail):
         """Largest resident memory of the init so far; 0 when it is gone."""
         return processes.memory(self.pid, "VmHWM")
 
+    def refused(self) -> tuple[str, ...]:
+        """None: nsjail has nobody told."""
+        return ()
+
     def stop(self) -> bool:
         """No: it serves one call."""
         return False

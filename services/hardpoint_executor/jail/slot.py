@@ -6,27 +6,23 @@ A child that has ended stays a zombie until the next message to the zygote: its 
 
 import asyncio
 import contextlib
-import functools
 import json
 import os
 import resource
-import secrets
 import signal
 import socket
 from collections import deque
 from pathlib import Path
 from typing import Any, cast
 
-import structlog
-
 from hardpoint_executor.limits import seconds
 
 from . import processes
-from .bpf import compiled, telling
+from .filters import filters
 from .frames import ProtocolError, parse
-from .launch import HERE, Kind
+from .launch import Kind
 from .nsjail import JailError, Nsjail
-from .policy import name_of, read_policy
+from .policy import name_of
 from .processes import Death, drain, pipe, readable, received, silent, tells_sender
 from .sharing import Shared
 
@@ -36,40 +32,8 @@ _MOST_CPU_MS = seconds("slots.shared_cpu_seconds") * 1000
 """After which a child serves no other call: the limit of its process, which is a call's last resort, is far from it."""
 _SACRIFICED_FIRST = "500"
 """Of the machine's processes; inside its own cgroup a slot's largest process goes first, which is never the zygote."""
-_DENIED_IN_SLOTS = frozenset({"execve", "tgkill"})
-"""A child has nothing to execute: its interpreter runs already. And a thread that waits in a forbidden call until it is
-killed would be called back by the signal of another one."""
-
 _END = b"."
 """What a message says does not matter: each one ends the child that is there."""
-
-_log = structlog.get_logger(__name__)
-
-
-class Filters:
-    """The system call filters that zygotes are given, by this process."""
-
-    def __init__(self) -> None:
-        self._policy = read_policy(HERE / "base.policy", without=_DENIED_IN_SLOTS)
-        self.mark = secrets.randbits(64)
-        """Of what a child calls to close its walls."""
-
-    def first(self) -> bytes:
-        """The first message: the filter that tells of forbidden calls, their numbers, and the mark."""
-        forbidden = self._policy.forbidden
-        filter = telling(forbidden, self.mark)
-        return json.dumps({"filter": filter.hex(), "forbidden": sorted(forbidden), "mark": self.mark}).encode()
-
-    @functools.cache  # noqa: B019 - there is one of these
-    def children(self, told: frozenset[int], why_not: str) -> bytes:
-        """The second: what is around a child whose forbidden calls are told; the kernel kills for the others."""
-        if untold := self._policy.forbidden - told:
-            names = " ".join(sorted(map(name_of, untold)))
-            _log.warning("forbidden system calls that kill and cannot be named", calls=names, why=why_not)
-        return compiled(self._policy, told & self._policy.forbidden, self.mark)
-
-
-filters = functools.cache(Filters)
 
 
 class Slot(Nsjail):
@@ -146,16 +110,30 @@ class Slot(Nsjail):
         self._answers.append(answer)
         return await answer
 
-    def _hear(self) -> None:
+    def hear_all(self) -> None:
+        """Take what the zygote has said until now."""
+        while self._channel.fileno() >= 0 and self._hear():
+            pass
+
+    def _hear(self) -> bool:
+        """Take one message; false when there is none."""
         try:
             message = self._channel.recv(4096)
+        except BlockingIOError:
+            return False
         except OSError:
             message = b""
         if not message:
             self._loop.remove_reader(self._channel)
             self._break(drain(self.output).decode(errors="replace") or "its zygote is gone")
+            return False
+        said = json.loads(message)
+        if "refused" in said:
+            if self.child is not None:
+                self.child.told.append(name_of(said["refused"]))
         elif self._answers and not (answer := self._answers.popleft()).done():
-            answer.set_result(json.loads(message))
+            answer.set_result(said)
+        return True
 
     def _break(self, why: str) -> None:
         self.kill()
@@ -172,6 +150,8 @@ class Child:
 
     def __init__(self, slot: Slot, held_memory: int) -> None:
         self.slot = slot
+        self.told: list[str] = []
+        """System calls that were refused to its call, by name."""
         self._held_memory = held_memory
         self._pid = 0
         self._process: int | None = None
@@ -213,6 +193,11 @@ class Child:
         """Largest resident memory so far; 0 when it is gone."""
         return processes.memory(self._pid, "VmHWM")
 
+    def refused(self) -> list[str]:
+        """System calls that were refused to its call so far, each once, by name."""
+        self.slot.hear_all()
+        return self.told
+
     def stop(self) -> bool:
         """Have every thread of it stop where it is, until it goes on with another call of its run."""
         self._signal(signal.SIGSTOP)
@@ -239,6 +224,7 @@ class Child:
     def go_on(self) -> None:
         """Let it serve another call; what it used since the last one was measured is that call's."""
         self._boot_cpu_ms = self._measured_cpu_ms
+        self.told = []
         self._transport.resume_reading()
         self._signal(signal.SIGCONT)
 

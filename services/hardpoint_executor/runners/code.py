@@ -81,6 +81,8 @@ class CodeRunner:
 
         with tracer.start_as_current_span(f"jail {code.language}"):
             outcome = await self._jail.run(self._call(code, execution, settings, broker, limits), broker, pass_on)
+        for attempt in outcome.attempts:
+            security.tried(execution.who, attempt, broker.outlet.named)
         if outcome.kind is OutcomeKind.VIOLATION:
             security.killed(execution.who, _call_made(outcome))
         error = await self._checked(outcome.value, execution) if outcome.ok else _error(outcome, execution, limits)
@@ -148,6 +150,8 @@ class CodeRunner:
         outcome = await self._jail.describe(
             language, source, filename, replace(DESCRIBE_LIMITS, memory_bytes=memory), org
         )
+        for attempt in outcome.attempts:
+            security.tried({"org": org}, attempt, str)
         if outcome.ok and isinstance(outcome.value, dict) and not too_deep(outcome.value):
             return outcome.value
         if outcome.kind is OutcomeKind.VIOLATION:
