@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from hardpoint_executor.jail import BrokerDenied, JailCall, Jails, selftest
 from hardpoint_executor.jail import jails as jails_module
 
+from .in_slots import started
 from .programs import javascript, quickjs
 from .shared import TIERS, SharedJails
 
@@ -63,6 +64,14 @@ async def jails(tier: str, shared_jails: SharedJails) -> Jails:
 def program(request: pytest.FixtureRequest) -> Program:
     """`program(body)` is a call of an action in JavaScript, on each engine of it."""
     return request.param
+
+
+@pytest.fixture
+async def slotted() -> AsyncIterator[Jails]:
+    """Two slots at most."""
+    jails = await started()
+    yield jails
+    await jails.stop()
 
 
 @pytest.fixture
