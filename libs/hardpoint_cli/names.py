@@ -1,9 +1,13 @@
 """Names as people write them: `weather-lookup`, `acme/weather-lookup`, `weather-lookup@1.2.0`; and back."""
 
 import re
+from typing import TYPE_CHECKING
 
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.names import CapabilityName, ListingName, ReleaseName, RunName
+
+if TYPE_CHECKING:
+    from hardpoint.runtime.v1 import installation_pb2
 
 _RELEASE = re.compile(r"orgs/(?P<org>[^/]+)/capabilities/(?P<capability>[^/]+)/releases/(?P<version>[^/]+)")
 _RESOURCE = re.compile(r"orgs/(?P<org>[^/]+)/[a-z]+/(?P<id>[^/]+)(?:/[a-z]+/(?P<inner>[^/]+))?")
@@ -41,6 +45,17 @@ def release(text: str, own: str) -> ReleaseName:
 def run(text: str, own: str) -> str:
     """The resource name of a run."""
     return str(RunName.parse(text if "/" in text else f"{own}/runs/{text}"))
+
+
+def prefix(installation: "installation_pb2.Installation") -> str:
+    """What the actions of an installation are called by, before the dot."""
+    return (installation.name if installation.own_name else installation.capability).rpartition("/")[2]
+
+
+def option(installation: "installation_pb2.Installation") -> str:
+    """How `hardpoint install` is told which installation is meant."""
+    id = installation.name.rpartition("/")[2]
+    return f"--as {id}" if id == prefix(installation) else f"--id {id}"
 
 
 def short(name: str, own: str) -> str:

@@ -203,16 +203,21 @@ class Hardpoint:
         *,
         constraint: str = "",
         installation_id: str = "",
+        own_name: bool = False,
         grants: manifest_pb2.Authority | None = None,
         validate_only: bool = False,
     ) -> installation_pb2.Installation:
-        """Install a capability with exactly the grants given; none means that it may reach nothing."""
+        """Install a capability with exactly the grants given; none means that it may reach nothing.
+
+        With `own_name` its actions are called by `installation_id`, so that several of one capability stay apart.
+        """
         return await self.installations.CreateInstallation(
             installation_pb2.CreateInstallationRequest(
                 parent=self.org,
                 capability=capability,
                 constraint=constraint,
                 installation_id=installation_id,
+                own_name=own_name,
                 grants=grants,
                 validate_only=validate_only,
                 request_id=new_request_id(),

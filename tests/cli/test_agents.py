@@ -45,7 +45,7 @@ def test_attaching_says_what_can_be_called(cli: Run, published: World) -> None:
 
 
 def test_attaching_what_cannot_be_called_says_so(cli: Run, attached: World) -> None:
-    cli("install", "weather-lookup", "--as", "second", "--grant-all")
+    cli("install", "weather-lookup", "--id", "second", "--grant-all")
     said = cli("attach", "helper", "second")
     assert "helper can use" not in said.out
     assert "second is attached to helper" in said.out

@@ -123,6 +123,10 @@ def test_what_the_org_can_grant_is_told_as_the_command_that_grants_it(cli: Run, 
     assert command in said.out
     assert cli("explain", "run-1", "--json").json["explanation"]["next"] == [command]
     assert cli(*command.split()[1:]).code == 0
+    cli("install", "weather-lookup", "--as", "mine", "--grant", "network.http.get")
+    cli("attach", "helper", "mine")
+    cli("install", "weather-lookup", "--grant", "network.http.get")
+    assert cli("explain", "run-1", "--json").json["explanation"]["next"] == [command], "that one was not called"
     ended.installations.clear()
     assert cli("explain", "run-1", "--json").json["explanation"]["next"] == []
 

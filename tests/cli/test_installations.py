@@ -87,12 +87,47 @@ def test_a_dry_run_installs_nothing(cli: Run, published: World) -> None:
     assert cli("install", "weather-lookup", "--dry-run", "--json").json["dry_run"] is True
 
 
-def test_a_constraint_and_an_id_of_its_own(cli: Run, published: World) -> None:
-    said = cli("install", "weather-lookup@^1.0", "--as", "weather", "--grant-all", "--json")
+def test_a_constraint_and_another_id(cli: Run, published: World) -> None:
+    said = cli("install", "weather-lookup@^1.0", "--id", "weather", "--grant-all", "--json")
     assert published.asked["ResolveRelease"][0].constraint == "^1.0"
     assert said.json["installation"]["name"] == "orgs/acme/installations/weather"
     assert said.json["installation"]["constraint"] == "^1.0"
     assert said.json["next"] == ["hardpoint secret set weather API_KEY"]
+    assert said.json["installation"]["own_name"] is False
+
+
+def test_a_name_of_its_own(cli: Run, published: World) -> None:
+    assert "would be installed as mine: its actions are called mine.*." in cli(
+        "install", "weather-lookup", "--as", "mine", "--grant-all", "--dry-run"
+    ).out.replace("\n", " ")
+    said = cli("install", "weather-lookup", "--as", "mine", "--grant-all")
+    assert "weather-lookup@1.0.0 is installed, as mine: its actions are called mine.*" in said.out
+    made = published.installations["orgs/acme/installations/mine"]
+    assert made.own_name
+    cli("install", "weather-lookup", "--as", "weather-lookup", "--grant-all")
+    assert not published.installations["orgs/acme/installations/weather-lookup"].own_name, "that is no name of its own"
+    shown = cli("installed").table
+    assert "mine | mine.* | weather-lookup@1.0.0 | active" in shown
+    assert "weather-lookup | weather-lookup.* | weather-lookup@1.0.0 | active" in shown
+    cli("agent", "create", "helper")
+    cli("attach", "helper", "weather-lookup")
+    assert "helper can use mine: mine.get-weather\n" in cli("attach", "helper", "mine").out
+
+
+def test_installing_again_renames_nothing(cli: Run, published: World) -> None:
+    cli("install", "weather-lookup", "--as", "mine", "--grant-all")
+    cli("install", "weather-lookup", "--id", "plain", "--grant-all")
+    for option, other, called in (("--id", "mine", "mine"), ("--as", "plain", "weather-lookup")):
+        said = cli("install", "weather-lookup", option, other, "--grant-all")
+        assert said.code == 1
+        assert f"{other} is installed already, and its actions are called {called}.*" in said.err.replace("\n", " ")
+    assert not published.asked["UpdateInstallation"]
+    assert cli("install", "weather-lookup", "--as", "mine", "--grant", "network.http.get").code == 0
+    assert cli("install", "weather-lookup", "--as", "a", "--id", "b").code == 2
+    unused = published.installations["orgs/acme/installations/plain"]
+    unused.counters.execution_count = 1
+    unused.grant_uses.extend([GrantUse(grant="network.http.get", execution_count=1), GrantUse(grant="api.weather.com")])
+    assert "hardpoint install weather-lookup@1.0.0 --id plain --grant network.http.get" in cli("grants", "plain").table
 
 
 def test_installing_again_changes_version_and_grants(cli: Run, published: World) -> None:
@@ -111,7 +146,7 @@ def test_an_id_that_is_taken_by_another_capability(cli: Run, published: World) -
     cli("install", "weather-lookup", "--grant-all")
     said = cli("install", "globex/weather-lookup", "--grant-all")
     assert said.code == 1
-    assert "give this one another id with --as" in said.err
+    assert "give this one another name with --as" in said.err
     assert not published.asked["UpdateInstallation"]
     assert cli("install", "globex/weather-lookup", "--as", "other", "--grant-all").code == 0
 
@@ -119,7 +154,7 @@ def test_an_id_that_is_taken_by_another_capability(cli: Run, published: World) -
 def test_what_is_installed(cli: Run, attached: World) -> None:
     said = cli("installed")
     assert (
-        "weather-lookup | weather-lookup@1.0.0 | active | network.http.get, api.weather.com | 0 | never" in said.table
+        "weather-lookup.* | weather-lookup@1.0.0 | active | network.http.get, api.weather.com | 0 | never" in said.table
     )
     assert len(cli("installed", "--json").json["installations"]) == 1
 

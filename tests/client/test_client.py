@@ -50,8 +50,9 @@ async def test_installing_grants_what_is_given_and_nothing_else(client: Hardpoin
     made = await client.install(WEATHER)
     assert not made.grants.permissions
     grants = Authority(permissions=["network.http.get"])
-    made = await client.install(WEATHER, installation_id="second", constraint="^1", grants=grants)
-    assert (made.grants, made.constraint) == (grants, "^1")
+    assert not made.own_name
+    made = await client.install(WEATHER, installation_id="second", own_name=True, constraint="^1", grants=grants)
+    assert (made.grants, made.constraint, made.own_name) == (grants, "^1", True)
     await client.install(WEATHER, installation_id="third", validate_only=True)
     assert sorted(world.installations) == ["orgs/acme/installations/second", "orgs/acme/installations/weather-lookup"]
 

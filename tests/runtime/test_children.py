@@ -101,6 +101,22 @@ async def test_a_step_waits_for_the_run_of_another_workflow(client: Client, fake
     ]
 
 
+async def test_a_step_calls_a_workflow_by_the_name_of_its_installation(
+    client: Client, fakes: Fakes, shop: Shop
+) -> None:
+    """The one that it names, with the grants of that one; it is not the one that is called as its capability."""
+    named = {"id": "bill", "action": "paper.run", "input": {"order": "${input.order}"}}
+    await ready(client, fakes, orders(named, calls=("paper.run",)), billing())
+    billing_of_paper = {"installation_id": "paper", "own_name": True}
+    await client.install("orgs/acme/capabilities/billing", Grants(hosts=["api.shop.com"]), **billing_of_paper)
+    run = await start(client, order=7)
+    assert (await until(client, run.name)).state == run_pb2.RUN_STATE_SUCCEEDED
+    child = (await steps(client, run.name))["bill"].child
+    assert (await client.runs.GetRun(run_pb2.GetRunRequest(name=child))).action == "paper.run"
+    (execution,) = fakes.executor.executions
+    assert execution.callers[-1].authority == Authority(frozenset(), frozenset({"api.shop.com"}))
+
+
 async def test_a_child_that_fails_fails_its_step_for_its_reason(client: Client, fakes: Fakes, shop: Shop) -> None:
     shop.answers["store"] = [ActionFailed("the till is shut", reason="USER_ERROR")]
     await ready(client, fakes, orders(), billing())

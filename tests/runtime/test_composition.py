@@ -28,9 +28,12 @@ def calling(capability: str, *calls: str, **more: object) -> Release:
     return replace(made, calls=calls)
 
 
-def installed(made: Release, *, on: bool = True, priority: int | None = None, name: str = "") -> Installed:
+def installed(
+    made: Release, *, on: bool = True, priority: int | None = None, name: str = "", own_name: bool = False
+) -> Installed:
     place = InstallationName("acme", name or made.name.capability)
-    return Installed(place, on, made, made.asks, CountedFor(place.installation, place.installation), priority)
+    counted_for = CountedFor(place.installation, place.installation)
+    return Installed(place, on, made, made.asks, counted_for, priority, own_name=own_name)
 
 
 def directory(*named: Installed, attached: tuple[Installed, ...] = ()) -> Directory:
@@ -72,6 +75,46 @@ def test_an_installation_of_that_name_of_another_capability_is_not_meant() -> No
     found = only(directory(installed(calling("other"), name="b")).callees(calling("top", "b.run")))
     assert isinstance(found, Refused)
     assert found.reason == "CALLEE_NOT_INSTALLED"
+
+
+def test_one_with_a_name_of_its_own_is_meant_by_that_alone() -> None:
+    named, plain = installed(calling("b"), name="mine", own_name=True), installed(calling("b"))
+    top = calling("top", "b.run", "mine.run")
+    for found in (directory(named, plain), directory(plain, attached=(replace(named, priority=9),))):
+        assert found.resolve(top, "b.run").installed == plain
+        assert found.resolve(top, "mine.run").installed.name == named.name
+    refused = only(directory(named).callees(calling("top", "b.run")))
+    assert isinstance(refused, Refused)
+    assert refused.reason == "CALLEE_NOT_INSTALLED"
+
+
+def test_a_name_of_its_own_is_for_capabilities_of_its_org_alone() -> None:
+    """Another org's author meant a capability of that id; attached or not, its callers get none of it."""
+    mine = installed(calling("b"), name="mine", own_name=True)
+    stranger = calling("top", "mine.run", org="evil")
+    for found in (directory(mine), directory(attached=(replace(mine, priority=0),))):
+        refused = only(found.callees(stranger))
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.facts) == ("CALLEE_NOT_INSTALLED", {"installation": str(mine.name)})
+        with pytest.raises(Conflict):
+            found.resolve(stranger, "mine.run")
+    # Nor by way of a capability of the org: who calls decides, not who is called by whom.
+    between = calling("own", "top.run")
+    inner = only(directory(mine, installed(stranger)).resolve(between, "top.run").callees)
+    assert isinstance(inner, Refused)
+    outer, through = calling("top", "own.run", org="evil"), installed(calling("own", "mine.run"))
+    assert isinstance(only(directory(mine, through).resolve(outer, "own.run").callees), Callee)
+
+
+def test_a_cycle_is_one_under_any_name() -> None:
+    again = installed(calling("top", "b.run"), name="again", own_name=True)
+    found = directory(again, installed(calling("b", "again.run")))
+    refused = only(found.resolve(calling("top", "b.run"), "b.run").callees)
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.facts["cycle"]) == ("CALLEE_CYCLE", "top -> b.run -> again.run")
+    with pytest.raises(Conflict) as kept:
+        found.resolve(calling("w", "again.run"), "again.run", ("top",))
+    assert kept.value.reason == "CALLEE_CYCLE"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,12 @@ PLACE = ActionName("weather", "get-weather")
 
 
 def attached(
-    installation: str = "weather", *, on: bool = True, priority: int = 0, capability: str = "weather"
+    installation: str = "weather",
+    *,
+    on: bool = True,
+    priority: int = 0,
+    capability: str = "weather",
+    own_name: bool = False,
 ) -> Attached:
     return Attached(
         InstallationName("acme", installation),
@@ -46,6 +51,7 @@ def attached(
         release(capability),
         Authority(),
         CountedFor(f"a-{installation}", f"i-{installation}"),
+        own_name=own_name,
     )
 
 
@@ -57,6 +63,7 @@ def attached(
             on=st.booleans(),
             priority=st.integers(-2, 2),
             capability=st.sampled_from(["weather", "maps"]),
+            own_name=st.booleans(),
         ),
         unique_by=lambda a: a.installation,
     ),
@@ -65,13 +72,14 @@ def attached(
 def test_what_is_listed_is_exactly_what_is_admitted(everything: list[Attached], state: AgentState) -> None:
     snapshot = Snapshot.of(AGENT, state, everything)
     listed = {offer.name: offer for offer in snapshot.tools()}
-    for name in (PLACE, ActionName("maps", "get-weather"), ActionName("weather", "other")):
+    prefixes = ("weather", "maps", "one", "two", "three", "four")
+    for name in (*(ActionName(prefix, "get-weather") for prefix in prefixes), ActionName("weather", "other")):
         try:
             assert snapshot.admit(name) is listed[name]
         except HardpointError:
             assert name not in listed
     for name, offer in listed.items():
-        rivals = [a for a in everything if a.on and a.release.name.capability == name.capability]
+        rivals = [a for a in everything if a.on and a.prefix == name.prefix]
         assert [a for a in rivals if a.priority >= offer.attached.priority] == [offer.attached]
     assert list(listed) == sorted(listed)
 
@@ -102,6 +110,12 @@ def test_every_refusal_has_its_reason() -> None:
             {"weather": "2026-11-23T15:00:00Z"},
             "weather is switched off",
             "enable what is off: hardpoint attachment enable helper one, hardpoint enable one",
+        ),
+        (
+            [attached("one", own_name=True), attached("maps", capability="maps")],
+            {},
+            "weather is attached as one",
+            "did you mean one.get-weather? Or see what there is: hardpoint tools helper",
         ),
     ],
 )

@@ -69,6 +69,7 @@ async def test_facts_and_uses_are_added_to_what_was_there(before: Before) -> Non
             view = await tx.installations.get(InstallationName("acme", id))
             assert view.grant_uses == [GrantUse("network.http.get")]
             assert view.installation.granted_at is not None
+            assert view.installation.prefix == "weather", "it is called as it was"
             assert (await tx.runs.get(RunName("acme", id))).failure.facts == {}
     await database.close()
 

@@ -211,7 +211,7 @@ async def attach(
     async with connect() as client:
         asked = _ids(require_approval or [])
         made = await client.attach(agent, installation, priority=priority, require_approval=asked)
-        mine = [tool.name for tool in await client.tools(agent) if tool.release == made.release]
+        mine = [tool.name for tool in await client.tools(agent) if tool.installation == made.installation]
         if mine:
             said = [done(f"{agent} can use {installation}: {', '.join(mine)}")]
             steps = next_steps(*(f"hardpoint call {agent} {name}" for name in mine[:3]))

@@ -124,7 +124,7 @@ async def _release(client: "Hardpoint", name: str) -> "registry_pb2.Release | No
 async def _granting(client: "Hardpoint", run: "run_pb2.Run") -> list[str]:
     """The command that grants what the release asks for and the run was refused; none where that would not help."""
     from hardpoint.runtime.v1 import agent_pb2, installation_pb2
-    from hardpoint_cli.names import short
+    from hardpoint_cli.names import option, prefix, short
     from hardpoint_cli.session import collect
     from hardpoint_kit.errors import NotFound
 
@@ -136,11 +136,14 @@ async def _granting(client: "Hardpoint", run: "run_pb2.Run") -> list[str]:
         request = agent_pb2.ListAttachmentsRequest(parent=run.agent)
         for one in await collect(client.agents.ListAttachments, request, "attachments"):
             asked = installation_pb2.GetInstallationRequest(name=one.installation)
-            if one.release == run.release:
-                grants = (await client.installations.GetInstallation(asked)).grants
+            if one.release != run.release:
+                continue
+            found = await client.installations.GetInstallation(asked)
+            if prefix(found) == run.action.partition(".")[0]:
+                grants = found.grants
                 given = "".join(f" --grant {grant}" for grant in [*grants.permissions, *grants.hosts, wanted])
-                release, id = short(one.release, client.org), short(one.installation, client.org)
-                commands.append(f"hardpoint install {release} --as {id}{given}")
+                release = short(one.release, client.org)
+                commands.append(f"hardpoint install {release} {option(found)}{given}")
     except NotFound:
         return []
     return commands

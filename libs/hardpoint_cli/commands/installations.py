@@ -29,7 +29,8 @@ def add(app: typer.Typer) -> None:
         panel=FIND,
         examples=[
             "hardpoint install acme/weather-lookup",
-            "hardpoint install weather-lookup@^1.2 --as weather --grant-all",
+            "hardpoint install weather-lookup@^1.2 --grant-all",
+            "hardpoint install hardpoint/database --as reporting --grant data.read --grant compute.moderate",
             "hardpoint install cleaner --grant compute.light --dry-run",
         ],
     )(install)
@@ -49,7 +50,15 @@ async def install(
             show_default=False,
         ),
     ],
-    as_: Annotated[str, typer.Option("--as", metavar="ID", help="The installation's id; else the capability's.")] = "",
+    as_: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="A name of its own: its actions are called NAME.query, ...")
+    ] = "",
+    id_: Annotated[
+        str,
+        typer.Option(
+            "--id", metavar="ID", help="Another id, and no name of its own: its actions are called as the capability's."
+        ),
+    ] = "",
     grant: Annotated[
         list[str] | None, typer.Option(metavar="PERMISSION|HOST", help="Allow this, and nothing else. Repeatable.")
     ] = None,
@@ -59,13 +68,16 @@ async def install(
     """Make a capability usable in your org: see what it asks for, and decide.
 
     Nothing is granted by itself: on a terminal you are asked, elsewhere say --grant or --grant-all. Installing again
-    changes the version and the grants of what is installed.
+    changes the version and the grants of what is installed. An agent can use a capability several times, such as two
+    databases, where each installation has a name of its own; without, it calls the one with the higher priority.
     """
     from hardpoint.registry.v1 import registry_pb2
     from hardpoint_cli import names
     from hardpoint_cli.consent import chosen
     from hardpoint_cli.session import connect
 
+    if as_ and id_:
+        raise typer.BadParameter("it has a name of its own, or another id without one", param_hint="--as")
     async with connect() as client:
         name, constraint = names.capability_and_version(capability, client.org)
         resolve = registry_pb2.ResolveReleaseRequest(capability=str(name), constraint=constraint)
@@ -75,7 +87,8 @@ async def install(
             grants = chosen(asked, grant or [], grant_all)
         else:
             grants = _consented(client, release)
-        wanted = _Wanted(str(name), constraint, as_ or name.capability, grants)
+        own_name = as_ not in ("", name.capability)
+        wanted = _Wanted(str(name), constraint, as_ or id_ or name.capability, own_name, grants)
         if dry_run:
             return await _tried(client, wanted, release)
         with working("installing"):
@@ -87,7 +100,7 @@ async def installed() -> Answer:
     """List what is installed in your org."""
     from hardpoint.runtime.v1 import installation_pb2
     from hardpoint_cli.documents import document, moment, word
-    from hardpoint_cli.names import short
+    from hardpoint_cli.names import prefix, short
     from hardpoint_cli.session import collect, connect
 
     async with connect() as client:
@@ -96,6 +109,7 @@ async def installed() -> Answer:
         rows = [
             (
                 short(one.name, client.org),
+                f"{prefix(one)}.*",
                 short(one.release, client.org),
                 word(one, "state"),
                 ", ".join([*one.grants.permissions, *one.grants.hosts]) or "nothing",
@@ -105,8 +119,8 @@ async def installed() -> Answer:
             )
             for one in found
         ]
-        head = ["installation", "release", "state", "granted", "calls", "last used", "granted and never used"]
-        shown = table(head, rows, "Nothing is installed. Find something: hardpoint search")
+        head = ["installation", "actions", "release", "state", "granted", "calls", "last used"]
+        shown = table([*head, "granted and never used"], rows, "Nothing is installed. Find something: hardpoint search")
         return Answer({"installations": [document(one) for one in found]}, shown)
 
 
@@ -117,7 +131,7 @@ async def grants(installation: Installation) -> Answer:
     """
     from hardpoint.runtime.v1 import installation_pb2
     from hardpoint_cli.documents import document, moment
-    from hardpoint_cli.names import short
+    from hardpoint_cli.names import option, short
     from hardpoint_cli.session import connect
 
     async with connect() as client:
@@ -132,8 +146,8 @@ async def grants(installation: Installation) -> Answer:
         unused = _unused(found)
         steps = []
         if kept := [use.grant for use in found.grant_uses if use.grant not in unused] if unused else []:
-            release, id = short(found.release, client.org), short(name, client.org)
-            steps = [f"hardpoint install {release} --as {id}{''.join(f' --grant {grant}' for grant in kept)}"]
+            given = "".join(f" --grant {grant}" for grant in kept)
+            steps = [f"hardpoint install {short(found.release, client.org)} {option(found)}{given}"]
             parts.append(Text("To take back what was never used; what was not called since then may need it:"))
             parts.append(next_steps(*steps))
         return Answer({"installation": document(found), "unused": unused, "next": steps}, Group(*parts))
@@ -194,6 +208,7 @@ class _Wanted:
     capability: str
     constraint: str
     id: str
+    own_name: bool
     grants: "manifest_pb2.Authority"
 
 
@@ -218,18 +233,40 @@ async def _installed(client: "Hardpoint", wanted: _Wanted) -> tuple["installatio
 
     try:
         made = await client.install(
-            wanted.capability, constraint=wanted.constraint, installation_id=wanted.id, grants=wanted.grants
+            wanted.capability,
+            constraint=wanted.constraint,
+            installation_id=wanted.id,
+            own_name=wanted.own_name,
+            grants=wanted.grants,
         )
-        return made, "{release} is installed, as {id}"
+        return made, "{release} is installed, as {id}" + _called(wanted)
     except AlreadyExists as error:
         current = await _current(client, wanted)
         if current.capability != wanted.capability:
             raise AlreadyExists(
                 f"{wanted.id} is an installation of another capability, {current.capability}",
-                fix="give this one another id with --as",
+                fix="give this one another name with --as",
                 resource=current.name,
             ) from error
+        _check_called(current, wanted)
         return await _changed(client, current, wanted), "{id} is {release} now, with the grants you gave"
+
+
+def _called(wanted: _Wanted) -> str:
+    return f": its actions are called {wanted.id}.*" if wanted.own_name else ""
+
+
+def _check_called(current: "installation_pb2.Installation", wanted: _Wanted) -> None:
+    """Raise AlreadyExists where it would be called otherwise: what agents and steps call stays what it is."""
+    from hardpoint_cli.names import option, prefix
+    from hardpoint_kit.errors import AlreadyExists
+
+    if current.own_name != wanted.own_name:
+        raise AlreadyExists(
+            f"{wanted.id} is installed already, and its actions are called {prefix(current)}.*",
+            fix=f"to change version or grants, say {option(current)}; to have it called otherwise, uninstall it first",
+            resource=current.name,
+        )
 
 
 async def _changed(
@@ -268,10 +305,11 @@ async def _tried(client: "Hardpoint", wanted: _Wanted, release: "registry_pb2.Re
             wanted.capability,
             constraint=wanted.constraint,
             installation_id=wanted.id,
+            own_name=wanted.own_name,
             grants=wanted.grants,
             validate_only=True,
         )
-        words = f"{short(release.name, client.org)} would be installed as {wanted.id}"
+        words = f"{short(release.name, client.org)} would be installed as {wanted.id}{_called(wanted)}"
     except AlreadyExists:
         found = await _current(client, wanted)
         words = f"{wanted.id} is installed, at {short(found.release, client.org)}"

@@ -14,11 +14,14 @@ _LONGEST_TEXT = 200
 
 @dataclass(frozen=True, slots=True, order=True)
 class ActionName:
-    """`{capability}.{action}`, what a model sees as the tool's name."""
+    """`{prefix}.{action}`, what a model sees as the tool's name.
+
+    The prefix is a capability's id, or the id of an installation that has it as a name of its own.
+    """
 
     SHAPE: ClassVar = re.compile(r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.([A-Za-z][A-Za-z0-9_-]{0,63})", re.ASCII)
 
-    capability: str
+    prefix: str
     action: str
 
     @classmethod
@@ -35,7 +38,7 @@ class ActionName:
         return cls(*found.groups())
 
     def __str__(self) -> str:
-        return f"{self.capability}.{self.action}"
+        return f"{self.prefix}.{self.action}"
 
 
 class InputCheck:

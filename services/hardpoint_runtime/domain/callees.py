@@ -10,6 +10,7 @@ from typing import Self
 from hardpoint_kit.errors import Conflict
 from hardpoint_kit.names import InstallationName, ReleaseName, SettingsName
 from hardpoint_manifest.authority import Authority, nearest
+from hardpoint_runtime.domain.installations import prefix_of
 from hardpoint_runtime.domain.releases import WORKFLOW, Action, Release
 from hardpoint_runtime.domain.runs import CountedFor
 
@@ -34,6 +35,19 @@ class Installed:
     priority: int | None = None
     approvals: frozenset[str] = frozenset()
     """Its actions that somebody has to approve each time."""
+    own_name: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What its actions are called by, before the dot."""
+        return prefix_of(self.name, self.release, own_name=self.own_name)
+
+    def is_known_to(self, caller: ReleaseName) -> bool:
+        """Whether a release may mean it by its prefix: a name of its own is for capabilities of its org alone.
+
+        Another org's author wrote the id of a capability, and did not mean what somebody called the same.
+        """
+        return not self.own_name or caller.org == self.name.org
 
     @property
     def settings(self) -> SettingsName | None:
@@ -89,7 +103,7 @@ Callees = tuple[Callee | Refused, ...]
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Which installation a capability's id means: to an agent the one attached to it, else the one of that name.
+    """Which installation a prefix means: to an agent the one attached to it, else the one of that name.
 
     `names` are the installations that were looked for, whether they are there or not.
     """
@@ -99,14 +113,14 @@ class Directory:
 
     @classmethod
     def of(cls, org: str, attached: Iterable[Installed], named: Iterable[Installed], looked_for: Iterable[str]) -> Self:
-        """The directory of an agent, or of nobody in particular; `looked_for` are ids of capabilities."""
+        """The directory of an agent, or of nobody in particular; `looked_for` are prefixes."""
         found: dict[str, tuple[Installed, ...]] = {}
         for one in attached:
-            found[one.release.name.capability] = (*found.get(one.release.name.capability, ()), one)
+            found[one.prefix] = (*found.get(one.prefix, ()), one)
         for one in named:
-            if one.release.name.capability == one.name.installation:
-                found.setdefault(one.name.installation, (one,))
-        names = frozenset(str(InstallationName(org, capability)) for capability in looked_for)
+            if one.prefix == one.name.installation:
+                found.setdefault(one.prefix, (one,))
+        names = frozenset(str(InstallationName(org, prefix)) for prefix in looked_for)
         return cls(found, names)
 
     def of_name(self, installation: InstallationName) -> Installed | None:
@@ -116,7 +130,8 @@ class Directory:
 
     def callees(self, release: Release) -> Callees:
         """All that a release may call, with what these may call."""
-        return tuple(_Resolving(self).callees(release, (release.name.capability,)))
+        capability = release.name.capability
+        return tuple(_Resolving(self).callees(release, (capability,), frozenset({capability})))
 
     def resolve(self, release: Release, name: str, above: Sequence[str] = ()) -> Callee:
         """One action that a workflow says it calls; raises Conflict, with a reason that begins with CALLEE_.
@@ -133,14 +148,14 @@ class Directory:
                 callee=name,
             )
         path = (*above, release.name.capability)
-        found = _Resolving(self, waits=len(path)).callee(name, path)
+        found = _Resolving(self, waits=len(path)).callee(name, release.name, path, frozenset(path))
         if isinstance(found, Refused):
             raise found.error
         return found
 
 
 def called(releases: Iterable[Release]) -> set[str]:
-    """The ids of the capabilities that these releases call."""
+    """The prefixes of the actions that these releases call."""
     return {name.partition(".")[0] for release in releases for name in release.calls}
 
 
@@ -155,21 +170,17 @@ class _Resolving:
         self._waits = waits
         self._left = MOST
 
-    def callees(self, release: Release, path: Sequence[str]) -> Iterable[Callee | Refused]:
-        return (self.callee(name, path) for name in release.calls)
+    def callees(self, release: Release, path: Sequence[str], met: frozenset[str]) -> Iterable[Callee | Refused]:
+        return (self.callee(name, release.name, path, met) for name in release.calls)
 
-    def callee(self, name: str, path: Sequence[str]) -> Callee | Refused:
-        """An action called along a path: the first capability, then the actions that were called."""
-        capability, _, action_id = name.partition(".")
-        if capability in {step.partition(".")[0] for step in path}:
-            cycle = " -> ".join((*path, name))
-            return Refused(
-                name,
-                "CALLEE_CYCLE",
-                f"{name} cannot be called here: {cycle} is a cycle",
-                "let one of them do without the other",
-                {"cycle": cycle},
-            )
+    def callee(self, name: str, caller: ReleaseName, path: Sequence[str], met: frozenset[str]) -> Callee | Refused:
+        """An action that a release calls along a path: the first capability, then the actions that were called.
+
+        `met` are the capabilities on it, and what they are called by.
+        """
+        prefix, _, action_id = name.partition(".")
+        if prefix in met:
+            return _cycle(name, path)
         self._left -= 1
         if len(path) > DEEPEST or self._left < 0:
             limit = f"{DEEPEST} levels" if len(path) > DEEPEST else f"{MOST} callees"
@@ -180,9 +191,11 @@ class _Resolving:
                 "let the capabilities call fewer others",
                 {"limit": limit, "path": " -> ".join((*path, name))},
             )
-        installed = self._installed(name, capability)
+        installed = self._installed(name, prefix, caller)
         if isinstance(installed, Refused):
             return installed
+        if installed.release.name.capability in met:
+            return _cycle(name, path)
         action = next((action for action in installed.release.actions if action.id == action_id), None)
         if action is None:
             return _unknown(name, installed)
@@ -202,17 +215,23 @@ class _Resolving:
             installed,
             action,
             installed.release.asks.intersect(installed.grants),
-            () if installed.release.kind == WORKFLOW else tuple(self.callees(installed.release, (*path, name))),
+            () if installed.release.kind == WORKFLOW else self._below(installed.release, (*path, name), met | {prefix}),
         )
 
-    def _installed(self, name: str, capability: str) -> Installed | Refused:
-        found = self._directory.installed.get(capability, ())
+    def _below(self, release: Release, path: Sequence[str], met: frozenset[str]) -> Callees:
+        return tuple(self.callees(release, path, met | {release.name.capability}))
+
+    def _installed(self, name: str, prefix: str, caller: ReleaseName) -> Installed | Refused:
+        there = self._directory.installed.get(prefix, ())
+        found = [one for one in there if one.is_known_to(caller)]
+        if there and not found:
+            return _not_known(name, there[0], caller)
         if not found:
             return Refused(
                 name,
                 "CALLEE_NOT_INSTALLED",
-                f"{name} cannot be called: {capability} is not installed",
-                f"install it as {capability}, or attach it to the agent: hardpoint install ORG/{capability}",
+                f"{name} cannot be called: {prefix} is not installed",
+                f"install it as {prefix}, or attach it to the agent: hardpoint install ORG/{prefix}",
             )
         on = [one for one in found if one.on]
         if not on:
@@ -234,6 +253,29 @@ class _Resolving:
                 {"installations": ",".join(names)},
             )
         return best[0]
+
+
+def _cycle(name: str, path: Sequence[str]) -> Refused:
+    cycle = " -> ".join((*path, name))
+    return Refused(
+        name,
+        "CALLEE_CYCLE",
+        f"{name} cannot be called here: {cycle} is a cycle",
+        "let one of them do without the other",
+        {"cycle": cycle},
+    )
+
+
+def _not_known(name: str, named: Installed, caller: ReleaseName) -> Refused:
+    id = named.name.installation
+    return Refused(
+        name,
+        "CALLEE_NOT_INSTALLED",
+        f"{name} cannot be called: a capability {id} is not installed, and the name of {named.name} is for "
+        f"capabilities of its own organisation, not for {caller.capability_name}",
+        f"uninstall it and install it under another name, then install what is meant: hardpoint install ORG/{id}",
+        {"installation": str(named.name)},
+    )
 
 
 def _workflow(name: str, installed: Installed) -> Refused:

@@ -5,16 +5,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
-from hardpoint_kit.errors import Conflict
+from hardpoint_kit.errors import Conflict, InvalidArgument
 from hardpoint_kit.masks import apply_mask
 from hardpoint_kit.names import CapabilityName, InstallationName, SettingsName
 from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.standard import STANDARD_ACTIONS
 from hardpoint_runtime.domain.counters import NOTHING, Counters
 from hardpoint_runtime.domain.grants import GrantUse
 from hardpoint_runtime.domain.releases import Release, Requirement
 from hardpoint_runtime.domain.revision import Revision
+
+_STANDARD = frozenset(action.capability for action in STANDARD_ACTIONS.values())
+"""What steps mean the standard capabilities by, in every org."""
 
 
 class InstallationState(StrEnum):
@@ -37,18 +41,45 @@ class Installation:
     revision: Revision
     granted_at: datetime | None = None
     """When the grants last changed, or their uses were first seen."""
+    own_name: bool = False
+    """Whether its actions are called by its id, and not by the capability's; never changed."""
 
     @classmethod
-    def new(cls, name: InstallationName, constraint: str, release: Release, grants: Authority, at: datetime) -> Self:
-        """An active installation; raises InvalidArgument GRANT_NOT_ASKED."""
+    def new(
+        cls,
+        name: InstallationName,
+        constraint: str,
+        release: Release,
+        grants: Authority,
+        at: datetime,
+        *,
+        own_name: bool = False,
+    ) -> Self:
+        """An active installation.
+
+        Raises InvalidArgument GRANT_NOT_ASKED or for no name of its own, Conflict NAME_TAKEN for a standard one.
+        """
         release.check_grants(grants)
-        uid = uuid.uuid4().hex
-        return cls(name, uid, constraint, release, grants, InstallationState.ACTIVE, Revision.first(at), at)
+        uid, active = uuid.uuid4().hex, InstallationState.ACTIVE
+        made = cls(name, uid, constraint, release, grants, active, Revision.first(at), at, own_name)
+        if own_name and name.installation == release.name.capability:
+            raise InvalidArgument(
+                {"installation_id": f"{name.installation} is the capability's id, and no name of its own"},
+                fix="choose another installation_id, or leave own_name out",
+            )
+        if own_name and name.installation in _STANDARD:
+            raise made._taken(f"{name.installation} is the name of a standard capability")
+        return made
 
     @property
     def capability(self) -> CapabilityName:
         """What is installed, usually another org's."""
         return self.release.name.capability_name
+
+    @property
+    def prefix(self) -> str:
+        """What its actions are called by, before the dot."""
+        return prefix_of(self.name, self.release, own_name=self.own_name)
 
     @property
     def settings(self) -> SettingsName:
@@ -96,6 +127,25 @@ class Installation:
                 installation=self.name,
             )
 
+    def check_prefix(self, others: Iterable[InstallationName]) -> None:
+        """Refuse to be called as `others` are, where it or they have a name of their own; raises Conflict NAME_TAKEN.
+
+        So what an action reaches never changes because something else is installed.
+        """
+        if found := sorted(others, key=str):
+            raise self._taken(f"the actions of {found[0]} are called {self.prefix}.*", installation=found[0])
+
+    def _taken(self, why: str, **facts: Any) -> Conflict:
+        id = self.name.installation
+        what = f"{id} cannot be its name" if self.own_name else f"{self.capability} cannot be installed as {id}"
+        return Conflict(
+            f"{what}: {why}",
+            reason="NAME_TAKEN",
+            fix="choose another name: hardpoint install ... --as NAME",
+            prefix=self.prefix,
+            **facts,
+        )
+
     def check_deletable(self, agents: Iterable[str]) -> None:
         """Refuse to go while agents use it; raises Conflict naming them."""
         users = sorted(agents)
@@ -116,6 +166,11 @@ class Installation:
                 resource=self.name,
             )
         return replace(self, state=after, revision=self.revision.next(at))
+
+
+def prefix_of(name: InstallationName, release: Release, *, own_name: bool) -> str:
+    """What the actions of an installation are called by, before the dot: its own name, or the capability's."""
+    return name.installation if own_name else release.name.capability
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hardpoint_manifest.authority import Authority, nearest
 from hardpoint_runtime.domain.actions import ActionName, InputCheck
 from hardpoint_runtime.domain.agents import AgentState
 from hardpoint_runtime.domain.callees import Callees, Directory, Installed
+from hardpoint_runtime.domain.installations import prefix_of
 from hardpoint_runtime.domain.releases import Action, Release
 from hardpoint_runtime.domain.runs import CountedFor
 
@@ -33,6 +34,12 @@ class Attached:
     grants: Authority
     counted_for: CountedFor
     approvals: frozenset[str] = frozenset()
+    own_name: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What its actions are called by, before the dot."""
+        return prefix_of(self.installation, self.release, own_name=self.own_name)
 
     @property
     def installed(self) -> Installed:
@@ -45,6 +52,7 @@ class Attached:
             self.counted_for,
             self.priority,
             self.approvals,
+            self.own_name,
         )
 
 
@@ -164,25 +172,29 @@ class Snapshot:
 
     def _absence(self, name: ActionName) -> tuple[str, str]:
         """Why nothing offers an action, and what to do."""
-        agent, capability = self.agent.agent, name.capability
-        attached = [one for one in self.everything.values() if one.release.name.capability == capability]
+        agent, prefix = self.agent.agent, name.prefix
+        attached = [one for one in self.everything.values() if one.prefix == prefix]
+        look = f"see what there is: hardpoint tools {agent}"
         if any(one.on for one in attached):
-            return f"{capability} is attached, and has no such action", f"see what there is: hardpoint tools {agent}"
+            return f"{prefix} is attached, and has no such action", look
         if attached:
             off = attached[0].installation.installation
             return (
-                f"{capability} is switched off",
+                f"{prefix} is switched off",
                 f"enable what is off: hardpoint attachment enable {agent} {off}, hardpoint enable {off}",
             )
-        attach = f"attach it: hardpoint attach {agent} {capability}"
-        if capability in self.detached:
-            return f"{capability} was detached at {self.detached[capability]}", attach
-        return f"{capability} is not attached", attach
+        attach = f"attach it: hardpoint attach {agent} {prefix}"
+        if prefix in self.detached:
+            return f"{prefix} was detached at {self.detached[prefix]}", attach
+        named = sorted(one.prefix for one in self.everything.values() if one.release.name.capability == prefix)
+        if named:
+            return f"{prefix} is attached as {' and '.join(named)}", look
+        return f"{prefix} is not attached", attach
 
 
 def _offers(attached: Attached, directory: Directory) -> Iterable[Offer]:
     authority = attached.release.asks.intersect(attached.grants)
     callees = directory.callees(attached.release)
     for action in attached.release.actions:
-        name = ActionName(attached.release.name.capability, action.id)
+        name = ActionName(attached.prefix, action.id)
         yield Offer(name, action, InputCheck(action.input_schema), authority, attached, callees)

@@ -68,7 +68,7 @@ class Asked:
     event: str = ""
     order_by: str = ""
 
-    def over(self, capability: str, declared: DeclaredTrigger) -> Self:
+    def over(self, prefix: str, declared: DeclaredTrigger) -> Self:
         """This, with what the author declares wherever nothing was written.
 
         What a webhook's sender calls its events is a part of the filter.
@@ -80,7 +80,7 @@ class Asked:
             self,
             display_name=self.display_name or declared.name,
             type=kind,
-            action=self.action or (f"{capability}.{declared.action}" if declared.action else ""),
+            action=self.action or (f"{prefix}.{declared.action}" if declared.action else ""),
             input=self.input if self.input is not None else declared.input,
             filter=self.filter or _both(named, declared.filter),
             verifier=verifier,

@@ -224,6 +224,7 @@ def tool_to_proto(offer: Offer) -> agent_pb2.Tool:
         output_schema=to_struct(offer.action.output_schema),
         effect=f"EFFECT_{offer.action.effect}",
         release=str(offer.attached.release.name),
+        installation=str(offer.attached.installation),
     )
 
 

@@ -29,6 +29,7 @@ class InstallationRpc(installation_pb2_grpc.InstallationServiceServicer):
             capability,
             request.constraint,
             grants_of(request.grants.permissions, request.grants.hosts),
+            request.own_name,
             request.validate_only,
             request_fingerprint(request),
         )
@@ -133,4 +134,5 @@ def installation_to_proto(view: InstallationView) -> installation_pb2.Installati
             for use in view.grant_uses
         ],
         grant_time=installation.granted_at,
+        own_name=installation.own_name,
     )

@@ -39,28 +39,34 @@ class Installations:
         capability: CapabilityName,
         constraint: str,
         grants: Authority,
+        own_name: bool,
         validate_only: bool,
         fingerprint: str,
     ) -> InstallationView:
         """Pin the best release and keep the grants; with `validate_only` say what that would give and store nothing.
 
-        Raises NotFound, AlreadyExists, Conflict NO_MATCHING_RELEASE, InvalidArgument GRANT_NOT_ASKED.
+        With `own_name` its actions are called by its id. Raises NotFound, AlreadyExists, InvalidArgument
+        GRANT_NOT_ASKED, and Conflict NO_MATCHING_RELEASE, NAME_TAKEN.
         """
         await self._standard.ensure(caller)
         release = await self._registry.resolve(capability, constraint)
-        installation = Installation.new(name, constraint, release, grants, self._clock.now())
+        installation = Installation.new(name, constraint, release, grants, self._clock.now(), own_name=own_name)
         view = await self._shown(InstallationView(installation))
 
         async def create(tx: Transaction) -> InstallationView:
+            others = await tx.installations.called_as(installation, lock=True)
             await tx.installations.add(installation)
+            installation.check_prefix(others)
             await tx.announcements.add(name, capability)
-            await tx.audit("installation.create", name, release=release.name, **_facts(grants))
+            facts = {"release": release.name, "prefix": installation.prefix, **_facts(grants)}
+            await tx.audit("installation.create", name, **facts)
             await tx.tell(name)
             return view
 
         if validate_only:
             async with self._store.transaction(caller) as tx:
                 await tx.installations.check_free(name)
+                installation.check_prefix(await tx.installations.called_as(installation))
             return view
         created = await self._store.once(caller, "CreateInstallation", fingerprint, InstallationView, create)
         self._announcer.wake()

@@ -120,7 +120,8 @@ class Triggers:
 
         async def replay(tx: Transaction) -> Delivery:
             trigger = await tx.triggers.get(name.trigger_name)
-            if release is not None and release.capability != ActionName.parse(trigger.action).capability:
+            prefix = ActionName.parse(trigger.action).prefix
+            if release is not None and release.capability != await tx.installations.capability_of(name.org, prefix):
                 raise InvalidArgument({"release": f"is no release of {trigger.action}"}, fix="name one of its own")
             fresh = (await tx.deliveries.get(name)).replayed(str(release or ""), caller.subject, self._clock.now())
             await tx.deliveries.add(fresh)
@@ -135,10 +136,10 @@ class Triggers:
 def _over_declared(snapshot: Snapshot, asked: Asked) -> Asked:
     """What is asked, over what the attached release of that capability declares; raises as `Snapshot.admit`."""
     declared = ActionName.parse(asked.declared)
-    of_capability = [found for name, found in snapshot.offers.items() if name.capability == declared.capability]
-    offers = [offer for found in of_capability for offer in found]
+    of_prefix = [found for name, found in snapshot.offers.items() if name.prefix == declared.prefix]
+    offers = [offer for found in of_prefix for offer in found]
     best = max(offers, key=lambda offer: offer.attached.priority, default=None)
     if best is None:
         snapshot.admit(declared)
         raise AssertionError("unreachable: what nothing offers is not admitted")
-    return asked.over(declared.capability, best.attached.release.trigger(declared.action))
+    return asked.over(declared.prefix, best.attached.release.trigger(declared.action))

@@ -10,7 +10,7 @@ from hardpoint_kit.errors import AlreadyExists, NotFound
 from hardpoint_kit.names import AgentName, AttachmentName, ReleaseName
 from hardpoint_runtime.domain.attachments import Attachment, AttachmentView
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.store.rows import COUNTERS, counters, revision, revision_columns
+from hardpoint_runtime.store.rows import COUNTERS, PREFIX, counters, revision, revision_columns
 
 _INSERT = text("""
     INSERT INTO attachments
@@ -36,16 +36,17 @@ _UPDATE = text("""
         updated_at = :updated_at, revision = :revision
     WHERE org = :org AND agent = :agent AND installation = :installation
 """)
-_DELETE = text("""
+# `capability` of a detachment is what its actions were called by.
+_DELETE = text(f"""
     WITH gone AS (
         DELETE FROM attachments WHERE org = :org AND agent = :agent AND installation = :installation
         RETURNING org, agent, installation
     )
     INSERT INTO detachments (org, agent, capability, detached_at)
-    SELECT org, agent, release -> 'name' ->> 'capability', :at FROM gone JOIN installations USING (org, installation)
+    SELECT org, agent, {PREFIX}, :at FROM gone JOIN installations USING (org, installation)
     ON CONFLICT (org, agent, capability) DO UPDATE SET detached_at = excluded.detached_at
     RETURNING true
-""")
+""")  # noqa: S608 - no value is in it
 
 
 class Attachments:

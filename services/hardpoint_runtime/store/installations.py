@@ -10,13 +10,13 @@ from hardpoint_kit.names import InstallationName
 from hardpoint_manifest.authority import Authority
 from hardpoint_runtime.domain.installations import Installation, InstallationState, InstallationView
 from hardpoint_runtime.domain.paging import Window
-from hardpoint_runtime.store.rows import COUNTERS, RELEASE, USES, counters, revision, revision_columns
+from hardpoint_runtime.store.rows import COUNTERS, PREFIX, RELEASE, USES, counters, revision, revision_columns
 
 _INSERT = text("""
     INSERT INTO installations (org, installation, uid, version_constraint, release, permissions, hosts, state,
-        granted_at, created_at, updated_at, revision)
+        granted_at, created_at, updated_at, revision, own_name)
     VALUES (:org, :installation, :uid, :version_constraint, CAST(:release AS jsonb), :permissions, :hosts, :state,
-        :granted_at, :created_at, :updated_at, :revision)
+        :granted_at, :created_at, :updated_at, :revision, :own_name)
     ON CONFLICT DO NOTHING RETURNING true
 """)
 _SELECT = f"""
@@ -37,6 +37,15 @@ _UPDATE = text("""
         updated_at = :updated_at, revision = :revision
     WHERE org = :org AND installation = :installation
 """)
+_CLAIM = text("SELECT pg_advisory_xact_lock(hashtextextended('hardpoint.installations ' || CAST(:org AS text), 0))")
+_CALLED = text(f"""
+    SELECT installation FROM installations
+    WHERE org = :org AND installation <> :installation AND {PREFIX} = :prefix AND (own_name OR :own_name)
+""")  # noqa: S608 - no value is in it
+_NAMED = text("""
+    SELECT release -> 'name' ->> 'capability' FROM installations
+    WHERE org = :org AND installation = :prefix AND own_name
+""")
 _AGENTS = text("SELECT agent FROM attachments WHERE org = :org AND installation = :installation")
 _DELETE = text("DELETE FROM installations WHERE org = :org AND installation = :installation")
 
@@ -51,6 +60,21 @@ class Installations:
         """Write a new installation; raises AlreadyExists."""
         if not await self._connection.scalar(_INSERT, _columns(installation)):
             raise _exists(installation.name)
+
+    async def called_as(self, installation: Installation, *, lock: bool = False) -> list[InstallationName]:
+        """Others that are called as this one is, where it or they have a name of their own.
+
+        With `lock` nobody else adds any to the org before the end.
+        """
+        if lock:
+            await self._connection.execute(_CLAIM, {"org": installation.name.org})
+        key = {**_key(installation.name), "prefix": installation.prefix, "own_name": installation.own_name}
+        return [InstallationName(installation.name.org, id) for id in await self._connection.scalars(_CALLED, key)]
+
+    async def capability_of(self, org: str, prefix: str) -> str:
+        """The id of the capability whose actions are called so."""
+        found = await self._connection.scalar(_NAMED, {"org": org, "prefix": prefix})
+        return prefix if found is None else str(found)
 
     async def check_free(self, name: InstallationName) -> None:
         """Raise AlreadyExists when there is an installation of that name."""
@@ -99,6 +123,7 @@ def _view(row: Row[Any]) -> InstallationView:
         InstallationState(row.state),
         revision(row),
         row.granted_at,
+        row.own_name,
     )
     return InstallationView(installation, counters(row), used=USES.validate_json(row.used_json))
 
@@ -116,6 +141,7 @@ def _columns(of: Installation) -> dict[str, Any]:
         "permissions": sorted(of.grants.permissions),
         "hosts": sorted(of.grants.hosts),
         "state": of.state,
+        "own_name": of.own_name,
         "granted_at": of.granted_at or of.revision.updated_at,
         **revision_columns(of.revision),
     }

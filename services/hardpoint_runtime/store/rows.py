@@ -21,6 +21,8 @@ COUNTERS = """
     max(last_used) AS last_used
 """
 """The columns of counters: a sum over the rows of all writers."""
+PREFIX = "CASE WHEN own_name THEN installation ELSE release -> 'name' ->> 'capability' END"
+"""What the actions of an installation are called by."""
 
 
 def revision(row: Row[Any]) -> Revision:

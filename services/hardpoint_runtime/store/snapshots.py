@@ -17,7 +17,7 @@ from hardpoint_runtime.store.rows import RELEASE
 
 _LOAD = text("""
     SELECT g.state, installation, a.uid AS attachment_uid, a.priority, a.require_approval,
-        a.enabled AND i.state = 'ACTIVE' AS switched_on,
+        a.enabled AND i.state = 'ACTIVE' AS switched_on, i.own_name,
         i.uid AS installation_uid, CAST(i.release AS text) AS release, i.permissions, i.hosts,
         (
             SELECT jsonb_object_agg(capability, to_char(detached_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
@@ -29,7 +29,8 @@ _LOAD = text("""
     WHERE org = :org AND agent = :agent
 """)
 _NAMED = text("""
-    SELECT installation, uid, state = 'ACTIVE' AS switched_on, CAST(release AS text) AS release, permissions, hosts
+    SELECT installation, uid, state = 'ACTIVE' AS switched_on, CAST(release AS text) AS release, permissions, hosts,
+        own_name
     FROM installations WHERE org = :org AND installation = ANY(:names)
 """)
 
@@ -54,6 +55,7 @@ class Snapshots:
                 Authority(frozenset(row.permissions), frozenset(row.hosts)),
                 CountedFor(row.attachment_uid, row.installation_uid),
                 frozenset(row.require_approval),
+                row.own_name,
             )
             for row in rows
             if row.installation is not None
@@ -68,7 +70,7 @@ class Snapshots:
         return Directory.of(org, (), named, looked_for)
 
     async def _named(self, org: str, releases: Iterable[Release]) -> tuple[list[Installed], set[str]]:
-        """The installations named like the capabilities that releases call, and so on, with all names looked for."""
+        """The installations named as what releases call, and so on, with all names looked for."""
         found: list[Installed] = []
         looked_for: set[str] = set()
         wanted = called(releases)
@@ -84,6 +86,7 @@ class Snapshots:
                     RELEASE.validate_json(row.release),
                     Authority(frozenset(row.permissions), frozenset(row.hosts)),
                     CountedFor(row.uid, row.uid),
+                    own_name=row.own_name,
                 )
                 for row in rows
             ]

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint.runtime.v1 import agent_pb2, agent_pb2_grpc
+from hardpoint_cli.names import prefix
 from hardpoint_kit.documents import from_struct, to_value
 from hardpoint_kit.errors import AlreadyExists, InvalidArgument
 from hardpoint_manifest.inputs import InputSchema
@@ -93,7 +94,8 @@ class Agents(Fake, agent_pb2_grpc.AgentServiceServicer):
                 found = self.world.releases[attached.release]
                 for action in found.manifest.actions:
                     tool = agent_pb2.Tool(
-                        name=f"{found.manifest.id}.{action.id}",
+                        name=f"{prefix(self.world.installations[attached.installation])}.{action.id}",
+                        installation=attached.installation,
                         description=action.description,
                         input_schema=action.input_schema,
                         effect=action.effect,

@@ -28,6 +28,7 @@ class Installations(Fake, installation_pb2_grpc.InstallationServiceServicer):
                 hosts=[one for one in asked.hosts if one not in request.grants.hosts],
             ),
             state=installation_pb2.INSTALLATION_STATE_ACTIVE,
+            own_name=request.own_name,
             missing_settings=[one for one in pinned.manifest.requirements if one.required],
         )
         if not request.validate_only:
