@@ -57,7 +57,8 @@ async def read(stub: "FileServiceAsyncStub", name: str) -> AsyncIterator[bytes]:
 
 def handle_of(file: files_pb2.File) -> dict[str, Any]:
     """What an action takes as a file, and gives."""
-    return {"id": file.name, "name": file.display_name, "type": file.type, "size": file.size_bytes}
+    until = {"expire_time": file.expire_time.ToJsonString()} if file.HasField("expire_time") else {}
+    return {"id": file.name, "name": file.display_name, "type": file.type, "size": file.size_bytes, **until}
 
 
 def _timestamp(moment: datetime) -> Timestamp:

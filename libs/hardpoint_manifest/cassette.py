@@ -70,12 +70,13 @@ class Opened(Value):
 
 
 class Saved(Value):
-    """The handle of a stored file."""
+    """The handle of a stored file; without `expire_time` it was kept until it is deleted."""
 
     id: Annotated[str, Field(min_length=1, max_length=256)]
     name: str
     type: str
     size: Annotated[int, Field(ge=0)]
+    expire_time: Annotated[str, Field(max_length=64)] | None = None
 
 
 class Reach(Value):

@@ -10,6 +10,11 @@ from hardpoint_manifest.model import FILE_SCHEMA
 
 _TELLING: Final = ("type", "properties", "required", "additionalProperties")
 _FILE: Final = {key: FILE_SCHEMA[key] for key in _TELLING}
+_BEFORE: Final = {
+    **_FILE,
+    "properties": {name: schema for name, schema in FILE_SCHEMA["properties"].items() if name != "expire_time"},
+}
+"""As it was written before handles said when their files expire."""
 
 Place = tuple[str | int, ...]
 """The keys and indexes that lead to a value."""
@@ -18,6 +23,20 @@ Place = tuple[str | int, ...]
 def is_file(schema: Any) -> bool:
     """Whether a schema is that of a file, whatever it says of it in words."""
     return isinstance(schema, dict) and {key: schema.get(key) for key in _FILE} == _FILE
+
+
+def present(schema: Any) -> Any:
+    """The schema with what handles say now: a release keeps the one that it was published with."""
+    if not isinstance(schema, dict):
+        return schema
+    if {key: schema.get(key) for key in _BEFORE} == _BEFORE:
+        return {**schema, "properties": FILE_SCHEMA["properties"]}
+    changed = dict(schema)
+    if isinstance(properties := schema.get("properties"), dict):
+        changed["properties"] = {name: present(inner) for name, inner in properties.items()}
+    if "items" in schema:
+        changed["items"] = present(schema["items"])
+    return changed
 
 
 def handles(schema: Any, value: Any, place: Place = ()) -> Iterator[tuple[Place, Mapping[str, Any]]]:

@@ -84,7 +84,9 @@ class Known:
         return "any" in (self.type, wanted.type) or self.type == wanted.type or (self.type, wanted.type) in _FITTING
 
 
-_FILE: Final = replace(Known.schema({**FILE_SCHEMA, "required": [*FILE_SCHEMA["properties"]]}), type="file")
+_ALWAYS: Final = [name for name in FILE_SCHEMA["properties"] if name != "expire_time"]
+"""What is said of every file that comes from the platform."""
+_FILE: Final = replace(Known.schema({**FILE_SCHEMA, "required": _ALWAYS}), type="file")
 
 
 def named(names: Mapping[str, Known]) -> Iterator[tuple[str, Known]]:

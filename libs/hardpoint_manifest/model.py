@@ -33,6 +33,7 @@ FILE_SCHEMA: JsonSchema = {
         "name": {"type": "string"},
         "type": {"type": "string"},
         "size": {"type": "integer", "minimum": 0},
+        "expire_time": {"type": "string"},
     },
     "required": ["id"],
     "additionalProperties": False,

@@ -41,6 +41,7 @@ from hardpoint_kit.names import OrgName
 from hardpoint_kit.rpc.status import from_status, to_status
 from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.engine import LIBRARIES
+from hardpoint_manifest.handles import present
 from hardpoint_manifest.inputs import InputSchema
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -213,7 +214,7 @@ def _known(request: executor_pb2.ExecuteRequest) -> Known:
 
 @lru_cache(KEPT_SCHEMAS)
 def _inputs(written: bytes) -> InputSchema:
-    return InputSchema(from_struct(Struct.FromString(written)))
+    return InputSchema(present(from_struct(Struct.FromString(written))))
 
 
 def _sharing(sharing: executor_pb2.Sharing) -> Sharing:
@@ -221,13 +222,15 @@ def _sharing(sharing: executor_pb2.Sharing) -> Sharing:
 
 
 def _handle(file: executor_pb2.FileHandle) -> Mapping[str, Any]:
-    return {"id": file.id, "name": file.name, "type": file.type, "size": file.size}
+    until = {"expire_time": file.expire_time} if file.expire_time else {}
+    return {"id": file.id, "name": file.name, "type": file.type, "size": file.size, **until}
 
 
 @lru_cache(KEPT_SCHEMAS)
 def _schema(written: bytes) -> Mapping[str, Any]:
     """The same for every call of an action, so it is not read anew for each."""
-    return from_struct(Struct.FromString(written))
+    schema: Mapping[str, Any] = present(from_struct(Struct.FromString(written)))
+    return schema
 
 
 def engines_to_proto(found: Engines) -> executor_pb2.ReadEnginesResponse:

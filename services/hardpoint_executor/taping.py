@@ -147,7 +147,7 @@ async def replayed(cassette: Cassette, execution: Execution, tell: Tell, attempt
         authority=execution.authority.intersect(cassette.authority.authority)
         if cassette.authority
         else execution.authority,
-        known=Known(files=tuple(file.model_dump() for file in cassette.files)),
+        known=Known(files=tuple(file.model_dump(exclude_none=True) for file in cassette.files)),
         files=Lent("cassette", tuple(handles_in(execution.input)), alone=True),
     )
     finished = await attempt(execution, tell, session)

@@ -1,5 +1,6 @@
 """Stored files from the command line."""
 
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def test_a_file_may_be_forgotten_after_days(cli: Run, world: World, invoice: Pat
     (kept,) = world.files.values()
     assert kept.display_name == "other.pdf"
     assert kept.expire_time.seconds > 0
+    listed = cli("file", "list").table
+    assert f"| {kept.expire_time.ToDatetime(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S} |" in listed
 
 
 def test_what_is_there_is_not_written_over(cli: Run, world: World, invoice: Path) -> None:

@@ -1,8 +1,10 @@
 """Where an input holds files: where its schema says so."""
 
+import json
+
 import pytest
 
-from hardpoint_manifest.handles import handles, is_file, path_of, with_handles
+from hardpoint_manifest.handles import handles, is_file, path_of, present, with_handles
 from hardpoint_manifest.model import FILE_SCHEMA, Action, Parameter
 
 HANDLE = {"id": "orgs/acme/files/a", "name": "a.pdf"}
@@ -45,6 +47,18 @@ def test_files_are_found_where_the_schema_has_them():
         "any": HANDLE,
         "text": "orgs/acme/files/a",
     }
+
+
+def test_a_release_of_before_handles_said_when_their_files_expire_takes_those_that_do():
+    each = Parameter(name="each", type="file", description="One")
+    part = Parameter(name="part", type="object", properties=(Parameter(name="files", type="array", items=each),))
+    now = schema(Parameter(name="invoice", type="file"), part, Parameter(name="text", type="string"))
+    before = json.loads(json.dumps(now).replace(', "expire_time": {"type": "string"}', ""))
+    assert not is_file(before["properties"]["invoice"])
+    assert present(before) == now
+    assert present(now) == now
+    for other in ({}, {"type": "object", "properties": {"id": {"type": "string"}}}, True, None):
+        assert present(other) == other
 
 
 @pytest.mark.parametrize("value", [{}, {"invoice": None}, {"invoice": "text"}, {"other": HANDLE}, [], None])

@@ -26,5 +26,7 @@ def test_the_filter_of_the_invoice_processor(name: str, type: str, admitted: boo
 
 
 def test_what_is_seen_is_what_is_known() -> None:
-    assert set(seen({"id": "x", "name": "a", "type": "text/plain", "size": 1})) == set(FILE.members)
+    whole = {"id": "x", "name": "a", "type": "text/plain", "size": 1, "expire_time": "2030-01-31T08:00:00Z"}
+    assert set(seen(whole)) == set(FILE.members)
+    assert {name for name, known in FILE.members.items() if known.optional} == {"expire_time"}
     assert seen({"id": "x", "type": "text/plain"})["type"] == "txt"

@@ -33,7 +33,7 @@ from hardpoint_kit.rpc.server import Server
 from hardpoint_kit.rpc.status import to_status
 from hardpoint_kit.unit import Unit
 from hardpoint_manifest.authority import Authority
-from hardpoint_manifest.model import Answer, Example
+from hardpoint_manifest.model import FILE_SCHEMA, Answer, Example
 from hardpoint_registry.manifest_proto import example_to_proto
 from hardpoint_runtime.domain.executions import Execution
 from hardpoint_runtime.domain.releases import Effect
@@ -277,13 +277,22 @@ class RegistryUnit(registry_pb2_grpc.RegistryServiceServicer, registry_pb2_grpc.
         return registry_pb2.ArtifactTicket(ticket=f"for {request.release}", expire_time=LATER)
 
 
+FILE_OF_BEFORE = {
+    **FILE_SCHEMA,
+    "properties": {name: schema for name, schema in FILE_SCHEMA["properties"].items() if name != "expire_time"},
+}
 RELEASE = registry_pb2.Release(
     name="orgs/publisher/capabilities/weather/releases/1.2.0",
     artifact=registry_pb2.Artifact(digest="sha256:" + "1" * 64, filename="weather.yaml"),
     manifest=manifest_pb2.Manifest(
         actions=[
             manifest_pb2.Action(id="get", input_schema=to_struct({"type": "object"}), effect="EFFECT_READ"),
-            manifest_pb2.Action(id="put", effect="EFFECT_WRITE"),
+            manifest_pb2.Action(
+                id="put",
+                input_schema=to_struct({"type": "object", "properties": {"file": FILE_OF_BEFORE}}),
+                output_schema=to_struct(FILE_OF_BEFORE),
+                effect="EFFECT_WRITE",
+            ),
         ],
         requirements=[
             manifest_pb2.Requirement(
@@ -312,8 +321,9 @@ async def test_a_release_is_resolved_as_the_caller(reach: Reach) -> None:
     assert (found.name, found.digest, found.filename) == (name, "sha256:" + "1" * 64, "weather.yaml")
     assert [(a.id, a.effect, a.input_schema) for a in found.actions] == [
         ("get", Effect.READ, {"type": "object"}),
-        ("put", Effect.WRITE, {}),
+        ("put", Effect.WRITE, {"type": "object", "properties": {"file": FILE_SCHEMA}}),
     ]
+    assert found.actions[1].output_schema == FILE_SCHEMA, "a release of before takes and gives handles of today"
     assert [(r.key, r.required, r.default) for r in found.requirements] == [("API_KEY", True, None), ("DAYS", False, 3)]
     assert (found.requirements[0].hosts, found.requirements[0].pointer) == (("api.weather.com",), "/config/0")
     assert found.asks == Authority(frozenset({"network.http.get"}), frozenset({"api.weather.com"}))

@@ -85,11 +85,12 @@ async def list_(
                 file.type,
                 size(file.size_bytes),
                 moment(file.create_time),
+                moment(file.expire_time),
                 names.short(file.run, client.org) or file.creator,
             )
             for file in found
         ]
-        shown = table(["file", "name", "type", "size", "stored", "by"], rows, "No files are stored.")
+        shown = table(["file", "name", "type", "size", "stored", "until", "by"], rows, "No files are stored.")
         return Answer({"files": [document(file) for file in found]}, shown)
 
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 Handle = Mapping[str, Any]
-"""A stored file as an action takes and gives it: `id` (its resource name), `name`, `type`, and `size` in bytes."""
+"""A stored file as an action takes and gives it: `id` (its resource name), `name`, `type`, and `size` in bytes.
+
+One that is kept for a while has `expire_time`, such as 2030-01-31T08:00:00Z.
+"""
 
 
 def handles_in(value: Any) -> Iterator[Handle]:

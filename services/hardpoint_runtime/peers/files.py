@@ -58,4 +58,5 @@ class GrpcFiles:
 
 
 def _handle(file: files_pb2.File) -> Handle:
-    return {"id": file.name, "name": file.display_name, "type": file.type, "size": file.size_bytes}
+    until = {"expire_time": file.expire_time.ToJsonString()} if file.HasField("expire_time") else {}
+    return {"id": file.name, "name": file.display_name, "type": file.type, "size": file.size_bytes, **until}

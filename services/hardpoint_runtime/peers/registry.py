@@ -12,6 +12,7 @@ from hardpoint.registry.v1 import registry_pb2, registry_pb2_grpc
 from hardpoint_kit.documents import from_struct, from_value
 from hardpoint_kit.names import CapabilityName, ReleaseName
 from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.handles import present
 from hardpoint_manifest.model import Example
 from hardpoint_runtime.domain.executions import Ticket
 from hardpoint_runtime.domain.releases import (
@@ -107,8 +108,8 @@ def _release(release: registry_pb2.Release) -> Release:
                 action.id,
                 action.name,
                 action.description,
-                from_struct(action.input_schema),
-                from_struct(action.output_schema),
+                present(from_struct(action.input_schema)),
+                present(from_struct(action.output_schema)),
                 Effect.READ if action.effect == manifest_pb2.EFFECT_READ else Effect.WRITE,
                 action.idempotent,
             )

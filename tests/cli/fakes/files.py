@@ -18,7 +18,7 @@ class Files(Fake, FileServiceServicer):
             type=header.type or "application/pdf",
             size_bytes=header.size_bytes,
             creator="ada",
-            expire_time=header.expire_time,
+            expire_time=header.expire_time if header.HasField("expire_time") else None,
         )
         self.world.contents[name] = b"".join(message.chunk for message in messages[1:])
         return self.world.files[name]
