@@ -200,6 +200,12 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "pass the file's handle where the action takes a file; one that is deleted is gone",
         "declare an input of type file: a handle anywhere else is data",
     ),
+    "FILE_EXPIRED": Ending(
+        "a file that was kept for a while, which is over",
+        "have it made again; a file that is needed for longer has to be saved for longer",
+        "save it with a longer `expires_in`, or without one where a run may wait",
+        fix_for=FixFor.CALLER,
+    ),
     "FILE_NAME_INVALID": Ending(
         "a name that no stored file can have", _INPUT, "save it under a plain name, without a path"
     ),

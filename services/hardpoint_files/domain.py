@@ -4,9 +4,9 @@ import base64
 import secrets
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from hardpoint_kit.errors import InvalidArgument, OutOfRange
+from hardpoint_kit.errors import InvalidArgument, NotFound, OutOfRange
 from hardpoint_kit.names import FileName
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -64,6 +64,32 @@ class File:
     run: str = ""
     execution: str = ""
     expire_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What is known of a file that is kept no longer: since when, and which execution saved it."""
+
+    name: FileName
+    execution: str
+    expire_time: datetime
+
+    def error(self) -> NotFound:
+        """How whoever asks for it hears of that."""
+        since = self.expire_time.isoformat().replace("+00:00", "Z")
+        return NotFound(
+            "file",
+            self.name,
+            message=f'file "{self.name}" expired at {since}',
+            reason="FILE_EXPIRED",
+            fix="have it made again, and kept for longer where it is needed later",
+            expire_time=since,
+        )
+
+
+def whole_second(moment: datetime) -> datetime:
+    """The moment, or the next one that has no part of a second: people and handles show it."""
+    return moment + timedelta(microseconds=-moment.microsecond % 1_000_000)
 
 
 def new_name(org: str) -> FileName:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 import grpc
@@ -120,7 +120,8 @@ def save_part(request: pb.SaveFileRequest) -> SaveHeader | bytes:
     """Read one message of what an execution saves."""
     if request.WhichOneof("part") == "chunk":
         return request.chunk
-    return SaveHeader(request.header.ticket, announced_from_proto(request.header))
+    header = request.header
+    return SaveHeader(header.ticket, announced_from_proto(header), timedelta(seconds=header.expires_in) or None)
 
 
 def announced_from_proto(header: pb.UploadFileRequest.Header | pb.SaveFileRequest.Header) -> Announced:

@@ -6,8 +6,8 @@ from hardpoint.audit.v1 import audit_pb2_grpc
 from hardpoint.files.v1 import files_pb2_grpc
 from hardpoint_files.domain import Quota
 from hardpoint_files.rpc import ExecutionFileRpc, FileRpc
-from hardpoint_files.service import Files
-from hardpoint_files.store import Store, forget_expired
+from hardpoint_files.service import FORGOTTEN_AT_ONCE, Files
+from hardpoint_files.store import Store, forget_expired, forget_names
 from hardpoint_kit import options
 from hardpoint_kit.audit import AuditRpc
 from hardpoint_kit.database import Database, migrate
@@ -26,7 +26,7 @@ class Options(options.Options):
     files_quota_files: int = Field(default=10_000, gt=0)
     """Files that one org may keep."""
     files_run_days: float = Field(default=30, gt=0)
-    """How long files are kept that a run saved."""
+    """How long files are kept that a run saved, and how long it is remembered of any file that it expired."""
 
 
 def build(options: Options, platform: Platform) -> Unit:
@@ -34,8 +34,9 @@ def build(options: Options, platform: Platform) -> Unit:
     database = Database(options.files_database_url)
     quota = Quota(options.files_quota_files, options.files_quota_bytes)
     files = Files(Store(database), platform.clock, quota, options.files_run_days)
-    expired = Term("expired files", 0, forget_expired, batch=50)
-    retention = Retention(database, platform.clock, (*common_terms(options), expired))
+    expired = Term("expired files", 0, forget_expired, batch=FORGOTTEN_AT_ONCE)
+    names = Term("names of expired files", options.files_run_days, forget_names)
+    retention = Retention(database, platform.clock, (*common_terms(options), expired, names))
 
     async def start() -> None:
         await migrate(options.files_database_url, "hardpoint_files")

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from types import NoneType
 from weakref import WeakValueDictionary
 
-from hardpoint_files.domain import Announced, File, Quota, new_name
+from hardpoint_files.domain import Announced, Expired, File, Quota, new_name, whole_second
 from hardpoint_files.kinds import type_of
-from hardpoint_files.store import PART_BYTES, Cursor, Store, Transaction
+from hardpoint_files.store import PART_BYTES, Cursor, Store, Transaction, missing
 from hardpoint_files.tickets import Pass, Ticket, Tickets
 from hardpoint_files.upload import Incoming, Upload
 from hardpoint_kit.audit import record
@@ -28,6 +28,7 @@ UPLOADS_AT_ONCE = 8
 LOOK_SECONDS = 1.0
 """How soon a watcher hears of an upload to another process."""
 MOST_TOLD = 100
+FORGOTTEN_AT_ONCE = 50
 
 _LATEST = (datetime.max.replace(tzinfo=UTC), "~")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,10 +47,11 @@ class UploadHeader:
 
 @dataclass(frozen=True, slots=True)
 class SaveHeader:
-    """What an execution's file begins with."""
+    """What an execution's file begins with; `expires_in` is how long it is needed, where that is known."""
 
     ticket: str
     announced: Announced
+    expires_in: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,13 @@ class Files:
             header = await incoming.header()
             granted = (await self._tickets()).read(header.ticket, self._clock.now())
             _check_saving(granted, 0, 0, header.announced.size_bytes)
+            kept_for = min(header.expires_in or self._run_time, self._run_time)
             async with self._received(granted.org, header.announced, incoming) as (upload, kind):
                 file = replace(
                     self._file(granted.org, header.announced, kind, granted.subject),
                     run=granted.run,
                     execution=granted.execution,
-                    expire_time=self._clock.now() + self._run_time,
+                    expire_time=whole_second(self._clock.now() + kept_for),
                 )
                 who = Caller(granted.subject, granted.org, frozenset(), via="units/executor")
                 async with self._store.transaction(granted.org) as tx:
@@ -146,7 +149,7 @@ class Files:
         return Page(tuple(shown), PageToken.encode(wanted.query, (since, shown[-1].name.file)))
 
     async def read(self, caller: Caller, name: FileName, wanted: Range) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of a file; raises NotFound, also in the middle when it is deleted."""
+        """Yield the bytes of a file; raises NotFound, also in the middle when it is deleted, and FILE_EXPIRED."""
         async with self._store.transaction(caller.org) as tx:
             file = await tx.file(name, self._clock.now())
             await record(tx.connection, caller, "file.read", name)
@@ -156,15 +159,18 @@ class Files:
     async def open(self, name: FileName, ticket: str, wanted: Range) -> AsyncGenerator[tuple[bytes, int], None]:
         """Yield the bytes of a file that an execution may open, with its whole size; one message at the least.
 
-        Raises Unauthenticated, and NotFound for a file that the ticket is not for as for one that is not there.
+        Raises Unauthenticated, and NotFound for a file that the ticket is not for as for one that is not there;
+        FILE_EXPIRED for one that it was for.
         """
         granted = (await self._tickets()).read(ticket, self._clock.now())
         if name.org != granted.org:
             raise NotFound("file", name)
         async with self._store.transaction(granted.org) as tx:
-            file = await tx.file(name, self._clock.now())
-        if name.file not in granted.opens and file.execution != granted.execution:
+            file = await tx.find(name, self._clock.now())
+        if file is None or (name.file not in granted.opens and file.execution != granted.execution):
             raise NotFound("file", name)
+        if isinstance(file, Expired):
+            raise file.error()
         told = False
         async for part in self._bytes(file, wanted):
             told = True
@@ -185,12 +191,12 @@ class Files:
             await once(tx.connection, caller, "DeleteFile", fingerprint, NoneType, work)
 
     async def ticket(self, caller: Caller, names: Sequence[FileName], granted: Pass) -> tuple[Ticket, list[File]]:
-        """Let an execution open files and save some; raises NotFound for the first that is not there."""
+        """Let an execution open files and save some; raises NotFound, or FILE_EXPIRED, for one that is not there."""
         async with self._store.transaction(caller.org) as tx:
             found = await tx.files(caller.org, granted.opens, self._clock.now())
             for name in names:
                 if name.org != caller.org or name.file not in found:
-                    raise NotFound("file", name)
+                    raise missing(name, await tx.expired(name))
             for file in found.values():
                 await record(tx.connection, caller, "file.open", file.name, run=granted.run)
         return (await self._tickets()).issue(granted, self._clock.now()), [found[name.file] for name in names]
@@ -230,9 +236,7 @@ class Files:
         async with asyncio.timeout(UPLOAD_SECONDS):
             await turn.acquire()
         try:
-            async with self._store.transaction(org) as tx:
-                files, size_bytes = await tx.kept(org)
-            if files >= self._quota.files or size_bytes + announced.size_bytes > self._quota.size_bytes:
+            if not await self._has_room(org, announced.size_bytes):
                 raise self._full()
             with Upload(announced) as upload:
                 async with asyncio.timeout(UPLOAD_SECONDS):
@@ -240,6 +244,17 @@ class Files:
                 yield upload, type_of(upload.head(), announced.declared_type, announced.display_name)
         finally:
             turn.release()
+
+    async def _has_room(self, org: str, size_bytes: int) -> bool:
+        """Whether an org may keep a file of this size; what expired makes room for it before the next sweep."""
+        while True:
+            async with self._store.transaction(org) as tx:
+                files, kept_bytes = await tx.kept(org)
+            if files < self._quota.files and kept_bytes + size_bytes <= self._quota.size_bytes:
+                return True
+            async with self._store.transaction(org) as tx:
+                if not await tx.delete_expired(self._clock.now(), FORGOTTEN_AT_ONCE):
+                    return False
 
     async def _keep(self, tx: Transaction, file: File, upload: Upload, granted: Pass | None = None) -> None:
         await tx.add_content(file.name.org, file.digest, upload.parts(PART_BYTES))

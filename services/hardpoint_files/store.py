@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hardpoint_files.domain import File, Quota
+from hardpoint_files.domain import Expired, File, Quota
 from hardpoint_files.tickets import KEY_BYTES
 from hardpoint_kit.database import Database
 from hardpoint_kit.errors import NotFound
@@ -62,6 +62,19 @@ _PART = text(
     "SELECT p.bytes FROM files f JOIN parts p ON p.org = f.org AND p.digest = f.digest"
     " WHERE f.org = :org AND f.file = :file AND p.number = :number"
 )
+# Asked for when the file is not there: one with an expiry is over then.
+_GET_EXPIRED = text(
+    "SELECT execution, expires_at AS expired_at FROM files WHERE org = :org AND file = :file AND expires_at IS NOT NULL"
+    " UNION ALL SELECT execution, expired_at FROM expired WHERE org = :org AND file = :file LIMIT 1"
+)
+_REMEMBER = text(
+    "INSERT INTO expired (org, file, execution, expired_at) VALUES (:org, :file, :execution, :expired_at)"
+    " ON CONFLICT DO NOTHING"
+)
+_FORGET_NAMES = text(
+    "DELETE FROM expired WHERE (org, file) IN (SELECT org, file FROM expired WHERE expired_at < :before LIMIT :most"
+    " FOR UPDATE SKIP LOCKED)"
+)
 _DELETE = text("DELETE FROM files WHERE org = :org AND file = :file")
 _FORGET_CONTENT = text(
     "DELETE FROM contents WHERE org = :org AND digest = :digest"
@@ -69,7 +82,7 @@ _FORGET_CONTENT = text(
 )
 # Rows that another process is deleting are left to it.
 _EXPIRED = text(
-    f"SELECT {_COLUMNS} FROM files WHERE expires_at < :before ORDER BY org LIMIT :most FOR UPDATE SKIP LOCKED"
+    f"SELECT {_COLUMNS} FROM files WHERE expires_at <= :before ORDER BY org LIMIT :most FOR UPDATE SKIP LOCKED"
 )
 # Before this one nothing of this database can come any more. A snapshot's own xmin would count what other databases of
 # the server do. The snapshot comes first and the list of who runs after it, so what is in neither has ended by then.
@@ -145,11 +158,22 @@ class Transaction:
         await self.connection.execute(_ADD, _row(file))
 
     async def file(self, name: FileName, now: datetime) -> File:
-        """Return a file; raises NotFound when it is not there, or no longer."""
+        """Return a file; raises NotFound when it is not there, FILE_EXPIRED when it is not any longer."""
+        match await self.find(name, now):
+            case File() as file:
+                return file
+            case gone:
+                raise missing(name, gone)
+
+    async def find(self, name: FileName, now: datetime) -> File | Expired | None:
+        """Return a file, or what is remembered of one that expired."""
         row = (await self.connection.execute(_GET, {"org": name.org, "file": name.file, "now": now})).one_or_none()
-        if row is None:
-            raise NotFound("file", name)
-        return _file(row)
+        return _file(row) if row else await self.expired(name)
+
+    async def expired(self, name: FileName) -> Expired | None:
+        """Return what is remembered of a file that is not there."""
+        row = (await self.connection.execute(_GET_EXPIRED, {"org": name.org, "file": name.file})).one_or_none()
+        return Expired(name, row.execution, row.expired_at.astimezone(UTC)) if row else None
 
     async def files(self, org: str, ids: Sequence[str], now: datetime) -> dict[str, File]:
         """Return those of the files that are there, by id."""
@@ -165,10 +189,10 @@ class Transaction:
         return [_file(row) for row in rows]
 
     async def part(self, name: FileName, number: int) -> bytes:
-        """Return a part of a file's bytes; raises NotFound when the file is gone."""
+        """Return a part of a file's bytes; raises NotFound, or FILE_EXPIRED, when the file is gone."""
         found = await self.connection.scalar(_PART, {"org": name.org, "file": name.file, "number": number})
         if found is None:
-            raise NotFound("file", name)
+            raise missing(name, await self.expired(name))
         return bytes(found)
 
     async def delete(self, file: File) -> bool:
@@ -177,12 +201,14 @@ class Transaction:
         return await self._delete(file)
 
     async def delete_expired(self, before: datetime, most: int) -> int:
-        """Remove at most so many files that expired before a moment; return how many."""
+        """Remove at most so many files that are over at a moment, and remember that they were; return how many."""
         expired = [_file(row) for row in await self.connection.execute(_EXPIRED, {"before": before, "most": most})]
         forgotten = 0
         for file in expired:
             if await self.connection.scalar(_TRY_LOCK, {"org": file.name.org, "digest": file.digest}):
                 forgotten += await self._delete(file)
+                gone = {"org": file.name.org, "file": file.name.file, "execution": file.execution}
+                await self.connection.execute(_REMEMBER, {**gone, "expired_at": file.expire_time})
         return forgotten
 
     async def _delete(self, file: File) -> bool:
@@ -212,8 +238,18 @@ class Transaction:
 
 
 async def forget_expired(connection: AsyncConnection, before: datetime, most: int) -> int:
-    """Delete at most so many files that expired before a moment; return how many."""
+    """Delete at most so many files that are over at a moment; return how many."""
     return await Transaction(connection).delete_expired(before, most)
+
+
+async def forget_names(connection: AsyncConnection, before: datetime, most: int) -> int:
+    """Forget of at most so many files that they expired before a moment; return of how many."""
+    return (await connection.execute(_FORGET_NAMES, {"before": before, "most": most})).rowcount
+
+
+def missing(name: FileName, gone: Expired | None) -> NotFound:
+    """The error for a file that is not there."""
+    return gone.error() if gone else NotFound("file", name)
 
 
 def _file(row: Any) -> File:

@@ -37,14 +37,14 @@ def no_peer(name: str) -> Any:
     raise AssertionError(f"files call no peer, and not {name}")
 
 
-MakeUnit = Callable[[], Unit]
+MakeUnit = Callable[..., Unit]
 
 
 @pytest.fixture
 def make_unit(url: str, clock: SetClock, tmp_path: Path) -> MakeUnit:
-    """`make_unit()` is one more unit, not started; all share the database."""
-    return lambda: build(
-        Options(files_database_url=url, **QUOTA), Platform(clock=clock, channel=no_peer, state=tmp_path)
+    """`make_unit(**options)` is one more unit, not started; all share the database."""
+    return lambda **options: build(
+        Options(files_database_url=url, **QUOTA, **options), Platform(clock=clock, channel=no_peer, state=tmp_path)
     )
 
 

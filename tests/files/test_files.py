@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from files.client import PDF, Client, announced
-from files.conftest import Dial, MakeUnit
+from files.conftest import Dial
 from hardpoint.files.v1 import files_pb2 as pb
 from hardpoint_files import upload
 from hardpoint_files.domain import MOST_BYTES
@@ -26,7 +25,7 @@ from hardpoint_kit.errors import (
     PermissionDenied,
     ResourceExhausted,
 )
-from serving import Serve, SetClock
+from serving import SetClock
 
 LARGE = bytes(range(256)) * (PART_BYTES // 256 * 3 + 5)
 
@@ -290,25 +289,6 @@ async def test_the_same_request_makes_one_file(operator: Client, database: Datab
         await operator.upload(b"other", request_id="r")
     assert refused.value.reason == "REQUEST_ID_REUSED"
     assert await left(database) == (1, 1, 1, len(PDF))
-
-
-async def test_a_file_expires(
-    operator: Client, clock: SetClock, database: Database, make_unit: MakeUnit, serve: Serve
-) -> None:
-    until = clock.now() + timedelta(hours=1)
-    file = await operator.upload(PDF, expire_time=until)
-    stays = await operator.upload(PDF)
-    clock.move(hours=1, seconds=1)
-    with pytest.raises(NotFound):
-        await operator.read(file.name)
-    with pytest.raises(InvalidArgument):
-        await operator.upload(PDF, expire_time=until)
-    await serve(make_unit())  # which sweeps at its start
-    async with asyncio.timeout(5):
-        while await rows(database, "files") > 1:
-            await asyncio.sleep(0.02)
-    assert await left(database) == (1, 1, 1, len(PDF))
-    assert await operator.read(stays.name) == PDF
 
 
 async def test_what_was_done_is_recorded(dial: Dial, runtime: Client) -> None:

@@ -25,14 +25,16 @@ SWEEP = st.tuples(st.just("sweep"), ORGS, st.just(0), st.just(False))
 async def test_what_is_counted_is_what_is_there(database: Database, steps: list[tuple[str, str, object, bool]]) -> None:
     store = Store(database)
     async with database.transaction(ANY_ORG) as connection:
-        for table in ("files", "contents", "kept"):
+        for table in ("files", "contents", "kept", "expired"):
             await connection.execute(text(f"DELETE FROM {table}"))
     there: dict[str, list[tuple[File, bytes]]] = {"acme": [], "globex": []}
+    over: set[str] = set()
     for step, org, what, expires in steps:
         mine = there[org]
         async with store.transaction(ANY_ORG if step == "sweep" else org) as tx:
             if step == "sweep":
                 await tx.delete_expired(NOW, 100)
+                over |= {one[0].name.file for kept in there.values() for one in kept if one[0].expire_time}
                 there = {key: [one for one in kept if one[0].expire_time is None] for key, kept in there.items()}
             elif step == "delete" and isinstance(what, int) and what < len(mine):
                 assert await tx.delete(mine[what][0])
@@ -50,7 +52,9 @@ async def test_what_is_counted_is_what_is_there(database: Database, steps: list[
     async with database.transaction(ANY_ORG) as connection:
         kept = {row.org: (row.files, row.size_bytes) for row in await connection.execute(text("SELECT * FROM kept"))}
         contents = {(row.org, row.digest) for row in await connection.execute(text("SELECT * FROM contents"))}
+        names = {row.file for row in await connection.execute(text("SELECT file FROM expired"))}
         parts = {(row.org, row.digest) for row in await connection.execute(text("SELECT org, digest FROM parts"))}
+    assert names == over
     for org, mine in there.items():
         assert kept.get(org, (0, 0)) == (len(mine), sum(len(data) for _, data in mine))
     assert contents == {(org, file.digest) for org, mine in there.items() for file, _ in mine}

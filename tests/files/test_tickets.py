@@ -73,7 +73,7 @@ async def test_what_an_execution_saves_is_its_runs(operator: Client, runtime: Cl
 
     clock.move(days=29)
     assert (await operator.get(saved.name)).name == saved.name
-    clock.move(days=1)
+    clock.move(days=1, seconds=1)
     with pytest.raises(NotFound):
         await operator.get(saved.name)
 

@@ -160,6 +160,8 @@ class FakeFiles:
 
     def __init__(self) -> None:
         self.handles: dict[str, Handle] = {}
+        self.expired: dict[str, str] = {}
+        """Since when."""
         self.tickets: list[tuple[str, list[str], SaveLimits]] = []
         self.uploaded: list[Upload] = []
         self.asked_after: list[str] = []
@@ -189,6 +191,8 @@ class FakeFiles:
     async def ticket(self, run: RunName, names: Sequence[FileName], save: SaveLimits) -> Lent:
         asked = [str(name) for name in names]
         for name in asked:
+            if name in self.expired:
+                raise NotFound("file", name, reason="FILE_EXPIRED", fix="again", expire_time=self.expired[name])
             if name not in self.handles:
                 raise NotFound("file", name)
         self.tickets.append((str(run), asked, save))

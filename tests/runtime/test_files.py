@@ -26,6 +26,7 @@ SCHEMA: dict[str, Any] = {
     },
     "additionalProperties": False,
 }
+UNTIL = "2030-01-31T08:00:00Z"
 NOTHING, ALL = SaveLimits(0, 0), SaveLimits(16, 32 * 1024 * 1024)
 
 
@@ -80,6 +81,24 @@ async def test_what_is_no_file_of_the_org_is_refused_by_place(
     assert "hardpoint file upload" in refused.value.fix
     assert fakes.executor.executions == []
     assert await query("SELECT 1 FROM runs") == [], "a call that is refused leaves no run"
+
+
+async def test_a_file_that_expired_is_refused_by_place_and_says_since_when(reader: Client, fakes: Fakes) -> None:
+    fakes.files.expired[OTHER] = UNTIL
+    with pytest.raises(InvalidArgument) as refused:
+        await reader.call("weather.read", invoice={"id": MINE}, more=[{"id": OTHER}])
+    assert (refused.value.reason, refused.value.place) == ("FILE_EXPIRED", "input.more[0]")
+    assert refused.value.metadata["expire_time"] == UNTIL
+    assert UNTIL in refused.value.message
+    assert refused.value.fix == "again"
+    assert fakes.executor.executions == []
+
+
+async def test_a_handle_says_until_when_its_file_is_kept(reader: Client, fakes: Fakes) -> None:
+    until = {**fakes.files.handles[MINE], "expire_time": UNTIL}
+    fakes.files.handles[MINE] = until
+    await reader.call("weather.read", invoice={"id": MINE, "expire_time": "whatever the input says"})
+    assert fakes.executor.executions[0].input == {"invoice": until}
 
 
 async def test_too_many_files_are_refused(reader: Client, fakes: Fakes) -> None:

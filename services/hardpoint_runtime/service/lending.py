@@ -36,7 +36,7 @@ class Lending:
         """The ticket of a call, and its input with every handle as its file is, whatever the input says of it.
 
         `known` are files that the agent gave along beside the input. Raises InvalidArgument FILE_UNKNOWN with every
-        handle that names no file of the org.
+        handle that names no file of the org, FILE_EXPIRED with those of one that was kept for a while.
         """
         found = dict(handles(action.input_schema, value))
         saves = saves or "file.write" in authority.permissions
@@ -53,7 +53,7 @@ class Lending:
             paths += [_beside(place) for place, name in beside.items() if str(name) == gone]
             if not paths:
                 raise
-            raise _unknown(paths) from None
+            raise _expired(paths, error) if error.reason == "FILE_EXPIRED" else _unknown(paths) from None
         real: dict[str, Handle] = {str(handle["id"]): handle for handle in lent.handles}
         inside = [real[str(name)] for name in sorted(set(named.values()), key=str)]
         lent = Lent(lent.ticket, tuple(inside), tuple(real[str(name)] for name in dict.fromkeys(beside.values())))
@@ -83,6 +83,16 @@ def _named(org: str, found: Mapping[Place, Mapping[str, Any]], path: Callable[[P
 
 def _beside(place: Place) -> str:
     return f"context.files[{place[0]}]"
+
+
+def _expired(paths: list[str], error: NotFound) -> InvalidArgument:
+    since = error.metadata.get("expire_time", "")
+    return InvalidArgument(
+        dict.fromkeys(paths, f"names a file that expired at {since}"),
+        reason="FILE_EXPIRED",
+        fix=error.fix,
+        expire_time=since,
+    )
 
 
 def _unknown(paths: list[str]) -> InvalidArgument:
