@@ -100,6 +100,7 @@ _LEFT_OUT = _required("left_out", "array", items=_of("string"))
 _CALENDAR = ("integration.calendar", "compute.heavy")
 _MODEL = _optional("model", "string")
 _ENCODING = _optional("encoding", "string", enum=("utf-8", "base64"), default="utf-8")
+_SAVED_FILE = (_required("name", "string"), _required("data", "string"), _ENCODING, _optional("type", "string"))
 _MESSAGE_ID = (_required("message_id", "string"),)
 
 _CONTACT = _required("contact", "string")
@@ -330,7 +331,14 @@ _ACTIONS = (
     StandardAction(
         "files.save",
         ("file.write", "compute.moderate"),
-        (_required("name", "string"), _required("data", "string"), _ENCODING, _optional("type", "string")),
+        _SAVED_FILE,
+        (_required("file", "file"),),
+        effect="write",
+    ),
+    StandardAction(
+        "files.temporary",
+        ("file.write", "compute.moderate"),
+        (*_SAVED_FILE, _optional("expires_in", "integer", default=3600)),
         (_required("file", "file"),),
         effect="write",
     ),

@@ -127,7 +127,7 @@ class UnitFiles:
         parts = [part async for part in self._stub.OpenFile(request, timeout=PEER_SECONDS)]
         return b"".join([part.chunk for part in parts]), parts[0].size_bytes
 
-    async def save(self, ticket: str, name: str, declared_type: str, data: bytes) -> Handle:
+    async def save(self, ticket: str, name: str, declared_type: str, data: bytes, expires_in: int) -> Handle:
         """See Door."""
         header = files_pb2.SaveFileRequest.Header(
             ticket=ticket,
@@ -135,6 +135,7 @@ class UnitFiles:
             type=declared_type,
             digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
             size_bytes=len(data),
+            expires_in=expires_in,
         )
 
         async def messages() -> AsyncIterator[files_pb2.SaveFileRequest]:
@@ -143,4 +144,5 @@ class UnitFiles:
                 yield files_pb2.SaveFileRequest(chunk=data[start : start + CHUNK_BYTES])
 
         kept = await self._stub.SaveFile(messages(), timeout=SAVE_SECONDS)
-        return {"id": kept.name, "name": kept.display_name, "type": kept.type, "size": kept.size_bytes}
+        until = {"expire_time": kept.expire_time.ToJsonString()} if kept.HasField("expire_time") else {}
+        return {"id": kept.name, "name": kept.display_name, "type": kept.type, "size": kept.size_bytes, **until}

@@ -7,6 +7,7 @@ from hardpoint_executor.domain import Lent
 from hardpoint_kit.errors import NotFound
 
 TICKET = "ticket-of-this-execution"
+UNTIL = "2030-01-31T08:00:00Z"
 
 
 class Kept:
@@ -15,6 +16,8 @@ class Kept:
     def __init__(self, **files: bytes) -> None:
         self.files = {f"orgs/acme/files/{name}": data for name, data in files.items()}
         self.opened: list[tuple[str, int, int]] = []
+        self.expiring: dict[str, int] = {}
+        """In how many seconds."""
         self.saved: dict[str, tuple[str, str, bytes]] = {}
 
     def lent(self) -> Lent:
@@ -29,12 +32,15 @@ class Kept:
         data = self.files[file]
         return data[offset : offset + length] if length else data[offset:], len(data)
 
-    async def save(self, ticket: str, name: str, declared_type: str, data: bytes) -> Mapping[str, Any]:
+    async def save(self, ticket: str, name: str, declared_type: str, data: bytes, expires_in: int) -> Mapping[str, Any]:
         assert ticket == TICKET
         file = f"orgs/acme/files/saved{len(self.saved)}"
         self.saved[file] = (name, declared_type, data)
         self.files[file] = data
-        return {**self._handle(file), "name": name}
+        if not expires_in:
+            return {**self._handle(file), "name": name}
+        self.expiring[file] = expires_in
+        return {**self._handle(file), "name": name, "expire_time": UNTIL}
 
     def _handle(self, file: str) -> Mapping[str, Any]:
         return {"id": file, "name": file.rpartition("/")[2], "type": "text/plain", "size": len(self.files[file])}

@@ -8,13 +8,20 @@ import pytest
 
 from executor.brokers import broker_of, client_of
 from executor.conftest import PERMISSIONS, SECRET, Run
-from executor.kept import Kept
+from executor.kept import UNTIL, Kept
 from executor.upstream import Upstream, answer
 from hardpoint_executor.broker.broker import Broker
-from hardpoint_executor.broker.denial import BrokerDenied
+from hardpoint_executor.broker.denial import BrokerDenied, DenialCode
 from hardpoint_executor.broker.limits import BrokerLimits
 from hardpoint_executor.domain import Lent, Outcome
-from hardpoint_kit.errors import HardpointError, InvalidArgument, ResourceExhausted, Unauthenticated, Unavailable
+from hardpoint_kit.errors import (
+    HardpointError,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
 from hardpoint_manifest.authority import Authority
 
 LARGE = bytes(range(256)) * 5000
@@ -26,13 +33,13 @@ whole = await self.file.open(handle)
 part = await self.file.open(handle, offset=255, length=3)
 none = await self.file.open(handle['id'], offset=len(whole))
 big = await self.file.save('big.bin', whole, 'text/plain')
-text = await self.file.save('a.txt', 'one\\u20ac', type='text/csv')
+text = await self.file.save('a.txt', 'one\\u20ac', type='text/csv', expires_in=60)
 again = await self.file.open(text)
 kept = await self.file.open(text, into='tmp.txt')
 await self.file.write('tmp.txt', '!', append=True)
-copied = await self.file.save('copy.txt', from_file='tmp.txt')
+copied = await self.file.save('copy.txt', from_file='tmp.txt', expires_in=2592000)
 names = [each['name'] for each in await self.file.list(stored=True)]
-return [sum(whole) % 65521, list(part), len(none), big, list(again), kept, copied['size'], names]
+return [sum(whole) % 65521, list(part), len(none), big, list(again), kept, copied['size'], names, text['expire_time']]
 """,
     "javascript": """
 const [handle] = await this.file.list({ stored: true });
@@ -40,14 +47,14 @@ const whole = await this.file.open(handle);
 const part = await this.file.open(handle, { offset: 255, length: 3 });
 const none = await this.file.open(handle.id, { offset: whole.length });
 const big = await this.file.save('big.bin', whole, 'text/plain');
-const text = await this.file.save('a.txt', 'one\\u20ac', 'text/csv');
+const text = await this.file.save('a.txt', 'one\\u20ac', 'text/csv', { expiresIn: 60 });
 const again = await this.file.open(text);
 const kept = await this.file.open(text, { into: 'tmp.txt' });
 await this.file.write('tmp.txt', '!', { append: true });
-const copied = await this.file.save('copy.txt', undefined, undefined, { fromFile: 'tmp.txt' });
+const copied = await this.file.save('copy.txt', undefined, undefined, { fromFile: 'tmp.txt', expiresIn: 2592000 });
 const names = (await this.file.list({ stored: true })).map((each) => each.name);
 const sum = whole.reduce((a, b) => a + b, 0) % 65521;
-return [sum, [...part], none.length, big, [...again], kept, copied.size, names];
+return [sum, [...part], none.length, big, [...again], kept, copied.size, names, text.expire_time];
 """,
 }
 
@@ -77,7 +84,9 @@ async def test_what_was_given_is_opened_and_what_is_made_is_saved(run: Run, lang
         {"name": "tmp.txt", "size": 6},
         7,
         ["given", "big.bin", "a.txt", "copy.txt"],
+        UNTIL,
     ]
+    assert kept.expiring == {"orgs/acme/files/saved1": 60, "orgs/acme/files/saved2": 2_592_000}
     assert list(kept.saved.values()) == [
         ("big.bin", "text/plain", LARGE),
         ("a.txt", "text/csv", "one€".encode()),
@@ -210,6 +219,7 @@ async def test_a_file_too_large_for_a_temporary_one_is_not_fetched_whole() -> No
         ("save", {"name": "a", "type": 5, "data": ""}),
         ("save", {"name": "a", "type": "x" * 201, "data": ""}),
         ("save", {"name": "a"}),
+        *(("save", {"name": "a", "data": "", "expires_in": wrong}) for wrong in (0, -1, 2_592_001, 1.5, "60", True)),
         ("save", {"name": "a", "data": "!", "encoding": "base64"}),
         ("save", {"saving": 1, "data": ""}),
         ("save", {"saving": "1", "data": ""}),
@@ -237,6 +247,32 @@ async def test_what_the_unit_of_files_says_is_passed_on(raised: HardpointError, 
 
     async with client_of({}) as client:
         assert await refused(broker_of(client, kept=Refusing(given=b"x")), "save", name="a", data="") == code
+
+
+async def test_in_how_many_seconds_a_file_expires_is_said_with_its_first_part() -> None:
+    async with client_of({}) as client:
+        kept = Kept()
+        broker = broker_of(client, kept=kept)
+        begun = await ask(broker, "save", name="a", data="12", more=True, expires_in=60)
+        handle = await ask(broker, "save", **begun, data="34", expires_in=7)
+        assert (handle["size"], handle["expire_time"]) == (4, UNTIL)
+        assert "expire_time" not in await ask(broker, "save", name="b", data="", expires_in=None)
+        assert list(kept.expiring.values()) == [60]
+
+
+async def test_a_file_that_expired_is_said_to_have() -> None:
+    class Over(Kept):
+        async def open(self, ticket: str, file: str, offset: int, length: int) -> Any:
+            facts = {"expire_time": UNTIL}
+            raise NotFound("file", file, message=f"expired at {UNTIL}", reason="FILE_EXPIRED", fix="f", **facts)
+
+    async with client_of({}) as client:
+        broker = broker_of(client, kept=Over(given=b"x"))
+        with pytest.raises(BrokerDenied) as denied:
+            await ask(broker, "open", file="orgs/acme/files/given")
+        assert (denied.value.code, denied.value.message) == (DenialCode.FILE_EXPIRED, f"expired at {UNTIL}")
+        assert denied.value.facts == {"file": "orgs/acme/files/given", "expire_time": UNTIL}
+        assert denied.value.fix == "f"
 
 
 async def test_a_secret_is_not_saved() -> None:

@@ -197,6 +197,7 @@ def test_every_refusal_ends_an_execution_in_a_way_that_was_chosen() -> None:
         # What the code asked, or what the upstream answered, was wrong: nothing was denied to it.
         DenialCode.INVALID_ARGUMENT: Outcome.USER_ERROR,
         DenialCode.FILE_NOT_FOUND: Outcome.USER_ERROR,
+        DenialCode.FILE_EXPIRED: Outcome.USER_ERROR,
         DenialCode.FILE_NAME_INVALID: Outcome.USER_ERROR,
         DenialCode.FILES_UNAVAILABLE: Outcome.USER_ERROR,
         DenialCode.UPSTREAM_UNREACHABLE: Outcome.USER_ERROR,

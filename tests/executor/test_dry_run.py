@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -325,6 +326,25 @@ async def test_a_planned_request_is_not_made_again_when_it_fails(
     done = await held(executor, whole, plan)
     assert done.error is not None
     assert (done.error.reason, len(upstream.seen)) == ("UPSTREAM_ERROR", 1)
+
+
+EXPIRING = """
+saved = await self.file.save("order.txt", "x", expires_in=input["seconds"])
+return [(await self.context.get())["at"], saved["expire_time"]]
+"""
+
+
+async def test_how_long_a_file_is_kept_is_in_the_plan(executor: Executor, world: World, kept: Kept) -> None:
+    whole = replace(execution(world, python(EXPIRING), input={"seconds": 60}), files=kept.lent())
+    planned = await dry(executor, whole)
+    assert planned.error is None, planned.error
+    at, until = map(datetime.fromisoformat, planned.output)
+    assert until - at == timedelta(seconds=60)
+    assert planned.planned[0].arguments["expires_in"] == 60
+    longer = await held(executor, replace(whole, input={"seconds": 61}), planned.planned)
+    assert (longer.error.reason, kept.saved) == ("EFFECT_NOT_PLANNED", {})
+    done = await held(executor, whole, planned.planned)
+    assert (done.error, list(kept.expiring.values())) == (None, [60])
 
 
 async def test_a_file_that_is_sent_is_in_the_plan_by_its_content(

@@ -10,7 +10,7 @@ import pytest
 
 from executor.brokers import client_of
 from executor.composed import World, javascript, python
-from executor.kept import TICKET, Kept
+from executor.kept import TICKET, UNTIL, Kept
 from executor.spellings import ENCODINGS
 from executor.test_flows import api, code, flow
 from executor.upstream import Seen, Upstream, answer, json_answer
@@ -24,7 +24,7 @@ from hardpoint_executor.taping import Session, cassette_of
 from hardpoint_executor.taping import recorded as record
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
-from hardpoint_kit.errors import InvalidArgument
+from hardpoint_kit.errors import InvalidArgument, NotFound
 from hardpoint_manifest.authority import Authority
 from hardpoint_manifest.cassette import read, write
 
@@ -222,6 +222,37 @@ async def test_a_cassette_permits_nothing(runs: Runs) -> None:
         finished = await runs.replay(replace(execution, authority=authority), write(document))
         assert finished.error is not None
         assert finished.error.reason == reason
+
+
+EXPIRING = """
+saved = await self.file.save("a.txt", "hello", expires_in=input["seconds"])
+try:
+    await self.file.open(saved)
+except Exception as error:
+    return [saved, str(error), await self.context.files()]
+"""
+
+
+async def test_a_file_that_expires_comes_back_as_it_was(runs: Runs) -> None:
+    class Over(Kept):
+        async def open(self, ticket: str, file: str, offset: int, length: int) -> Any:
+            raise NotFound("file", file, message=f"expired at {UNTIL}", reason="FILE_EXPIRED")
+
+    authority = Authority(WIDE.permissions | {"file.read", "file.write", "context.files"}, WIDE.hosts)
+    handle = {"id": "orgs/acme/files/a", "name": "a", "type": "text/plain", "size": 1, "expire_time": UNTIL}
+    known = Known(files=(handle,))
+    call = runs.execution(
+        python(EXPIRING), authority=authority, asked=authority, input={"seconds": 60}, known=known, files=Lent(TICKET)
+    )
+    finished = await runs.record(call, Over())
+    saved, said, files = finished.output
+    assert (saved["expire_time"], files[0]["expire_time"]) == (UNTIL, UNTIL)
+    assert f"expired at {UNTIL}" in said
+    again = await runs.replay(replace(call, known=UNKNOWN, files=Lent()), finished.cassette)
+    assert again.error is None, again.error
+    assert json.dumps(again.output) == json.dumps(finished.output)
+    longer = await runs.replay(replace(call, input={"seconds": 61}), finished.cassette)
+    assert longer.error.reason == "REPLAY_DIVERGED"
 
 
 REFUSED = """

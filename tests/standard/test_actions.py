@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from executor.kept import Kept
+from executor.kept import UNTIL, Kept
 from hardpoint_executor.jail import JailCall, Jails
 from hardpoint_executor.jail.interface import Outcome
 from hardpoint_standard import shipped
@@ -108,6 +108,18 @@ async def test_files_are_saved_and_read_as_text_and_as_bytes(standard: Standard)
     assert (name, "read them with encoding base64" in said) == ("NotText", True)
     listed = (await standard.ran("files.list", {}, kept)).output["files"]
     assert sorted(file["name"] for file in listed) == ["bytes", "text"]
+
+
+async def test_a_temporary_file_says_when_it_is_gone(standard: Standard) -> None:
+    kept = Kept()
+    text = {"name": "a.csv", "data": "é,1", "type": "text/csv"}
+    done = await standard.ran("files.temporary", {**text, "expires_in": 60}, kept)
+    assert (done.output["file"]["name"], done.output["file"]["expire_time"]) == ("a.csv", UNTIL)
+    await standard.ran("files.temporary", {"name": "b", "data": "/w==", "encoding": "base64"}, kept)
+    assert list(kept.saved.values()) == [("a.csv", "text/csv", "é,1".encode()), ("b", "", b"\xff")]
+    assert list(kept.expiring.values()) == [60, 3600]
+    longer = await standard.ran("files.temporary", {**text, "expires_in": 2_592_001}, kept)
+    assert (longer.error.reason, "30 days" in longer.error.message) == ("INVALID_ARGUMENT", True)
 
 
 async def test_the_model_is_asked_for_an_object_and_its_object_is_what_comes_back(jails: Jails) -> None:

@@ -1,16 +1,19 @@
 """Stored files from end to end: uploaded, handed to an action by handle, read in the jail, saved, and taken again."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
 from hardpoint.files.v1 import files_pb2
 from hardpoint.manifest.v1 import manifest_pb2
+from hardpoint.runtime.v1 import run_pb2
 from hardpoint_client import Agent, Hardpoint
 from hardpoint_client.client import output_of
 from hardpoint_client.files import handle_of
-from hardpoint_kit.errors import ActionFailed, InvalidArgument
-from system.conftest import System, add_file
+from hardpoint_kit.errors import ActionFailed, InvalidArgument, NotFound
+from system.conftest import Add, System, add_file, eventually
+from system.orders import orders, start, until
 
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(range(256)) * 2500
 
@@ -115,6 +118,59 @@ async def test_what_is_not_granted_is_denied_with_what_to_do(client: Hardpoint, 
         await client.call(agent.id, "copier.copy", {"file": handle_of(given)})
     assert (refused.value.reason, refused.value.metadata["permission"]) == ("PERMISSION_NOT_GRANTED", "file.write")
     assert refused.value.fix == 'grant "file.write" to the installation'
+
+
+async def test_a_temporary_file_goes_by_itself_and_the_same_bytes_stay_where_they_are_kept(
+    client: Hardpoint, agent: Agent
+) -> None:
+    await client.attach(agent.id, "files")
+    text = {"name": "a.txt", "data": "the same"}
+    stays = (await agent.execute("files.save", text)).data["file"]
+    later = (await agent.execute("files.temporary", text)).data["file"]
+    goes = (await agent.execute("files.temporary", {**text, "expires_in": 1})).data["file"]
+    order = [datetime.fromisoformat(handle["expire_time"]) for handle in (goes, later, stays)]
+    assert order == sorted(order)
+    assert order[1] - order[0] < timedelta(hours=1, minutes=10)
+    assert order[2] - order[0] > timedelta(days=29)
+    assert (await agent.execute("files.read", {"input": later})).data["data"] == "the same"
+
+    gone = await eventually(lambda: expired(client, goes["id"]))
+    assert gone.reason == "FILE_EXPIRED"
+    refused = (await agent.execute("files.read", {"input": goes})).error
+    assert (refused.reason, refused.place) == ("FILE_EXPIRED", "input.input")
+    assert refused.metadata["expire_time"] == gone.metadata["expire_time"] == goes["expire_time"]
+    assert refused.fix
+    listed = await client.files.ListFiles(files_pb2.ListFilesRequest(parent=client.org))
+    assert [file.name for file in listed.files] == [later["id"], stays["id"]]
+    for handle in (later, stays):
+        assert (await agent.execute("files.read", {"input": handle})).data["data"] == "the same"
+
+
+async def test_a_run_that_outlives_its_file_says_so(client: Hardpoint, agent: Agent, add: Add) -> None:
+    await client.attach(agent.id, "files")
+    made = {"id": "make", "action": "files.temporary", "name": "a.txt", "data": "x", "expires_in": 1}
+    asked = {"id": "ask", "action": "approve", "message": "Go on?"}
+    used = {"id": "use", "action": "files.read", "input": "${steps.make.file}"}
+    permissions = ["file.read", "file.write", "compute.moderate"]
+    await add({**orders(made, asked, used), "permissions": permissions, "hosts": []})
+    run = (await start(client, agent)).name
+    await until(client, run, run_pb2.RUN_STATE_WAITING)
+    (file,) = (await client.files.ListFiles(files_pb2.ListFilesRequest(parent=client.org, run=run))).files
+    await eventually(lambda: expired(client, file.name))
+    steps = (await client.runs.ListSteps(run_pb2.ListStepsRequest(parent=run))).steps
+    (step,) = (step for step in steps if step.waits == run_pb2.WAITS_APPROVAL)
+    await client.runs.ApproveStep(run_pb2.ApproveStepRequest(step=step.name, digest=step.digest))
+    ended = await until(client, run)
+    assert (ended.state, ended.reason) == (run_pb2.RUN_STATE_FAILED, "FILE_EXPIRED")
+
+
+async def expired(client: Hardpoint, file: str) -> NotFound | None:
+    """How a file is missed, once it is over."""
+    try:
+        await client.files.GetFile(files_pb2.GetFileRequest(name=file))
+    except NotFound as gone:
+        return gone
+    return None
 
 
 async def test_an_output_that_is_too_large_is_stored_when_it_is_wanted(client: Hardpoint, agent: Agent) -> None:

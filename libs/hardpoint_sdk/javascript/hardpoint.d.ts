@@ -90,6 +90,8 @@ export interface FileHandle {
   name: string;
   type: string;
   size: number;
+  /** When it is gone, such as 2030-01-31T08:00:00Z; none for a file that stays. */
+  expire_time?: string;
 }
 
 /** Temporary files have a name and need `file.temporary`; stored ones a handle, and `file.read` or `file.write`. */
@@ -98,7 +100,13 @@ export interface Files {
   read(name: string, options?: { offset?: number; length?: number }): Promise<Uint8Array>;
   open(handle: FileHandle, options?: { offset?: number; length?: number }): Promise<Uint8Array>;
   open(handle: FileHandle, options: { into: string }): Promise<{ name: string; size: number }>;
-  save(name: string, data?: string | Uint8Array, type?: string, options?: { fromFile?: string }): Promise<FileHandle>;
+  /** `expiresIn` is in seconds, 30 days at most: the file is gone then. */
+  save(
+    name: string,
+    data?: string | Uint8Array,
+    type?: string,
+    options?: { fromFile?: string; expiresIn?: number },
+  ): Promise<FileHandle>;
   list(): Promise<{ name: string; size: number }[]>;
   list(options: { stored: true }): Promise<FileHandle[]>;
   size(name: string): Promise<number>;

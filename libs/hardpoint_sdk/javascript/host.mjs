@@ -69,8 +69,9 @@ export function offered(door, send) {
 
 /**
  * Files, which are all kept outside the jail. Temporary ones have a name, are gone with the execution, and need the
- * permission `file.temporary`. Stored ones are kept for the organisation and have a handle, {id, name, type, size}: those
- * of the input, and what this execution saves. To open them needs `file.read`, to save them `file.write`.
+ * permission `file.temporary`. Stored ones are kept for the organisation and have a handle, {id, name, type, size}, and
+ * `expire_time` where they are not kept for ever: those of the input, and what this execution saves. To open them needs
+ * `file.read`, to save them `file.write`.
  */
 function files(ask) {
   return {
@@ -108,9 +109,13 @@ function files(ask) {
         if (part.length === 0 || got === length || offset + got >= answer.size) return joined(parts, got);
       }
     },
-    /** Store text, bytes, or the temporary file `fromFile`; the handle. `type` counts where the bytes are text. */
-    async save(name, data = '', type = undefined, { fromFile } = {}) {
+    /**
+     * Store text, bytes, or the temporary file `fromFile`; the handle. `type` counts where the bytes are text. With
+     * `expiresIn` it is gone after so many seconds, 30 days at most; the handle's `expire_time` says when.
+     */
+    async save(name, data = '', type = undefined, { fromFile, expiresIn } = {}) {
       let asked = type === undefined ? { name } : { name, type };
+      if (expiresIn !== undefined) asked = { ...asked, expires_in: expiresIn };
       if (fromFile !== undefined) return ask('file', 'save', { ...asked, from_file: fromFile });
       let left = typeof data === 'string' ? toUtf8(data) : data instanceof Uint8Array ? data : Uint8Array.from(data);
       const encoding = 'base64';

@@ -13,11 +13,15 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
 _Level = Literal["debug", "info", "warning", "error"]
 
-class _FileHandle(TypedDict):
+class _File(TypedDict):
     id: str
     name: str
     type: str
     size: int
+
+class _FileHandle(_File, total=False):
+    expire_time: str
+    """When it is gone, such as 2030-01-31T08:00:00Z; none for a file that stays."""
 
 class _Kept(TypedDict):
     name: str
@@ -121,8 +125,15 @@ class _Files:
     @overload
     async def open(self, handle: Any, *, offset: int = 0, length: int | None = None, into: str) -> _Kept: ...
     async def save(
-        self, name: str, data: str | bytes = b"", type: str | None = None, *, from_file: str | None = None
-    ) -> _FileHandle: ...
+        self,
+        name: str,
+        data: str | bytes = b"",
+        type: str | None = None,
+        *,
+        from_file: str | None = None,
+        expires_in: int | None = None,
+    ) -> _FileHandle:
+        """`expires_in` is in seconds, 30 days at most: the file is gone then."""
     @overload
     async def list(self, *, stored: Literal[False] = False) -> builtins.list[_Kept]: ...
     @overload

@@ -60,8 +60,9 @@ class Files:
     """Files, which are all kept outside the jail.
 
     Temporary ones have a name, are gone with the execution, and need the permission `file.temporary`. Stored ones are
-    kept for the organisation and have a handle, `{"id", "name", "type", "size"}`: those of the input, and what this
-    execution saves. To open them needs `file.read`, to save them `file.write`.
+    kept for the organisation and have a handle, `{"id", "name", "type", "size"}`, and `expire_time` where they are not
+    kept for ever: those of the input, and what this execution saves. To open them needs `file.read`, to save them
+    `file.write`.
     """
 
     def __init__(self, ask: Ask) -> None:
@@ -108,10 +109,20 @@ class Files:
                 return b"".join(parts)
 
     async def save(
-        self, name: str, data: str | bytes = b"", type: str | None = None, *, from_file: str | None = None
+        self,
+        name: str,
+        data: str | bytes = b"",
+        type: str | None = None,
+        *,
+        from_file: str | None = None,
+        expires_in: int | None = None,
     ) -> dict[str, Any]:
-        """Store text, bytes, or the temporary file `from_file`; the handle. `type` counts where the bytes are text."""
-        asked: dict[str, Any] = {"name": name} if type is None else {"name": name, "type": type}
+        """Store text, bytes, or the temporary file `from_file`; the handle. `type` counts where the bytes are text.
+
+        With `expires_in` it is gone after so many seconds, 30 days at most; the handle's `expire_time` says when.
+        """
+        given = {"type": type, "expires_in": expires_in}
+        asked: dict[str, Any] = {"name": name} | {key: value for key, value in given.items() if value is not None}
         handle: dict[str, Any]
         if from_file is not None:
             handle = await self._ask("file", "save", {**asked, "from_file": from_file})

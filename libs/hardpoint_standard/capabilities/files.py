@@ -14,6 +14,13 @@ ENCODING = {
     "description": "How the bytes are written as text",
 }
 
+SAVED = [
+    {"name": "name", "type": "string", "required": True},
+    {"name": "data", "type": "string", "required": True},
+    ENCODING,
+    {"name": "type", "type": "string", "description": "Its media type, such as text/csv"},
+]
+
 
 class NotText(Exception):
     """The bytes are no text, or none of that encoding."""
@@ -23,9 +30,9 @@ class NotText(Exception):
     id="files",
     name="Files",
     icon="🗂️",
-    version="1.0.0",
+    version="1.1.0",
     author="Hardpoint",
-    description="Save files and read those that are handed over",
+    description="Save files, also for a while only, and read those that are handed over",
     category="data",
     tags=["storage"],
     permissions=["file.read", "file.write", "compute.moderate"],
@@ -33,24 +40,31 @@ class NotText(Exception):
 class Files:
     @action(
         description="Save a text or bytes as a file",
-        inputs=[
-            {"name": "name", "type": "string", "required": True},
-            {"name": "data", "type": "string", "required": True},
-            ENCODING,
-            {"name": "type", "type": "string", "description": "Its media type, such as text/csv"},
-        ],
+        inputs=SAVED,
         outputs=[{"name": "file", "type": "file", "required": True, "description": "The handle of what was saved"}],
         effect="write",
     )
     async def save(self, input):
-        data = input["data"].encode()
-        if input.get("encoding") == "base64":
-            try:
-                data = base64.b64decode(data, validate=True)
-            except ValueError as error:
-                raise NotText(f"data is not base64: {error}") from None
-        more = {"type": input["type"]} if "type" in input else {}
-        return {"file": await self.file.save(input["name"], data, **more)}
+        return {"file": await self._saved(input)}
+
+    @action(
+        description="Save a text or bytes as a file that goes away by itself: for what is needed only for a while",
+        inputs=[
+            *SAVED,
+            {
+                "name": "expires_in",
+                "type": "integer",
+                "default": 3600,
+                "description": "Seconds until it is gone, at most 2592000, which are 30 days",
+            },
+        ],
+        outputs=[
+            {"name": "file", "type": "file", "required": True, "description": "The handle, which says when it is gone"}
+        ],
+        effect="write",
+    )
+    async def temporary(self, input):
+        return {"file": await self._saved(input, expires_in=input.get("expires_in", 3600))}
 
     @action(
         description="Read a file, or a part of it",
@@ -83,3 +97,12 @@ class Files:
     )
     async def list(self, _input):
         return {"files": await self.file.list(stored=True)}
+
+    async def _saved(self, input, **more):
+        data = input["data"].encode()
+        if input.get("encoding") == "base64":
+            try:
+                data = base64.b64decode(data, validate=True)
+            except ValueError as error:
+                raise NotText(f"data is not base64: {error}") from None
+        return await self.file.save(input["name"], data, input.get("type"), **more)

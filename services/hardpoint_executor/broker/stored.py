@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -33,6 +34,9 @@ WRITE: Final = "file.write"
 MOST_OPENED: Final = 512 * 1024
 """Bytes of one answer into the jail."""
 
+LONGEST_SECONDS: Final = 30 * 24 * 3600
+"""For which a file that expires may be asked."""
+
 _LONGEST_ID = 256
 
 
@@ -42,14 +46,18 @@ class Door(Protocol):
     async def open(self, ticket: str, file: str, offset: int, length: int) -> tuple[bytes, int]:
         """Bytes of a file, at most `length` (0: all the rest), and its whole size; raises HardpointError."""
 
-    async def save(self, ticket: str, name: str, declared_type: str, data: bytes) -> Handle:
-        """Keep bytes as a file and return its handle; raises HardpointError."""
+    async def save(self, ticket: str, name: str, declared_type: str, data: bytes, expires_in: int) -> Handle:
+        """Keep bytes as a file and return its handle; raises HardpointError.
+
+        It expires in so many seconds, and with 0 when all that runs save does.
+        """
 
 
 @dataclass(slots=True)
 class _Saving:
     name: str
     declared_type: str
+    expires_in: int = 0
     data: bytearray = field(default_factory=bytearray)
 
 
@@ -141,7 +149,10 @@ class StoredFiles:
     async def _open_door(self, name: str, offset: int, length: int) -> tuple[bytes, int]:
         try:
             return await self._door.open(self._lent.ticket, name, offset, length)
-        except (NotFound, InvalidArgument, Unauthenticated):
+        except (NotFound, InvalidArgument, Unauthenticated) as error:
+            if error.reason == DenialCode.FILE_EXPIRED:
+                facts = {"file": name, "expire_time": error.metadata.get("expire_time", "")}
+                raise BrokerDenied(DenialCode.FILE_EXPIRED, error.message, error.fix, **facts) from None
             raise _not_given(name) from None
         except HardpointError as error:
             raise _away(error) from None
@@ -172,10 +183,11 @@ class StoredFiles:
         name, declared = arguments.get("name"), arguments.get("type") or ""
         if not (isinstance(name, str) and isinstance(declared, str) and len(declared) <= 200):
             raise BrokerDenied(DenialCode.INVALID_ARGUMENT, "the name and the type of a file are texts", "pass texts")
+        expires_in = _seconds(arguments.get("expires_in"))
         if self._begun >= self._limits.saved_files:
             raise _too_much(f"{self._limits.saved_files} files")
         self._begun += 1
-        return _Saving(name, declared)
+        return _Saving(name, declared, expires_in)
 
     def _room_for(self, size: int) -> None:
         if self._bytes + size > self._limits.saved_bytes:
@@ -186,18 +198,26 @@ class StoredFiles:
         """Save what the execution asks to be saved; in a dry run the handle of a file that will not be there."""
         if self._effects.watching:
             await self._check(saving, data)
-            told = {"type": saving.declared_type, "content": self._effects.body(data)}
+            told = {"type": saving.declared_type, "content": self._effects.body(data), **_expiry(saving)}
             if not await self._effects.admit("file", "save", saving.name, told):
                 handle = {
                     "id": f"orgs/{self._effects.org}/files/dry-run-{secrets.token_hex(8)}",
                     "name": saving.name,
                     "type": saving.declared_type or "application/octet-stream",
                     "size": len(data),
+                    **self._until(saving.expires_in),
                 }
                 self._planned[str(handle["id"])] = data
                 self._known[str(handle["id"])] = handle
                 return handle
         return await self._keep(saving, data)
+
+    def _until(self, expires_in: int) -> dict[str, str]:
+        """What the handle of a dry run says of a file that expires, as if it had been saved at the plan's moment."""
+        if not expires_in:
+            return {}
+        at = datetime.fromisoformat(self._effects.writes.moment("")["at"]) + timedelta(seconds=expires_in)
+        return {"expire_time": at.isoformat().replace("+00:00", "Z")}
 
     async def _check(self, saving: _Saving, data: bytes) -> None:
         for part in (data, saving.name.encode(errors="replace")):
@@ -218,13 +238,14 @@ class StoredFiles:
         else:
             digest = hashlib.sha256(data).hexdigest()
             asked = {"name": saving.name, "type": saving.declared_type, "size": len(data), "sha256": digest}
+            asked |= _expiry(saving)
             handle = await self._tape.effect("file", "save", asked, partial(self._save_door, saving, data))
         self._known[str(handle["id"])] = handle
         return dict(handle)
 
     async def _save_door(self, saving: _Saving, data: bytes) -> Handle:
         try:
-            return await self._door.save(self._lent.ticket, saving.name, saving.declared_type, data)
+            return await self._door.save(self._lent.ticket, saving.name, saving.declared_type, data, saving.expires_in)
         except (InvalidArgument, OutOfRange) as error:
             named = error.reason == DenialCode.FILE_NAME_INVALID
             code = DenialCode.FILE_NAME_INVALID if named else DenialCode.INVALID_ARGUMENT
@@ -235,6 +256,24 @@ class StoredFiles:
             raise BrokerDenied(code, error.message, error.fix, **error.metadata) from None
         except HardpointError as error:
             raise _away(error) from None
+
+
+def _expiry(saving: _Saving) -> dict[str, int]:
+    """What a record says of a file that expires; nothing of others."""
+    return {"expires_in": saving.expires_in} if saving.expires_in else {}
+
+
+def _seconds(expires_in: Any) -> int:
+    """In how many seconds a file is to expire; 0 where nothing is asked."""
+    if expires_in is None:
+        return 0
+    if not isinstance(expires_in, int) or isinstance(expires_in, bool) or not 1 <= expires_in <= LONGEST_SECONDS:
+        raise BrokerDenied(
+            DenialCode.INVALID_ARGUMENT,
+            f"a file expires in 1 to {LONGEST_SECONDS} seconds, which are 30 days",
+            "pass a whole number of seconds, or none",
+        )
+    return expires_in
 
 
 def _id(file: Any) -> str:
