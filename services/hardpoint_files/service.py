@@ -246,20 +246,24 @@ class Files:
             turn.release()
 
     async def _has_room(self, org: str, size_bytes: int) -> bool:
-        """Whether an org may keep a file of this size; what expired makes room for it before the next sweep."""
-        while True:
-            async with self._store.transaction(org) as tx:
-                files, kept_bytes = await tx.kept(org)
-            if files < self._quota.files and kept_bytes + size_bytes <= self._quota.size_bytes:
+        """Whether an org may keep a file of this size, with what expired out of its way."""
+        async with self._store.transaction(org) as tx:
+            files, kept_bytes = await tx.kept(org)
+            if self._fits(files, kept_bytes + size_bytes):
                 return True
-            async with self._store.transaction(org) as tx:
-                if not await tx.delete_expired(self._clock.now(), FORGOTTEN_AT_ONCE):
-                    return False
+            over, over_bytes = await tx.over(org, self._clock.now())
+        return self._fits(files - over, kept_bytes - over_bytes + size_bytes)
+
+    def _fits(self, files: int, size_bytes: int) -> bool:
+        return files < self._quota.files and size_bytes <= self._quota.size_bytes
 
     async def _keep(self, tx: Transaction, file: File, upload: Upload, granted: Pass | None = None) -> None:
         await tx.add_content(file.name.org, file.digest, upload.parts(PART_BYTES))
-        if not await tx.keep(file.name.org, file.size_bytes, self._quota):
-            raise self._full()
+        while not await tx.keep(file.name.org, file.size_bytes, self._quota):
+            if not await tx.delete_expired(self._clock.now(), FORGOTTEN_AT_ONCE):
+                raise self._full()
+            # An expired file may have had the same bytes, and have been the last one.
+            await tx.add_content(file.name.org, file.digest, upload.parts(PART_BYTES))
         if granted is not None:
             _check_saving(granted, *await tx.saved(granted.org, granted.execution), file.size_bytes)
         await tx.add(file)

@@ -37,6 +37,10 @@ _KEEP = text(
 )
 _RELEASE = text("UPDATE kept SET files = files - 1, size_bytes = size_bytes - :size_bytes WHERE org = :org")
 _KEPT = text("SELECT files, size_bytes FROM kept WHERE org = :org")
+_OVER = text(
+    "SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS size_bytes FROM files"
+    " WHERE org = :org AND expires_at <= :now"
+)
 _SAVED = text(
     "SELECT count(*) AS files, coalesce(sum(size_bytes), 0) AS size_bytes FROM files"
     " WHERE org = :org AND execution = :execution"
@@ -134,7 +138,7 @@ class Transaction:
                 await self.connection.execute(_ADD_PART, row)
 
     async def keep(self, org: str, size_bytes: int, quota: Quota) -> bool:
-        """Count one more file of an org; false when that is more than its quota."""
+        """Count one more file of an org; false when that is more than its quota, and nobody else counts meanwhile."""
         asked = {
             "org": org,
             "size_bytes": size_bytes,
@@ -147,6 +151,11 @@ class Transaction:
         """How many files an org keeps, and their bytes."""
         row = (await self.connection.execute(_KEPT, {"org": org})).one_or_none()
         return (row.files, row.size_bytes) if row else (0, 0)
+
+    async def over(self, org: str, now: datetime) -> tuple[int, int]:
+        """How many of them are over and not swept yet, and their bytes."""
+        row = (await self.connection.execute(_OVER, {"org": org, "now": now})).one()
+        return row.files, int(row.size_bytes)
 
     async def saved(self, org: str, execution: str) -> tuple[int, int]:
         """How many files of an execution there are, and their bytes; nobody adds to them after `keep`."""

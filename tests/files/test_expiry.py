@@ -171,3 +171,23 @@ async def test_what_expired_makes_room_at_once(operator: Client, clock: SetClock
     assert (await operator.upload(b"y")).size_bytes == 1
     assert await operator.read(stays.name) == b"x"
     assert await rows(database, "files") == most - 50 + 1, "no more than one batch, where that is enough"
+
+
+async def test_what_expired_makes_room_for_the_same_bytes(
+    operator: Client, clock: SetClock, database: Database
+) -> None:
+    large = b"x" * (QUOTA["files_quota_bytes"] // 2 + 1)
+    await operator.upload(large, expire_time=clock.now() + timedelta(seconds=60))
+    clock.move(seconds=60)
+    again = await operator.upload(large)
+    assert await operator.read(again.name) == large
+    assert (await rows(database, "files"), await rows(database, "contents")) == (1, 1)
+
+
+async def test_who_comes_while_room_is_made_waits_for_it(operator: Client, clock: SetClock) -> None:
+    until = clock.now() + timedelta(seconds=60)
+    most = QUOTA["files_quota_files"]
+    await asyncio.gather(*(operator.upload(b"x", f"{number}", expire_time=until) for number in range(most)))
+    clock.move(seconds=60)
+    await asyncio.gather(*(operator.upload(b"%d" % number, f"new {number}") for number in range(most)))
+    assert len((await operator.list(page_size=100)).files) == most

@@ -34,7 +34,7 @@ WRITE: Final = "file.write"
 MOST_OPENED: Final = 512 * 1024
 """Bytes of one answer into the jail."""
 
-LONGEST_SECONDS: Final = 30 * 24 * 3600
+_LONGEST_SECONDS: Final = 30 * 24 * 3600
 """For which a file that expires may be asked."""
 
 _LONGEST_ID = 256
@@ -267,10 +267,10 @@ def _seconds(expires_in: Any) -> int:
     """In how many seconds a file is to expire; 0 where nothing is asked."""
     if expires_in is None:
         return 0
-    if not isinstance(expires_in, int) or isinstance(expires_in, bool) or not 1 <= expires_in <= LONGEST_SECONDS:
+    if not isinstance(expires_in, int) or isinstance(expires_in, bool) or not 1 <= expires_in <= _LONGEST_SECONDS:
         raise BrokerDenied(
             DenialCode.INVALID_ARGUMENT,
-            f"a file expires in 1 to {LONGEST_SECONDS} seconds, which are 30 days",
+            f"a file expires in 1 to {_LONGEST_SECONDS} seconds, which are 30 days",
             "pass a whole number of seconds, or none",
         )
     return expires_in
