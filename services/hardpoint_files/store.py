@@ -1,7 +1,8 @@
 """Owns the SQL of files: rows by name, bytes once for each org and digest, and what an org keeps in all.
 
 Whoever adds or removes a file holds the lock of its org and digest to the end, then the org's row of `kept`; never
-the other way round. So bytes go with the last file that has them, and no two writers can pass a quota together.
+the other way round, but that whoever forgets what expired only tries for it and leaves what is taken. So bytes go with
+the last file that has them, and no two writers can pass a quota together.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this file only
