@@ -38,6 +38,7 @@ from hardpoint_client.context import CallContext
 from hardpoint_client.login import UNITS, Login
 from hardpoint_kit.documents import from_value, to_struct
 from hardpoint_kit.errors import AlreadyExists, InvalidArgument, OutOfRange
+from hardpoint_kit.names import check_setting_key
 from hardpoint_kit.rpc.client import channel
 from hardpoint_kit.rpc.wire import UNIT_METADATA
 
@@ -227,15 +228,26 @@ class Hardpoint:
     async def set_secret(self, installation: str, key: str, value: str) -> config_pb2.Settings:
         """Give a key of an installation's settings its secret value; one that the key has already gets a new version.
 
-        A secret that belongs to another key is never written to, even where both ask for the same id.
+        A secret that belongs to another key is never written to, even where both ask for the same id. Raises
+        InvalidArgument for a key that cannot have one; then none is stored.
         """
+        check_setting_key(key)
         name = self.named("settings", installation)
         settings = await self.config.GetSettings(config_pb2.GetSettingsRequest(name=name))
         if key in settings.secrets:
             await self._rotate_secret(settings.secrets[key], value)
             return settings
+        if key in settings.values.fields:
+            short = name.rpartition("/")[2]
+            raise InvalidArgument(
+                f"{key} of {short} has a plain value", fix=f"take it away first: hardpoint setting unset {short} {key}"
+            )
         bound = await self._create_secret(name.rpartition("/")[2], key, value)
-        return await self._update_settings(config_pb2.Settings(name=name, secrets={key: bound}))
+        try:
+            return await self._update_settings(config_pb2.Settings(name=name, secrets={key: bound}))
+        except InvalidArgument:
+            await self.config.DeleteSecret(config_pb2.DeleteSecretRequest(name=bound, request_id=new_request_id()))
+            raise
 
     async def set_settings(self, installation: str, values: Mapping[str, Any]) -> config_pb2.Settings:
         """Set plain values of an installation's settings, by key; the other keys stay as they are."""

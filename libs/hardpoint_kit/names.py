@@ -28,6 +28,9 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 _HELP = {"version": "must be a semantic version such as 1.2.0"}
 ID_HELP = "must be 1 to 63 lower case letters, digits or hyphens, with a letter or digit at both ends"
 
+SETTING_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+SETTING_KEY_HELP = "a key has at most 64 letters, digits and _, no digit first"
+
 _kinds: dict[str, type["Name"]] = {}
 
 
@@ -277,3 +280,9 @@ class DeliveryName(Name):
     def trigger_name(self) -> TriggerName:
         """The trigger that it came to."""
         return TriggerName(self.org, self.agent, self.trigger)
+
+
+def check_setting_key(key: str) -> None:
+    """Refuse a key that no settings document can have; raises InvalidArgument."""
+    if not SETTING_KEY.fullmatch(key):
+        raise InvalidArgument(f"{key[:80]!a} is no key of settings", fix=SETTING_KEY_HELP)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,9 +9,8 @@ from typing import Any, NoReturn, Self
 
 from hardpoint_kit import masks
 from hardpoint_kit.errors import InvalidArgument
-from hardpoint_kit.names import SecretName, SettingsName
+from hardpoint_kit.names import SETTING_KEY, SETTING_KEY_HELP, SecretName, SettingsName
 
-KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 MAX_KEYS = 100
 MAX_VALUES_BYTES = 64 * 1024
 
@@ -49,10 +47,10 @@ class SettingsChange:
         given = (*(f"values.{key}" for key in self.values), *(f"secrets.{key}" for key in self.secrets))
         for path in self.mask or given:
             part, _, key = path.partition(".")
-            if part not in ("values", "secrets") or not KEY.fullmatch(key):
+            if part not in ("values", "secrets") or not SETTING_KEY.fullmatch(key):
                 raise InvalidArgument(
                     {"update_mask" if self.mask else f"settings.{path}": f'"{path}" does not name a key'},
-                    fix="write values.KEY or secrets.KEY; a key has at most 64 letters, digits and _, no digit first",
+                    fix=f"write values.KEY or secrets.KEY; {SETTING_KEY_HELP}",
                 )
         return self.mask or given
 

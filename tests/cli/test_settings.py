@@ -60,6 +60,7 @@ def test_an_empty_secret_is_refused(cli: Run, installed: World) -> None:
     ("arguments", "fix"),
     [
         (["secret", "set", "weather-lookup", "API_KEYS"], "did you mean API_KEY?"),
+        (["secret", "set", "weather-lookup", "API-KEY"], "did you mean API_KEY?"),
         (["secret", "set", "weather-lookup", "TIMEOUT"], "hardpoint setting set weather-lookup TIMEOUT=..."),
         (["setting", "set", "weather-lookup", "TIMEOTU=5"], "did you mean TIMEOUT?"),
         (["setting", "set", "weather-lookup", "API_KEY=x"], "hardpoint secret set weather-lookup API_KEY"),
@@ -145,5 +146,8 @@ def test_a_secret_that_is_no_text_is_refused_without_a_part_of_it(cli: Run, worl
 
 
 def test_a_key_that_is_none_is_told_in_words(cli: Run, world: World) -> None:
-    said = cli("secret", "set", "trial", "API-KEY", stdin=CANARY)
-    assert "must be at most 64 letters, digits and _" in said.err
+    said = cli("secret", "set", "trial", "API-KEY", "--json", stdin=CANARY)
+    assert (said.code, said.json["error"]["reason"]) == (1, "INVALID_ARGUMENT")
+    assert "API-KEY" in said.json["error"]["message"]
+    assert "at most 64 letters, digits and _" in said.json["error"]["fix"]
+    assert not world.secrets

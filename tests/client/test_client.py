@@ -10,7 +10,7 @@ from hardpoint.registry.v1 import registry_pb2
 from hardpoint_client import Hardpoint, Login
 from hardpoint_client.client import CHUNK_BYTES, output_of
 from hardpoint_kit.documents import from_struct, to_struct
-from hardpoint_kit.errors import AlreadyExists, NotFound, Unavailable
+from hardpoint_kit.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
 
 YAML = b"capability: {id: thing, version: 1.0.0}"
 
@@ -94,6 +94,23 @@ async def test_a_secret_that_was_made_but_not_bound_is_taken_over(client: Hardpo
     name = world.settings["orgs/acme/settings/weather-pro"].secrets["API_KEY"]
     assert world.secret_values[name] == b"two"
     assert len(world.secrets) == 2
+
+
+@pytest.mark.parametrize("key", ["API-KEY", "1KEY", "KEY\n", "", "K" * 65, "KÉY", "TIMEOUT"])
+async def test_a_key_that_cannot_have_a_secret_leaves_none(key: str, client: Hardpoint, world: World) -> None:
+    await client.set_settings("weather", {"TIMEOUT": 5})
+    with pytest.raises(InvalidArgument) as refused:
+        await client.set_secret("weather", key, "hush-hush")
+    assert refused.value.fix
+    assert "hush" not in refused.value.message
+    assert not world.asked["CreateSecret"]
+
+
+async def test_a_binding_that_the_server_refuses_leaves_no_secret(client: Hardpoint, world: World) -> None:
+    world.errors["UpdateSettings"] = InvalidArgument({"settings.secrets": "has more than 100 keys"})
+    with pytest.raises(InvalidArgument, match="more than 100 keys"):
+        await client.set_secret("weather", "API_KEY", "hush-hush")
+    assert not world.secrets
 
 
 async def test_settings(client: Hardpoint, world: World) -> None:

@@ -54,6 +54,7 @@ async def set_secret(
     Set again, it replaces the one before; calls use the new one at once.
     """
     from hardpoint_cli.session import connect
+    from hardpoint_kit.names import check_setting_key
 
     if context.args or "=" in key:
         raise typer.BadParameter(
@@ -63,6 +64,7 @@ async def set_secret(
     async with connect() as client:
         declared = await _declared(client, installation)
         _require_declared(declared, installation, key, secret=True)
+        check_setting_key(key)
         value = hidden(f"{key} of {installation}")
         if not value:
             raise typer.BadParameter("the secret is empty")
