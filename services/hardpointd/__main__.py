@@ -15,6 +15,7 @@ from rich.panel import Panel
 from hardpoint_kit.errors import HardpointError
 from hardpointd.catalog import UNITS, chosen
 from hardpointd.defaults import DEV_ORG, DEV_SUBJECT, DEV_TOKEN_SECONDS, Laptop
+from hardpointd.environment import check_environment
 from hardpointd.options import DaemonOptions
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ def serve_command(
     from hardpointd.daemon import serve
 
     with _explained():
+        served = chosen(units or [])
+        check_environment(served, os.environ)
         options = DaemonOptions()
         if console.is_terminal and "HARDPOINT_LOG_FORMAT" not in os.environ:
             options = options.model_copy(update={"log_format": "console", "log_level": "warning"})
-        serve(chosen(units or []), options, _say_served)
+        serve(served, options, _say_served)
 
 
 @app.command()
@@ -48,6 +51,7 @@ def token(
 ) -> None:
     """Print a token signed with this machine's own key; a server with its own JWKS does not take it."""
     with _explained():
+        check_environment((), os.environ)
         typer.echo(Laptop(DaemonOptions()).dev_keys().mint(subject, org, role or ["admin"], hours * 3600))
 
 
@@ -55,6 +59,7 @@ def token(
 def jwks() -> None:
     """Print the public keys of this machine's own tokens, as a JWKS for the HARDPOINT_JWKS of other processes."""
     with _explained():
+        check_environment((), os.environ)
         typer.echo(json.dumps(Laptop(DaemonOptions()).dev_keys().jwks()))
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import signal
-import socket
 from collections.abc import Callable, Sequence
 
 import grpc.aio
@@ -18,6 +17,7 @@ from hardpoint_kit.telemetry import Telemetry, setup
 from hardpoint_kit.unit import Unit
 from hardpointd.catalog import PEERS, WITHOUT_TOKEN, server_module
 from hardpointd.defaults import Laptop
+from hardpointd.listening import address_to_serve
 from hardpointd.options import DaemonOptions
 
 
@@ -26,7 +26,7 @@ class Daemon:
 
     def __init__(self, units: Sequence[str], options: DaemonOptions) -> None:
         self.units = units
-        self.options = options.model_copy(update={"listen": _with_port(options.listen)})
+        self.options = options.model_copy(update={"listen": address_to_serve(options.listen)})
         self.laptop = Laptop(self.options)
         self._channels: list[grpc.aio.Channel] = []
         self._server: Server | None = None
@@ -101,16 +101,6 @@ class Daemon:
             return opened
 
         return Platform(SystemClock(), to_peer, self.options.state)
-
-
-def _with_port(listen: str) -> str:
-    """The address with a free port in the place of port 0, since the units of this process dial it."""
-    host, _, port = listen.rpartition(":")
-    if port != "0":
-        return listen
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return f"{host}:{probe.getsockname()[1]}"
 
 
 def serve(units: Sequence[str], options: DaemonOptions, started: Callable[[Daemon], None]) -> None:
