@@ -13,7 +13,7 @@ from hardpoint_kit.errors import Conflict
 
 def watched(values: Values, secrets: Mapping[str, Secret]) -> list[Watched]:
     """What must not come out: every secret, and of one that is a URL its password too."""
-    whole = [values.watching(key, secret.value) for key, secret in secrets.items()]
+    whole = [values.watching(key, secret.value) for key, secret in secrets.items() if not secret.no_text]
     passwords = ((key, password_in(secret.value)) for key, secret in secrets.items())
     return whole + [values.watching(f"{key} password", password) for key, password in passwords if password]
 
@@ -40,8 +40,10 @@ def check_complete(execution: Execution, settings: Mapping[str, Any], secrets: M
 def secrets_of(execution: Execution, values: Values | None) -> dict[str, Secret]:
     """The values of the keys that the release declares as secret, and no others of the settings document."""
     declared = [requirement for requirement in execution.requirements if requirement.secret]
-    found = values.secrets if values else {}
-    return {r.key: Secret(found[r.key], r.hosts, r.pointer) for r in declared if r.key in found}
+    if values is None:
+        return {}
+    found = {r.key: Secret(values.secrets[r.key], r.hosts, r.pointer) for r in declared if r.key in values.secrets}
+    return found | {r.key: Secret("", r.hosts, r.pointer, no_text=r.key) for r in declared if r.key in values.no_text}
 
 
 def settings_of(execution: Execution, values: Values | None) -> dict[str, Any]:

@@ -27,12 +27,15 @@ CHUNK_BYTES = 256 * 1024
 class Values:
     """What a lease gives: plain settings, secret values and until when they may be kept (UTC).
 
+    `no_text` are the keys of secrets that are set and no text, such as one that signs webhooks: no action can use them.
+
     The representation leaves the secrets out, so that no log line can hold them by accident.
     """
 
     settings: Mapping[str, Any]
     secrets: Mapping[str, str]
     expire_time: datetime
+    no_text: frozenset[str] = frozenset()
 
     def watching(self, key: str, value: str) -> Watched:
         """A secret, or what is made of secrets, as what is looked for in all that comes out."""
@@ -100,15 +103,17 @@ class ConfigLeases:
         except Internal as error:
             # Nothing ran yet, and a defect of ours would be taken for an execution that was lost.
             raise Unavailable(error.message, fix=error.fix) from error
+        secrets = {key: text for key, value in leased.secrets.items() if (text := _text(value)) is not None}
         return Values(
             settings=from_struct(leased.values),
-            secrets={key: text for key, value in leased.secrets.items() if (text := _text(value)) is not None},
+            secrets=secrets,
             expire_time=leased.expire_time.ToDatetime(tzinfo=UTC),
+            no_text=frozenset(leased.secrets.keys() - secrets.keys()),
         )
 
 
 def _text(value: bytes) -> str | None:
-    """A secret as actions have it; what is no text, such as a key that signs webhooks, is for none of them."""
+    """A secret as actions have it."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -35,6 +35,7 @@ class Session:
                 {key: value for key, value in values.settings.items() if key in declared},
                 {key: value for key, value in values.secrets.items() if key in declared},
                 values.expire_time,
+                values.no_text & declared,
             )
 
 
@@ -91,7 +92,7 @@ def _made(execution: Execution, finished: Finished, tape: Recording, given: Valu
         action=execution.action,
         input=dict(execution.input),
         settings=dict(given.settings) if given else {},
-        secrets=tuple(given.secrets) if given else (),
+        secrets=(*given.secrets, *sorted(given.no_text)) if given else (),
         nonce=tape.seed,
         key=execution.idempotency_key,
         authority=None if execution.authority.covers(execution.asked) else _reach(execution.authority),

@@ -38,8 +38,8 @@ class World:
     async def redeem(self, token: str) -> Values:
         return self.leases[token]
 
-    def lease(self, token: str, secrets: Mapping[str, str]) -> str:
-        self.leases[token] = Values({}, secrets, datetime.now(UTC) + timedelta(hours=1))
+    def lease(self, token: str, secrets: Mapping[str, str], no_text: frozenset[str] = frozenset()) -> str:
+        self.leases[token] = Values({}, secrets, datetime.now(UTC) + timedelta(hours=1), no_text)
         return token
 
     def add(

@@ -64,6 +64,17 @@ async def test_a_handle_in_host_or_path_is_refused(url: str, encoded: bool) -> N
         assert api.seen == []
 
 
+async def test_a_secret_that_is_no_text_goes_nowhere() -> None:
+    async with Upstream() as api, client_of({"api.example.com": api}) as client:
+        broker = broker_of(client, secrets={"KEY": ""})
+        broker.secrets._secrets["KEY"] = dataclasses.replace(broker.secrets._secrets["KEY"], no_text="KEY")
+        request = FetchRequest("GET", URL, {"X-Key": broker.secrets.handles["KEY"]})
+        assert await code_of(broker, request) == DenialCode.SETTING_INVALID
+        with pytest.raises(BrokerDenied, match="the value of the secret KEY is not text"):
+            broker.secrets.value("KEY")
+        assert api.seen == []
+
+
 async def test_a_secret_with_a_line_break_makes_no_header() -> None:
     async with Upstream() as api, client_of({"api.example.com": api}) as client:
         broker = broker_of(client, secrets={"KEY": "hunter2\r\nX-Evil: 1"})

@@ -152,6 +152,22 @@ async def test_a_callee_without_its_settings_says_what_to_set(executor: Executor
     assert (finished.error.reason, finished.error.fix) == ("SETTINGS_MISSING", "hardpoint secret set b KEY")
 
 
+async def test_a_secret_that_is_no_text_is_refused_where_it_is_used(executor: Executor, world: World) -> None:
+    requirements = (Requirement("KEY", secret=True, required=True, hosts=frozenset({"api.example.com"})),)
+    given = {"requirements": requirements, "lease_token": world.lease("l1", {}, frozenset({"KEY"})), "authority": WIDE}
+    b = world.callee("b", python("return 1"), **given)
+    finished = await ended(executor, world.add("a", CALLS_B, b, authority=WIDE))
+    assert finished.error is None, "it has a value, and this does not use it"
+    posts = 'await self.fetch("https://api.example.com/x", method="POST", body=self.config["KEY"])'
+    b = world.callee("b", python(posts), **given)
+    finished = await ended(executor, world.add("a", CALLS_B, b, authority=WIDE))
+    assert finished.error is not None
+    assert finished.error.reason == "SETTING_INVALID"
+    assert finished.error.message == "the value of the secret KEY is not text"
+    assert finished.error.fix == "give KEY a value that is text in UTF-8"
+    assert finished.error.metadata["setting"] == "KEY"
+
+
 async def test_what_cannot_be_called_is_refused_only_when_it_is_called(executor: Executor, world: World) -> None:
     away = refused("b.run", Conflict("b.run cannot be called: b is not installed", reason="CALLEE_NOT_INSTALLED"))
     assert (await ended(executor, world.add("a", python("return 1"), away))).output == 1

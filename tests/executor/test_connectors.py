@@ -194,6 +194,14 @@ def test_what_is_made_of_two_secrets_goes_where_both_may() -> None:
     assert plan.made({"USERNAME": name, "PASSWORD": Secret("x", frozenset({"third.test"}))}, {})[KEY].hosts == set()
 
 
+def test_what_would_be_made_of_a_secret_that_is_no_text_says_which() -> None:
+    plan = plan_of(auth={"type": "basic"})
+    password = Secret("", frozenset({HOST}), no_text="PASSWORD")
+    secrets = {"USERNAME": Secret("ada", frozenset({HOST})), "PASSWORD": password}
+    made = plan.made(secrets, {})[KEY]
+    assert (made.no_text, made.value) == ("PASSWORD", "")
+
+
 @pytest.mark.parametrize("password", ["hunter22", "four"])
 async def test_an_upstream_that_repeats_the_encoded_credential_gives_away_nothing(password: str) -> None:
     def repeats(seen: Seen) -> bytes:

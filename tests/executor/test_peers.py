@@ -53,4 +53,6 @@ async def test_a_secret_that_does_not_open_is_no_execution_that_was_lost(tmp_pat
 
 async def test_a_secret_that_is_no_text_keeps_no_other_from_being_used(tmp_path: Path) -> None:
     async with leases(Bytes(), tmp_path) as config:
-        assert (await config.redeem("ticket")).secrets == {"API_KEY": "key"}
+        values = await config.redeem("ticket")
+    assert values.secrets == {"API_KEY": "key"}
+    assert values.no_text == {"SIGNING_KEY"}

@@ -21,11 +21,26 @@ _HANDLE = re.compile(r"secret(?:://|%3[Aa]%2[Ff]%2[Ff])(?P<key>[A-Za-z0-9_.-]+)(
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value, the host rules that it may be sent to, and the JSON Pointer of its declaration."""
+    """A value, the host rules that it may be sent to, and the JSON Pointer of its declaration.
+
+    `no_text` is the key whose value is no text, where it is that or would be made of it; then it has no value here.
+    """
 
     value: str = field(repr=False)
     hosts: frozenset[str]
     pointer: str = ""
+    no_text: str = ""
+
+    def text(self) -> str:
+        """The value; raises BrokerDenied SETTING_INVALID for one that is no text."""
+        if self.no_text:
+            raise BrokerDenied(
+                DenialCode.SETTING_INVALID,
+                f"the value of the secret {self.no_text} is not text",
+                f"give {self.no_text} a value that is text in UTF-8",
+                setting=self.no_text,
+            )
+        return self.value
 
 
 class Secrets:
@@ -40,9 +55,9 @@ class Secrets:
         return f"Secrets({', '.join(self._secrets)})"
 
     def value(self, key: str) -> str | None:
-        """The value of a secret, for a service that the broker itself speaks to."""
+        """The value of a secret, for a service that the broker itself speaks to; raises as `Secret.text`."""
         found = self._secrets.get(key)
-        return found.value if found else None
+        return found.text() if found else None
 
     def has_handle(self, text: str) -> bool:
         """True when `text` holds a handle of this execution, also when it is percent-encoded."""
@@ -78,7 +93,7 @@ class Secrets:
                 return match[0]
             if not target.within(found.hosts):
                 raise _not_for(match["key"], found, target)
-            return encode(found.value)
+            return encode(found.text())
 
         return _HANDLE.sub(value, text) if "secret" in text else text
 

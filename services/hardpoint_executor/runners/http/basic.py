@@ -38,6 +38,8 @@ class BasicPlan:
     def made(self, secrets: Mapping[str, Secret], settings: Mapping[str, Any]) -> dict[str, Secret]:
         """The value under KEY; nothing while one of its parts has none, or when the name would end at its colon."""
         used = [secrets[key] for key in sorted(self.keys) if key in secrets]
+        if lost := [secret for secret in used if secret.no_text]:
+            return {KEY: lost[0]}
         variables = {**settings, **{key: secret.value for key, secret in secrets.items()}}
         try:
             username, password = (as_text(one.evaluate(variables)) for one in (self.username, self.password))
