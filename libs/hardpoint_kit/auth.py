@@ -111,7 +111,7 @@ class MethodRule:
 
     def _denied(self, caller: Caller, fix: str) -> PermissionDenied:
         return PermissionDenied(
-            f"{caller.subject} may not {self.permission}",
+            f"{caller.subject} has no role that allows {self.permission}",
             fix=fix,
             permission=self.permission,
             roles=",".join(sorted(caller.roles)),

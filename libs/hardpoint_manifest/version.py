@@ -13,6 +13,8 @@ from typing import Final, Self
 import semantic_version  # type: ignore[import-untyped]
 
 LATEST: Final = "latest"
+MOST_NUMBER: Final = 999_999_999
+"""Of major, minor and patch: nine digits, as resource names have them."""
 
 
 @total_ordering
@@ -32,6 +34,8 @@ class Version:
             raise ValueError(f"{text[:64]!r} has build metadata; a release is named without it")
         if len(text) > 64:
             raise ValueError("a version has at most 64 characters")
+        if max(parsed.major, parsed.minor, parsed.patch) > MOST_NUMBER:
+            raise ValueError(f"a number of a version is at most {MOST_NUMBER}")
         return cls(text)
 
     @property

@@ -3,8 +3,9 @@
 import gc
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from hardpoint_kit.errors import HardpointError
+from hardpoint_kit.auth import PERMISSIONS_BY_ROLE
+from hardpoint_kit.errors import HardpointError, InvalidArgument
+from hardpoint_kit.names import ID_HELP, is_id
 from hardpointd.catalog import UNITS, chosen
 from hardpointd.defaults import DEV_ORG, DEV_SUBJECT, DEV_TOKEN_SECONDS, Laptop
 from hardpointd.environment import check_environment
@@ -52,7 +55,9 @@ def token(
     """Print a token signed with this machine's own key; a server with its own JWKS does not take it."""
     with _explained():
         check_environment((), os.environ)
-        typer.echo(Laptop(DaemonOptions()).dev_keys().mint(subject, org, role or ["admin"], hours * 3600))
+        roles = role or ["admin"]
+        _check_token(org, subject, roles)
+        typer.echo(Laptop(DaemonOptions()).dev_keys().mint(subject, org, roles, hours * 3600))
 
 
 @app.command()
@@ -61,6 +66,21 @@ def jwks() -> None:
     with _explained():
         check_environment((), os.environ)
         typer.echo(json.dumps(Laptop(DaemonOptions()).dev_keys().jwks()))
+
+
+def _check_token(org: str, subject: str, roles: Sequence[str]) -> None:
+    """Refuse what no server believes: it would be told of the token's every use, and not here where it is made."""
+    if not is_id(org):
+        raise InvalidArgument(f"{org!a} is no id of an org", fix=f"it {ID_HELP}")
+    if not subject:
+        raise InvalidArgument("the subject is empty", fix="say whom it stands for")
+    for role in roles:
+        if role not in PERMISSIONS_BY_ROLE:
+            close = get_close_matches(role, PERMISSIONS_BY_ROLE, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise InvalidArgument(
+                f"no role is called {role}{meant}", fix=f"choose from {', '.join(PERMISSIONS_BY_ROLE)}"
+            )
 
 
 @contextmanager

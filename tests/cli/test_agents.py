@@ -150,6 +150,8 @@ def test_a_call_takes_the_whole_input_as_json(argument: str, stdin: str | None, 
     ("arguments", "complaint"),
     [
         (["location"], "not of the form key=value"),
+        (['{"location": "Rome"}'], "an input as JSON goes to --input"),
+        (['{"location": '], "an input as JSON goes to --input"),
         (["days=soon"], "days must be an integer"),
         (["days=1.5"], "days must be an integer"),
         (["days=true"], "days must be an integer"),

@@ -114,6 +114,26 @@ def test_a_token_is_good_for_some_time(hours, tmp_path, monkeypatch):
     assert CliRunner().invoke(app, ["token", "--hours", hours]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--org", "", "org"),
+        ("--org", "A B", "org"),
+        ("--org", "Ünï", "org"),
+        ("--subject", "", "subject"),
+        ("--role", "vieweer", "no role is called vieweer; did you mean viewer?"),
+        ("--role", "", "no role"),
+    ],
+)
+def test_a_token_that_nobody_would_believe_is_not_minted(option, value, problem, tmp_path, monkeypatch):
+    monkeypatch.setenv("HARDPOINT_STATE", str(tmp_path / "state"))
+    said = CliRunner().invoke(app, ["token", option, value])
+    assert said.exit_code == 1
+    assert problem in " ".join(said.output.split())
+    assert "fix:" in said.output
+    assert not (tmp_path / "state").exists()
+
+
 async def test_the_printed_keys_verify_the_tokens_of_this_machine_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HARDPOINT_STATE", str(tmp_path))
     printed = CliRunner().invoke(app, ["jwks"])

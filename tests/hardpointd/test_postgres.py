@@ -354,6 +354,19 @@ async def test_data_that_the_server_refuses_is_explained(new_state: Path) -> Non
     assert caught.value.place == str(server.folder / "log")
 
 
+async def test_a_data_folder_that_cannot_be_made_is_said_in_its_own_words(new_state: Path) -> None:
+    binaries = Binaries(new_state, ("system",), "0")
+    full = "running bootstrap script ... x FATAL:  could not extend file\nx HINT:  Check free disk space.\nAborted"
+    binaries.program("initdb").parent.mkdir(parents=True)
+    for name, words, code in (("postgres", "17", 0), ("initdb", full, 1)):
+        binaries.program(name).write_text(f"#!/bin/sh\ncat <<'END'\n{words}\nEND\nexit {code}\n")
+        binaries.program(name).chmod(0o755)
+    with pytest.raises(Unavailable) as caught:
+        await EmbeddedPostgres(new_state, binaries=binaries).start()
+    assert caught.value.message.endswith("data folder: could not extend file Check free disk space.")
+    assert "HARDPOINT_STATE" in caught.value.fix
+
+
 def test_without_the_wheel_the_newest_system_postgresql_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("hardpointd.postgres.binaries.SYSTEM", tmp_path)

@@ -41,7 +41,8 @@ def test_what_is_no_constraint(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1.0", "v1.0.0", "1.0.0+build", "01.0.0", "1.0.0-" + "a" * 64, " 1.0.0", "1.0.0\n"]
+    "text",
+    ["", "1", "1.0", "v1.0.0", "1.0.0+build", "01.0.0", "1.0.0-" + "a" * 64, " 1.0.0", "1.0.0\n", "1.0.9999999999"],
 )
 def test_what_is_no_version(text):
     with pytest.raises(ValueError, match="a"):

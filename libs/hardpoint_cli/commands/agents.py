@@ -177,7 +177,7 @@ async def approval(
     agent: Agent,
     installation: Installation,
     actions: Annotated[
-        list[str] | None, typer.Argument(metavar="ACTION...", help="All of them: what is not named runs unasked.")
+        list[str] | None, typer.Argument(metavar="ACTION", help="All of them: what is not named runs unasked.")
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="Have nothing approved any more.")] = False,
 ) -> Answer:

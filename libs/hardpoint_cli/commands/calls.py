@@ -51,7 +51,7 @@ async def call(
     ],
     values: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="The input, read as the types it declares; @PATH is a file."),
+        typer.Argument(metavar="KEY=VALUE", help="The input, read as the types it declares; @PATH is a file."),
     ] = None,
     input: Annotated[str, typer.Option(metavar="JSON|-", help="The whole input as JSON; - reads it from stdin.")] = "",
     oversize_to_file: Annotated[
@@ -95,6 +95,8 @@ async def call(
     from hardpoint_client.context import CallContext
     from hardpoint_kit.errors import InvalidArgument
 
+    if values and values[0].lstrip().startswith("{"):
+        raise typer.BadParameter("an argument is not of the form key=value; an input as JSON goes to --input")
     if values and input:
         raise typer.BadParameter("give the input as key=value or with --input, not both")
     if record:

@@ -138,7 +138,7 @@ async def connection(installation: Installation) -> Answer:
 
 async def connections(
     installation: Annotated[
-        str, typer.Argument(metavar="[INSTALLATION]", help="Show who signed in for this one; yours when left out.")
+        str, typer.Argument(metavar="INSTALLATION", help="Show who signed in for this one; yours when left out.")
     ] = "",
 ) -> Answer:
     """Show what you signed in to for yourself, or who did for an installation; tokens are shown to nobody."""

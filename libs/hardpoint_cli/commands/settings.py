@@ -113,7 +113,7 @@ async def delete_secret(
 
 async def set_settings(
     installation: Installation,
-    values: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="What to set.", show_default=False)],
+    values: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="What to set.", show_default=False)],
 ) -> Answer:
     """Give an installation plain values, read as the types that the capability declares; other keys stay."""
     from hardpoint_cli.documents import document
@@ -133,7 +133,7 @@ async def set_settings(
 
 async def unset_settings(
     installation: Installation,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="What to take away.", show_default=False)],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="What to take away.", show_default=False)],
 ) -> Answer:
     """Take values away from an installation, and secrets: they stay, but it does not have them any more.
 

@@ -208,8 +208,7 @@ class EmbeddedPostgres:
             return
         words = self._log.read_bytes()[logged:].decode(errors="replace")
         if not any(failure in words for failure in PASSING_FAILURES):
-            why = " ".join(re.findall("(?:FATAL|DETAIL|HINT): +(.*)", words)) or output
-            raise Unavailable(f"PostgreSQL does not start: {why}", place=str(self._log))
+            raise Unavailable(f"PostgreSQL does not start: {_why(words) or output}", place=str(self._log))
 
     def _initialise(self, account: Account, binaries: Binaries, deadline: float) -> None:
         """Make the data folder; it is whole or not there."""
@@ -228,7 +227,11 @@ class EmbeddedPostgres:
             *(f"--pgdata={scratch}", f"--username={SUPERUSER}", f"--pwfile={self._password_file(SUPERUSER)}"),
         )
         if output is not None:
-            raise Unavailable(f"PostgreSQL cannot make its data folder: {output}", place=str(scratch))
+            raise Unavailable(
+                f"PostgreSQL cannot make its data folder: {_why(output) or output}",
+                place=str(scratch),
+                fix=f"free space there, or set HARDPOINT_STATE to a folder on another disk, or {OWN_SERVER}",
+            )
         scratch.rename(self._data)
 
     def _runnable(self, account: Account, deadline: float) -> Binaries:
@@ -316,3 +319,8 @@ class EmbeddedPostgres:
         if time.monotonic() > deadline:
             raise Unavailable(f"PostgreSQL takes too long to {what}", place=str(self._log))
         time.sleep(POLL_SECONDS)
+
+
+def _why(words: str) -> str:
+    """What a program of PostgreSQL says went wrong, without what it did before."""
+    return " ".join(re.findall("(?:FATAL|DETAIL|HINT): +(.*)", words))
