@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 
 import structlog
@@ -40,13 +41,15 @@ class Background:
 class Looks:
     """Looks for something to do: again at once while `look` says that there is more, else after a rest or `wake`.
 
-    A look that raises is logged as `what` that has to wait, and is tried again after a second.
+    A look that raises is logged as `what` that has to wait, and is tried again after a second; as a warning from the
+    second time in a row on, since a peer that starts at the same moment is not there the first time.
     """
 
     def __init__(self, look: Callable[[], Awaitable[bool]], rest_seconds: float, what: str) -> None:
         self._look = look
         self._rest_seconds = rest_seconds
         self._what = what
+        self._failed_before = False
         self._woken = asyncio.Event()
         self._looking = Background(self._look_forever)
 
@@ -74,9 +77,13 @@ class Looks:
     async def _looked(self) -> float:
         """Look, and say for how long to rest then."""
         try:
-            return 0.0 if await self._look() else self._rest_seconds
+            more = await self._look()
+            self._failed_before = False
+            return 0.0 if more else self._rest_seconds
         except HardpointError as error:
-            _log.warning(f"{self._what} wait", reason=error.reason, problem=error.message)
+            level = logging.WARNING if self._failed_before else logging.INFO
+            _log.log(level, f"{self._what} wait", reason=error.reason, problem=error.message)
         except Exception:
             _log.exception(f"{self._what} wait")  # a defect, which must not end the looking
+        self._failed_before = True
         return min(self._rest_seconds, AGAIN_SECONDS)

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+from structlog.testing import capture_logs
+
 from hardpoint_kit.background import Looks
 from hardpoint_kit.errors import Unavailable
 
@@ -31,3 +34,26 @@ async def test_what_is_there_is_taken_at_once_and_what_comes_when_it_is_said(mon
     looks.wake()
     await asyncio.sleep(0)
     assert looked.locked()
+
+
+async def test_what_fails_once_and_goes_on_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardpoint_kit.background.AGAIN_SECONDS", 0.0001)
+    answers: list[bool | Exception] = [Unavailable("a"), True, Unavailable("b"), Unavailable("c"), Unavailable("d")]
+    looked = asyncio.Event()
+
+    async def look() -> bool:
+        if not answers:
+            looked.set()
+            return False
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    looks = Looks(look, 3600.0, "things")
+    with capture_logs() as logs:
+        looks.start()
+        async with asyncio.timeout(10):
+            await looked.wait()
+        await looks.stop()
+    assert [one["log_level"] for one in logs] == ["info", "info", "warning", "warning"]
