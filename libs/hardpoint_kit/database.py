@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy.exc
+import structlog
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
@@ -28,6 +29,7 @@ STATEMENT_SECONDS = 30
 _migrating = threading.Lock()
 """Alembic keeps the migration that runs in globals of its process."""
 _SET_ORG = text("SELECT set_config('hardpoint.org', :org, true)")
+_log = structlog.stdlib.get_logger(__name__)
 _tracer = trace.get_tracer(__name__)
 
 
@@ -135,6 +137,10 @@ def translated() -> Iterator[None]:
             raise DeadlineExceeded(f"a database statement took longer than {STATEMENT_SECONDS} seconds") from error
         if isinstance(error.orig, psycopg.errors.TransactionRollback | psycopg.errors.LockNotAvailable):
             raise Unavailable("another write was in the way", fix="try again", retry_after=0.1) from error
+        if isinstance(error.orig, psycopg.errors.DiskFull):
+            _log.error("the database has no room left", problem=str(error.orig))
+            fix = "the operator of this deployment has to free space where the database keeps its data"
+            raise Unavailable("the database has no room left", fix=fix, retry_after=10.0) from error
         if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError):
             raise _unreachable() from error
         raise

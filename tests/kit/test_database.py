@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
+from structlog.testing import capture_logs
 
 from hardpoint_kit.database import Database, migrate
 from hardpoint_kit.errors import Conflict, DeadlineExceeded, Unavailable
@@ -119,6 +120,14 @@ async def _kill(postgres: Any, database: Database) -> None:
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database.engine.url.database]
         )
+
+
+async def test_a_disk_without_room_is_said_to_be_that(database: Database) -> None:
+    with capture_logs() as logs, pytest.raises(Unavailable, match="the database has no room left") as caught:
+        async with database.transaction("acme") as connection:
+            await connection.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$"))
+    assert "free space" in caught.value.fix
+    assert [one["log_level"] for one in logs] == ["error"]
 
 
 async def test_database_out_of_reach_is_unavailable() -> None:
