@@ -1,6 +1,10 @@
 """`hardpoint`: the program."""
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
+from typer.main import get_command
 
 from hardpoint_cli.commands import (
     agents,
@@ -45,11 +49,11 @@ for _noun in (authoring, testing, engines, releases, *_INSTALLED, *_DOING, expla
     _noun.add(app)
 
 
-def main() -> None:
-    """Entry point of the console script."""
+def loaded() -> Callable[[], Any]:
+    """The program with all of its commands, ready to run."""
     take_anything()
-    app()
+    return get_command(app)
 
 
 if __name__ == "__main__":
-    main()
+    loaded()()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -336,3 +337,22 @@ def test_where_nothing_can_be_written_nothing_is(tmp_path: Path) -> None:
     command = f"{sys.executable} -m hardpoint_cli.main new http weather --json >&- 2>&-"
     assert subprocess.run(["sh", "-c", command], cwd=tmp_path, env=_path(), check=False).returncode == 0
     assert (tmp_path / "weather.yaml").exists()
+
+
+@pytest.mark.parametrize("module", ["typer", "hardpoint_cli.commands"])
+def test_ctrl_c_while_it_loads_shows_no_stack(module: str) -> None:
+    program = f"""
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, *rest):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupts())
+from hardpoint_cli.__main__ import main
+main()
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    assert (said.returncode, said.stdout, said.stderr) == (-signal.SIGINT, "", "")
