@@ -255,11 +255,19 @@ class Example(Value):
 
 
 class Verifier(Value):
-    """How a delivery to a webhook proves where it comes from; `none` refuses every delivery."""
+    """How a delivery to a webhook proves where it comes from; `none` refuses every delivery.
+
+    The headers are of `hmac`, in small letters. Signed is the body, or with a `timestamp_header` the text of that, a
+    full stop and the body: then a delivery is good within five minutes of that time, in seconds since 1970. It may be
+    `header` itself, which then is a list (`t=1492774577,v1=5257a869...`). `id_header` has what the sender calls a
+    delivery, and is not signed.
+    """
 
     kind: Literal["slack", "github", "standard-webhooks", "hmac", "none"]
     secret: RequirementKey | None = None
     header: str | None = None
+    id_header: str | None = None
+    timestamp_header: str | None = None
 
 
 class Trigger(Value):

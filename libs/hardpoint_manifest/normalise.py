@@ -399,7 +399,6 @@ def settings_path(source: written.Common) -> Path:
 
 
 def _trigger(trigger: written.SourceTrigger, capability: written.Common) -> Trigger:
-    verifier = trigger.verifier
     work = capability.workflow if isinstance(capability, written.Capability) else None
     starts = work is not None and work.trigger == trigger.id
     return Trigger(
@@ -410,8 +409,15 @@ def _trigger(trigger: written.SourceTrigger, capability: written.Common) -> Trig
         schedule=trigger.schedule,
         time_zone=trigger.time_zone,
         action=trigger.action or (ACTION if starts else None),
-        verifier=Verifier(**verifier.model_dump()) if verifier else None,
+        verifier=_verifier(trigger.verifier) if trigger.verifier else None,
         filter=expression(trigger.filter or (work.filter if work is not None and starts else "")),
         input=trigger.input,
         order_by=expression(trigger.order_by),
     )
+
+
+def _verifier(verifier: written.SourceVerifier) -> Verifier:
+    """In small letters, as names of headers are compared."""
+    headers = verifier.model_dump(include={"header", "id_header", "timestamp_header"}, exclude_none=True)
+    small = {field: name.lower() for field, name in headers.items()}
+    return Verifier(kind=verifier.kind, secret=verifier.secret, **small)

@@ -148,11 +148,17 @@ class SourceExample(Source):
 
 
 class SourceVerifier(Source):
-    """How deliveries to a webhook prove where they come from."""
+    """How deliveries to a webhook prove where they come from.
+
+    `header` is where the sender signs as `hmac`; `id_header` and `timestamp_header` are where it says what it calls the
+    delivery, and when it signed.
+    """
 
     kind: Literal["slack", "github", "standard-webhooks", "hmac", "none"]
     secret: RequirementKey | None = None
     header: Label | None = None
+    id_header: Label | None = None
+    timestamp_header: Label | None = None
 
 
 class SourceTrigger(Source):

@@ -12,7 +12,7 @@ from hardpoint_config.connections import Begun, Connections
 from hardpoint_config.domain import LeasedValues, Secret, SecretValue, Settings, SettingsChange
 from hardpoint_config.people import People
 from hardpoint_config.service import ConfigService
-from hardpoint_config.signatures import Scheme, Signed
+from hardpoint_config.signatures import Proof, Scheme, Signed
 from hardpoint_kit.caller import caller
 from hardpoint_kit.errors import InvalidArgument
 from hardpoint_kit.idempotency import request_fingerprint
@@ -213,8 +213,8 @@ class ConfigRpc(config_pb2_grpc.ConfigServiceServicer):
         self, request: config_pb2.VerifySignatureRequest, context: Context
     ) -> config_pb2.VerifySignatureResponse:
         settings = SettingsName.parse(request.settings, "settings")
-        verdict = await self._service.verify_signature(caller(context), settings, request.key, signed_from(request))
-        return config_pb2.VerifySignatureResponse(verdict=f"SIGNATURE_VERDICT_{verdict}")
+        proof = await self._service.verify_signature(caller(context), settings, request.key, signed_from(request))
+        return proof_to_proto(proof)
 
     async def WatchChanges(
         self, _request: config_pb2.WatchChangesRequest, _context: Context
@@ -303,7 +303,14 @@ def connection_to_proto(connection: Connection) -> config_pb2.Connection:
 def signed_from(request: config_pb2.VerifySignatureRequest) -> Signed:
     """Read a delivery that may be signed."""
     scheme = Scheme(config_pb2.SignatureScheme.Name(request.scheme).removeprefix("SIGNATURE_SCHEME_"))
-    return Signed(scheme, dict(request.headers), request.body, request.header)
+    return Signed(scheme, dict(request.headers), request.body, request.header, request.timestamp_header)
+
+
+def proof_to_proto(proof: Proof) -> config_pb2.VerifySignatureResponse:
+    """Write what is to be said of it."""
+    return config_pb2.VerifySignatureResponse(
+        verdict=f"SIGNATURE_VERDICT_{proof.verdict}", digest=proof.digest, timed=proof.timed
+    )
 
 
 def secret_to_proto(secret: Secret) -> config_pb2.Secret:

@@ -16,7 +16,7 @@ from hardpoint_config.crypto import Keyring
 from hardpoint_config.domain import Lease, LeasedValues, Secret, SecretValue, Settings, SettingsChange
 from hardpoint_config.links import Links
 from hardpoint_config.people import People
-from hardpoint_config.signatures import Signed, Verdict
+from hardpoint_config.signatures import Proof, Signed, Verdict
 from hardpoint_config.store import Store, Transaction
 from hardpoint_kit.audit import record
 from hardpoint_kit.caller import ANY_ORG, Caller
@@ -208,14 +208,14 @@ class ConfigService:
             expire_time=expire_time,
         )
 
-    async def verify_signature(self, _caller: Caller, settings: SettingsName, key: str, signed: Signed) -> Verdict:
+    async def verify_signature(self, _caller: Caller, settings: SettingsName, key: str, signed: Signed) -> Proof:
         """Say whether a delivery is signed with the secret that a document has under a key; the secret stays here."""
         async with self.store.transaction(settings.org) as tx:
             bound = await tx.bound_secrets(settings)
         for name, secret, version, sealed in bound:
             if name == key:
-                return signed.verdict(self.keyring.open(secret, version, sealed), self.clock.now())
-        return Verdict.NO_SECRET
+                return signed.proof(self.keyring.open(secret, version, sealed), self.clock.now())
+        return Proof(Verdict.NO_SECRET)
 
     def watch_changes(self) -> AsyncIterator[tuple[str, ...]]:
         """Yield the names of settings documents as they change; raises Unavailable when one may have been missed."""

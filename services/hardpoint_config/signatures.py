@@ -5,10 +5,11 @@ Every comparison takes the same time whatever is wrong, and every scheme that sa
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -34,6 +35,10 @@ class Scheme(StrEnum):
     HMAC = "HMAC"
 
 
+_TIMED: Final = frozenset({Scheme.SLACK, Scheme.STANDARD_WEBHOOKS})
+"""Those that always say when; hmac does where it is said in which header."""
+
+
 class Verdict(StrEnum):
     """What is to be said of a delivery."""
 
@@ -45,67 +50,119 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What is to be said of a delivery.
+
+    Of one that is signed also the `digest` of the bytes that are, and whether it is `timed`: a time is among them.
+    """
+
+    verdict: Verdict
+    digest: str = ""
+    timed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a delivery says of itself: these bytes are signed in one of these ways, and when, where they say that."""
+
+    given: Sequence[str]
+    signed: bytes
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
-    """A delivery as it came: `headers` by their names in small letters; `header` is where scheme hmac signs."""
+    """A delivery as it came: `headers` by their names in small letters.
+
+    Scheme hmac has its signature in `header`. With a `timestamp_header` what is signed is the text of that header as it
+    stands, a full stop and the body; without one it is the body. Where both are one header that holds a list,
+    `t=1492774577,v1=5257a869...`, as Stripe has it: the time is `t`, and each `v1` a signature.
+    """
 
     scheme: Scheme
     headers: Mapping[str, str]
     body: bytes
     header: str = ""
+    timestamp_header: str = ""
 
-    def verdict(self, secret: SecretValue, now: datetime) -> Verdict:
+    def proof(self, secret: SecretValue, now: datetime) -> Proof:
         """Whether the secret's holder signed it, lately where the scheme says when.
 
         Raises InvalidArgument for scheme hmac without the name of a header.
         """
+        claim = self._claim()
+        if claim is None:
+            return Proof(Verdict.MISSING)
+        wanted = self._spellings(secret.reveal(), claim.signed)
+        # All of them, so that none is told from another by time.
+        told = [_equal(one, spelling) for one in claim.given for spelling in wanted]
+        if not any(told):
+            return Proof(Verdict.WRONG)
+        if claim.at and not _timely(claim.at, now):
+            return Proof(Verdict.TOO_OLD)
+        return Proof(Verdict.VALID, f"sha256:{hashlib.sha256(claim.signed).hexdigest()}", timed=bool(claim.at))
+
+    def _claim(self) -> _Claim | None:
+        """None where a header that the scheme needs is not there, or is none."""
         match self.scheme:
             case Scheme.SLACK:
-                return self._slack(secret.reveal(), now)
+                at = self._header("x-slack-request-timestamp")
+                signed = b"v0:" + _bytes(at) + b":" + self.body
+                claim = _Claim(self._given("x-slack-signature"), signed, at)
             case Scheme.GITHUB:
-                return self._one(self.headers.get("x-hub-signature-256", ""), "sha256=", secret.reveal())
+                claim = _Claim(self._given("x-hub-signature-256"), self.body)
             case Scheme.STANDARD_WEBHOOKS:
-                return self._standard(secret.reveal(), now)
+                delivery, at = self._header("webhook-id"), self._header("webhook-timestamp")
+                signed = b".".join((_bytes(delivery), _bytes(at), self.body))
+                claim = _Claim(self._header("webhook-signature").split() if delivery else (), signed, at)
             case Scheme.HMAC:
-                if not _HEADER.fullmatch(self.header):
-                    raise InvalidArgument({"header": "is not the name of a header"}, fix="name where the sender signs")
-                return self._plain(self.headers.get(self.header, ""), secret.reveal())
+                claim = self._plain()
+        timed = self.scheme in _TIMED or bool(self.timestamp_header)
+        if not claim.given or (timed and not _SECONDS.fullmatch(claim.at)):
+            return None
+        return replace(claim, given=claim.given[:MOST_SIGNATURES])
 
-    def _slack(self, key: bytes, now: datetime) -> Verdict:
-        signature, at = self.headers.get("x-slack-signature", ""), self.headers.get("x-slack-request-timestamp", "")
-        if not signature or not _SECONDS.fullmatch(at):
-            return Verdict.MISSING
-        if not _equal(signature, "v0=" + _mac(key, b"v0:" + at.encode() + b":" + self.body).hex()):
-            return Verdict.WRONG
-        return _timely(at, now)
+    def _plain(self) -> _Claim:
+        if not _HEADER.fullmatch(self.header):
+            raise InvalidArgument({"header": "is not the name of a header"}, fix="name where the sender signs")
+        if not self.timestamp_header:
+            return _Claim(self._given(self.header), self.body)
+        at, given = self._header(self.timestamp_header), self._given(self.header)
+        if self.timestamp_header == self.header:
+            at, given = _listed(at)
+        return _Claim(given, _bytes(at) + b"." + self.body, at)
 
-    def _standard(self, key: bytes, now: datetime) -> Verdict:
-        delivery, at = self.headers.get("webhook-id", ""), self.headers.get("webhook-timestamp", "")
-        given = self.headers.get("webhook-signature", "").split()[:MOST_SIGNATURES]
-        if not delivery or not given or not _SECONDS.fullmatch(at):
-            return Verdict.MISSING
-        signed = delivery.encode(errors="surrogateescape") + b"." + at.encode() + b"." + self.body
-        wanted = "v1," + base64.b64encode(_mac(_standard_key(key), signed)).decode()
-        told = [_equal(one, wanted) for one in given]  # all of them, so that none is told from another by time
-        if not any(told):
-            return Verdict.WRONG
-        return _timely(at, now)
+    def _spellings(self, secret: bytes, signed: bytes) -> tuple[str, ...]:
+        """The signatures that would do."""
+        match self.scheme:
+            case Scheme.SLACK:
+                return (f"v0={_mac(secret, signed).hex()}",)
+            case Scheme.GITHUB:
+                return (f"sha256={_mac(secret, signed).hex()}",)
+            case Scheme.STANDARD_WEBHOOKS:
+                return (f"v1,{_base64(_mac(_standard_key(secret), signed))}",)
+            case Scheme.HMAC:
+                mac = _mac(secret, signed)
+                plain = (mac.hex(), mac.hex().upper(), _base64(mac))
+                return (*plain, *(f"sha256={one}" for one in plain))
 
-    def _one(self, signature: str, prefix: str, key: bytes) -> Verdict:
-        if not signature:
-            return Verdict.MISSING
-        return Verdict.VALID if _equal(signature, prefix + _mac(key, self.body).hex()) else Verdict.WRONG
+    def _header(self, name: str) -> str:
+        return self.headers.get(name, "")
 
-    def _plain(self, signature: str, key: bytes) -> Verdict:
-        if not signature:
-            return Verdict.MISSING
-        mac = _mac(key, self.body)
-        given = signature.removeprefix("sha256=")
-        told = [_equal(given.lower(), mac.hex()), _equal(given, base64.b64encode(mac).decode())]
-        return Verdict.VALID if any(told) else Verdict.WRONG
+    def _given(self, name: str) -> tuple[str, ...]:
+        text = self._header(name)
+        return (text,) if text else ()
 
 
-def _timely(at: str, now: datetime) -> Verdict:
-    return Verdict.VALID if abs(now.timestamp() - int(at)) <= WINDOW_SECONDS else Verdict.TOO_OLD
+def _listed(text: str) -> tuple[str, tuple[str, ...]]:
+    """The time and the signatures of a header that has both; no time where it has two."""
+    parts = [part.strip().partition("=") for part in text.split(",")]
+    times = [value for name, _, value in parts if name == "t"]
+    return times[0] if len(times) == 1 else "", tuple(value for name, _, value in parts if name == "v1")
+
+
+def _timely(at: str, now: datetime) -> bool:
+    return abs(now.timestamp() - int(at)) <= WINDOW_SECONDS
 
 
 def _standard_key(secret: bytes) -> bytes:
@@ -123,5 +180,13 @@ def _mac(key: bytes, signed: bytes) -> bytes:
     return hmac.digest(key, signed, "sha256")
 
 
+def _base64(mac: bytes) -> str:
+    return base64.b64encode(mac).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
 def _equal(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), wanted.encode())
+    return hmac.compare_digest(_bytes(given), wanted.encode())

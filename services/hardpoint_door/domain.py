@@ -1,19 +1,14 @@
 """Owns what of a request goes on to the runtime: a body that is not too large, and the headers that say who sent it."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from hardpoint_manifest.headers import is_senders
+
 MAX_BODY_BYTES: Final = 1 << 20
 MOST_HEADERS: Final = 40
 LONGEST_HEADER: Final = 4096
-
-# Signatures, and what senders say of the event. Nothing of what a proxy adds, and no credential of anybody's.
-_PASSED: Final = re.compile(
-    r"content-type|webhook-[a-z]{1,20}|[a-z0-9-]{1,80}-signature|x-(?!forwarded-|real-ip|request-id|envoy-)[a-z0-9-]{1,80}",
-    re.ASCII,
-)
 
 
 class Unreadable(Exception):
@@ -42,7 +37,7 @@ def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for raw, value in headers:
         name = raw.decode("latin-1").lower()
-        if not _PASSED.fullmatch(name):
+        if name != "content-type" and not is_senders(name):
             continue
         if name in found or len(value) > LONGEST_HEADER or len(found) >= MOST_HEADERS or not value.isascii():
             raise Unreadable(400)

@@ -3,7 +3,7 @@
 from hardpoint.manifest.v1 import manifest_pb2
 from hardpoint_kit.documents import to_struct, to_value
 from hardpoint_manifest.finding import Finding, Severity
-from hardpoint_manifest.model import Action, Example, Kind, Manifest, OAuth2, Requirement, Trigger
+from hardpoint_manifest.model import Action, Example, Kind, Manifest, OAuth2, Requirement, Trigger, Verifier
 
 _KINDS = {
     Kind.HTTP: manifest_pb2.KIND_HTTP,
@@ -65,7 +65,6 @@ def action_to_proto(action: Action) -> manifest_pb2.Action:
 
 def trigger_to_proto(trigger: Trigger) -> manifest_pb2.DeclaredTrigger:
     """Convert what may start runs."""
-    verifier = trigger.verifier
     return manifest_pb2.DeclaredTrigger(
         id=trigger.id,
         name=trigger.name,
@@ -76,10 +75,19 @@ def trigger_to_proto(trigger: Trigger) -> manifest_pb2.DeclaredTrigger:
         filter=trigger.filter,
         action=trigger.action or "",
         input=None if trigger.input is None else to_struct(trigger.input),
-        verifier=None
-        if verifier is None
-        else manifest_pb2.Verifier(kind=verifier.kind, secret=verifier.secret or "", header=verifier.header or ""),
+        verifier=None if trigger.verifier is None else verifier_to_proto(trigger.verifier),
         order_by=trigger.order_by,
+    )
+
+
+def verifier_to_proto(verifier: Verifier) -> manifest_pb2.Verifier:
+    """Convert how deliveries prove where they come from."""
+    return manifest_pb2.Verifier(
+        kind=verifier.kind,
+        secret=verifier.secret or "",
+        header=verifier.header or "",
+        id_header=verifier.id_header or "",
+        timestamp_header=verifier.timestamp_header or "",
     )
 
 

@@ -75,10 +75,13 @@ def test_a_trigger_is_changed_where_the_command_says_so_and_nowhere_else(cli: Ru
     assert changed["input"] == {"location": "Oslo"}
     shown = cli("trigger", "show", "helper", "on-message", "--json").json["trigger"]
     assert (shown["filter"], shown["display_name"], shown["verifier"]["kind"]) == ("", "Messages", "slack")
-    cli(*edit, "--webhook", "hmac", "--secret", "OTHER", "--header", "x-signature")
+    named = ("--id-header", "x-delivery-id", "--timestamp-header", "x-signature")
+    cli(*edit, "--webhook", "hmac", "--secret", "OTHER", "--header", "x-signature", *named)
     asked = [list(one.update_mask.paths) for one in attached.asked["UpdateTrigger"]]
     assert asked == [["input", "filter"], ["verifier"]]
-    for wrong in ((), ("--secret", "OTHER")):
+    verifier = attached.asked["UpdateTrigger"][-1].trigger.verifier
+    assert (verifier.id_header, verifier.timestamp_header) == ("x-delivery-id", "x-signature")
+    for wrong in ((), ("--secret", "OTHER"), ("--id-header", "x-id")):
         assert cli(*edit, *wrong).code == 2
     cli("trigger", "create", "helper", "daily", "--schedule", "0 9 * * *", "--action", "weather-lookup.get-weather")
     said = cli("trigger", "edit", "helper", "daily", "--schedule", "0 7 * * mon-fri", "--zone", "Europe/Rome").out

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.calls import NAME, create, rotate, update
 from hardpoint.config.v1 import config_pb2
 from hardpoint_config.domain import SecretValue
-from hardpoint_config.signatures import Scheme, Signed, Verdict
+from hardpoint_config.signatures import Proof, Scheme, Signed, Verdict
 from hardpoint_kit.errors import InvalidArgument, NotFound, PermissionDenied
 from serving import SetClock
 
@@ -37,7 +37,11 @@ def at(seconds: int):
 
 
 def judged(scheme: Scheme, headers: dict[str, str], body: bytes, secret: bytes = SECRET, now=NOW, **more: str) -> str:
-    return Signed(scheme, headers, body, **more).verdict(SecretValue(secret), now)
+    return proved(scheme, headers, body, secret, now, **more).verdict
+
+
+def proved(scheme: Scheme, headers: dict[str, str], body: bytes, secret: bytes = SECRET, now=NOW, **more: str) -> Proof:
+    return Signed(scheme, headers, body, **more).proof(SecretValue(secret), now)
 
 
 def slack(body: bytes, when: int, secret: bytes = SECRET) -> dict[str, str]:
@@ -76,6 +80,81 @@ def test_a_plain_hmac_is_known_in_the_spellings_that_senders_use(spelling):
     assert judged(Scheme.HMAC, {"x-other": text}, b"body", header="x-signature") == Verdict.MISSING
     with pytest.raises(InvalidArgument):
         judged(Scheme.HMAC, {"x-signature": text}, b"body")
+
+
+def timed(when: int | str, body: bytes = b"body", secret: bytes = SECRET) -> dict[str, str]:
+    """Signed as a sender does that says when in a header of its own."""
+    mac = hmac.new(secret, f"{when}.".encode() + body, hashlib.sha256)
+    return {"x-signature": mac.hexdigest(), "x-timestamp": str(when)}
+
+
+def listed(when: int | str, body: bytes = b"body", secret: bytes = SECRET) -> dict[str, str]:
+    """Signed as Stripe does, with both in one header."""
+    return {"x-signature": f"t={when},v0=aa,v1=bb,v1={timed(when, body, secret)['x-signature']}"}
+
+
+APART = {"header": "x-signature", "timestamp_header": "x-timestamp"}
+TOGETHER = {"header": "x-signature", "timestamp_header": "x-signature"}
+BOTH = pytest.mark.parametrize(("sent", "named"), [(timed, APART), (listed, TOGETHER)])
+SECONDS = int(NOW.timestamp())
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("age", "verdict"),
+    [(0, "VALID"), (300, "VALID"), (-300, "VALID"), (301, "TOO_OLD"), (600, "TOO_OLD"), (-301, "TOO_OLD")],
+)
+def test_a_plain_hmac_that_says_when_is_good_for_five_minutes(sent, named, age, verdict):
+    assert judged(Scheme.HMAC, sent(SECONDS - age), b"body", now=at(SECONDS), **named) == verdict
+
+
+@BOTH
+def test_the_time_of_a_plain_hmac_is_among_what_is_signed(sent, named):
+    fresh = sent(SECONDS)
+    for changed in (
+        {name: text.replace(str(SECONDS), str(SECONDS + 1)) for name, text in fresh.items()},
+        {**fresh, "x-signature": fresh["x-signature"].replace(timed(SECONDS)["x-signature"], "00")},
+        sent(SECONDS, secret=b"guessed"),
+        sent(SECONDS, body=b"bodY"),
+    ):
+        assert judged(Scheme.HMAC, changed, b"body", **named) == Verdict.WRONG
+    of_the_body = hmac.new(SECRET, b"body", hashlib.sha256).hexdigest()
+    unsigned = {name: text.replace(timed(SECONDS)["x-signature"], of_the_body) for name, text in fresh.items()}
+    assert judged(Scheme.HMAC, unsigned, b"body", **named) == Verdict.WRONG
+
+
+@BOTH
+@pytest.mark.parametrize("when", ["", "soon", "-5", "1e9", "٣", "9" * 13, "2030-01-01T00:00:00Z"])
+def test_a_plain_hmac_whose_time_is_none_is_missing(sent, named, when):
+    assert judged(Scheme.HMAC, sent(when), b"body", **named) == Verdict.MISSING
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"x-signature": timed(SECONDS)["x-signature"]}, APART),
+        ({"x-timestamp": str(SECONDS)}, APART),
+        ({}, TOGETHER),
+        ({"x-signature": f"t={SECONDS}"}, TOGETHER),
+        ({"x-signature": listed(SECONDS)["x-signature"].removeprefix(f"t={SECONDS},")}, TOGETHER),
+        ({"x-signature": f"t={SECONDS - 900},{listed(SECONDS)['x-signature']}"}, TOGETHER),
+        ({"x-signature": timed(SECONDS)["x-signature"]}, TOGETHER),
+    ],
+)
+def test_a_plain_hmac_without_its_header_is_missing(headers, named):
+    assert judged(Scheme.HMAC, headers, b"body", **named) == Verdict.MISSING
+
+
+def test_what_is_signed_has_a_digest_however_the_signature_is_spelled():
+    mac = hmac.new(SECRET, b"body", hashlib.sha256)
+    spelled = [mac.hexdigest(), f"sha256={base64.b64encode(mac.digest()).decode()}"]
+    proofs = {proved(Scheme.HMAC, {"x-signature": one}, b"body", header="x-signature") for one in spelled}
+    assert proofs == {Proof(Verdict.VALID, f"sha256:{hashlib.sha256(b'body').hexdigest()}", timed=False)}
+    dated = f"sha256:{hashlib.sha256(b'%d.body' % SECONDS).hexdigest()}"
+    for sent, named in ((timed, APART), (listed, TOGETHER)):
+        assert proved(Scheme.HMAC, sent(SECONDS), b"body", **named) == Proof(Verdict.VALID, dated, timed=True)
+    assert proved(Scheme.SLACK, slack(b"x", SECONDS), b"x").timed
+    assert proved(Scheme.SLACK, slack(b"x", SECONDS), b"y") == Proof(Verdict.WRONG)
 
 
 @pytest.mark.parametrize(("age", "verdict"), [(0, "VALID"), (300, "VALID"), (-300, "VALID"), (301, "TOO_OLD")])
@@ -124,6 +203,21 @@ async def test_config_says_yes_or_no_and_nothing_else(config, runtime, clock):
     assert await verify(runtime, b"x", slack(b"x", when)) == "TOO_OLD"
     await rotate(config, b"another")
     assert await verify(runtime, b"x", slack(b"x", int(clock.now().timestamp()))) == "WRONG"
+
+
+async def test_config_is_told_which_header_has_the_time(config, runtime, clock):
+    await create(config, value=SECRET)
+    await update(config, None, {"SIGNING_SECRET": "orgs/acme/secrets/token"})
+    when = int(clock.now().timestamp())
+    request = config_pb2.VerifySignatureRequest(
+        settings=NAME, key="SIGNING_SECRET", scheme=config_pb2.SIGNATURE_SCHEME_HMAC, headers=timed(when), body=b"body"
+    )
+    request.header, request.timestamp_header = "x-signature", "x-timestamp"
+    said = await runtime.VerifySignature(request)
+    assert said.verdict == config_pb2.SIGNATURE_VERDICT_VALID
+    assert (said.digest, said.timed) == (f"sha256:{hashlib.sha256(b'%d.body' % when).hexdigest()}", True)
+    request.headers["x-timestamp"] = str(when - 600)
+    assert (await runtime.VerifySignature(request)).verdict == config_pb2.SIGNATURE_VERDICT_WRONG
 
 
 async def test_only_a_unit_of_ours_may_ask_and_only_for_its_org(config, runtime):

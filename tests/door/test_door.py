@@ -139,6 +139,27 @@ def test_headers_go_on_at_most_once_and_in_small_letters(headers):
         assert all(name == name.lower() and text.isascii() for name, text in found.items())
 
 
+@pytest.mark.parametrize(
+    ("name", "goes"),
+    [
+        ("Content-Type", True),
+        ("X-Signature", True),
+        ("Stripe-Signature", True),
+        ("Webhook-Id", True),
+        ("Linear-Delivery", True),
+        ("Sentry-Hook-Timestamp", True),
+        ("Twitch-Eventsub-Message-Id", True),
+        ("X-Forwarded-For", False),
+        ("X-Request-Id", False),
+        ("Request-Id", False),
+        ("Authorization", False),
+        ("Cookie", False),
+    ],
+)
+def test_what_senders_say_goes_on_and_nothing_of_a_proxy(name, goes):
+    assert passed_on([(name.encode(), b"a")]) == ({name.lower(): "a"} if goes else {})
+
+
 def test_a_header_that_comes_twice_is_refused():
     with pytest.raises(Unreadable):
         passed_on([(b"x-slack-signature", b"a"), (b"X-Slack-Signature", b"b")])

@@ -3,7 +3,11 @@
 D8 (tables), D9 (cache invalidation) and D15 (prices) are decisions of other parts of the project.
 """
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 
 from hardpoint_manifest.authority import PERMISSIONS, Authority
 from hardpoint_manifest.check import check
@@ -13,6 +17,8 @@ from hardpoint_manifest.load import jail_error
 from hardpoint_manifest.matcher import differences
 from hardpoint_manifest.model import Limits
 from manifest.documents import EXAMPLES, analyzer, document, example, http, integration, only, patched, report, rules
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_d01_async_actions_is_a_finding_with_line_and_hint():
@@ -182,6 +188,54 @@ def test_d11_a_webhook_without_verifier_is_refused_with_a_patch():
     assert finding.patch[0].value == {"kind": "slack", "secret": "SIGNING_SECRET"}
     after = patched(document, finding)
     assert not {"webhook-verifier", "undeclared-name"} & rules(after.findings)
+
+
+def hook(**verifier: str) -> dict[str, Any]:
+    trigger = {"id": "on-x", "type": "webhook", "verifier": {"secret": "HOOK_KEY", **verifier}}
+    data = http(triggers=[trigger])
+    data["capability"]["configuration"] = [{"key": "HOOK_KEY", "type": "secret"}]
+    return data
+
+
+HMAC = {"kind": "hmac", "header": "x-signature"}
+
+
+def test_d11_a_verifier_says_where_a_delivery_has_its_id_and_its_time():
+    found = report(hook(**HMAC, id_header="X-Shopify-Webhook-Id", timestamp_header="X-Signature"))
+    assert found.ok, found.findings
+    assert found.manifest is not None
+    verifier = found.manifest.triggers[0].verifier
+    assert verifier is not None
+    assert (verifier.header, verifier.id_header) == ("x-signature", "x-shopify-webhook-id")
+    assert verifier.timestamp_header == "x-signature"
+
+
+@pytest.mark.parametrize("field", ["id_header", "timestamp_header"])
+@pytest.mark.parametrize("kind", ["slack", "github", "standard-webhooks", "none"])
+def test_d11_only_hmac_has_to_be_told_where(kind: str, field: str):
+    data = hook(kind=kind, **{field: "x-id"})
+    finding = only([one for one in report(data).findings if one.severity == "error"], "webhook-verifier")
+    assert finding.path == f"capability.triggers[0].verifier.{field}"
+    assert "is of hmac" in finding.message
+    assert "webhook-verifier" not in rules(patched(document(data), finding).findings)
+
+
+@pytest.mark.parametrize("field", ["header", "id_header", "timestamp_header"])
+def test_d11_a_header_that_never_comes_is_refused(field: str):
+    finding = only(report(hook(**{**HMAC, field: "X-Request-Id"})).findings, "webhook-verifier")
+    assert finding.path == f"capability.triggers[0].verifier.{field}"
+    assert "X-Request-Id is not handed on" in finding.message
+
+
+def test_d11_the_trigger_of_the_document_about_webhooks_is_right():
+    text = (ROOT / "docs" / "webhooks.md").read_text()
+    written = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    data = hook()
+    data["capability"] |= written
+    data["capability"]["configuration"] = [{"key": "SHOP_SECRET", "type": "secret"}]
+    data["capability"]["triggers"][0]["action"] = data["capability"]["actions"][0]["id"]
+    assert not {"webhook-verifier", "undeclared-name"} & rules(report(data).findings)
+    assert report(data).ok
 
 
 def test_d11_none_refuses_every_delivery():

@@ -1,6 +1,7 @@
 """Stand-ins for the runtime's peers; the last lines hold them to the same Protocols."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from hardpoint_kit.names import (
     RunName,
     SettingsName,
 )
+from hardpoint_runtime.domain.deliveries import Proof
 from hardpoint_runtime.domain.executions import Ended, Execution, Handle, Lent, SaveLimits, Ticket
 from hardpoint_runtime.domain.releases import OAuth2, RecordedExample, Release, Verifier
 from hardpoint_runtime.domain.runs import RunState, Usage
@@ -117,14 +119,17 @@ class FakeConfig:
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         self.offered.append((str(connection), oauth2))
 
-    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
+    async def verify(
+        self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes
+    ) -> Proof:
         who = current_caller()
         assert who is not None
         assert who.org == settings.org
         if self.away:
             raise Unavailable("config is away")
         self.verified.append((str(settings), verifier, body))
-        return self.unproved
+        at = headers.get(verifier.timestamp_header, "")
+        return Proof(self.unproved, f"sha256:{hashlib.sha256(at.encode() + body).hexdigest()}", timed=bool(at))
 
     async def delete(self, settings: SettingsName) -> None:
         who = current_caller()

@@ -1,5 +1,6 @@
 """What is posted to a webhook: proved or refused, deduplicated, filtered, shed."""
 
+import asyncio
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from hardpoint.runtime.v1 import run_pb2, trigger_pb2
 from hardpoint_kit.errors import (
     Unavailable,
 )
-from runtime.conftest import AGENT
+from runtime.conftest import AGENT, eventually
 from runtime.triggers import NAME, create, history, settled, slack_event, states
 
 
@@ -101,7 +102,85 @@ async def test_each_sender_names_its_deliveries_in_its_own_way(attached, deliver
         await deliver(raw, b'{"a": "x"}')
     await settled(attached, "DELIVERED", "DUPLICATE", name=hub.name)
     await settled(attached, "DELIVERED", "DUPLICATE", name=std.name)
-    await settled(attached, "DELIVERED", "DELIVERED", name=raw.name)
+    await settled(attached, "DELIVERED", "DUPLICATE", name=raw.name)
+
+
+NAMED = Verifier(kind="hmac", secret="K", header="x-sig", id_header="X-Delivery-Id")
+TIMED = Verifier(kind="hmac", secret="K", header="x-sig", timestamp_header="x-time")
+BOTH = Verifier(kind="hmac", secret="K", header="x-sig", id_header="x-delivery-id", timestamp_header="x-time")
+A, B, NOON, LATER = {"x_delivery_id": "a"}, {"x_delivery_id": "b"}, {"x_time": "100"}, {"x_time": "101"}
+
+
+@pytest.mark.parametrize(
+    ("verifier", "first", "second", "state"),
+    [
+        (NAMED, A, A, "DUPLICATE"),
+        (NAMED, A, B, "DELIVERED"),  # of senders whose bodies say neither what nor when
+        (TIMED, NOON, NOON, "DUPLICATE"),
+        (TIMED, NOON, LATER, "DELIVERED"),
+        (BOTH, A | NOON, A | LATER, "DUPLICATE"),  # sent again, and signed again
+        (BOTH, A | NOON, B | NOON, "DUPLICATE"),  # recorded, and sent under another name, which nobody signed
+        (BOTH, A | NOON, B | LATER, "DELIVERED"),
+    ],
+)
+async def test_a_plain_hmac_is_known_again_by_its_id_and_by_what_is_signed(
+    attached, deliver, verifier, first, second, state
+):
+    hook = await create(attached, verifier=verifier, input={"location": "x"})
+    for headers in (first, second):
+        assert (await deliver(hook, b"{}", **headers)).status == 200
+    await settled(attached, "DELIVERED", state)
+    one, again = await history(attached)
+    assert again.original == (one.name if state == "DUPLICATE" else "")
+
+
+async def test_signed_bytes_are_another_delivery_after_a_quarter_of_an_hour(attached, deliver, fakes, clock):
+    raw = await create(attached, verifier=Verifier(kind="hmac", secret="K", header="x-sig"), input={"location": "x"})
+    for minutes in (0, 14, 2, 14):
+        clock.move(minutes=minutes)
+        await deliver(raw, b"{}")
+    await settled(attached, "DELIVERED", "DUPLICATE", "DELIVERED", "DUPLICATE")
+    keys = [execution.idempotency_key for execution in fakes.executor.executions]
+    assert len(set(keys)) == 2, "what is new has an effect of its own"
+    other = await create(attached, "other", verifier=TIMED, input={"location": "x"})
+    await deliver(other, b"{}")
+    await settled(attached, "DELIVERED", name=other.name)
+
+
+async def test_what_was_refused_may_be_sent_again(attached, deliver):
+    raw = await create(attached, verifier=Verifier(kind="hmac", secret="K", header="x-sig"), input={"location": "x"})
+    await attached.triggers.PauseTrigger(trigger_pb2.PauseTriggerRequest(name=NAME))
+    assert (await deliver(raw, b"{}")).status == 503
+    await attached.triggers.ResumeTrigger(trigger_pb2.ResumeTriggerRequest(name=NAME))
+    assert (await deliver(raw, b"{}")).status == 200
+    await settled(attached, "REFUSED", "DELIVERED")
+
+
+async def test_the_same_bytes_at_the_same_time_run_once(attached, deliver):
+    raw = await create(attached, verifier=Verifier(kind="hmac", secret="K", header="x-sig"), input={"location": "x"})
+    said = await asyncio.gather(*(deliver(raw, b"{}") for _ in range(8)))
+    assert {one.status for one in said} == {200}
+
+    async def settled() -> bool:
+        return sorted(await states(attached)) == ["DELIVERED", *["DUPLICATE"] * 7]
+
+    await eventually(settled)
+
+
+async def test_a_delivery_without_the_id_that_its_sender_gives_is_refused(attached, deliver):
+    """Who took it away would have it run once more."""
+    named = await create(attached, verifier=NAMED, input={"location": "x"})
+    assert (await deliver(named, b"{}")).status == 400
+    assert (await deliver(named, b"{}", x_delivery_id="")).status == 400
+    refused, _ = await history(attached)
+    assert (refused.reason, refused.message) == ("DELIVERY_ID_MISSING", "x-delivery-id is not there")
+
+
+async def test_what_nobody_signs_is_never_known_again(attached, deliver):
+    opened = await create(attached, verifier=Verifier(kind="none"), allow_unsigned=True, input={"location": "x"})
+    for _ in range(2):
+        await deliver(opened, b"{}")
+    await settled(attached, "DELIVERED", "DELIVERED")
 
 
 async def test_what_does_not_fulfil_the_filter_is_kept_and_starts_nothing(attached, deliver, fakes):

@@ -33,12 +33,12 @@ def message(event_id: str, text: str = "hello") -> bytes:
 
 
 async def webhook(client: Hardpoint, agent: Agent, installation: str, **given) -> trigger_pb2.Trigger:
+    given.setdefault("verifier", Verifier(kind="slack", secret="SIGNING_SECRET"))
     await client.set_secret(installation, "SIGNING_SECRET", SECRET)
     trigger = trigger_pb2.Trigger(
         type=trigger_pb2.TRIGGER_TYPE_WEBHOOK,
         action="probe.get",
         input=to_struct({"said": "${event.event.text}"}),
-        verifier=Verifier(kind="slack", secret="SIGNING_SECRET"),
         **given,
     )
     request = trigger_pb2.CreateTriggerRequest(parent=agent.name, trigger_id="on-message", trigger=trigger)
@@ -102,6 +102,45 @@ async def test_slack_posts_to_a_webhook(system, client, agent, add):
     refused = [event.facts["reason"] for event in events if event.action == "delivery.refuse"]
     assert refused == ["SIGNATURE_WRONG", "SIGNATURE_TOO_OLD", "SIGNATURE_WRONG"]
     assert SECRET not in system.deployment.log()
+
+
+async def test_a_sender_of_its_own_signs_when(system, client, agent, add):
+    url = system.upstream.serve((200, {"ok": True}))
+    verifier = Verifier(
+        kind="hmac",
+        secret="SIGNING_SECRET",
+        header="Shop-Signature",
+        id_header="Shop-Delivery",
+        timestamp_header="Shop-Timestamp",
+    )
+    trigger = await webhook(client, agent, await add(asking(url)), verifier=verifier)
+    body, now = message("unused"), int(time.time())
+
+    def sent(when: int | str, named: str = "one", at: int | None = None) -> dict[str, str]:
+        signature = hmac.new(SECRET.encode(), b"%d." % (at or now) + body, hashlib.sha256).hexdigest()
+        said = {"shop-signature": signature, "shop-timestamp": str(when), "shop-delivery": named}
+        return {name: text for name, text in said.items() if text}
+
+    deliveries = [
+        (sent(now), 200, "DELIVERED"),
+        (sent(now), 200, "DUPLICATE"),
+        (sent(now, "another"), 200, "DUPLICATE"),
+        (sent(now, ""), 400, "DELIVERY_ID_MISSING"),
+        (sent(now - 600, at=now - 600), 401, "SIGNATURE_TOO_OLD"),
+        (sent(now + 600, at=now + 600), 401, "SIGNATURE_TOO_OLD"),
+        (sent(now - 1), 401, "SIGNATURE_WRONG"),
+        (sent(""), 401, "SIGNATURE_MISSING"),
+        (sent("yesterday"), 401, "SIGNATURE_MISSING"),
+    ]
+    async with httpx.AsyncClient() as shop:
+        answers = [await shop.post(trigger.url, content=body, headers=headers) for headers, _, _ in deliveries]
+    assert [answer.status_code for answer in answers] == [status for _, status, _ in deliveries]
+    await eventually(lambda: delivered(client, trigger, 1), seconds=15)
+    came = [
+        one.reason or trigger_pb2.DeliveryState.Name(one.state).removeprefix("DELIVERY_STATE_")
+        for one in await history(client, trigger)
+    ]
+    assert came == [state for _, _, state in deliveries]
 
 
 async def test_what_is_posted_badly_does_not_come_through(system, client, agent, add):

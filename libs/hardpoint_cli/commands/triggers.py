@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="The trigger's id.", show_default=False)]
 Sender = Literal["slack", "github", "standard-webhooks", "hmac", "none"]
+_ID_HEADER = "Of hmac: the header with the sender's own id of a delivery."
+_TIMESTAMP_HEADER = "Of hmac: the header with the time, signed before a full stop and the body; may be --header itself."
 _NEVER = "never: every delivery is refused, since nothing proves it"
 _STYLES = {"delivered": "green", "dead": "red", "refused": "red", "filtered": "dim", "duplicate": "dim"}
 
@@ -60,6 +62,8 @@ async def create(
     webhook: Annotated[Sender | None, typer.Option(help="A webhook, and how its sender signs.")] = None,
     secret: Annotated[str, typer.Option(metavar="KEY", help="The key of the signing secret.")] = "",
     header: Annotated[str, typer.Option(help="Of hmac: the header with the signature.")] = "",
+    id_header: Annotated[str, typer.Option(help=_ID_HEADER)] = "",
+    timestamp_header: Annotated[str, typer.Option(help=_TIMESTAMP_HEADER)] = "",
     allow_unsigned: Annotated[bool, typer.Option(help="With none: believe whoever knows the address.")] = False,
     schedule: Annotated[str, typer.Option(help='Five fields of cron: "0 9 * * mon-fri".')] = "",
     zone: Annotated[str, typer.Option(help="The schedule's time zone, UTC without.")] = "",
@@ -89,6 +93,7 @@ async def create(
     chosen = [kind for kind, said in kinds.items() if said]
     if len(chosen) > 1 or (on_upload and on) or (not chosen and not of):
         raise typer.BadParameter("say one of --webhook, --schedule, --on-upload, --on, or --of what a release declares")
+    signed = {"secret": secret, "header": header, "id_header": id_header, "timestamp_header": timestamp_header}
     asked = trigger_pb2.Trigger(
         display_name=name,
         type=chosen[0] if chosen else trigger_pb2.TRIGGER_TYPE_UNSPECIFIED,
@@ -96,7 +101,7 @@ async def create(
         input=to_struct(whole(input)) if input else None,
         filter=filter,
         declared=of,
-        verifier=manifest_pb2.Verifier(kind=webhook, secret=secret, header=header) if webhook else None,
+        verifier=manifest_pb2.Verifier(kind=webhook, **signed) if webhook else None,
         allow_unsigned=allow_unsigned,
         schedule=schedule,
         time_zone=zone,
@@ -121,6 +126,8 @@ async def edit(
     webhook: Annotated[Sender | None, typer.Option(help="How a webhook's sender signs.")] = None,
     secret: Annotated[str, typer.Option(metavar="KEY", help="With --webhook: the key of the signing secret.")] = "",
     header: Annotated[str, typer.Option(help="With --webhook hmac: the header with the signature.")] = "",
+    id_header: Annotated[str, typer.Option(help=_ID_HEADER)] = "",
+    timestamp_header: Annotated[str, typer.Option(help=_TIMESTAMP_HEADER)] = "",
     allow_unsigned: Annotated[
         bool | None, typer.Option(help="With none: believe whoever knows the address, or not.", show_default=False)
     ] = None,
@@ -145,13 +152,14 @@ async def edit(
     from hardpoint_client.client import new_request_id
     from hardpoint_kit.documents import to_struct
 
-    if (secret or header) and webhook is None:
-        raise typer.BadParameter("--secret and --header are said with --webhook")
+    signed = {"secret": secret, "header": header, "id_header": id_header, "timestamp_header": timestamp_header}
+    if any(signed.values()) and webhook is None:
+        raise typer.BadParameter("--secret and the headers are said with --webhook")
     asked = {
         "display_name": name,
         "input": None if input is None else to_struct(whole(input) if input else {}),
         "filter": filter,
-        "verifier": manifest_pb2.Verifier(kind=webhook, secret=secret, header=header) if webhook else None,
+        "verifier": manifest_pb2.Verifier(kind=webhook, **signed) if webhook else None,
         "allow_unsigned": allow_unsigned,
         "schedule": schedule,
         "time_zone": zone,

@@ -8,6 +8,7 @@ from hardpoint_manifest.authority import nearest
 from hardpoint_manifest.events import EVENTS, sent_as
 from hardpoint_manifest.expression import ExpressionError, Scope, Structure, compile
 from hardpoint_manifest.finding import Finding, PatchOp, Path, pointer
+from hardpoint_manifest.headers import SENDERS, is_senders
 from hardpoint_manifest.planning.calls import expression
 from hardpoint_manifest.rules.expressions import explain
 from hardpoint_manifest.rules.subject import Subject
@@ -79,10 +80,30 @@ def _webhook(subject: Subject, path: Path, trigger: written.SourceTrigger) -> It
             yield subject.error("undeclared-name", place, message, "declare it as a secret", patch)
         elif not requirement.secret:
             yield subject.error("webhook-verifier", place, f"{verifier.secret} is no secret", "set type: secret")
+    if verifier is not None:
+        yield from _headers(subject, (*path, "verifier"), verifier)
     if verifier is not None and trigger.event and not trigger.filter and not sent_as(verifier.kind, trigger.event):
         message = f"where its sender writes {trigger.event!r} is not known, so every delivery starts a run"
         fix = "say it in a filter, such as filter: event.type == 'order.paid'"
         yield subject.warning("webhook-event", (*path, "event"), message, fix)
+
+
+def _headers(subject: Subject, path: Path, verifier: written.SourceVerifier) -> Iterator[Finding]:
+    """Those that are named belong to hmac, and come to whoever looks at them."""
+    named = {"header": verifier.header, "id_header": verifier.id_header, "timestamp_header": verifier.timestamp_header}
+    for field, name in named.items():
+        place = (*path, field)
+        if name is None:
+            continue
+        if verifier.kind != "hmac" and field != "header":
+            message = f"{field} is of hmac: where {verifier.kind} says it is known"
+            if verifier.kind == "none":
+                message = f"{field} is of hmac: without a signature nothing that is said there proves anything"
+            patch = PatchOp("remove", pointer(place))
+            yield subject.error("webhook-verifier", place, message, f"remove {field}", (patch,))
+        elif verifier.kind == "hmac" and not is_senders(name.lower()):
+            message = f"a header {name} is not handed on"
+            yield subject.error("webhook-verifier", place, message, f"name one that is: {SENDERS}")
 
 
 def _no_verifier(subject: Subject, path: Path) -> Finding:

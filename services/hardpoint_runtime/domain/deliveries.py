@@ -25,6 +25,7 @@ from hardpoint_manifest import uploads
 from hardpoint_manifest.events import UPLOADED
 from hardpoint_manifest.expression import ExpressionError
 from hardpoint_runtime.domain.children import MOST_DESCENDANTS
+from hardpoint_runtime.domain.releases import Verifier
 from hardpoint_runtime.domain.runs import Run, RunState
 from hardpoint_runtime.domain.triggers import Trigger
 
@@ -34,6 +35,9 @@ PAUSE_FACTOR: Final = 4
 """Six attempts over some forty minutes."""
 MOST_FIELDS: Final = 1000
 MOST_DEPTH: Final = 8
+ALIKE_FOR: Final = timedelta(minutes=15)
+"""How long signed bytes that come again are the same delivery: longer than a time among them can be good, which is from
+five minutes before it to five minutes after it, by clocks that differ a little."""
 
 _PROVIDER_ID = re.compile(r"[!-~]{1,200}")
 _SIGNATURES = ("signature", "hmac", "token", "secret", "authorization", "cookie")
@@ -50,6 +54,18 @@ class DeliveryState(StrEnum):
     DUPLICATE = "DUPLICATE"
     REFUSED = "REFUSED"
     DEAD = "DEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What config says of a delivery: the `reason` for which it does not prove who sent it, empty when it does.
+
+    Then also the `digest` of the bytes that are signed, and whether it is `timed`: a time is among them.
+    """
+
+    reason: str = ""
+    digest: str = ""
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,8 @@ class Delivery:
     """How many runs started each other by events before it."""
     root: str = ""
     """The id of the run that began the tree of runs whose event it is."""
+    digest: str = ""
+    """Of the bytes that are signed, where another delivery of the same is known by it."""
 
     @classmethod
     def of(cls, trigger: TriggerName, body: bytes, headers: Mapping[str, str], at: datetime, **more: Any) -> Self:
@@ -86,14 +104,19 @@ class Delivery:
         state = DeliveryState.ACCEPTED
         return cls(new_delivery_name(trigger, at), state, at, at, body=body, headers=kept, size=len(body), **more)
 
-    def named(self, known_as: str) -> Self:
-        """The delivery under the name that its sender has for it."""
-        return replace(self, provider_id=known_as)
+    def named(self, known_as: str, proof: Proof, verifier: Verifier) -> Self:
+        """The delivery under the name that its sender has for it, and what else it is known by when it comes again.
+
+        A name that is not signed can say that a delivery came before, and that it is new only where no time is signed:
+        then what has the same bytes as another one may be new all the same.
+        """
+        told_apart = known_as and (verifier.signs_id or not proof.timed)
+        return replace(self, provider_id=known_as, digest="" if told_apart else proof.digest)
 
     def refused(self, reason: str, message: str) -> Self:
         """The delivery, not taken, and nothing of it kept."""
         empty = replace(self, state=DeliveryState.REFUSED, reason=reason, message=message)
-        return replace(empty, body=b"", headers={}, provider_id="")
+        return replace(empty, body=b"", headers={}, provider_id="", digest="")
 
     def judged(self, trigger: Trigger, variables: Mapping[str, Any]) -> Self:
         """The delivery as the trigger's filter has it, in its order."""
@@ -199,16 +222,18 @@ def new_delivery_name(trigger: TriggerName, at: datetime) -> DeliveryName:
     return DeliveryName(trigger.org, trigger.agent, trigger.trigger, delivery)
 
 
-def provider_id(trigger: Trigger, headers: Mapping[str, str], event: Any) -> str:
+def provider_id(verifier: Verifier, headers: Mapping[str, str], event: Any) -> str:
     """What the sender calls a delivery, by which it is known when it comes again; empty where it has no such name."""
     given: Any
-    match trigger.verifier.kind:
+    match verifier.kind:
         case "slack":
             given = event.get("event_id") if isinstance(event, Mapping) else None
         case "github":
             given = headers.get("x-github-delivery")
         case "standard-webhooks":
             given = headers.get("webhook-id")
+        case "hmac":
+            given = headers.get(verifier.id_header)
         case _:
             given = None
     if not isinstance(given, str) or not given:

@@ -8,6 +8,7 @@ from typing import Any
 from hardpoint_kit.errors import Conflict, InvalidArgument, NotFound
 from hardpoint_kit.names import ReleaseName
 from hardpoint_manifest.authority import Authority, HostRule, nearest
+from hardpoint_manifest.headers import SENDERS, is_senders
 from hardpoint_manifest.model import Example
 
 VERIFIERS = ("slack", "github", "standard-webhooks", "hmac", "none")
@@ -80,16 +81,26 @@ class RecordedExample:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """How deliveries to a webhook prove where they come from; `secret` is the key of the signing secret."""
+    """How deliveries to a webhook prove where they come from; `secret` is the key of the signing secret.
+
+    The headers are of kind hmac, as in a manifest.
+    """
 
     kind: str = "none"
     secret: str = ""
     header: str = ""
+    id_header: str = ""
+    timestamp_header: str = ""
 
     @property
     def signs(self) -> bool:
         """Whether it proves anything."""
         return self.kind != "none"
+
+    @property
+    def signs_id(self) -> bool:
+        """Whether what the sender calls a delivery is among the bytes that are signed."""
+        return self.kind in ("slack", "standard-webhooks")
 
     def check(self) -> None:
         """Raise InvalidArgument unless it can tell a signature."""
@@ -101,6 +112,17 @@ class Verifier:
             raise InvalidArgument(
                 {"trigger.verifier.secret": "is required"}, fix="name the key of the signing secret: SIGNING_SECRET"
             )
+        named = {"header": self.header, "id_header": self.id_header, "timestamp_header": self.timestamp_header}
+        for field, name in named.items():
+            if self.kind != "hmac" and field != "header" and name:
+                raise InvalidArgument(
+                    {f"trigger.verifier.{field}": f"is of hmac, and not of {self.kind}"}, fix="leave it out"
+                )
+            if self.kind == "hmac" and (name or field == "header") and not is_senders(name):
+                raise InvalidArgument(
+                    {f"trigger.verifier.{field}": f'"{name}" is no header that is handed on'},
+                    fix=f"name one in small letters: {SENDERS}",
+                )
 
 
 @dataclass(frozen=True, slots=True)

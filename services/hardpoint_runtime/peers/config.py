@@ -11,6 +11,7 @@ import grpc.aio
 from hardpoint.config.v1 import config_pb2, config_pb2_grpc
 from hardpoint_kit.documents import from_struct
 from hardpoint_kit.names import ConnectionName, SettingsName
+from hardpoint_runtime.domain.deliveries import Proof
 from hardpoint_runtime.domain.executions import Ticket
 from hardpoint_runtime.domain.releases import OAuth2, Verifier
 
@@ -49,8 +50,10 @@ class Config(Protocol):
     async def offer(self, connection: ConnectionName, oauth2: OAuth2) -> None:
         """Say where one signs in for a settings document; raises InvalidArgument for a place that is not public."""
 
-    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
-        """Why a delivery does not prove who sent it, as a reason; empty when it does."""
+    async def verify(
+        self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes
+    ) -> Proof:
+        """Whether a delivery proves who sent it."""
 
     async def delete(self, settings: SettingsName) -> None:
         """Remove a settings document; one that is not there is removed already."""
@@ -103,7 +106,9 @@ class GrpcConfig:
         )
         await self._stub.OfferConnection(config_pb2.OfferConnectionRequest(name=str(connection), provider=provider))
 
-    async def verify(self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes) -> str:
+    async def verify(
+        self, settings: SettingsName, verifier: Verifier, headers: Mapping[str, str], body: bytes
+    ) -> Proof:
         """See Config."""
         request = config_pb2.VerifySignatureRequest(
             settings=str(settings),
@@ -112,8 +117,10 @@ class GrpcConfig:
             headers=headers,
             body=body,
             header=verifier.header,
+            timestamp_header=verifier.timestamp_header,
         )
-        return _VERDICTS[(await self._stub.VerifySignature(request, timeout=VERIFY_SECONDS)).verdict]
+        found = await self._stub.VerifySignature(request, timeout=VERIFY_SECONDS)
+        return Proof(_VERDICTS[found.verdict], found.digest, timed=found.timed)
 
     async def delete(self, settings: SettingsName) -> None:
         """See Config."""

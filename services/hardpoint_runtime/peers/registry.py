@@ -155,7 +155,6 @@ def _example(example: manifest_pb2.Example) -> Example:
 
 
 def _declared_trigger(declared: manifest_pb2.DeclaredTrigger) -> DeclaredTrigger:
-    verifier = declared.verifier
     return DeclaredTrigger(
         declared.id,
         declared.type,
@@ -166,9 +165,15 @@ def _declared_trigger(declared: manifest_pb2.DeclaredTrigger) -> DeclaredTrigger
         declared.filter,
         declared.action,
         from_struct(declared.input) if declared.HasField("input") else None,
-        Verifier(verifier.kind, verifier.secret, verifier.header) if declared.HasField("verifier") else None,
+        verifier_from_proto(declared.verifier) if declared.HasField("verifier") else None,
         declared.order_by,
     )
+
+
+def verifier_from_proto(verifier: manifest_pb2.Verifier) -> Verifier:
+    """Read how deliveries prove where they come from."""
+    headers = (verifier.header, verifier.id_header, verifier.timestamp_header)
+    return Verifier(verifier.kind, verifier.secret, *(name.lower() for name in headers))
 
 
 def _oauth2(declared: manifest_pb2.OAuth2) -> OAuth2:

@@ -1,5 +1,6 @@
 """Owns TriggerService on the wire: triggers, their history, and what the door brings."""
 
+from dataclasses import asdict
 from datetime import UTC
 
 from hardpoint.manifest.v1 import manifest_pb2
@@ -9,8 +10,8 @@ from hardpoint_kit.documents import from_struct, to_struct
 from hardpoint_kit.idempotency import request_fingerprint
 from hardpoint_kit.names import AgentName, DeliveryName, InstallationName, ReleaseName, TriggerName
 from hardpoint_runtime.domain.deliveries import Delivery
-from hardpoint_runtime.domain.releases import Verifier
 from hardpoint_runtime.domain.triggers import Asked, Trigger, TriggerType
+from hardpoint_runtime.peers.registry import verifier_from_proto
 from hardpoint_runtime.rpc.shared import Context, window
 from hardpoint_runtime.service.inbox import Inbox, Posted
 from hardpoint_runtime.service.triggers import Triggers
@@ -114,7 +115,6 @@ class TriggerRpc(trigger_pb2_grpc.TriggerServiceServicer):
 def asked_from(given: trigger_pb2.Trigger) -> Asked:
     """Read what a trigger is to be."""
     named = trigger_pb2.TriggerType.Name(given.type).removeprefix("TRIGGER_TYPE_")
-    verifier = given.verifier
     return Asked(
         display_name=given.display_name,
         type=TriggerType(named) if given.type else None,
@@ -122,7 +122,7 @@ def asked_from(given: trigger_pb2.Trigger) -> Asked:
         input=from_struct(given.input, "trigger.input") if given.HasField("input") else None,
         filter=given.filter,
         declared=given.declared,
-        verifier=Verifier(verifier.kind, verifier.secret, verifier.header.lower()) if verifier.kind else None,
+        verifier=verifier_from_proto(given.verifier) if given.verifier.kind else None,
         allow_unsigned=given.allow_unsigned,
         schedule=given.schedule,
         time_zone=given.time_zone,
@@ -133,7 +133,6 @@ def asked_from(given: trigger_pb2.Trigger) -> Asked:
 
 def trigger_to_proto(trigger: Trigger, url: str) -> trigger_pb2.Trigger:
     """Write a trigger."""
-    verifier = trigger.verifier
     return trigger_pb2.Trigger(
         name=str(trigger.name),
         display_name=trigger.display_name,
@@ -143,9 +142,7 @@ def trigger_to_proto(trigger: Trigger, url: str) -> trigger_pb2.Trigger:
         input=to_struct(trigger.input),
         filter=trigger.filter,
         declared=trigger.declared,
-        verifier=manifest_pb2.Verifier(kind=verifier.kind, secret=verifier.secret, header=verifier.header)
-        if trigger.token
-        else None,
+        verifier=manifest_pb2.Verifier(**asdict(trigger.verifier)) if trigger.token else None,
         allow_unsigned=trigger.allow_unsigned,
         url=url,
         schedule=trigger.schedule,

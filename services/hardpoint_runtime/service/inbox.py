@@ -14,7 +14,7 @@ import structlog
 from hardpoint_kit.caller import SYSTEM, Caller, acting_as
 from hardpoint_kit.clock import Clock
 from hardpoint_kit.errors import InvalidArgument
-from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState, provider_id
+from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState, Proof, provider_id
 from hardpoint_runtime.domain.triggers import Trigger, TriggerState
 from hardpoint_runtime.peers import Config
 from hardpoint_runtime.service.dispatcher import Dispatcher
@@ -75,33 +75,38 @@ class Inbox:
         at = min(posted.at, self._clock.now())  # the door's clock may be ahead, and what came is due at once
         unsigned = {name: text for name, text in posted.headers.items() if name != trigger.verifier.header}
         delivery = Delivery.of(trigger.name, posted.body, unsigned, at)
-        reason = await self._unproved(trigger, posted)
-        if reason:
-            await self._refuse(trigger, delivery, reason)
+        proof = await self._proof(trigger, posted)
+        if proof.reason:
+            await self._refuse(trigger, delivery, proof.reason)
             return Said(401)
         try:
             variables = delivery.variables(trigger)
         except InvalidArgument as error:
             await self._refuse(trigger, delivery, error.reason, error.message)
             return Said(400)
-        return await self._take(trigger, delivery, posted, variables)
+        return await self._take(trigger, delivery, posted, variables, proof)
 
-    async def _unproved(self, trigger: Trigger, posted: Posted) -> str:
-        """Why it is not believed who sent it; empty when it is."""
+    async def _proof(self, trigger: Trigger, posted: Posted) -> Proof:
         if not trigger.verifier.signs:
-            return "" if trigger.allow_unsigned else "WEBHOOK_UNVERIFIED"
+            return Proof("" if trigger.allow_unsigned else "WEBHOOK_UNVERIFIED")
         with acting_as(trigger.caller):
             return await self._config.verify(trigger.settings, trigger.verifier, posted.headers, posted.body)
 
-    async def _take(self, trigger: Trigger, delivery: Delivery, posted: Posted, variables: Mapping[str, Any]) -> Said:
-        event = variables["event"]
+    async def _take(
+        self, trigger: Trigger, delivery: Delivery, posted: Posted, variables: Mapping[str, Any], proof: Proof
+    ) -> Said:
+        event, verifier = variables["event"], trigger.verifier
         handshake = _handshake(trigger, posted.headers, event)
         if handshake is not None:
             return handshake
         if trigger.state is TriggerState.PAUSED:
             await self._refuse(trigger, delivery, "TRIGGER_PAUSED")
             return Said(503, retry_after=BUSY_SECONDS)
-        delivery = delivery.named(provider_id(trigger, posted.headers, event)).judged(trigger, variables)
+        known_as = provider_id(verifier, posted.headers, event)
+        if verifier.id_header and not known_as:
+            await self._refuse(trigger, delivery, "DELIVERY_ID_MISSING", f"{verifier.id_header} is not there")
+            return Said(400)
+        delivery = delivery.named(known_as, proof, verifier).judged(trigger, variables)
         async with self._store.transaction(trigger.caller) as tx:
             if delivery.state is DeliveryState.ACCEPTED and await crowded(tx, delivery):
                 return Said(429, retry_after=BUSY_SECONDS)

@@ -10,17 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hardpoint_kit.errors import NotFound
 from hardpoint_kit.names import DeliveryName, TriggerName
-from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
+from hardpoint_runtime.domain.deliveries import ALIKE_FOR, Delivery, DeliveryState
 from hardpoint_runtime.domain.paging import Window
 
 _COLUMNS = """org, agent, trigger, delivery, state, reason, message, provider_id, body, size, headers, original,
     release, run, attempts, received_at, due_at, replayed_by,
-    order_key, depth, root"""
+    order_key, depth, root, digest"""
 _INSERT = text(f"""
     INSERT INTO deliveries ({_COLUMNS})
     VALUES (:org, :agent, :trigger, :delivery, :state, :reason, :message, :provider_id, :body, :size,
         CAST(:headers AS jsonb), :original, :release, :run, :attempts, :received_at, :due_at, :replayed_by, :order_key,
-        :depth, :root)
+        :depth, :root, :digest)
     ON CONFLICT (org, agent, trigger, provider_id) WHERE provider_id <> '' AND original = '' DO NOTHING RETURNING true
 """)  # noqa: S608
 _TRIGGER = "org = :org AND agent = :agent AND trigger = :trigger"
@@ -29,6 +29,13 @@ _GET = text(f"SELECT {_COLUMNS} FROM deliveries WHERE {_KEY}")  # noqa: S608
 _FIRST = text(
     f"SELECT delivery FROM deliveries WHERE {_TRIGGER} AND provider_id = :provider_id AND original = ''"  # noqa: S608
 )
+# Whoever has the same bytes waits until it is known whether they were there.
+_ONE_DIGEST = text("SELECT pg_advisory_xact_lock(hashtextextended(:digest, 0))")
+_ALIKE = text(f"""
+    SELECT delivery FROM deliveries
+    WHERE {_TRIGGER} AND digest = :digest AND digest <> '' AND original = '' AND received_at > :since
+    ORDER BY received_at LIMIT 1
+""")  # noqa: S608
 _LIST = text(f"""
     SELECT {_COLUMNS.replace("body", "''::bytea AS body")} FROM deliveries
     WHERE {_TRIGGER} AND (:after = '' OR delivery < :after) ORDER BY delivery DESC LIMIT :limit
@@ -115,10 +122,12 @@ class Deliveries:
 
     async def add(self, delivery: Delivery) -> Delivery:
         """Write a delivery; what its sender sent before is written as a duplicate, which is what comes back then."""
-        if await self._connection.scalar(_INSERT, _columns(delivery)):
-            return delivery
-        key = {**_trigger_key(delivery.name.trigger_name), "provider_id": delivery.provider_id}
-        first = await self._connection.scalar(_FIRST, key)
+        first = await self._alike(delivery) if delivery.digest else None
+        if first is None:
+            if await self._connection.scalar(_INSERT, _columns(delivery)):
+                return delivery
+            key = {**_trigger_key(delivery.name.trigger_name), "provider_id": delivery.provider_id}
+            first = await self._connection.scalar(_FIRST, key)
         duplicate = delivery.duplicate(f"{delivery.name.trigger_name}/deliveries/{first}")
         await self._connection.scalar(_INSERT, _columns(duplicate))
         return duplicate
@@ -187,6 +196,14 @@ class Deliveries:
         result = await self._connection.execute(_SETTLE, {**_columns(delivery), "owner": owner})
         return result.rowcount == 1
 
+    async def _alike(self, delivery: Delivery) -> str | None:
+        """The id of the first that came lately with the same bytes, and was not refused."""
+        since = delivery.received_at - ALIKE_FOR
+        key = {**_trigger_key(delivery.name.trigger_name), "digest": delivery.digest, "since": since}
+        await self._connection.execute(_ONE_DIGEST, {"digest": delivery.digest})
+        found: str | None = await self._connection.scalar(_ALIKE, key)
+        return found
+
 
 async def forget_deliveries(connection: AsyncConnection, before: datetime, most: int) -> int:
     """Delete at most so many settled deliveries from before a moment, the oldest first; return how many."""
@@ -221,6 +238,7 @@ def _columns(delivery: Delivery) -> dict[str, Any]:
         "order_key": delivery.order_key,
         "depth": delivery.depth,
         "root": delivery.root,
+        "digest": delivery.digest,
     }
 
 
@@ -244,4 +262,5 @@ def _delivery(row: Row[Any]) -> Delivery:
         order_key=row.order_key,
         depth=row.depth,
         root=row.root,
+        digest=row.digest,
     )
