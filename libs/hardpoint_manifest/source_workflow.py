@@ -47,7 +47,8 @@ class Step(Called):
     """One step of a workflow; every key besides these is an argument of its action.
 
     It comes after the one before it, or after those that it `needs`. `if` decides whether it is done at all, `for_each`
-    gives the list for whose items it is done; both are expressions.
+    gives the list for whose items it is done; both are expressions. With `on_error: continue` it gives null when it
+    fails, and the others go on: when what it asks fails, and when its own expressions do, `if` among them.
     """
 
     id: ActionId

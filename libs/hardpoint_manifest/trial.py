@@ -198,7 +198,7 @@ class _Trial:
         for id, ended in walk.settled.items():
             if id not in self.listed:
                 self.listed.add(id)
-                self._tell(id, ended)
+                self._tell(id, Settled("failed", error=ended.error) if ended.error is not None else ended)
 
     def _turn(self, due: Due) -> Settled:
         """Do a step whose turn it is: all items of a loop, also when one of them fails."""

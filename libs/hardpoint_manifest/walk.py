@@ -105,8 +105,8 @@ class Walk:
     def due(self, begun: Iterable[str] = ()) -> list[Due]:
         """The steps whose turn it is, in the plan's order, without those that have `begun`.
 
-        Steps that nobody is needed for are done on the way; one whose expressions fail has failed. Nothing is due once
-        a step has failed.
+        Steps that nobody is needed for are done on the way; one whose expressions fail, its `when` and `for_each` among
+        them, has failed, and is settled like any that did. Nothing is due once a step has failed for good.
         """
         waiting = set(begun)
         while self.failure is None:
@@ -119,16 +119,16 @@ class Walk:
                 if isinstance(turn, Due):
                     found.append(turn)
                     continue
-                self.settled[compiled.step.id] = turn
+                self.settle(compiled.step.id, turn)
                 moved = True
-                if turn.state == "failed":
+                if self.settled[compiled.step.id].state == "failed":
                     return []
             if not moved:
                 return found
         return []
 
     def settle(self, step: str, ended: Settled) -> None:
-        """Keep how a step ended; one that failed and may is done, with null."""
+        """Keep how a step ended; one that failed and may is done with null, and keeps its error."""
         may_fail = any(c.step.id == step and c.step.on_error == "continue" for c in self.program.steps)
         self.settled[step] = Settled("done", None, ended.error) if ended.state == "failed" and may_fail else ended
 

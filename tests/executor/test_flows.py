@@ -168,6 +168,15 @@ async def test_what_may_fail_gives_null_and_the_flow_goes_on(executor: Executor,
     assert (finished.error, finished.output) == (None, {"was": None})
 
 
+async def test_what_may_fail_may_fail_before_it_asks(executor: Executor, world: World) -> None:
+    source = flow(
+        code("bad", "return input", on_error="continue", input={"x": "${input.missing}"}),
+        {"id": "shown", "type": "transform", "value": {"was": "${steps.bad}"}},
+    )
+    finished = await ran(executor, given(world, source))
+    assert (finished.error, finished.output) == (None, {"was": None})
+
+
 async def test_reads_are_tried_again_and_writes_are_not(executor: Executor, world: World, answers: Answers) -> None:
     retry = {"attempts": 3, "seconds": 0}
     answers.queue = [(500, {}), (500, {}), (200, {"ok": True})]

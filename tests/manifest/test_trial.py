@@ -177,6 +177,20 @@ def test_a_step_that_may_fail_gives_null():
     assert (one.differences, went(one)) == ((), ["look GONE"])
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"q": "${input.no}"}, {"if": "input.no"}, {"for_each": "input.no"}, {"idempotency_key": "${input.no}"}],
+)
+def test_a_step_that_may_fail_may_fail_before_it_asks(part: dict[str, str]):
+    may = {"id": "look", **CALL, "on_error": "continue", **part}
+    words = {"output": {"a": "${steps.look}"}}
+    one = outcome(may, input={"q": 1}, expected_output={"a": None}, given=words)
+    assert (one.differences, went(one)) == ((), ["look MAPPING_MISSING"])
+    answers = {"look": [{}] if "for_each" in part else {}}
+    told = outcome(may, input={"q": 1}, steps=answers, expected_output={"a": None}, given=words)
+    assert "the step failed before it asked: MAPPING_MISSING" in told.differences[0]
+
+
 def test_waits_pass_and_an_approval_is_given_unless_it_is_not():
     pause = {"id": "pause", "action": "wait", "seconds": "${input.q}"}
     words = {"output": {"by": "${steps.ask.by}"}}

@@ -261,3 +261,42 @@ def test_what_need_not_be_given_is_left_out() -> None:
         on_its_way = Walk(Program.plan(plan), {"input": given})
         assert on_its_way.due() == []
         assert on_its_way.output() == output
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        call("a", input="${input.missing}"),
+        call("a", when="input.missing"),
+        call("a", for_each="input.missing"),
+        call("a", for_each="input.list", input={"x": "${item.missing}"}),
+        value("a", "${input.missing}"),
+        Step(id="a", does=Does.PARSE, input="{", format="json"),
+        Step(id="a", does=Does.FILTER, input=[1], condition="item.missing"),
+    ],
+)
+def test_a_step_that_may_fail_may_fail_before_it_asks(step: Step) -> None:
+    allowed = step.model_copy(update={"on_error": "continue"})
+    after_it = call("b", After(step="a"), input="${steps.a}")
+    on_its_way = walk(allowed, after_it, input={"list": [{}]})
+    (following,) = on_its_way.due()
+    assert (following.step.step.id, following.inputs) == ("b", (None,))
+    ended = on_its_way.settled["a"]
+    assert (ended.state, ended.output) == ("done", None)
+    assert isinstance(ended.error, ExpressionError)
+    assert walk(step, after_it, input={"list": [{}]}).due() == []
+
+
+def test_a_branch_that_may_fail_goes_neither_way() -> None:
+    on_its_way = walk(
+        Step(id="big", does=Does.BRANCH, condition="input.missing > 1", on_error="continue"),
+        call("large", After(step="big", port="then")),
+        call("small", After(step="big", port="else")),
+        call("end", After(step="large", port="settled"), After(step="small", port="settled")),
+    )
+    assert due(on_its_way) == ["end"]
+    assert {id: ended.state for id, ended in on_its_way.settled.items()} == {
+        "big": "done",
+        "large": "skipped",
+        "small": "skipped",
+    }

@@ -95,6 +95,8 @@ class Drawn:
             return [self._answer(place) for place in items] or None
         if id not in listed:
             return "skipped" if kind != "transform" else None
+        if kind in ("transform", "shop.put", "shop.store", "shop.look") and id not in self.asked:
+            return None  # it failed before it asked
         if kind == "wait":
             return {"given": 0}
         if kind == "event":

@@ -229,6 +229,17 @@ async def test_a_step_that_fails_ends_the_plan_unless_the_workflow_goes_on(
     assert len(plan.effects) == 1
 
 
+async def test_what_may_fail_may_fail_before_it_asks_in_a_plan_too(client: Client, fakes: Fakes, shop: Shop) -> None:
+    made = workflow(
+        {"id": "look", "on_error": "continue", "input": {"x": "${input.missing}"}},
+        {"id": "put", "input": {"of": "${steps.look}"}, "after": after("look")},
+    )
+    shop.answers = {"put": [writes(gives={"id": 1})]}
+    await install(client, fakes, made)
+    plan = (await dry(client)).plan
+    assert (told(plan), plan.incomplete) == ({"look": "failed", "put": "planned"}, False)
+
+
 async def test_a_dry_run_ends_with_its_the_callers_time_and_without_an_executor(
     client: Client, fakes: Fakes, shop: Shop
 ) -> None:

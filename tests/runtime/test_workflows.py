@@ -120,6 +120,55 @@ async def test_a_failed_step_is_retried_when_that_does_no_harm(client: Client, f
     assert over.value.reason == "RUN_ENDED"
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"input": {"of": "${input.missing}"}},
+        {"when": "input.missing > 1"},
+        {"for_each": "input.missing"},
+        {"idempotency_key": "${input.missing}"},
+    ],
+)
+async def test_a_step_that_may_fail_may_fail_before_it_asks(
+    client: Client, fakes: Fakes, shop: Shop, part: dict[str, object]
+) -> None:
+    """The run goes on, also in another stretch, and the step says why it was not done."""
+    go = {"id": "go", "does": "event", "action": "", "input": "go", "after": after("put")}
+    made = workflow(
+        {"id": "put", "on_error": "continue", **part},
+        go,
+        {"id": "store", "after": after("go"), "input": {"put": "${steps.put}"}},
+        output="${steps.store}",
+    )
+    await install(client, fakes, made)
+    run = await start(client)
+    await until(client, run.name, run_pb2.RUN_STATE_WAITING)
+    await client.runs.SendEvent(run_pb2.SendEventRequest(run=run.name, event="go"))
+    ended = await until(client, run.name)
+    assert (ended.state, await output(client, ended)) == (run_pb2.RUN_STATE_SUCCEEDED, {"put": None})
+    assert shop.asked == ["store"]
+    listed = await steps(client, run.name)
+    assert [*listed] == ["put", "go", "store"]
+    assert (listed["put"].state, listed["put"].reason) == (run_pb2.RUN_STATE_FAILED, "MAPPING_MISSING")
+    assert (listed["put"].attempts, listed["put"].message) == (0, "input.missing is missing")
+
+
+async def test_what_cannot_be_undone_or_told_says_why(client: Client, fakes: Fakes, shop: Shop) -> None:
+    shop.answers = {"mail": [ActionFailed("no such order", reason="USER_ERROR")]}
+    undo = {"id": "undo", "does": "call", "action": "shop.undo", "input": {"of": "${output.missing}"}}
+    told = {"id": "told", "does": "call", "action": "shop.look", "input": {"why": "${error.missing}"}}
+    made = workflow({"id": "store", "revert": undo}, {"id": "mail", "after": after("store")}, on_error=told)
+    await install(client, fakes, made)
+    run = await start(client)
+    ended = await until(client, run.name)
+    assert (ended.reason, ended.facts["not_reverted"]) == ("USER_ERROR", "store")
+    listed = await steps(client, run.name)
+    assert {place: listed[place].reason for place in ("store.revert", "told")} == {
+        "store.revert": "MAPPING_MISSING",
+        "told": "MAPPING_MISSING",
+    }
+
+
 async def test_what_certainly_did_not_happen_is_tried_again_and_then_waits(
     client: Client, fakes: Fakes, shop: Shop
 ) -> None:

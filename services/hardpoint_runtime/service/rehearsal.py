@@ -85,8 +85,8 @@ class Rehearsal:
                 walk.settle(step.id, await self._step(due[0], place, unknowns))
             elif walk.settled[step.id].state == "skipped":
                 self.found.tell(place, Outcome.SKIPPED, step.action)
-            elif walk.failure is not None:
-                self._failed(place, step.action, _error_of(walk.failure[1]))
+            elif (error := walk.settled[step.id].error) is not None:
+                self._failed(place, step.action, error)
             if walk.failure is not None:
                 return
 

@@ -30,7 +30,7 @@ from hardpoint_runtime.service.below import Below
 from hardpoint_runtime.service.callees import call_of, only_reads, repeatable
 from hardpoint_runtime.service.children import check_begins
 from hardpoint_runtime.service.executions import Check, attributes
-from hardpoint_runtime.service.outcomes import Next, after, did_not_happen, doubt, pause_seconds
+from hardpoint_runtime.service.outcomes import Next, after, did_not_happen, doubt, failure_of, pause_seconds
 from hardpoint_runtime.service.shares import of_step
 
 if TYPE_CHECKING:
@@ -70,6 +70,14 @@ class Stepper:
         if row.child:
             return await self._below_of(step, row, value)
         return await self._act(step, row, value, key)
+
+    def unable(self, step: Step, place: str, error: Exception) -> Settled:
+        """Note a step that failed before it began, since its own expressions did."""
+        if place not in self._way.rows:
+            way = self._way
+            row = StepRun(way.workflow.name, place, action=step.action, started_at=way.means.clock.now())
+            way.pages.note(_over(row, RunState.FAILED, failure_of(error, "")))
+        return Settled("failed", error=error)
 
     async def writes(self, step: Step) -> bool:
         """Whether a step that was done may have changed something."""

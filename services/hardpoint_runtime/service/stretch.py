@@ -205,7 +205,7 @@ class Way:
         wakes = self._wakes
         try:
             while True:
-                for due in walk.due({*running, *waiting}):
+                for due in self._due_of(walk, {*running, *waiting}, prefix):
                     running[due.step.step.id] = asyncio.create_task(self._step(due, prefix))
                 if not running:
                     return not walk.finished
@@ -224,6 +224,17 @@ class Way:
             for task in running.values():
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
+
+    def _due_of(self, walk: Walk, begun: set[str], prefix: str) -> list[Due]:
+        """The steps whose turn it is. Those whose expressions fail did nothing, and say why."""
+        before = set(walk.settled)
+        found = walk.due(begun)
+        for compiled in walk.program.steps:
+            step = compiled.step
+            ended = None if step.id in before else walk.settled.get(step.id)
+            if ended is not None and ended.error is not None:
+                self._steps.unable(step, f"{prefix}{step.id}", ended.error)
+        return found
 
     async def _step(self, due: Due, prefix: str) -> Settled | None:
         place = f"{prefix}{due.step.step.id}"
@@ -252,7 +263,7 @@ class Way:
             try:
                 key = compiled.key.evaluate(dict(known)) if compiled.step.idempotency_key else ""
             except ExpressionError as error:
-                return Settled("failed", error=error)
+                return self._steps.unable(compiled.step, place, error)
             settled = await self._steps.settle(compiled.step, place, value, key)
         else:
             inner = Walk(compiled.steps, value, budget=self._budget)
@@ -271,7 +282,7 @@ class Way:
             compiled = Compiled.of(step, known, self._optional)
             value = compiled.input.evaluate(dict(known))
         except ExpressionError as error:
-            return Settled("failed", error=error)
+            return self._steps.unable(step, place, error)
         return await self._steps.settle(step, place, value, "")
 
     async def _end_below(self, plan: Plan) -> None:
