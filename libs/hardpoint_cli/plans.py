@@ -60,7 +60,7 @@ def _notes(step: Step, before: str) -> Iterator[str]:
     if step.for_each:
         yield f"for each of {_short(step.for_each)}, {step.most} at most"
     if step.retry.attempts > 1:
-        yield f"tried {step.retry.attempts} times" + (" where that does no harm" if step.retry.harmless else "")
+        yield f"tried {step.retry.attempts} times"
     if step.on_error == "continue":
         yield "goes on when it fails"
     if step.revert is not None:

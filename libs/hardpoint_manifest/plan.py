@@ -72,7 +72,8 @@ class Retry(Value):
     seconds: float = Field(default=1.0, ge=0, le=3600)
     backoff: float = Field(default=2.0, ge=1, le=10)
     harmless: bool = False
-    """Whether only what does no harm twice, or certainly did not happen, is tried again, and all else is tried once."""
+    """Whether the workflow says it for all of its steps, and so for those alone where it can be kept: one that calls
+    another workflow, of which it begins one run, does without. What may have happened is repeated neither way."""
 
 
 class Step(Value):

@@ -1,5 +1,6 @@
 """Workflows whose steps call other workflows, over real PostgreSQL: begun once, waited for, cut, and ended together."""
 
+import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,8 @@ from hardpoint_kit.errors import ActionFailed, NotFound, PermissionDenied, Unava
 from hardpoint_kit.names import ReleaseName
 from hardpoint_kit.rpc.server import Server
 from hardpoint_manifest.authority import Authority
+from hardpoint_manifest.check import check
+from hardpoint_manifest.load import load
 from hardpoint_runtime.domain.releases import Release
 from hardpoint_runtime.durable.engine import AT_ONCE_OF_ORG
 from hardpoint_runtime.durable.stretches import Stretches
@@ -279,12 +282,18 @@ async def test_what_a_step_cannot_promise_of_a_workflow_is_refused(client: Clien
     assert (bill.reason, bill.child) == ("CALLEE_WORKFLOW", "")
 
 
+@pytest.mark.parametrize("effect", [None, "read"])
 async def test_what_all_steps_have_as_their_retry_is_none_for_a_workflow(
-    client: Client, fakes: Fakes, shop: Shop
+    client: Client, fakes: Fakes, shop: Shop, effect: str | None
 ) -> None:
     """`error_handling.retry` is for what does no harm: a step that calls a workflow begins it, once."""
     shop.answers = {"store": [ActionFailed("no", reason="USER_ERROR")]}
-    eased = {**BILL, "retry": {"attempts": 4, "seconds": 0.1, "harmless": True}}
+    words = {"steps": [{"id": "bill", "action": BILLING, "effect": effect}], "error_handling": {"retry": 3}}
+    written = {"capability": {"id": "orders", "version": "1.0.0", "workflow": words}}
+    found = check(load(json.dumps(written).encode(), "orders.json")).manifest
+    assert found is not None
+    assert found.plan is not None
+    eased = {**BILL, "effect": effect, "retry": found.plan.steps[0].retry.model_dump()}
     await ready(client, fakes, orders(eased), billing())
     run = await until(client, (await start(client, order=7)).name)
     assert (run.reason, shop.asked) == ("USER_ERROR", ["store"])

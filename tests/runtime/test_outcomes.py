@@ -87,7 +87,8 @@ THREW_FIRST = ActionFailed("it threw", reason="USER_ERROR", happened="no")
         (AWAY, 1, 1, False, Next.FAIL),
         (HUNG_UP, 1, 3, False, Next.DOUBT),
         (HUNG_UP, 1, 3, True, Next.DOUBT),
-        (BUSY, 1, 3, True, Next.FAIL),
+        (BUSY, 1, 3, True, Next.DOUBT),
+        (BUSY, 1, 1, False, Next.FAIL),
         (LATE, 1, 3, True, Next.DOUBT),
     ],
 )

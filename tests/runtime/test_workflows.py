@@ -20,7 +20,7 @@ from hardpoint_runtime.domain.context import CallContext
 from hardpoint_runtime.server import Options, assemble
 from hardpoint_runtime.store.workflows import forget_contents
 from runtime.conftest import AGENT, Client, Fakes, Query
-from runtime.workflows import TOOL, Shop, after, install, output, start, steps, until, workflow
+from runtime.workflows import ENDED, TOOL, Shop, after, install, output, start, steps, until, workflow
 from runtime.workflows import shop as shop_release
 from serving import Serve
 
@@ -167,6 +167,23 @@ async def test_what_cannot_be_undone_or_told_says_why(client: Client, fakes: Fak
         "store.revert": "MAPPING_MISSING",
         "told": "MAPPING_MISSING",
     }
+
+
+@pytest.mark.parametrize("said", ["step", "workflow"])
+async def test_who_says_how_often_changes_nothing_about_what_may_have_happened(
+    client: Client, fakes: Fakes, shop: Shop, said: str
+) -> None:
+    """What the step says itself, or the workflow for all of its steps: a write that may be done is for a person."""
+    shop.answers = {"store": [ActionFailed("the upstream answered 503", reason="UPSTREAM_ERROR", status="503")]}
+    retry = {"attempts": 3, "seconds": 0.1, "harmless": said == "workflow"}
+    await install(client, fakes, workflow({"id": "store", "retry": retry}))
+    run = await start(client)
+    waiting = await until(client, run.name, run_pb2.RUN_STATE_WAITING, *ENDED)
+    assert (waiting.state, waiting.reason) == (run_pb2.RUN_STATE_WAITING, "MAY_HAVE_HAPPENED")
+    assert shop.asked == ["store"]
+    step = (await steps(client, run.name))["store"]
+    await client.runs.ResumeRun(run_pb2.ResumeRunRequest(step=step.name, decision=run_pb2.RESUME_FAIL))
+    assert (await until(client, run.name)).reason == "MAY_HAVE_HAPPENED"
 
 
 async def test_what_certainly_did_not_happen_is_tried_again_and_then_waits(

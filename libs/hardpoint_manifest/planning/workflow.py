@@ -99,7 +99,7 @@ def _plan(workflow: written.Workflow, inputs: tuple[Parameter, ...]) -> Plan | N
 
 def _step(step: WrittenStep, workflow: written.Workflow, comes_after: list[str]) -> Step:
     port: Any = "settled" if step.needs is None else "done"
-    compiled = Step(
+    return Step(
         id=step.id,
         does=BUILT_IN.get(step.action, Does.CALL),
         name=step.label,
@@ -110,6 +110,7 @@ def _step(step: WrittenStep, workflow: written.Workflow, comes_after: list[str])
         most=step.max_items,
         after=tuple(After(step=one, port=port) for one in comes_after),
         output=step.output or "",
+        retry=_retry(step, workflow),
         timeout_seconds=step.timeout,
         effect=step.effect,
         idempotency_key=step.idempotency_key or "",
@@ -117,17 +118,16 @@ def _step(step: WrittenStep, workflow: written.Workflow, comes_after: list[str])
         by=SOMEBODY_ELSE if step.action == "approve" and (step.model_extra or {}).get(BY) == SOMEBODY_ELSE else "",
         revert=_revert(step, workflow),
     )
-    return compiled.model_copy(update={"retry": _retry(step, compiled, workflow)})
 
 
-def _retry(step: WrittenStep, compiled: Step, workflow: written.Workflow) -> Retry:
-    """What a step says itself; else what the workflow says, where doing it again does no harm."""
-    if compiled.does is not Does.CALL:
+def _retry(step: WrittenStep, workflow: written.Workflow) -> Retry:
+    """What a step says itself; else what the workflow says for all of them."""
+    if step.action in BUILT_IN:
         return Retry()
     if step.retry is not None:
         return calling.retry(step.retry)
     retry = calling.retry(workflow.error_handling.retry)
-    return retry.model_copy(update={"harmless": retry.attempts > 1 and not calling.may_repeat(compiled)})
+    return retry.model_copy(update={"harmless": retry.attempts > 1})
 
 
 def _input(called: Called, workflow: written.Workflow) -> Any:

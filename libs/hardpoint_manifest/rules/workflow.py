@@ -180,16 +180,14 @@ def _schema(subject: Subject, workflow: Workflow, step: Step, path: Path) -> Ite
 
 def _retry(subject: Subject, workflow: Workflow, step: Step, path: Path) -> Iterator[Finding]:
     """Retries of what may then happen more than once: they are made only when it certainly did not happen."""
-    written_here = step.retry is not None
-    asked = step.retry if written_here else workflow.error_handling.retry
+    asked = workflow.error_handling.retry if step.retry is None else step.retry
     often = asked.attempts - 1 if isinstance(asked, Retrying) else asked or 0
     compiled = lines.compiled(step, workflow)
     keyed = compiled.idempotency_key and calling.standard(step.action) is None  # what keeps to it is seen when it runs
     if not often or keyed or calling.may_repeat(compiled):
         return
     fix, patch = _once(workflow, step, path)
-    otherwise = "waits for a person" if written_here else "fails, or waits for a person where nobody knows"
-    message = f"{step.id} is tried again only when it certainly did not happen; when it may have, it {otherwise}"
+    message = f"{step.id} is tried again only when it certainly did not happen; when it may have, it waits for a person"
     yield subject.warning("retry-without-key", path, message, f"{fix}; or effect: read where it only reads", (patch,))
 
 

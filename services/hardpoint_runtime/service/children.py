@@ -153,9 +153,9 @@ def check_begins(step: Step, call: Call, plan: str) -> None:
     """
     if step.retry.attempts > 1 and not step.retry.harmless:
         raise Conflict(
-            f"{call.name} is a workflow, and a step begins it once: what it did is not done again",
+            f"{call.name} is a workflow: a step begins one run of it, whose own steps say how often they are tried",
             reason="CALLEE_WORKFLOW",
-            fix="leave out the step's retry: the workflow's own steps have theirs",
+            fix="leave out the step's own retry",
             callee=call.name,
         )
     if plan:

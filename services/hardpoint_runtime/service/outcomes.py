@@ -73,20 +73,20 @@ def after(
 
     What did not begin since nobody could run it is begun again, whatever it is. What can be repeated is, when that may
     help, and what certainly did not happen too: a write that the other side did not take once it was to be repeated is
-    left to a person. So is anything else that may have happened, or was to be repeated and must not be.
+    left to a person. So is anything else that may have happened, or was to be repeated and must not be, whether its
+    step says so or its workflow for all of them.
     """
     undone = did_not_happen(error.metadata)
-    allowed = retry.attempts if repeatable or undone or not retry.harmless else 1
     if not began:
         busy = isinstance(error, Unavailable | ResourceExhausted | DeadlineExceeded | Unauthenticated)
-        return Next.AGAIN if busy and attempts < allowed + MOST_LOSSES else Next.FAIL
+        return Next.AGAIN if busy and attempts < retry.attempts + MOST_LOSSES else Next.FAIL
     if error.reason == "UNAVAILABLE" and repeatable:
-        return Next.AGAIN if attempts < allowed + MOST_LOSSES else Next.FAIL
-    if undone and not reads and error.reason in _AWAY and allowed > 1:
-        return Next.AGAIN if attempts < allowed else Next.DOUBT
+        return Next.AGAIN if attempts < retry.attempts + MOST_LOSSES else Next.FAIL
+    if undone and not reads and error.reason in _AWAY and retry.attempts > 1:
+        return Next.AGAIN if attempts < retry.attempts else Next.DOUBT
     if _unknown(error) and not (repeatable or undone):
         return Next.DOUBT
-    if _for_good(error) or attempts >= allowed:
+    if _for_good(error) or attempts >= retry.attempts:
         return Next.FAIL
     return Next.AGAIN if repeatable or undone else Next.DOUBT
 
