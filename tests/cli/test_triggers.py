@@ -79,6 +79,8 @@ def test_a_trigger_is_changed_where_the_command_says_so_and_nowhere_else(cli: Ru
     cli(*edit, "--webhook", "hmac", "--secret", "OTHER", "--header", "x-signature", *named)
     asked = [list(one.update_mask.paths) for one in attached.asked["UpdateTrigger"]]
     assert asked == [["input", "filter"], ["verifier"]]
+    signed = "signed in x-signature, with the time in x-signature, named in x-delivery-id"
+    assert signed in " ".join(cli("trigger", "show", "helper", "on-message").out.split())
     verifier = attached.asked["UpdateTrigger"][-1].trigger.verifier
     assert (verifier.id_header, verifier.timestamp_header) == ("x-delivery-id", "x-signature")
     for wrong in ((), ("--secret", "OTHER"), ("--id-header", "x-id")):

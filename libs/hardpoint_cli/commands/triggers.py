@@ -320,7 +320,11 @@ def _comes(trigger: "trigger_pb2.Trigger") -> str:
         return trigger.event
     if trigger.verifier.kind == "none":
         return "unsigned" if trigger.allow_unsigned else _NEVER
-    return f"signed as {trigger.verifier.kind} does"
+    verifier = trigger.verifier
+    if verifier.kind != "hmac":
+        return f"signed as {verifier.kind} does"
+    timed = f", with the time in {verifier.timestamp_header}" if verifier.timestamp_header else ""
+    return f"signed in {verifier.header}{timed}" + (f", named in {verifier.id_header}" if verifier.id_header else "")
 
 
 def _about(trigger: "trigger_pb2.Trigger") -> dict[str, RenderableType]:
