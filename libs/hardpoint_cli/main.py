@@ -1,7 +1,7 @@
 """`hardpoint`: the program."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -42,6 +42,23 @@ app = typer.Typer(
     ),
     epilog="New here? [cyan]hardpoint doctor[/] says whether all is well, [cyan]hardpoint new http weather[/] starts.",
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"hardpoint {version('hardpoint')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
 
 _INSTALLED = (market, installations, settings, connecting)
 _DOING = (agents, policy, triggers, calls, files, runs, workflows)

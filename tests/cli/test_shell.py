@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,10 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_path()
     ).stdout
     assert not HEAVY & set(out.split())
+
+
+def test_it_says_its_version(run: Run) -> None:
+    assert run("--version").out == f"hardpoint {version('hardpoint')}\n"
 
 
 @pytest.mark.parametrize(
