@@ -62,13 +62,14 @@ async def run(
     settings: Mapping[str, Any] | None = None,
     host: str = HOST,
     limits: BrokerLimits | None = None,
+    key: str = "",
 ) -> tuple[Any, list[Seen]]:
     """The output, or the error that it ends with, and what the upstream saw."""
     values = dict(secrets or {})
     made = plan.made({key: Secret(value, frozenset({host})) for key, value in values.items()}, settings or {})
     values |= {key: secret.value for key, secret in made.items()}
     async with Upstream(_one_by_one(answers)) as api, client_of({host: api}) as client:
-        broker = broker_of(client, hosts=(host,), secrets=values, limits=limits)
+        broker = broker_of(client, hosts=(host,), secrets=values, limits=limits, idempotency_key=key)
         try:
             output = await plan.run(broker, given_values or {}, settings or {})
         except HardpointError as error:
@@ -312,6 +313,12 @@ async def test_who_asks_to_wait_for_longer_than_the_cap_is_told_on() -> None:
     assert (error.reason, error.retry_after, len(seen)) == ("UPSTREAM_ERROR", MOST_WAIT + 1, 1)
 
 
+async def test_who_asks_to_wait_for_a_week_is_not_asked_again_at_once() -> None:
+    late = answer(b"{}", 429, {"Retry-After": "604800"})
+    error, seen = await run(plan_of({"retry": 3}), [late])
+    assert (error.reason, error.retry_after, len(seen)) == ("UPSTREAM_ERROR", 99_999, 1)
+
+
 async def test_nobody_waits_beyond_the_end_of_the_execution() -> None:
     late = answer(b"{}", 503, {"Retry-After": "2"})
     error, seen = await run(plan_of({"retry": 3}), [late], limits=BrokerLimits(wall_seconds=1))
@@ -321,7 +328,8 @@ async def test_nobody_waits_beyond_the_end_of_the_execution() -> None:
 def test_a_wait_is_a_number_or_a_date() -> None:
     assert retry_after({"retry-after": "7"}) == 7
     assert retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 0
-    for unreadable in ("", "soon", "-1", "1e9", "999999", "٣"):
+    assert retry_after({"retry-after": "604800"}) == retry_after({"retry-after": "9" * 5000}) == 99_999
+    for unreadable in ("", "soon", "-1", "1e9", "٣"):
         assert retry_after({"retry-after": unreadable}) is None
     later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600))
     assert 3500 < (retry_after({"retry-after": later}) or 0) <= 3600

@@ -18,6 +18,8 @@ from hardpoint_manifest.model import REPEATABLE, HttpCall
 MOST_WAIT = 10.0
 """Seconds that are waited for an upstream; who asks for more is told to the caller instead."""
 FIRST_WAIT = 0.1
+LONGEST = 99_999.0
+"""Seconds that are believed, a day and something."""
 _NOT_NOW = frozenset({429, 502, 503, 504})
 _ASKING = frozenset({429, 503})
 _LOST = frozenset({DenialCode.UPSTREAM_UNREACHABLE, DenialCode.UPSTREAM_TIMEOUT, DenialCode.UPSTREAM_ERROR})
@@ -74,13 +76,16 @@ class Repeats:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that an upstream asks to wait, as a number or as a date; None when it says nothing readable."""
+    """The seconds that an upstream asks to wait, as a number or as a date; None when it says nothing readable.
+
+    More than LONGEST is that: no number that an upstream may write is too long to be read.
+    """
     said = headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdigit() and len(said) <= 5:
-        return float(said)
+    if said.isascii() and said.isdigit():
+        return float(said) if len(said.lstrip("0")) <= 5 else LONGEST
     try:
         date = parsedate_to_datetime(said)
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time()
     except (ValueError, OverflowError):
         return None
-    return min(max(0.0, seconds), 99_999.0)
+    return min(max(0.0, seconds), LONGEST)
