@@ -43,6 +43,19 @@ export interface This {
   progress(fraction: number, message?: string): void;
 }
 
+/** What is thrown where the platform refused or could not do what was asked; `code` says why: HOST_NOT_GRANTED. */
+export interface BrokerError extends Error {
+  code: string;
+  ask: number;
+}
+
+declare global {
+  /** The same as `this.fetch`. */
+  function fetch(url: string | URL, options?: FetchOptions): Promise<HttpResponse>;
+  /** The same as `this.utils`. */
+  const utils: Utils;
+}
+
 export interface FetchOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD';
   headers?: Record<string, string>;
@@ -277,10 +290,11 @@ export interface Utils {
   quantile(data: any, q: number, options?: { column?: string }): number;
   variance(data: any, options?: { column?: string; population?: boolean }): number;
   standardDeviation(data: any, options?: { column?: string; population?: boolean }): number;
-  findOutliers(data: any, options?: any): number[];
-  correlation(xs: number[], ys: number[]): number;
-  linearTrend(data: any, options?: { column?: string }): any;
-  groupBy(rows: any[], column: string): any;
+  findOutliers(data: any, options?: { column?: string }): number[];
+  /** Null when one of them is constant. */
+  correlation(xs: any, ys: any): number | null;
+  linearTrend(data: any, options?: { column?: string }): { slope: number; intercept: number };
+  groupBy(rows: Row[], column: string): { key: any; rows: Row[] }[];
 }
 
 interface DescribedAction {
