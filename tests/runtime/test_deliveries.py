@@ -1,6 +1,9 @@
 """What becomes of what was accepted: run, tried again, dead, replayed, taken up from the dead."""
 
 import asyncio
+import hashlib
+import json
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,6 +11,8 @@ from typing import Any
 import pytest
 
 from hardpoint.runtime.v1 import agent_pb2, trigger_pb2
+from hardpoint_kit.caller import SYSTEM
+from hardpoint_kit.database import Database
 from hardpoint_kit.errors import (
     ActionFailed,
     Conflict,
@@ -19,6 +24,7 @@ from hardpoint_kit.names import ReleaseName
 from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.service.dispatcher import LIVES
+from hardpoint_runtime.store import Store
 from runtime.conftest import AGENT, eventually
 from runtime.factories import action, release
 from runtime.fakes import Gate, failing, raising, succeed
@@ -158,6 +164,36 @@ async def test_one_org_that_sends_much_keeps_nobody_waiting(attached, deliver, d
     assert await query("SELECT count(*) FROM deliveries WHERE state = 'ACCEPTED'") == [(6,)]
     gate.released.set()
     await settled(attached, *["DELIVERED"] * 10)
+
+
+async def test_what_is_taken_at_once_is_the_first_of_each_org_and_few_of_one(attached, deliver, query, url, clock):
+    hook = await create(attached)
+    hashed = hashlib.sha256(b"other").hexdigest()
+    for table, changed in (("agents", {}), ("triggers", {"token_hash": f"\\x{hashed}"})):
+        row = json.dumps({"org": "globex", **changed})
+        await query(f"INSERT INTO {table} SELECT (jsonb_populate_record(t, '{row}')).* FROM {table} AS t")
+    await attached.agents.PauseAgent(agent_pb2.PauseAgentRequest(name=AGENT))
+    for sender, count in ((hook, 10), ("other", 2)):
+        for number in range(count):
+            await deliver(sender, slack_event(event_id=f"Ev{number}"))
+
+    async def none_waits() -> bool:
+        return await query("SELECT count(*) FROM deliveries WHERE state = 'DEAD'") == [(12,)]
+
+    await eventually(none_waits)
+    later = clock.now() + timedelta(hours=1)  # so that nobody else takes them
+    await query(f"UPDATE deliveries SET state = 'ACCEPTED', due_at = '{later.isoformat()}'")
+    database = Database(url)
+
+    async def claimed(limit: int, *full: str) -> Counter[str]:
+        async with Store(database).transaction(SYSTEM()) as tx:
+            taken = await tx.deliveries.claim("me", later, later + LIVES, limit, 4, full)
+        return Counter(delivery.name.org for delivery in taken)
+
+    assert await claimed(3) == {"acme": 2, "globex": 1}
+    assert await claimed(16) == {"acme": 4, "globex": 1}
+    assert await claimed(16, "acme") == {}
+    await database.close()
 
 
 async def test_what_a_defect_left_running_is_taken_up(attached, deliver, fakes, clock):

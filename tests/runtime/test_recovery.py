@@ -201,6 +201,7 @@ async def test_one_org_does_not_hold_up_another(
     world.hold("put")
     held = [await start(client) for _ in range(12)]
     await world.has(*["put"] * 8)
+    assert await query("SELECT DISTINCT queue_partition_key FROM dbos.workflow_status") == [("acme",)]
     await query("UPDATE dbos.workflow_status SET queue_partition_key = 'other' WHERE status = 'ENQUEUED'")
     await world.has(*["put"] * 12)
     world.held["put"].set()

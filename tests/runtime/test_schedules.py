@@ -58,6 +58,7 @@ def test_what_comes_every_hour_comes_in_each_real_hour():
         "10-25 03:00",
     ]
     assert times("0 * * * *", BERLIN, "2026-03-28T23:30", 3) == ["03-29 00:00", "03-29 01:00", "03-29 02:00"]
+    assert times("0 */2 * * *", BERLIN, "2026-03-28T22:30", 3) == ["03-28 23:00", "03-29 02:00", "03-29 04:00"]
     quarter = times("*/15 * * * *", BERLIN, "2026-10-24T23:50", 9)
     assert quarter == [f"10-25 0{hour}:{minute:02}" for hour in range(3) for minute in range(0, 60, 15)][:9]
 
@@ -165,19 +166,29 @@ async def test_what_was_missed_is_made_up_for_once(attached, clock, fakes):
     assert len(fakes.executor.executions) == 1
 
 
-async def test_a_schedule_is_changed_and_paused_while_it_runs(attached, clock):
+async def test_a_schedule_is_changed_and_paused_while_it_runs(attached, clock, fakes):
+    """What would come beside it at the old time shows that its own did not."""
     made = await daily(attached)
-    wanted = trigger_pb2.Trigger(name=NAME, schedule="30 10 * * *", etag=made.etag)
+    beside = (await daily(attached, trigger_id="beside")).name
+    wanted = trigger_pb2.Trigger(name=NAME, schedule="30 14 * * *", etag=made.etag)
     request = trigger_pb2.UpdateTriggerRequest(trigger=wanted)
     request.update_mask.paths.append("schedule")
     changed = await attached.triggers.UpdateTrigger(request)
-    assert changed.next_time.ToDatetime(tzinfo=UTC) == at("2026-03-02T09:30")
+    assert changed.next_time.ToDatetime(tzinfo=UTC) == at("2026-03-01T13:30")
+    clock.move(hours=2)
+    await settled(attached, "DELIVERED", name=NAME)
+    assert await history(attached, beside) == []
+    clock.move(hours=20)
+    await settled(attached, "DELIVERED", name=beside)
     await attached.triggers.PauseTrigger(trigger_pb2.PauseTriggerRequest(name=NAME))
     clock.move(days=3)
+    await settled(attached, "DELIVERED", "DELIVERED", name=beside)
     resumed = await attached.triggers.ResumeTrigger(trigger_pb2.ResumeTriggerRequest(name=NAME))
-    assert resumed.next_time.ToDatetime(tzinfo=UTC) == at("2026-03-05T09:30"), "what it missed is not caught up"
+    assert resumed.next_time.ToDatetime(tzinfo=UTC) == at("2026-03-05T13:30"), "what it missed is not caught up"
     clock.move(days=1)
-    await settled(attached, "DELIVERED", name=NAME)
+    await settled(attached, "DELIVERED", "DELIVERED", name=NAME)
+    inputs = {execution.input["location"] for execution in fakes.executor.executions}
+    assert inputs >= {"2026-03-01T13:30:00Z", "2026-03-05T13:30:00Z"}
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "/etc/passwd", "Europe/../UTC", "\0"])
