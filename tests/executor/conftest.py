@@ -60,6 +60,7 @@ def run(jails: Jails) -> Run:  # noqa: F811
         engine: str = "",
         oversize: bool = False,
         known: Known | None = None,
+        output_schema: Mapping[str, Any] | None = None,
     ) -> list[Event]:
         if isinstance(body, dict):
             data, filename, action = json.dumps({"capability": body}).encode(), "probe.json", "get"
@@ -73,7 +74,7 @@ def run(jails: Jails) -> Run:  # noqa: F811
             release="orgs/acme/capabilities/probe/releases/1.0.0",
             artifact=Artifact("sha256:0", filename, "ticket"),
             action=action,
-            output_schema={},
+            output_schema=output_schema or {},
             input=input or {},
             authority=granted or everything,
             lease_token="lease",

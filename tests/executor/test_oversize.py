@@ -62,6 +62,18 @@ async def test_without_being_asked_for_it_stays_an_error_that_says_so(run: Run, 
 
 @pytest.mark.jail
 @pytest.mark.parametrize("tier", ["slots"], indirect=True)
+async def test_its_schema_is_the_declared_one_which_it_fits(run: Run) -> None:
+    kept, body = Kept(), "return {'n': 'x' * 2_000_000}"
+    declared = {"type": "object", "properties": {"n": {"type": "string"}, "m": {"type": "number"}}, "required": ["n"]}
+    finished = await finish(run, "python", body, kept=kept, oversize=True, output_schema=declared)
+    assert (finished.error, finished.output_in_file, finished.output["schema"]) == (None, True, declared)
+    kept, wrong = Kept(), "return {'n': ['x' * 2_000_000]}"
+    finished = await finish(run, "python", wrong, kept=kept, oversize=True, output_schema=declared)
+    assert (finished.error.reason, kept.saved) == ("TYPE_MISMATCH", {})
+
+
+@pytest.mark.jail
+@pytest.mark.parametrize("tier", ["slots"], indirect=True)
 async def test_what_fits_stays_as_it_is(run: Run) -> None:
     kept = Kept()
     finished = await finish(run, "python", "return {'a': 1}", kept=kept, oversize=True)

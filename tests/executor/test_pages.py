@@ -146,6 +146,15 @@ async def test_each_page_is_asked_again_where_that_was_allowed() -> None:
     assert (output["items"], [query(one).get("after") for one in seen]) == ([1, 2], [None, None, "x", "x"])
 
 
+async def test_each_page_is_an_effect_of_its_own_and_an_attempt_of_it_is_the_same() -> None:
+    """An upstream that knows a key gives the first page again for it."""
+    plan = plan_of({"pagination": CURSOR, "retry": 1, "idempotency": {"header": "Idempotency-Key"}})
+    later = answer(b"{}", 503, {"Retry-After": "0"})
+    pages = [json_answer({"rows": [1], "next": "x"}), later, json_answer({"rows": []})]
+    _, seen = await run(plan, pages, key="r1/list")
+    assert [one.header("idempotency-key") for one in seen] == ["r1/list", "r1/list/1", "r1/list/1"]
+
+
 @pytest.mark.parametrize(
     "header",
     ["", "nonsense", "<x", "<x>; rel=nextish", '<x>; rel="prev xnext"', '<x>; rel="previous"', ";rel=next", "<" * 8000],
