@@ -1,4 +1,4 @@
-"""Owns the check of an action's input against its schema: what is wrong by field, without a part of the input."""
+"""Owns the check of an action's input and output against their schemas: what is wrong by field, and no part of it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -25,17 +25,26 @@ class InputSchema:
 
     def violations(self, value: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with a completed input, by path; empty when it fits."""
-        found: dict[str, str] = {}
-        for error in self._validator.iter_errors(value):
-            for path, problem in _violations(error):
-                found.setdefault(path, problem)
-            if len(found) >= MOST_VIOLATIONS:
-                break
-        return found
+        return _found(self._validator, value, "input")
 
 
-def _violations(error: ValidationError) -> Iterator[tuple[str, str]]:
-    path = "input" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+def output_violations(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
+    """What is wrong with an output, by path; empty when it fits."""
+    return _found(Draft202012Validator(dict(schema)), value, "output")
+
+
+def _found(validator: Draft202012Validator, value: Any, root: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for error in validator.iter_errors(value):
+        for path, problem in _violations(error, root):
+            found.setdefault(path, problem)
+        if len(found) >= MOST_VIOLATIONS:
+            break
+    return found
+
+
+def _violations(error: ValidationError, root: str) -> Iterator[tuple[str, str]]:
+    path = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
     wanted: Any = error.validator_value
     given: Any = error.instance
     match error.validator:
@@ -47,7 +56,7 @@ def _violations(error: ValidationError) -> Iterator[tuple[str, str]]:
             for key in [key for key in given if key not in known][:MOST_VIOLATIONS]:
                 meant = nearest(key, known)
                 hint = f"; did you mean {meant}?" if meant else f"; it takes {', '.join(known)}"
-                yield f"{path}.{key[:_LONGEST_TEXT]}", f"is not an input{hint}"
+                yield f"{path}.{key[:_LONGEST_TEXT]}", f"is not an {root}{hint}"
         case "type":
             yield path, f"must be {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
         case "enum":

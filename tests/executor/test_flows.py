@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from hardpoint_executor.jail import JailOptions, Jails
 from hardpoint_executor.runners.flow.plan import FlowPlan
 from hardpoint_executor.runners.flow.runner import MOST_ITEMS
 from hardpoint_executor.service import Executor
+from hardpoint_executor.writes import Ledger, Writes
 from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.errors import InvalidArgument
@@ -115,6 +117,30 @@ async def test_requests_code_and_calls_are_steps_of_one_run(executor: Executor, 
     assert finished.usage.broker_calls == 1
     assert finished.used.hosts == frozenset({HOST})
     assert [step.usage.broker_calls for step in finished.steps] == [1, 0, 0, 0]
+
+
+DECLARED = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+@pytest.mark.parametrize(
+    ("gives", "place", "problem"),
+    [("{'n': 'many'}", "output.n", "must be integer"), ("{}", "output.n", "is required"), ("{'n': 1}", "", "")],
+)
+async def test_the_output_is_what_is_declared(
+    executor: Executor, world: World, gives: str, place: str, problem: str
+) -> None:
+    """What a callee gives nobody knows before."""
+    source = flow({"id": "count", "type": "call", "action": "b.run"})
+    execution = replace(given(world, source, {}, world.callee("b", python(f"return {gives}"))), output_schema=DECLARED)
+    finished = await ran(executor, execution)
+    if not place:
+        assert (finished.output, finished.error) == ({"n": 1}, None)
+        return
+    assert finished.error is not None
+    assert (finished.error.reason, finished.error.place) == ("TYPE_MISMATCH", place)
+    assert finished.error.message == f"the output is not what the flow declares: {place} {problem}"
+    planned = replace(execution, writes=Writes(Ledger(dry_run=True)))
+    assert (await ran(executor, planned)).error is None, "what is planned may give nothing that fits"
 
 
 async def test_a_loop_has_steps_of_its_own_for_each_item(executor: Executor, world: World) -> None:

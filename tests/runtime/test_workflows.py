@@ -245,6 +245,17 @@ async def test_what_was_done_is_reverted_the_last_first(client: Client, fakes: F
     assert undone == ["put", "store"]
 
 
+async def test_an_output_that_is_not_what_is_declared_is_a_failure(client: Client, fakes: Fakes, shop: Shop) -> None:
+    undo = {"id": "undo", "does": "call", "action": "shop.undo"}
+    made = workflow({"id": "put", "input": {"of": "x"}, "revert": undo}, output={"of": "${steps.put.of}"})
+    declared = {"type": "object", "properties": {"of": {"type": "number"}}}
+    await install(client, fakes, replace(made, actions=(replace(made.actions[0], output_schema=declared),)))
+    ended = await until(client, (await start(client)).name)
+    assert (ended.state, ended.reason, ended.place) == (run_pb2.RUN_STATE_FAILED, "TYPE_MISMATCH", "output")
+    assert ended.message == "the output is not what the workflow declares: output.of must be number"
+    assert shop.asked == ["put", "undo"]
+
+
 async def test_loops_and_inner_steps(client: Client, fakes: Fakes, shop: Shop) -> None:
     inner = [
         {"id": "look", "does": "call", "action": "shop.look", "input": {"n": "${item}"}},

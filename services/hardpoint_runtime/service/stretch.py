@@ -16,8 +16,10 @@ from opentelemetry import trace
 from hardpoint_kit.errors import ActionFailed, HardpointError
 from hardpoint_kit.names import AgentName
 from hardpoint_manifest.expression import Budget, ExpressionError
+from hardpoint_manifest.inputs import output_violations
 from hardpoint_manifest.plan import Does, Plan, Step
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
+from hardpoint_runtime.domain.actions import ActionName
 from hardpoint_runtime.domain.callees import Installed
 from hardpoint_runtime.domain.runs import Failure, RunState
 from hardpoint_runtime.domain.workflows import REVERT, StepRun, Waits, Workflow
@@ -178,8 +180,9 @@ class Way:
         if failed is None:
             try:
                 output = walk.output()
+                self._check_output(output)
                 error = None
-            except ExpressionError as wrong:
+            except (ExpressionError, ActionFailed) as wrong:
                 error = wrong
         else:
             error = failed[1].error or ActionFailed(f"step {failed[0]} failed")
@@ -197,6 +200,16 @@ class Way:
         if left:
             failure = replace(failure, facts={**failure.facts, "not_reverted": ", ".join(left)})
         await self._end(RunState.FAILED, failure, None)
+
+    def _check_output(self, output: Any) -> None:
+        """Raise ActionFailed for an output that is not what the workflow declares."""
+        action = self.workflow.release.action(ActionName.parse(self.workflow.run.action).action)
+        for place, problem in output_violations(action.output_schema, output).items():
+            raise ActionFailed(
+                f"the output is not what the workflow declares: {place} {problem}",
+                reason="TYPE_MISMATCH",
+                fix="give what `outputs` says, or declare what is given",
+            )
 
     async def _scope(self, walk: Walk, prefix: str) -> bool:
         """Walk steps that belong together as far as it goes; whether some of them wait."""

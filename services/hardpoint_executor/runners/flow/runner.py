@@ -17,6 +17,7 @@ from hardpoint_executor.runners.denied import failure
 from hardpoint_executor.runners.flow.plan import ERROR, FlowPlan
 from hardpoint_kit.errors import ActionFailed, HardpointError
 from hardpoint_manifest.expression import Budget, ExpressionError
+from hardpoint_manifest.inputs import output_violations
 from hardpoint_manifest.plan import Does
 from hardpoint_manifest.walk import Compiled, Due, Program, Settled, Walk
 
@@ -57,14 +58,28 @@ class FlowRunner:
         self._bytes = 0
 
     async def run(self) -> Any:
-        """The flow's output; raises ActionFailed with the path of the step that failed."""
+        """The flow's output; raises ActionFailed with the path of the step that failed, or of what does not fit."""
         walk = Walk(self._flow.program, self._given, budget=self._budget)
         try:
-            return await self._walked(walk, "")
+            return await self._declared(await self._walked(walk, ""))
         except ActionFailed as error:
             if self._flow.on_error is not None:
                 await self._tell(self._flow.on_error, walk, error)
             raise
+
+    async def _declared(self, output: Any) -> Any:
+        """The output, which is what the action declares unless it stands on what is only planned."""
+        if self._execution.writes.dry_run:
+            return output
+        wrong = await _aside(lambda: output_violations(self._execution.output_schema, output))
+        for place, problem in wrong.items():
+            raise ActionFailed(
+                f"the output is not what the flow declares: {place} {problem}",
+                reason="TYPE_MISMATCH",
+                place=place,
+                fix="give what `outputs` says, or declare what is given",
+            )
+        return output
 
     async def only(self, step: str, pinned: Mapping[str, Any]) -> Any:
         """The output of one step alone, when those before it gave what is pinned.
