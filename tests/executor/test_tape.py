@@ -118,6 +118,17 @@ async def test_a_cassette_is_spelled_out_once_however_often_it_is_asked(monkeypa
     assert len(spelled) == len(calls)
 
 
+async def test_each_step_is_given_what_it_was_given_whoever_asks_first() -> None:
+    one, other = (
+        Call(at=at, service="context", method="get", arguments={}, answer={"at": at}) for at in ("one", "two/0")
+    )
+    tape = Replaying(Cassette(action="a", input={}, nonce="0" * 32, calls=(one, other)))
+    given = [await tape.inside(at).effect("context", "get", {}, reaches_nobody) for at in ("two/0", "one")]  # type: ignore[arg-type]
+    assert (given, tape.ended()) == ([{"at": "two/0"}, {"at": "one"}], "")
+    with pytest.raises(BrokerDenied):
+        await tape.inside("one").effect("context", "get", {}, reaches_nobody)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", sorted(ENCODINGS))
 async def test_no_spelling_of_a_secret_comes_onto_the_tape(name: str) -> None:
     spelt = ENCODINGS[name](SECRET)

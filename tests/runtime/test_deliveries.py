@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,8 @@ from hardpoint_kit.errors import (
     NotFound,
     Unavailable,
 )
-from hardpoint_kit.names import ReleaseName
+from hardpoint_kit.names import ReleaseName, TriggerName
+from hardpoint_runtime.domain.deliveries import Delivery, DeliveryState
 from hardpoint_runtime.domain.executions import Ended, Execution
 from hardpoint_runtime.domain.releases import Effect
 from hardpoint_runtime.service.dispatcher import LIVES
@@ -50,6 +51,19 @@ async def test_what_never_began_is_tried_again_later_and_then_is_dead(attached, 
     await settled(attached, "DEAD")
     (dead,) = await history(attached)
     assert (dead.attempts, dead.reason) == (6, "NO_EXECUTOR")
+
+
+def test_pauses_grow_and_are_no_shorter_than_was_asked_for():
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    fresh = Delivery.of(TriggerName("acme", "helper", "hook"), b"{}", {}, at)
+
+    def pause(attempts: int, **more: Any) -> float:
+        failed = replace(fresh, attempts=attempts).failed(Unavailable("not now", **more), True, at)
+        assert failed.state is DeliveryState.ACCEPTED
+        return (failed.due_at - at).total_seconds()
+
+    assert [pause(attempts) for attempts in range(1, 6)] == [2, 8, 32, 128, 512]
+    assert (pause(1, retry_after=60), pause(4, retry_after=60)) == (60, 128)
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,7 @@ async def test_what_a_run_gave_is_for_whom_it_was(walking: Any, dial: Dial, fake
     ended = await until(client, waiting.run)
     with pytest.raises(NotFound):
         await output(bob, ended)
+    assert [execution.user for execution in fakes.executor.executions] == ["anna"], "not who approved it"
     gave = await output(anna, ended)
     assert gave == await output(dial(walking, role="operator", subject="eve"), ended)
 

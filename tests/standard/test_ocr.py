@@ -58,6 +58,9 @@ async def test_some_pages_are_read_by_their_numbers_and_a_page_without_anything_
         (4, "This is page 4 of it", "text"),
         (5, "", "text"),
     ]
+    some = (await read(standard, "ocr.pages", file, first=2, last=3))["pages"]
+    assert [page["number"] for page in some] == [2, 3]
+    assert (await read(standard, "ocr.extract", file, last=1)) == "This is page 1 of it"
     assert (await refused(standard, file, first=6)).message.startswith("ValueError: paper.pdf has 5 pages, so pages 6")
 
 

@@ -10,7 +10,7 @@ from hardpoint_kit.errors import InvalidArgument
 from hardpoint_manifest.finding import PatchOp, apply_patch
 from hardpoint_manifest.load import load
 
-from .conftest import EXAMPLES
+from .conftest import EXAMPLES, add_file
 
 
 @pytest.mark.jail
@@ -33,7 +33,7 @@ async def test_a_permission_that_does_not_exist_has_a_nearest(client):
     assert "did you mean data.read?" in refused.value.message
 
 
-async def test_a_missing_permission_comes_with_its_patch(client):
+async def test_a_missing_permission_comes_with_its_patch_and_then_it_runs(system, client, agent):
     data = (EXAMPLES / "currency-converter.yaml").read_bytes()
     with pytest.raises(InvalidArgument) as refused:
         await client.push(data, "currency-converter.yaml")
@@ -41,7 +41,13 @@ async def test_a_missing_permission_comes_with_its_patch(client):
     checked = (await client.push(data, "currency-converter.yaml", validate_only=True)).release
     (missing,) = (f for f in checked.findings if f.severity == manifest_pb2.SEVERITY_ERROR)
     patch = [PatchOp(o.op, o.path, from_value(o.value)) for o in missing.patch]
-    repaired = apply_patch(load(data, "currency-converter.yaml").data, patch)
-    assert (await client.push(yaml.safe_dump(repaired).encode(), "repaired.yaml", validate_only=True)).release
     listed = await client.registry.ListCapabilities(registry_pb2.ListCapabilitiesRequest(parent=client.org))
     assert list(listed.capabilities) == []
+
+    repaired = apply_patch(load(data, "currency-converter.yaml").data, patch)
+    url = system.upstream.serve((200, {"result": 92.5}))
+    repaired["capability"]["integration"]["endpoint"] = url
+    await add_file(client, agent, yaml.safe_dump(repaired).encode(), "repaired.yaml")
+    called = await agent.execute("currency-converter.convert", {"amount": 100, "from": "USD", "to": "EUR"})
+    assert (called.data, called.error) == ({"result": 92.5}, None)
+    assert [asked.query for asked in system.upstream.asked(url)] == [{"amount": "100", "from": "USD", "to": "EUR"}]
