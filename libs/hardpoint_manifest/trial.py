@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from hardpoint_manifest.expression import Budget, ExpressionError
 from hardpoint_manifest.finding import Path, path_text
 from hardpoint_manifest.given import as_input, until
-from hardpoint_manifest.inputs import InputSchema
+from hardpoint_manifest.inputs import InputSchema, output_violations
 from hardpoint_manifest.matcher import differences
 from hardpoint_manifest.model import Action, Answer, Example, Manifest
 from hardpoint_manifest.plan import WAITING, Does, Plan, Step
@@ -191,6 +191,8 @@ class _Trial:
         except ExpressionError as error:
             return "", error, None
         repr(output)  # raises RecursionError for what nobody could be shown
+        for place, problem in output_violations(self.stage.action.output_schema(), output).items():
+            return "", _StepFailed("TYPE_MISMATCH", f"{place} {problem}"), None
         return "", None, output
 
     def _look(self, walk: Walk) -> None:

@@ -149,6 +149,15 @@ def test_what_undoes_and_what_tells_need_answers_too():
     assert one.differences == ("steps.on-error is to be skipped, and its turn came",)
 
 
+def test_an_output_that_is_not_what_is_declared_is_a_failure():
+    given = {"outputs": {"n": {"type": "number", "required": True}}, "output": {"n": "${steps.look.n}"}}
+    example = {"input": {"q": 1}, "steps": {"look": {"gives": {"n": "many"}}}}
+    one = outcome(LOOK, given=given, **example, expected_output={"n": {"$type": "number"}})
+    (difference,) = one.differences
+    assert difference.endswith("at the output: output.n must be number")
+    assert outcome(LOOK, given=given, **example, expected_error="TYPE_MISMATCH").differences == ()
+
+
 def test_a_loop_takes_an_answer_for_each_item():
     answers = [{"given": {"x": 5}, "gives": "a"}, {"given": {"x": 6}, "gives": "b"}]
     one = outcome(EACH, input={"list": [5, 6]}, steps={"each": answers}, expected_output=["a", "b"])
