@@ -9,6 +9,7 @@ import pytest
 from executor.composed import World
 from hardpoint_executor.domain import Execution, Finished, Outcome, Tell, Usage
 from hardpoint_executor.inside import MOST_RECORDED, Inside
+from hardpoint_executor.runners.flow import runner
 from hardpoint_executor.runners.flow.plan import FlowPlan
 from hardpoint_executor.runners.flow.runner import SIDE_BY_SIDE, FlowRunner
 from hardpoint_kit.errors import ActionFailed
@@ -109,6 +110,18 @@ async def test_the_record_has_a_bound_and_the_sums_have_none() -> None:
     _, inside = await walked(Plan(steps=steps), answer, {"list": [0] * most})
     assert len(inside.steps) == MOST_RECORDED
     assert inside.usage.cpu_ms == 2.0 * most
+
+
+async def test_what_steps_give_is_bounded_for_the_whole_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(_given: dict[str, Any]) -> Any:
+        return "x" * 298
+
+    monkeypatch.setattr(runner, "MOST_BYTES", 900)
+    plan = Plan(steps=(call("each", for_each="input.list", input={"n": "${item}"}),))
+    assert (await walked(plan, answer, {"list": [*range(3)]}))[0] == ["x" * 298] * 3
+    with pytest.raises(ActionFailed) as raised:
+        await walked(plan, answer, {"list": [*range(100)]})
+    assert (raised.value.reason, raised.value.metadata["limit"]) == ("OUTPUT_LIMIT", "900 bytes")
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ class FlowRunner:
                 return await self._walked(Walk(compiled.steps, value, budget=self._budget), f"{path}/")
         async with self._room:
             output = await self._tried(compiled, value, path, key)
-        self._bytes += await _aside(lambda: len(json.dumps(output)))
+        size = await _aside(lambda: len(json.dumps(output)))
+        self._bytes += size  # not in one line: what others added meanwhile would be lost
         if self._bytes > MOST_BYTES:
             raise ActionFailed(
                 f"the steps of the flow give more than {MOST_BYTES} bytes together",
