@@ -226,5 +226,7 @@ async def test_a_dry_run_plans_a_change_and_what_was_planned_is_what_is_made(cli
     held = broker(client, writes=Writes(Ledger(dry_run=False, expected=[effect])))
     other = await refused(held, "put", **event | {"body": event["body"].replace("Planned", "Another")})
     assert other.code == "EFFECT_NOT_PLANNED"
+    held = broker(client, writes=Writes(Ledger(dry_run=False, expected=[effect])))
+    assert (await refused(held, "put", **event, etag='"as-it-was"')).code == "EFFECT_NOT_PLANNED"
     again = broker(client, writes=Writes(Ledger(dry_run=False, expected=[effect])))
     assert (await again.ask("calendar", "put", event))["etag"]

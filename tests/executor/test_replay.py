@@ -26,7 +26,7 @@ from hardpoint_kit.caller import SYSTEM
 from hardpoint_kit.clock import SystemClock
 from hardpoint_kit.errors import InvalidArgument, NotFound
 from hardpoint_manifest.authority import Authority
-from hardpoint_manifest.cassette import read, write
+from hardpoint_manifest.cassette import Cassette, read, write
 
 pytestmark = pytest.mark.jail
 
@@ -407,6 +407,14 @@ async def test_code_that_fails_before_a_recorded_call_says_so_itself(runs: Runs)
     finished = await runs.replay(broken, cassette)
     assert finished.error is not None
     assert finished.error.reason == "USER_ERROR"
+
+
+def test_a_cassette_is_of_one_action_and_one_input() -> None:
+    made = Cassette(action="act", input={"n": 1, "of": [2]}, nonce="0" * 32)
+    assert made.fits("act", {"of": [2.0], "n": 1.0})
+    assert not made.fits("other", {"n": 1, "of": [2]})
+    assert not made.fits("act", {"n": True, "of": [2]})
+    assert not made.fits("act", {"n": 1})
 
 
 @pytest.mark.parametrize(

@@ -245,29 +245,49 @@ async def test_while_config_is_away_nothing_is_believed_and_nothing_lost(attache
     await settled(attached, "DELIVERED")
 
 
-async def test_a_flood_is_shed_and_what_was_accepted_runs(url, clock, fakes, serve, dial, weather, keys):
+@pytest.fixture
+def flooded(url, clock, fakes, serve, dial, weather):
+    """`await flooded(per_trigger=.., per_org=..)` is an admin and a sender of a runtime that takes so much a minute."""
     from hardpoint_runtime.server import Options, assemble
 
-    rates = {"runtime_trigger_deliveries_per_minute": 0.001, "runtime_org_deliveries_per_minute": 150}
-    options = Options(runtime_database_url=url, **rates)
-    server = await serve(assemble(options, clock, fakes.peers()))
-    client, door = dial(server), dial(server, "hardpoint", "door")
-    await client.create_agent()
-    await client.install()
-    await client.attach()
-    flooded, other = await create(client), await create(client, "other")
+    async def flooded(*, per_trigger: float, per_org: float):
+        rates = {
+            "runtime_trigger_deliveries_per_minute": per_trigger,
+            "runtime_org_deliveries_per_minute": per_org,
+        }
+        server = await serve(assemble(Options(runtime_database_url=url, **rates), clock, fakes.peers()))
+        client, door = dial(server), dial(server, "hardpoint", "door")
+        await client.create_agent()
+        await client.install()
+        await client.attach()
 
-    async def sent(to: trigger_pb2.Trigger, number: int) -> trigger_pb2.DeliverResponse:
-        token = to.url.rpartition("/")[2]
-        request = trigger_pb2.DeliverRequest(token=token, body=slack_event(event_id=f"Ev{number}"))
-        request.receive_time.FromDatetime(clock.now())
-        return await door.triggers.Deliver(request)
+        async def sent(to: trigger_pb2.Trigger, number: int) -> trigger_pb2.DeliverResponse:
+            token = to.url.rpartition("/")[2]
+            request = trigger_pb2.DeliverRequest(token=token, body=slack_event(event_id=f"Ev{number}"))
+            request.receive_time.FromDatetime(clock.now())
+            return await door.triggers.Deliver(request)
 
-    answers = [await sent(flooded, number) for number in range(60)]
+        return client, sent
+
+    return flooded
+
+
+async def test_a_flood_is_shed_and_what_was_accepted_runs(flooded):
+    client, sent = await flooded(per_trigger=0.001, per_org=150)
+    hook, other = await create(client), await create(client, "other")
+    answers = [await sent(hook, number) for number in range(60)]
     assert [answer.status for answer in answers] == [200] * 10 + [429] * 50
     assert all(answer.retry_after > 0 for answer in answers[10:])
     assert (await sent(other, 1)).status == 200, "what is shed of one takes nothing from another"
     await settled(client, *["DELIVERED"] * 10)
+
+
+async def test_a_flood_over_many_addresses_is_shed_for_their_org(flooded):
+    client, sent = await flooded(per_trigger=150, per_org=0.001)
+    hooks = [await create(client, f"hook{number}") for number in range(3)]
+    answers = [await sent(hook, number) for number in range(5) for hook in hooks]
+    assert [answer.status for answer in answers] == [200] * 10 + [429] * 5
+    assert all(answer.retry_after > 0 for answer in answers[10:])
 
 
 async def test_forged_deliveries_do_not_fill_the_audit_log(attached, deliver, fakes, monkeypatch):
