@@ -294,6 +294,16 @@ ERRORS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], tuple[str, str, st
             "did you mean wait?",
         ),
     ),
+    "no word for it": (
+        [{"id": "a", "action": "until-somebody-pays"}],
+        {},
+        (
+            "unknown-action",
+            "steps[0].action",
+            "'until-somebody-pays' names no action: write capability.action",
+            "such as email.send; what needs no capability is approve, event, transform, wait",
+        ),
+    ),
     "itself": (
         [{"id": "a", "action": "flow.run"}],
         {},

@@ -23,11 +23,13 @@ def check_callee(subject: Subject, action: str, path: Path, others: Iterable[str
     standard = {one.capability for one in STANDARD_ACTIONS.values()}
     if not CALLEE.fullmatch(action):
         message = f"{action[:64]!r} names no action: write capability.action"
-        yield _wrong(subject, path, message, action, [*others, *STANDARD_ACTIONS])
+        words = sorted(others)
+        fix = "such as email.send" + (f"; what needs no capability is {', '.join(words)}" if words else "")
+        yield _wrong(subject, path, message, action, [*words, *STANDARD_ACTIONS], fix)
     elif capability in standard and action not in STANDARD_ACTIONS:
         known = [name for name in STANDARD_ACTIONS if name.startswith(f"{capability}.")]
         message = f"{capability} has no action {action.partition('.')[2]}; it has {', '.join(known)}"
-        yield _wrong(subject, path, message, action, known)
+        yield _wrong(subject, path, message, action, known, "use one of these")
     elif capability == subject.manifest.id:
         message = f"{action} is an action of this capability: it would call itself"
         yield subject.error("calls-itself", path, message, "repeat with for_each, or make a second capability of it")
@@ -43,7 +45,7 @@ def _misspelt(action: str, standard: Iterable[str]) -> str | None:
     return f"{close}.{name}" if close and f"{close}.{name}" in STANDARD_ACTIONS else None
 
 
-def _wrong(subject: Subject, path: Path, message: str, action: str, known: Iterable[str]) -> Finding:
+def _wrong(subject: Subject, path: Path, message: str, action: str, known: Iterable[str], fix: str) -> Finding:
     close = nearest(action, known) or nearest(action.replace("_", ".", 1), known)
     patch = (PatchOp("replace", pointer(path), close),) if close else ()
-    return subject.error("unknown-action", path, message, f"did you mean {close}?" if close else "", patch)
+    return subject.error("unknown-action", path, message, f"did you mean {close}?" if close else fix, patch)
