@@ -1,6 +1,7 @@
 """A channel repeats what may be repeated and nothing else, and says for whom it calls."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -63,23 +64,73 @@ async def test_only_unavailable_is_repeated(serve: Any, dial: Any) -> None:
     assert servicer.calls == 1
 
 
-async def test_a_refusal_that_the_library_lost_is_asked_for_again(serve: Any, dial: Any, monkeypatch: Any) -> None:
-    """grpc.aio loses one of some forty, when a refusal comes while it writes: here it loses that of every long call."""
-    channel = dial(await serve(echo_unit(Failing(100, InvalidArgument("no")))))
-    method = channel._wire.stream_unary
-    monkeypatch.setattr(channel._wire, "stream_unary", lambda *given, **options: _losing(method(*given, **options)))
-    with pytest.raises(InvalidArgument, match="no"):
-        await call(channel, "Up", Echo(name=MINE), Echo())
+class Refusing(EchoServicer):
+    """Refuses a call at one of its messages."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.ended = 0
+
+    async def Up(self, requests: AsyncIterator[Any], context: Any) -> Any:
+        met = 0
+        async for request in requests:
+            met += 1
+            if met == self.at:
+                raise InvalidArgument(f"no {request.text}")
+        self.ended += 1
+        return Echo()
 
 
-def _losing(call: Any) -> Any:
-    async def make(requests: Any, **options: Any) -> Any:
-        sent = [request async for request in requests]
-        if len(sent) > 1:
-            raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, None, None, "Internal error from Core")  # type: ignore[arg-type]
-        return await call(iter(sent), **options)
+@pytest.fixture
+def losing(monkeypatch: Any) -> Any:
+    """`losing(channel, [3, 2])`: the answer of its first upload is lost after three messages, of the next after two."""
 
-    return make
+    def lose(channel: Any, after: list[int]) -> None:
+        method = channel._wire.stream_unary
+
+        def stream_unary(*given: Any, **options: Any) -> Any:
+            call = method(*given, **options)
+
+            async def make(requests: AsyncIterator[Any], **options: Any) -> Any:
+                if not after:
+                    return await call(requests, **options)
+                left = after.pop(0)
+                async for _ in requests:
+                    left -= 1
+                    if not left:
+                        break
+                raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, None, None, "Internal error from Core")  # type: ignore[arg-type]
+
+            return make
+
+        monkeypatch.setattr(channel._wire, "stream_unary", stream_unary)
+
+    return lose
+
+
+@pytest.mark.parametrize(("at", "most"), [(1, 10_000), (3, 10_000), (1, 1)])
+async def test_a_refusal_that_the_library_lost_is_asked_for_again(
+    at: int, most: int, serve: Any, dial: Any, losing: Any, monkeypatch: Any
+) -> None:
+    """grpc.aio loses one of some forty, when a refusal comes while it writes: here it loses the first two.
+
+    What was written is written again, and no end of what was cut short; of much the first message, and its end.
+    """
+    monkeypatch.setattr("hardpoint_kit.rpc.client._AGAIN_BYTES", most)
+    refusing = Refusing(at)
+    channel = dial(await serve(echo_unit(refusing)))
+    losing(channel, [at + 2, at])
+    with pytest.raises(InvalidArgument, match=f"no {at}$"):
+        await call(channel, "Up", *(Echo(name=MINE, text=str(number)) for number in range(1, 100)))
+    assert refusing.ended == 0
+
+
+async def test_what_was_written_to_its_end_has_an_end_again(serve: Any, dial: Any, losing: Any) -> None:
+    refusing = Refusing(0)
+    channel = dial(await serve(echo_unit(refusing)))
+    losing(channel, [100])
+    assert await call(channel, "Up", Echo(name=MINE), Echo()) == [Echo()]
+    assert refusing.ended == 1
 
 
 async def test_repeating_ends_with_the_time_allowed(serve: Any, dial: Any) -> None:

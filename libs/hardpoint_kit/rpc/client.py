@@ -32,6 +32,8 @@ FIRST_PAUSE_SECONDS = 0.1
 
 _LOST = "Internal error from Core"
 """What grpc.aio says of a call whose answer it lost."""
+_AGAIN_BYTES = 1024 * 1024
+"""What is kept of a call's messages, to be written again."""
 
 Token = Callable[[], str] | str | None
 Wire = Callable[..., Any]
@@ -134,15 +136,20 @@ class _Channel(grpc.aio.Channel):
         once = self._once(method, call)
 
         async def make(requests: AsyncIterator[Any], **options: Any) -> Any:
-            first: list[Any] = []
-            try:
-                return await once(_noting(requests, first), **options)
-            except Internal as error:
-                if error.message != _LOST or not first:
-                    raise
-            # The answer came while more was being written, and the library forgets it then. It is a refusal, which
-            # the first message alone is told too; without what follows it nothing else comes of it.
-            return await once(_noting(_each(first), []), **options)
+            sent = _Sent()
+            writing = sent.noting(requests)
+            for _ in range(ATTEMPTS - 1):
+                try:
+                    return await once(writing, **options)
+                except Internal as error:
+                    if error.message != _LOST or not sent.messages:
+                        raise
+                finally:
+                    sent.answered.set()
+                # The answer came while more was being written, and the library forgets it then. It is a refusal, which
+                # comes again when the same is written again; without what follows nothing else comes of it.
+                writing = sent.again()
+            return await once(writing, **options)
 
         return make
 
@@ -168,17 +175,33 @@ class _Channel(grpc.aio.Channel):
         return make
 
 
-async def _noting(requests: AsyncIterator[Any], first: list[Any]) -> AsyncIterator[Any]:
-    """The same requests; the first of them is noted."""
-    async for request in requests:
-        if not first:
-            first.append(request)
-        yield request
+class _Sent:
+    """What was written of a call, to be written again: all of it, or of much the first message."""
 
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.answered = asyncio.Event()
+        self._bytes = 0
+        self._ended = False
 
-async def _each(requests: list[Any]) -> AsyncIterator[Any]:
-    for request in requests:
-        yield request
+    async def noting(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The same requests, noted."""
+        async for request in requests:
+            self._bytes += request.ByteSize()
+            if self._bytes > _AGAIN_BYTES:
+                del self.messages[1:]
+            if self._bytes <= _AGAIN_BYTES or not self.messages:
+                self.messages.append(request)
+            yield request
+        self._ended = True
+
+    async def again(self) -> AsyncIterator[Any]:
+        """What was noted. Where that is a part of what was to be written, no end of it is said before the answer."""
+        self.answered.clear()
+        for message in self.messages:
+            yield message
+        if not self._ended and self._bytes <= _AGAIN_BYTES:
+            await self.answered.wait()
 
 
 class _Shown:
