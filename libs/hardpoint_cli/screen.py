@@ -5,6 +5,7 @@ with which a text could repaint the terminal, are left out.
 """
 
 import json
+import math
 import os
 import re
 import sys
@@ -111,7 +112,7 @@ def show_error(error: "HardpointError", as_json: bool) -> None:
     for name in ("link", "trace"):
         facts[name] = error.metadata.get(name, "")
     if error.retry_after:
-        facts["again"] = f"in {error.retry_after:g} s"
+        facts["again"] = f"in {math.ceil(error.retry_after * 10) / 10:g} s"
     lines += [Text.assemble((f"  {label + ':':<7}", "bold"), text) for label, text in facts.items() if text]
     show(Group(*lines), stderr=True)
 
